@@ -1,0 +1,138 @@
+//! Everything that can be asked of the metadata, what it answers, and the lawful refusals.
+
+use std::collections::BTreeMap;
+
+use crate::types::{
+    BlockRange, Lsn, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence,
+    Timestamp, TopicId,
+};
+
+/// Something asked of the sequencer. Judged by `decide`, in the order of submission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    CommitObject(CommitObject),
+    CreateTopic(CreateTopic),
+    DeleteTopic(TopicId),
+    CreatePartitions(CreatePartitions),
+    /// A block of producer ids for the asking agent to hand out, `1..=1_000_000` of them.
+    AllocateProducerIds { count: u32 },
+}
+
+/// Makes the record batches of one stored segment part of their partitions, in the order given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitObject {
+    pub object: ObjectKey,
+    /// Size of the stored object in bytes.
+    pub size: u64,
+    /// Blocks in object order.
+    pub blocks: Vec<CommitBlock>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitBlock {
+    pub topic: TopicId,
+    pub partition: PartitionIndex,
+    pub range: BlockRange,
+    /// The block's record batches in order; their `raw_length`s add up to the block's.
+    pub batches: Vec<CommitBatch>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitBatch {
+    /// Bytes of the batch, header included.
+    pub raw_length: u32,
+    /// Offsets the batch takes (`last_offset_delta + 1`), at least 1.
+    pub record_count: u32,
+    pub max_timestamp: Timestamp,
+    /// `None` for a producer without idempotence.
+    pub producer: Option<BatchProducer>,
+}
+
+/// What a batch says of its idempotent producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchProducer {
+    pub id: ProducerId,
+    pub epoch: ProducerEpoch,
+    pub base_sequence: Sequence,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateTopic {
+    /// Already checked for Kafka's syntax by the agent; collisions are judged here.
+    pub name: String,
+    /// Fresh and random: `decide` has no randomness of its own.
+    pub id: TopicId,
+    /// At least 1.
+    pub partitions: i32,
+    /// Stored and echoed; object storage replicates.
+    pub replication_factor: i16,
+    /// Only what the user set; already checked by the agent.
+    pub configs: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CreatePartitions {
+    pub topic: TopicId,
+    /// The new total; must be larger than the old one.
+    pub total: i32,
+}
+
+/// What became of a command, once durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// One verdict per batch, in the command's order (blocks, then batches).
+    Committed(Vec<Verdict>),
+    TopicCreated(TopicId),
+    TopicDeleted,
+    PartitionsCreated,
+    ProducerIds { first: ProducerId, count: u32 },
+    /// The whole command was refused.
+    Rejected(Rejected),
+}
+
+/// What became of one record batch.
+pub type Verdict = Result<Placed, Rejected>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Offset of the batch's first record; of the original one for a duplicate.
+    pub base_offset: Offset,
+    /// The partition's log start offset at that moment.
+    pub log_start_offset: Offset,
+    /// The batch had been committed before; nothing was appended.
+    pub duplicate: bool,
+}
+
+/// A lawful no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    #[error("no topic with that id")]
+    UnknownTopic,
+    #[error("the topic has no such partition")]
+    UnknownPartition,
+    #[error("a topic with that name exists")]
+    TopicExists,
+    #[error("the name collides with a topic whose name differs only in '.' and '_'")]
+    TopicNameCollides,
+    #[error("the number of partitions must be positive and may only grow")]
+    InvalidPartitions,
+    #[error("the batch does not follow its producer's last one")]
+    OutOfOrderSequence,
+    #[error("the producer's epoch is older than the one known")]
+    InvalidProducerEpoch,
+    #[error("the object was named too long ago to be committed")]
+    ObjectTooOld,
+    #[error("the object was committed before")]
+    ObjectCommitted,
+    #[error("the agent's session is closed")]
+    SessionClosed,
+    #[error("the command contradicts itself")]
+    InvalidCommand,
+}
+
+/// An outcome with the place in the log from which it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub lsn: Lsn,
+    pub outcome: Outcome,
+}

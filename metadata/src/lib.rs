@@ -1,0 +1,1 @@
+//! The truth about topics, offsets and objects.

@@ -1,0 +1,132 @@
+//! The nouns of the metadata: identifiers, offsets and places of bytes. Everybody uses them; they know nobody.
+
+use std::fmt;
+
+/// Identifies a topic for its whole life; a topic deleted and created anew gets another one (KIP-516).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct TopicId(pub u128);
+
+/// A partition's number inside its topic, `0..partitions`. Never negative: `i32` because Kafka's is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct PartitionIndex(pub i32);
+
+/// A partition of one incarnation of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicPartition {
+    pub topic: TopicId,
+    pub partition: PartitionIndex,
+}
+
+/// A record's place in its partition, dense from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Offset(pub i64);
+
+/// Milliseconds since the Unix epoch, as in record batches; -1 where Kafka says "no timestamp".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Timestamp(pub i64);
+
+/// An idempotent producer's id, handed out once and never again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProducerId(pub i64);
+
+/// Fences earlier incarnations of a producer id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct ProducerEpoch(pub i16);
+
+/// A producer's sequence number in a partition: `0..=i32::MAX`, wrapping to 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Sequence(pub i32);
+
+/// Names an object in the bucket. The upper 48 bits are its creation time in milliseconds, the rest is random,
+/// so keys sort by age and two agents never choose the same one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey(pub u128);
+
+/// Position in the metadata log: one per drain that wrote something, dense from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Lsn(pub u64);
+
+/// How the stored bytes of a block are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BlockCodec {
+    /// The record batches as they came.
+    Raw,
+    /// One zstd frame around all of the block's record batches.
+    Zstd,
+}
+
+/// Where one block of one partition lies in an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BlockRange {
+    /// First byte of the stored block, from the start of the object.
+    pub position: u32,
+    /// Bytes in the object, the block's checksum included.
+    pub stored_length: u32,
+    /// Bytes of record batches once unpacked.
+    pub raw_length: u32,
+    pub codec: BlockCodec,
+}
+
+/// A run of committed record batches: `record_count` offsets from `base_offset`, lying in one block. Usually the whole
+/// block; less where the sequencer refused a batch inside it, whose bytes then lie dead between two extents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Extent {
+    pub base_offset: Offset,
+    /// Offsets taken, at least 1.
+    pub record_count: u32,
+    pub object: ObjectKey,
+    pub block: BlockRange,
+    /// Raw bytes of the block before the run.
+    pub raw_start: u32,
+    /// Raw bytes of the run.
+    pub raw_length: u32,
+    /// Largest timestamp of the run.
+    pub max_timestamp: Timestamp,
+}
+
+impl Extent {
+    /// One past the last offset of the run.
+    #[must_use]
+    pub fn end_offset(&self) -> Offset {
+        Offset(self.base_offset.0 + i64::from(self.record_count))
+    }
+}
+
+impl ObjectKey {
+    /// A key for an object created at `now`; `random` must be fresh.
+    #[must_use]
+    pub fn new(now: Timestamp, random: u128) -> Self {
+        let millis = u128::from(now.0.max(0).unsigned_abs()) & ((1 << 48) - 1);
+        Self((millis << 80) | (random & ((1 << 80) - 1)))
+    }
+
+    /// When the object was named.
+    #[must_use]
+    pub fn created(self) -> Timestamp {
+        Timestamp(i64::try_from(self.0 >> 80).expect("48 bits fit"))
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ObjectKey({self})")
+    }
+}
+
+impl fmt::Display for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TopicId({self})")
+    }
+}

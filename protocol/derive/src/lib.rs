@@ -1,0 +1,1 @@
+//! Placeholder: the derive macro is on its way.
