@@ -1,0 +1,143 @@
+//! The one way to start a task: it has a name, it can be told to stop, and somebody waits for it.
+//! A task that fails ends the whole process, because what it owned is gone (house plan, section 4).
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// A family of tasks that stop together. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Tasks {
+    stop: watch::Sender<bool>,
+    live: watch::Sender<usize>,
+    failure: watch::Sender<Option<String>>,
+}
+
+/// Tells a task that it should come to an end.
+#[derive(Clone, Debug)]
+pub struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    /// Resolves once the family was told to stop, at once if it already was.
+    pub async fn requested(&mut self) {
+        // A family that no longer exists cannot want its tasks to go on.
+        let _ = self.0.wait_for(|stop| *stop).await;
+    }
+
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        *self.0.borrow()
+    }
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tasks {
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            stop: watch::Sender::new(false),
+            live: watch::Sender::new(0),
+            failure: watch::Sender::new(None),
+        }
+    }
+
+    /// Starts a task that is part of this family until it ends.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
+    pub fn spawn<F>(&self, name: &'static str, task: F) -> JoinHandle<()>
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let live = Counted::new(self.live.clone());
+        let failure = self.failure.clone();
+        tokio::spawn(async move {
+            let _live = live;
+            if let Err(error) = task.await {
+                tracing::error!(task = name, error = format!("{error:#}"), "task failed");
+                failure.send_replace(Some(format!("{name}: {error:#}")));
+            }
+        })
+    }
+
+    /// What a task of this family watches.
+    #[must_use]
+    pub fn stopping(&self) -> Stop {
+        Stop(self.stop.subscribe())
+    }
+
+    /// Tells all tasks of this family to stop.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    #[must_use]
+    pub fn live(&self) -> usize {
+        *self.live.borrow()
+    }
+
+    /// Resolves when a task has failed, with what it said.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.failure.subscribe();
+        match failure.wait_for(Option::is_some).await {
+            Ok(said) => said.clone().unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Waits until no task is left, `grace` at the most; how many are still there.
+    pub async fn wait(&self, grace: Duration) -> usize {
+        let mut live = self.live.subscribe();
+        // A time-out is an answer here: the count says what is left.
+        let _ = tokio::time::timeout(grace, live.wait_for(|left| *left == 0)).await;
+        self.live()
+    }
+}
+
+/// Counts a task for as long as it exists, however it ends.
+struct Counted(watch::Sender<usize>);
+
+impl Counted {
+    fn new(live: watch::Sender<usize>) -> Self {
+        live.send_modify(|count| *count += 1);
+        Self(live)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn waits_for_all_and_tells_them_to_stop() {
+        let tasks = Tasks::new();
+        for _ in 0..3 {
+            let mut stop = tasks.stopping();
+            tasks.spawn("idle", async move {
+                stop.requested().await;
+                Ok(())
+            });
+        }
+        assert_eq!(tasks.live(), 3);
+        tasks.stop();
+        assert_eq!(tasks.wait(Duration::from_secs(30)).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_told() {
+        let tasks = Tasks::new();
+        tasks.spawn("broken", async { Err(anyhow::anyhow!("no more")) });
+        assert_eq!(tasks.failed().await, "broken: no more");
+    }
+}
