@@ -15,7 +15,28 @@ pub enum Command {
     DeleteTopic(TopicId),
     CreatePartitions(CreatePartitions),
     /// A block of producer ids for the asking agent to hand out, `1..=1_000_000` of them.
-    AllocateProducerIds { count: u32 },
+    AllocateProducerIds {
+        count: u32,
+    },
+    /// A new session for an agent, in which its commands are numbered; earlier ones of the same process are closed.
+    OpenSession {
+        closing: Vec<u64>,
+    },
+    /// Forgets producers silent since `before`, so that their state does not pile up.
+    ExpireProducers {
+        before: Timestamp,
+    },
+}
+
+/// A command with its place in its agent's session, by which asking again is recognized.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    pub session: u64,
+    /// Dense from 1 within the session.
+    pub sequence: u64,
+    /// The agent has the outcomes of all sequences below this one; they need not be kept.
+    pub seen: u64,
+    pub command: Command,
 }
 
 /// Makes the record batches of one stored segment part of their partitions, in the order given.
@@ -85,7 +106,12 @@ pub enum Outcome {
     TopicCreated(TopicId),
     TopicDeleted,
     PartitionsCreated,
-    ProducerIds { first: ProducerId, count: u32 },
+    ProducerIds {
+        first: ProducerId,
+        count: u32,
+    },
+    SessionOpened(u64),
+    ProducersExpired,
     /// The whole command was refused.
     Rejected(Rejected),
 }

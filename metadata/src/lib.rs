@@ -1,1 +1,34 @@
-//! The truth about topics, offsets and objects.
+//! The truth about topics, offsets and objects: one log of effects, one fenced sequencer, over a small key-value trait.
+//!
+//! [`Metadata`] is the handle that agents hold. A [`Command`] goes through the [`Sequencer`]'s queue into a drain, is
+//! decided by `state`, written as effects in one transaction of [`kv::Kv`], and only then answered. `checkpoint` moves
+//! state to rows; `index` is where old extents lie; `keys` has the whole data model on a page.
+
+mod catalogue;
+mod checkpoint;
+mod codec;
+mod command;
+mod effect;
+mod error;
+mod handle;
+mod index;
+mod keys;
+pub mod kv;
+mod sequencer;
+mod state;
+mod types;
+mod view;
+
+pub use catalogue::{Catalogue, Topic};
+pub use command::{
+    Answer, BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions,
+    CreateTopic, Outcome, Placed, Rejected, Submission, Verdict,
+};
+pub use error::{Error, Happened};
+pub use handle::{Metadata, Stats};
+pub use sequencer::{Options, Sequencer, start};
+pub use types::{
+    BlockCodec, BlockRange, Bounds, Extent, Located, Lsn, ObjectKey, Offset, PartitionIndex,
+    ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId, TopicPartition,
+};
+pub use view::{Look, View};

@@ -130,3 +130,29 @@ impl fmt::Debug for TopicId {
         write!(f, "TopicId({self})")
     }
 }
+
+/// The offsets between which a partition can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Bounds {
+    /// The first offset that can be read.
+    pub log_start: Offset,
+    /// End of what read-committed consumers see; at most the high watermark.
+    pub last_stable: Offset,
+    /// One past the last committed offset.
+    pub high_watermark: Offset,
+    /// Always 0: agents lead nothing, so leadership never changes.
+    pub leader_epoch: i32,
+}
+
+/// Where the records from an offset on lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Located {
+    /// The extent that holds the offset and those after it; none at the high watermark.
+    Extents {
+        bounds: Bounds,
+        extents: Vec<Extent>,
+    },
+    /// The offset is before the log start or past the high watermark, as of a confirmed read.
+    OutOfRange(Bounds),
+    UnknownPartition,
+}

@@ -1,1 +1,34 @@
-//! Kafka on the wire.
+//! Kafka on the wire: sans-I/O, no async, and no input makes it panic or allocate more than a small multiple of itself.
+//!
+//! A frame's bytes go through a [`Reader`], which lends out slices of them and carries a budget for everything it must
+//! allocate. [`api_key`] has the one table of the APIs and versions spoken here; [`messages`] one file per API, whose
+//! structs derive their decoding and encoding. [`record_batch`], [`records`] and [`compression`] look into record
+//! batches, which every other part carries as opaque [`bytes::Bytes`].
+#![deny(
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
+
+pub mod api_key;
+pub mod compression;
+mod error_code;
+pub mod frame;
+mod header;
+pub mod messages;
+mod primitives;
+pub mod record_batch;
+pub mod records;
+mod wire;
+
+pub use api_key::ApiKey;
+pub use error_code::ErrorCode;
+pub use frame::{
+    FRAME_BYTES_MAX, decode_request, decode_response, encode_request, encode_response,
+    unsupported_version_response,
+};
+pub use header::RequestHeader;
+pub use primitives::{Records, Uuid};
+pub use wire::{Decode, DecodeError, Encode, Reader, Request, Writer};

@@ -1,0 +1,61 @@
+//! All topics as every agent has them: an immutable snapshot, replaced when a topic changes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::types::{Lsn, Timestamp, TopicId};
+
+/// Topics by name and by id, as of an lsn.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    pub lsn: Lsn,
+    by_name: BTreeMap<String, Arc<Topic>>,
+    by_id: HashMap<TopicId, Arc<Topic>>,
+}
+
+/// What agents know of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    pub id: TopicId,
+    pub name: String,
+    /// At least 1.
+    pub partitions: i32,
+    /// As its creator wished; object storage replicates.
+    pub replication_factor: i16,
+    /// Only what was set; the rest has Kafka's defaults.
+    pub configs: BTreeMap<String, String>,
+    pub created: Timestamp,
+}
+
+impl Catalogue {
+    pub(crate) fn new<'a>(lsn: Lsn, topics: impl Iterator<Item = &'a Arc<Topic>>) -> Self {
+        let mut catalogue = Self {
+            lsn,
+            ..Self::default()
+        };
+        for topic in topics {
+            catalogue.by_id.insert(topic.id, Arc::clone(topic));
+            catalogue
+                .by_name
+                .insert(topic.name.clone(), Arc::clone(topic));
+        }
+        catalogue
+    }
+
+    /// The topic with that name.
+    #[must_use]
+    pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
+        self.by_name.get(name)
+    }
+
+    /// The topic with that id.
+    #[must_use]
+    pub fn topic_by_id(&self, id: TopicId) -> Option<&Arc<Topic>> {
+        self.by_id.get(&id)
+    }
+
+    /// All topics, by name.
+    pub fn topics(&self) -> impl Iterator<Item = &Arc<Topic>> {
+        self.by_name.values()
+    }
+}

@@ -1,0 +1,426 @@
+//! Everything that can happen: the only content of the log. Effects say what was decided, so replay never decides again.
+//! Their encoding is versioned; `tests/golden/` holds bytes that must stay readable for ever.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::codec::{Decoder, Encoder, Unreadable};
+use crate::command::{Outcome, Placed, Rejected, Verdict};
+use crate::types::{
+    BlockCodec, BlockRange, Extent, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId,
+    Sequence, Timestamp, TopicId, TopicPartition,
+};
+
+/// The version that log rows are written in.
+const VERSION: u8 = 1;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    TopicCreated(TopicCreated),
+    TopicDeleted(TopicId),
+    PartitionsCreated {
+        topic: TopicId,
+        total: i32,
+    },
+    ProducerIdsAllocated {
+        next: ProducerId,
+    },
+    /// An object became part of the metadata; `references` extents follow.
+    ObjectCommitted {
+        object: ObjectKey,
+        size: u64,
+        references: u32,
+    },
+    Appended(Appended),
+    /// Producers silent since then were forgotten.
+    ProducersExpired {
+        before: Timestamp,
+    },
+    SessionOpened {
+        session: u64,
+    },
+    SessionClosed {
+        session: u64,
+    },
+    /// A command of a session was answered; it has seen all outcomes up to `seen`, exclusive.
+    Answered {
+        session: u64,
+        sequence: u64,
+        seen: u64,
+        outcome: Outcome,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TopicCreated {
+    pub(crate) id: TopicId,
+    pub(crate) name: String,
+    pub(crate) partitions: i32,
+    pub(crate) replication_factor: i16,
+    pub(crate) configs: BTreeMap<String, String>,
+}
+
+/// A run of record batches joined a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Appended {
+    pub(crate) partition: TopicPartition,
+    pub(crate) extent: Extent,
+    /// The run's batches of idempotent producers, in order.
+    pub(crate) producers: Vec<ProducerBatch>,
+}
+
+/// What an accepted batch says of its producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProducerBatch {
+    pub(crate) id: ProducerId,
+    pub(crate) epoch: ProducerEpoch,
+    pub(crate) base_sequence: Sequence,
+    pub(crate) record_count: u32,
+    pub(crate) base_offset: Offset,
+}
+
+/// The effects of a drain with its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LogEntry {
+    pub(crate) now: Timestamp,
+    pub(crate) effects: Vec<Effect>,
+}
+
+/// Rows for a drain's effects, each at most about `row_bytes_max` long (one effect may be longer).
+pub(crate) fn encode_rows(now: Timestamp, effects: &[Effect], row_bytes_max: usize) -> Vec<Bytes> {
+    let mut rows = Vec::new();
+    let mut row = begin(now);
+    for effect in effects {
+        if row.len() > row_bytes_max / 2 {
+            rows.push(std::mem::replace(&mut row, begin(now)).into_bytes());
+        }
+        effect.encode(&mut row);
+    }
+    rows.push(row.into_bytes());
+    rows
+}
+
+fn begin(now: Timestamp) -> Encoder {
+    let mut row = Encoder::versioned(VERSION);
+    row.i64(now.0);
+    row
+}
+
+/// One row of [`encode_rows`].
+pub(crate) fn decode_row(row: Bytes) -> Result<LogEntry, Unreadable> {
+    let mut row = Decoder::versioned(row, VERSION)?;
+    let now = Timestamp(row.i64()?);
+    let mut effects = Vec::new();
+    while !row.is_empty() {
+        effects.push(Effect::decode(&mut row)?);
+    }
+    Ok(LogEntry { now, effects })
+}
+
+impl Effect {
+    fn encode(&self, row: &mut Encoder) {
+        match self {
+            Self::TopicCreated(created) => {
+                row.u8(1);
+                created.encode(row);
+            }
+            Self::TopicDeleted(topic) => {
+                row.u8(2);
+                row.topic(*topic);
+            }
+            Self::PartitionsCreated { topic, total } => {
+                row.u8(3);
+                row.topic(*topic);
+                row.i64((*total).into());
+            }
+            Self::ProducerIdsAllocated { next } => {
+                row.u8(4);
+                row.i64(next.0);
+            }
+            Self::ObjectCommitted {
+                object,
+                size,
+                references,
+            } => {
+                row.u8(5);
+                row.object(*object);
+                row.u64(*size);
+                row.u32(*references);
+            }
+            Self::Appended(appended) => {
+                row.u8(6);
+                appended.encode(row);
+            }
+            Self::ProducersExpired { before } => {
+                row.u8(7);
+                row.i64(before.0);
+            }
+            Self::SessionOpened { session } => {
+                row.u8(8);
+                row.u64(*session);
+            }
+            Self::SessionClosed { session } => {
+                row.u8(9);
+                row.u64(*session);
+            }
+            Self::Answered {
+                session,
+                sequence,
+                seen,
+                outcome,
+            } => {
+                row.u8(10);
+                row.u64(*session);
+                row.u64(*sequence);
+                row.u64(*seen);
+                encode_outcome(outcome, row);
+            }
+        }
+    }
+
+    fn decode(row: &mut Decoder) -> Result<Self, Unreadable> {
+        Ok(match row.u8()? {
+            1 => Self::TopicCreated(TopicCreated::decode(row)?),
+            2 => Self::TopicDeleted(row.topic()?),
+            3 => Self::PartitionsCreated {
+                topic: row.topic()?,
+                total: row.i32()?,
+            },
+            4 => Self::ProducerIdsAllocated {
+                next: ProducerId(row.i64()?),
+            },
+            5 => Self::ObjectCommitted {
+                object: row.object()?,
+                size: row.u64()?,
+                references: row.u32()?,
+            },
+            6 => Self::Appended(Appended::decode(row)?),
+            7 => Self::ProducersExpired {
+                before: Timestamp(row.i64()?),
+            },
+            8 => Self::SessionOpened {
+                session: row.u64()?,
+            },
+            9 => Self::SessionClosed {
+                session: row.u64()?,
+            },
+            10 => Self::Answered {
+                session: row.u64()?,
+                sequence: row.u64()?,
+                seen: row.u64()?,
+                outcome: decode_outcome(row)?,
+            },
+            _ => return Err(Unreadable),
+        })
+    }
+}
+
+impl TopicCreated {
+    pub(crate) fn encode(&self, row: &mut Encoder) {
+        row.topic(self.id);
+        row.text(&self.name);
+        row.i64(self.partitions.into());
+        row.i64(self.replication_factor.into());
+        row.u64(self.configs.len() as u64);
+        for (name, value) in &self.configs {
+            row.text(name);
+            row.text(value);
+        }
+    }
+
+    pub(crate) fn decode(row: &mut Decoder) -> Result<Self, Unreadable> {
+        Ok(Self {
+            id: row.topic()?,
+            name: row.text()?,
+            partitions: row.i32()?,
+            replication_factor: row.i16()?,
+            configs: row
+                .list(|row| Ok((row.text()?, row.text()?)))?
+                .into_iter()
+                .collect(),
+        })
+    }
+}
+
+impl Appended {
+    fn encode(&self, row: &mut Encoder) {
+        row.topic(self.partition.topic);
+        row.i64(self.partition.partition.0.into());
+        encode_extent(&self.extent, row);
+        row.u64(self.producers.len() as u64);
+        for batch in &self.producers {
+            batch.encode(row);
+        }
+    }
+
+    fn decode(row: &mut Decoder) -> Result<Self, Unreadable> {
+        let partition = TopicPartition {
+            topic: row.topic()?,
+            partition: PartitionIndex(row.i32()?),
+        };
+        let extent = decode_extent(row)?;
+        Ok(Self {
+            partition,
+            extent,
+            producers: row.list(ProducerBatch::decode)?,
+        })
+    }
+}
+
+impl ProducerBatch {
+    pub(crate) fn encode(&self, row: &mut Encoder) {
+        row.i64(self.id.0);
+        row.i64(self.epoch.0.into());
+        row.i64(self.base_sequence.0.into());
+        row.u32(self.record_count);
+        row.i64(self.base_offset.0);
+    }
+
+    pub(crate) fn decode(row: &mut Decoder) -> Result<Self, Unreadable> {
+        Ok(Self {
+            id: ProducerId(row.i64()?),
+            epoch: ProducerEpoch(row.i16()?),
+            base_sequence: Sequence(row.i32()?),
+            record_count: row.u32()?,
+            base_offset: Offset(row.i64()?),
+        })
+    }
+}
+
+pub(crate) fn encode_extent(extent: &Extent, row: &mut Encoder) {
+    row.i64(extent.base_offset.0);
+    row.u32(extent.record_count);
+    row.object(extent.object);
+    row.u32(extent.block.position);
+    row.u32(extent.block.stored_length);
+    row.u32(extent.block.raw_length);
+    row.u8(match extent.block.codec {
+        BlockCodec::Raw => 0,
+        BlockCodec::Zstd => 1,
+    });
+    row.u32(extent.raw_start);
+    row.u32(extent.raw_length);
+    row.i64(extent.max_timestamp.0);
+}
+
+pub(crate) fn decode_extent(row: &mut Decoder) -> Result<Extent, Unreadable> {
+    Ok(Extent {
+        base_offset: Offset(row.i64()?),
+        record_count: row.u32()?,
+        object: row.object()?,
+        block: BlockRange {
+            position: row.u32()?,
+            stored_length: row.u32()?,
+            raw_length: row.u32()?,
+            codec: match row.u8()? {
+                0 => BlockCodec::Raw,
+                1 => BlockCodec::Zstd,
+                _ => return Err(Unreadable),
+            },
+        },
+        raw_start: row.u32()?,
+        raw_length: row.u32()?,
+        max_timestamp: Timestamp(row.i64()?),
+    })
+}
+
+pub(crate) fn encode_outcome(outcome: &Outcome, row: &mut Encoder) {
+    match outcome {
+        Outcome::Committed(verdicts) => {
+            row.u8(1);
+            row.u64(verdicts.len() as u64);
+            for verdict in verdicts {
+                encode_verdict(verdict, row);
+            }
+        }
+        Outcome::TopicCreated(topic) => {
+            row.u8(2);
+            row.topic(*topic);
+        }
+        Outcome::TopicDeleted => row.u8(3),
+        Outcome::PartitionsCreated => row.u8(4),
+        Outcome::ProducerIds { first, count } => {
+            row.u8(5);
+            row.i64(first.0);
+            row.u32(*count);
+        }
+        Outcome::Rejected(rejected) => {
+            row.u8(6);
+            row.u8(rejected_code(*rejected));
+        }
+        Outcome::SessionOpened(session) => {
+            row.u8(7);
+            row.u64(*session);
+        }
+        Outcome::ProducersExpired => row.u8(8),
+    }
+}
+
+pub(crate) fn decode_outcome(row: &mut Decoder) -> Result<Outcome, Unreadable> {
+    Ok(match row.u8()? {
+        1 => Outcome::Committed(row.list(decode_verdict)?),
+        2 => Outcome::TopicCreated(row.topic()?),
+        3 => Outcome::TopicDeleted,
+        4 => Outcome::PartitionsCreated,
+        5 => Outcome::ProducerIds {
+            first: ProducerId(row.i64()?),
+            count: row.u32()?,
+        },
+        6 => Outcome::Rejected(rejected(row.u8()?)?),
+        7 => Outcome::SessionOpened(row.u64()?),
+        8 => Outcome::ProducersExpired,
+        _ => return Err(Unreadable),
+    })
+}
+
+/// 0: placed, 1: a duplicate, else 1 more than the refusal's code.
+fn encode_verdict(verdict: &Verdict, row: &mut Encoder) {
+    match verdict {
+        Ok(placed) => {
+            row.u8(u8::from(placed.duplicate));
+            row.i64(placed.base_offset.0);
+            row.i64(placed.log_start_offset.0);
+        }
+        Err(rejected) => row.u8(rejected_code(*rejected) + 1),
+    }
+}
+
+fn decode_verdict(row: &mut Decoder) -> Result<Verdict, Unreadable> {
+    Ok(match row.u8()? {
+        flag @ (0 | 1) => Ok(Placed {
+            base_offset: Offset(row.i64()?),
+            log_start_offset: Offset(row.i64()?),
+            duplicate: flag == 1,
+        }),
+        code => Err(rejected(code - 1)?),
+    })
+}
+
+/// Codes never change their meaning; new refusals get new ones.
+const REJECTED: &[(u8, Rejected)] = &[
+    (1, Rejected::UnknownTopic),
+    (2, Rejected::UnknownPartition),
+    (3, Rejected::TopicExists),
+    (4, Rejected::TopicNameCollides),
+    (5, Rejected::InvalidPartitions),
+    (6, Rejected::OutOfOrderSequence),
+    (7, Rejected::InvalidProducerEpoch),
+    (8, Rejected::ObjectTooOld),
+    (9, Rejected::ObjectCommitted),
+    (10, Rejected::SessionClosed),
+    (11, Rejected::InvalidCommand),
+];
+
+fn rejected_code(rejected: Rejected) -> u8 {
+    let found = REJECTED.iter().find(|(_, each)| *each == rejected);
+    found
+        .map(|(code, _)| *code)
+        .expect("every refusal has a code")
+}
+
+fn rejected(code: u8) -> Result<Rejected, Unreadable> {
+    let found = REJECTED.iter().find(|(each, _)| *each == code);
+    found.map(|(_, rejected)| *rejected).ok_or(Unreadable)
+}

@@ -1,0 +1,71 @@
+//! Why the metadata cannot answer: who must act, whether it may be retried, whether it happened.
+
+use crate::codec::Unreadable;
+use crate::kv::KvError;
+
+/// Whether what was asked for was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// Certainly not: asking again is harmless.
+    No,
+    /// Perhaps. Ask again in a way that tells a repetition.
+    Unknown,
+}
+
+/// Not an answer. Lawful refusals are [`crate::Rejected`].
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process took over; this one must stop.
+    #[error("another process took over the metadata; this one stops")]
+    Fenced,
+    /// The store does not answer, or too much is waiting for it.
+    #[error("the metadata store is not available: {reason}")]
+    Unavailable { happened: Happened, reason: String },
+    /// The store holds what Penstock did not write. Nothing may be written over it.
+    #[error("the metadata store is damaged: {0}")]
+    Corrupt(String),
+    /// This process is stopping.
+    #[error("the metadata is closing")]
+    Closing,
+    /// A newer Penstock wrote the store.
+    #[error(
+        "the metadata store has format {found}, this version knows {known}: use a newer Penstock"
+    )]
+    NewerFormat { found: String, known: String },
+    /// Another process has the store open.
+    #[error("the metadata store is in use by another process: {0}")]
+    InUse(String),
+}
+
+impl Error {
+    pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
+        Self::Unavailable {
+            happened: Happened::No,
+            reason: reason.into(),
+        }
+    }
+}
+
+impl From<KvError> for Error {
+    fn from(error: KvError) -> Self {
+        match error {
+            KvError::Corrupt(reason) => Self::Corrupt(reason),
+            KvError::InUse(reason) => Self::InUse(reason),
+            KvError::NewerFormat(found) => Self::NewerFormat {
+                found,
+                known: "this version's".to_owned(),
+            },
+            KvError::Unknown(reason) => Self::Unavailable {
+                happened: Happened::Unknown,
+                reason,
+            },
+            other => Self::unavailable(other.to_string()),
+        }
+    }
+}
+
+impl From<Unreadable> for Error {
+    fn from(error: Unreadable) -> Self {
+        Self::Corrupt(error.to_string())
+    }
+}

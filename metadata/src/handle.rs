@@ -1,0 +1,261 @@
+//! The handle that agents hold. Cheap to clone; everything it does is a message to the sequencer, or a look at what the
+//! sequencer published.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::catalogue::Catalogue;
+use crate::command::{Answer, Command, Submission};
+use crate::error::Error;
+use crate::kv::Kv;
+use crate::sequencer::reads::{self, Read};
+use crate::types::{Bounds, Extent, Located, Offset, Timestamp, TopicPartition};
+use crate::view::{View, Views};
+
+/// Commands and reads that may wait for a drain, all agents together.
+pub(crate) const QUEUE_MAX: usize = 16 * 1024;
+
+/// What the sequencer is asked.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    Command(Submission, oneshot::Sender<Result<Answer, Error>>),
+    Read(Read),
+    /// Finish what was asked before, write a checkpoint, end.
+    Close,
+}
+
+/// What sequencer and handles share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) kv: Arc<dyn Kv>,
+    pub(crate) cluster_id: String,
+    pub(crate) catalogue: Mutex<Arc<Catalogue>>,
+    pub(crate) views: Views,
+    pub(crate) ready: AtomicBool,
+    pub(crate) counts: Counts,
+    /// All sequences of this process's session below this one are answered.
+    pub(crate) seen: AtomicU64,
+    session: Mutex<SessionState>,
+}
+
+/// Numbers commands in the order in which they enter the queue.
+#[derive(Debug)]
+struct SessionState {
+    id: u64,
+    next: u64,
+    closing: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) drains: AtomicU64,
+    pub(crate) log_bytes: AtomicU64,
+    pub(crate) transactions: AtomicU64,
+    pub(crate) checkpoints: AtomicU64,
+}
+
+/// What the sequencer did since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Drains that wrote something.
+    pub drains: u64,
+    /// Bytes of log written.
+    pub log_bytes: u64,
+    /// Transactions sent to the store.
+    pub transactions: u64,
+    pub checkpoints: u64,
+    /// Commands and reads waiting.
+    pub queued: usize,
+}
+
+/// The metadata, as an agent sees it.
+#[derive(Clone, Debug)]
+pub struct Metadata {
+    queue: mpsc::Sender<Asked>,
+    shared: Arc<Shared>,
+}
+
+impl Shared {
+    pub(crate) fn new(kv: Arc<dyn Kv>, cluster_id: String, session: u64) -> Self {
+        Self {
+            kv,
+            cluster_id,
+            catalogue: Mutex::default(),
+            views: Views::default(),
+            ready: AtomicBool::new(true),
+            counts: Counts::default(),
+            seen: AtomicU64::new(1),
+            session: Mutex::new(SessionState {
+                id: session,
+                next: 1,
+                closing: false,
+            }),
+        }
+    }
+}
+
+impl Metadata {
+    pub(crate) fn new(queue: mpsc::Sender<Asked>, shared: Arc<Shared>) -> Self {
+        Self { queue, shared }
+    }
+
+    /// Queues a command. The order of calls is the order of decisions: it is in the queue when this returns, before the
+    /// future is polled.
+    ///
+    /// # Errors
+    /// When the queue is full, the store does not answer, or the process is stopping; see [`Error`].
+    pub fn submit(
+        &self,
+        command: Command,
+    ) -> impl Future<Output = Result<Answer, Error>> + Send + 'static + use<> {
+        let (reply, answer) = oneshot::channel();
+        let queued = self.enqueue(command, reply);
+        async move {
+            queued?;
+            answer.await.unwrap_or(Err(Error::Closing))
+        }
+    }
+
+    fn enqueue(
+        &self,
+        command: Command,
+        reply: oneshot::Sender<Result<Answer, Error>>,
+    ) -> Result<(), Error> {
+        let mut session = self.shared.session.lock();
+        if session.closing {
+            return Err(Error::Closing);
+        }
+        let submission = Submission {
+            session: session.id,
+            sequence: session.next,
+            seen: self.shared.seen.load(Ordering::Acquire),
+            command,
+        };
+        self.queue
+            .try_send(Asked::Command(submission, reply))
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => Error::unavailable("too many commands wait"),
+                mpsc::error::TrySendError::Closed(_) => Error::Closing,
+            })?;
+        session.next += 1;
+        Ok(())
+    }
+
+    /// All topics as last published. A topic just created is in it before its answer is out.
+    #[must_use]
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        Arc::clone(&self.shared.catalogue.lock())
+    }
+
+    /// What this agent knows of a partition, kept fresh from now on. `None`: there is no such partition.
+    ///
+    /// # Errors
+    /// As [`Metadata::submit`].
+    pub async fn view(&self, partition: TopicPartition) -> Result<Option<Arc<View>>, Error> {
+        if let Some(view) = self.shared.views.get(partition) {
+            return Ok(Some(view));
+        }
+        self.read(|reply| Read::View { partition, reply }).await
+    }
+
+    /// The bounds of partitions, confirmed: as of a moment after this call. `None` where there is no such partition.
+    ///
+    /// # Errors
+    /// As [`Metadata::submit`].
+    pub async fn bounds(
+        &self,
+        partitions: Vec<TopicPartition>,
+    ) -> Result<Vec<Option<Bounds>>, Error> {
+        self.read(|reply| Read::Bounds { partitions, reply }).await
+    }
+
+    /// The extents from the one holding `offset` on, until they hold `raw_bytes_max` bytes (at least one extent).
+    ///
+    /// # Errors
+    /// As [`Metadata::submit`].
+    pub async fn locate(
+        &self,
+        partition: TopicPartition,
+        offset: Offset,
+        raw_bytes_max: u64,
+    ) -> Result<Located, Error> {
+        reads::locate(self, partition, offset, raw_bytes_max).await
+    }
+
+    /// The first extent, in offset order, that holds a timestamp at or after `timestamp`.
+    ///
+    /// # Errors
+    /// As [`Metadata::submit`].
+    pub async fn locate_timestamp(
+        &self,
+        partition: TopicPartition,
+        timestamp: Timestamp,
+    ) -> Result<Option<Extent>, Error> {
+        reads::locate_timestamp(self, partition, timestamp).await
+    }
+
+    /// The first extent, in offset order, of those that hold the partition's largest timestamp.
+    ///
+    /// # Errors
+    /// As [`Metadata::submit`].
+    pub async fn locate_max_timestamp(
+        &self,
+        partition: TopicPartition,
+    ) -> Result<Option<Extent>, Error> {
+        reads::locate_max_timestamp(self, partition).await
+    }
+
+    /// Whether commands can be committed: false while the store cannot be written.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.shared.ready.load(Ordering::Acquire) && !self.queue.is_closed()
+    }
+
+    /// Counters for metrics.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let counts = &self.shared.counts;
+        Stats {
+            drains: counts.drains.load(Ordering::Relaxed),
+            log_bytes: counts.log_bytes.load(Ordering::Relaxed),
+            transactions: counts.transactions.load(Ordering::Relaxed),
+            checkpoints: counts.checkpoints.load(Ordering::Relaxed),
+            queued: QUEUE_MAX - self.queue.capacity(),
+        }
+    }
+
+    /// The cluster's name for itself: 22 characters, made when the store was.
+    #[must_use]
+    pub fn cluster_id(&self) -> &str {
+        &self.shared.cluster_id
+    }
+
+    /// Takes no more commands, finishes those it has, writes a checkpoint and ends the sequencer.
+    pub async fn close(&self) {
+        self.shared.session.lock().closing = true;
+        // Fails only if the sequencer has ended already.
+        let _ = self.queue.send(Asked::Close).await;
+        self.queue.closed().await;
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Asks the sequencer something that must be true now.
+    pub(crate) async fn read<T>(
+        &self,
+        read: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Read,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.queue
+            .send(Asked::Read(read(reply)))
+            .await
+            .map_err(|_| Error::Closing)?;
+        answer.await.unwrap_or(Err(Error::Closing))
+    }
+}

@@ -1,0 +1,196 @@
+//! Every key of the store: the whole data model on a page. A key is a shard (always 0 so far), a letter for the kind of
+//! row, and big-endian fields, so that rows of a kind lie together in order.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::codec::{Decoder, Unreadable};
+use crate::types::{Lsn, ObjectKey, Offset, PartitionIndex, TopicId, TopicPartition};
+
+const SHARD: u8 = 0;
+
+/// One row of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// The store's format version and the cluster's id. Written once.
+    Format,
+    /// Who may write: an epoch and a name. Rewritten by each take-over.
+    Owner,
+    /// The last drain: its lsn and a random nonce. Rewritten by each drain.
+    Head,
+    /// Up to where rows are complete, and the cluster-wide counters as of then.
+    Checkpoint,
+    /// Part of the effects of one drain.
+    Log(Lsn, u16),
+    /// A topic: its name, size and settings.
+    Topic(TopicId),
+    /// A partition's watermarks.
+    Partition(TopicPartition),
+    /// Part of a partition's producers.
+    Producers(TopicPartition, u16),
+    /// Extents of a partition, up to the record before the given offset.
+    Index(TopicPartition, Offset),
+    /// An object: its size and how many extents lie in it.
+    Object(ObjectKey),
+    /// An agent's session and the outcomes it has not seen yet.
+    Session(u64),
+    /// A deleted topic whose index rows are still to be given back by the collection of objects.
+    Deleted(TopicId),
+}
+
+impl Key {
+    pub(crate) fn encode(self) -> Bytes {
+        let mut key = BytesMut::with_capacity(32);
+        key.put_u8(SHARD);
+        match self {
+            Self::Format => key.put_u8(b'f'),
+            Self::Owner => key.put_u8(b'o'),
+            Self::Head => key.put_u8(b'h'),
+            Self::Checkpoint => key.put_u8(b'c'),
+            Self::Log(lsn, part) => {
+                key.put_u8(b'l');
+                key.put_u64(lsn.0);
+                key.put_u16(part);
+            }
+            Self::Topic(topic) => {
+                key.put_u8(b't');
+                key.put_u128(topic.0);
+            }
+            Self::Partition(partition) => {
+                key.put_u8(b'p');
+                put_partition(&mut key, partition);
+            }
+            Self::Producers(partition, part) => {
+                key.put_u8(b'q');
+                put_partition(&mut key, partition);
+                key.put_u16(part);
+            }
+            Self::Index(partition, end) => {
+                key.put_u8(b'x');
+                put_partition(&mut key, partition);
+                key.put_u64(end.0.unsigned_abs());
+            }
+            Self::Object(object) => {
+                key.put_u8(b'b');
+                key.put_u128(object.0);
+            }
+            Self::Session(session) => {
+                key.put_u8(b's');
+                key.put_u64(session);
+            }
+            Self::Deleted(topic) => {
+                key.put_u8(b'd');
+                key.put_u128(topic.0);
+            }
+        }
+        key.freeze()
+    }
+
+    /// What a key names.
+    pub(crate) fn decode(key: &[u8]) -> Result<Self, Unreadable> {
+        let (&[shard, kind], rest) = key.split_first_chunk::<2>().ok_or(Unreadable)?;
+        if shard != SHARD {
+            return Err(Unreadable);
+        }
+        let mut rest = Decoder::new(Bytes::copy_from_slice(rest));
+        let key = match kind {
+            b'f' => Self::Format,
+            b'o' => Self::Owner,
+            b'h' => Self::Head,
+            b'c' => Self::Checkpoint,
+            b'l' => Self::Log(Lsn(rest.fixed_u64()?), rest.fixed_u16()?),
+            b't' => Self::Topic(rest.topic()?),
+            b'p' => Self::Partition(partition(&mut rest)?),
+            b'q' => Self::Producers(partition(&mut rest)?, rest.fixed_u16()?),
+            b'x' => Self::Index(partition(&mut rest)?, offset(&mut rest)?),
+            b'b' => Self::Object(rest.object()?),
+            b's' => Self::Session(rest.fixed_u64()?),
+            b'd' => Self::Deleted(rest.topic()?),
+            _ => return Err(Unreadable),
+        };
+        rest.end()?;
+        Ok(key)
+    }
+}
+
+/// All rows of a kind, as a half-open range of keys.
+pub(crate) fn all(kind: u8) -> (Bytes, Bytes) {
+    (
+        Bytes::copy_from_slice(&[SHARD, kind]),
+        Bytes::copy_from_slice(&[SHARD, kind + 1]),
+    )
+}
+
+/// The index rows of a partition that end past `offset`, as a half-open range of keys: the first one holds it.
+pub(crate) fn index_past(partition: TopicPartition, offset: Offset) -> (Bytes, Bytes) {
+    let start = Key::Index(partition, Offset(offset.0.saturating_add(1))).encode();
+    (start, Key::Index(partition, Offset(i64::MAX)).encode())
+}
+
+fn put_partition(key: &mut BytesMut, partition: TopicPartition) {
+    key.put_u128(partition.topic.0);
+    key.put_u32(partition.partition.0.unsigned_abs());
+}
+
+fn partition(rest: &mut Decoder) -> Result<TopicPartition, Unreadable> {
+    let topic = rest.topic()?;
+    let partition = i32::try_from(rest.fixed_u32()?).map_err(|_| Unreadable)?;
+    Ok(TopicPartition {
+        topic,
+        partition: PartitionIndex(partition),
+    })
+}
+
+fn offset(rest: &mut Decoder) -> Result<Offset, Unreadable> {
+    i64::try_from(rest.fixed_u64()?)
+        .map(Offset)
+        .map_err(|_| Unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_key() -> impl Strategy<Value = Key> {
+        let partition =
+            (any::<u128>(), 0..i32::MAX).prop_map(|(topic, partition)| TopicPartition {
+                topic: TopicId(topic),
+                partition: PartitionIndex(partition),
+            });
+        prop_oneof![
+            Just(Key::Format),
+            Just(Key::Owner),
+            Just(Key::Head),
+            Just(Key::Checkpoint),
+            (any::<u64>(), any::<u16>()).prop_map(|(lsn, part)| Key::Log(Lsn(lsn), part)),
+            any::<u128>().prop_map(|topic| Key::Topic(TopicId(topic))),
+            partition.clone().prop_map(Key::Partition),
+            (partition.clone(), any::<u16>()).prop_map(|(p, part)| Key::Producers(p, part)),
+            (partition, 0..i64::MAX).prop_map(|(p, offset)| Key::Index(p, Offset(offset))),
+            any::<u128>().prop_map(|object| Key::Object(ObjectKey(object))),
+            any::<u64>().prop_map(Key::Session),
+            any::<u128>().prop_map(|topic| Key::Deleted(TopicId(topic))),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_comes_back_as_it_went(key in any_key()) {
+            prop_assert_eq!(Key::decode(&key.encode()), Ok(key));
+        }
+
+        #[test]
+        fn no_bytes_upset_it(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let _ = Key::decode(&bytes);
+        }
+
+        #[test]
+        fn index_rows_sort_by_offset(a in 0..i64::MAX, b in 0..i64::MAX) {
+            let partition = TopicPartition { topic: TopicId(7), partition: PartitionIndex(3) };
+            let (key_a, key_b) =
+                (Key::Index(partition, Offset(a)).encode(), Key::Index(partition, Offset(b)).encode());
+            prop_assert_eq!(key_a.cmp(&key_b), a.cmp(&b));
+        }
+    }
+}

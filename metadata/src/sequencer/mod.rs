@@ -1,0 +1,273 @@
+//! One process at a time decides: a queue, drains that are decided, written in one transaction and then answered, and
+//! checkpoints between them. It owns nothing that it cannot load again from the store.
+
+mod drain;
+mod publish;
+pub(crate) mod reads;
+mod store;
+mod takeover;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Happened};
+use crate::handle::{Asked, Metadata, QUEUE_MAX, Shared};
+use crate::kv::Kv;
+use crate::state::State;
+use crate::types::Timestamp;
+use store::Holder;
+
+/// Asked at once by a drain.
+const DRAIN_MAX: usize = 4096;
+/// Producers silent for a day are forgotten, as by Kafka's `producer.id.expiration.ms`.
+const PRODUCER_EXPIRY_MS: i64 = 24 * 60 * 60 * 1000;
+/// How often it is looked for them.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(3600);
+/// Between attempts to take up work again after the store failed.
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// What the sequencer needs from its process.
+#[derive(Clone)]
+pub struct Options {
+    /// Reads the wall clock; injected, so that simulation owns time.
+    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Random numbers for nonces and the cluster id.
+    pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Between checkpoints, while there is something to write.
+    pub checkpoint_interval: Duration,
+    /// A checkpoint begins at once when so many bytes of log piled up.
+    pub checkpoint_log_bytes: u64,
+}
+
+impl Options {
+    /// A checkpoint every 15 s or 64 MiB.
+    #[must_use]
+    pub fn new(now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
+        Self {
+            now,
+            random: Arc::new(|| RandomState::new().build_hasher().finish()),
+            checkpoint_interval: Duration::from_secs(15),
+            checkpoint_log_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("checkpoint_interval", &self.checkpoint_interval)
+            .field("checkpoint_log_bytes", &self.checkpoint_log_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Decides, writes, answers. Does nothing until [`Sequencer::run`] is polled.
+#[derive(Debug)]
+pub struct Sequencer {
+    queue: mpsc::Receiver<Asked>,
+    shared: Arc<Shared>,
+    options: Options,
+    holder: Holder,
+    state: State,
+    checkpoint: Option<Checkpoint>,
+    checkpoint_due: Instant,
+    expiry_due: Instant,
+    log_bytes: u64,
+}
+
+/// Why the main loop left a step.
+enum Ended {
+    /// Asked to close.
+    Closed,
+}
+
+/// Opens the store, takes over from whoever held it, and loads the state.
+///
+/// # Errors
+/// When the store cannot be read or written, is damaged, or was written by a newer version.
+pub async fn start(kv: Arc<dyn Kv>, options: Options) -> Result<(Metadata, Sequencer), Error> {
+    let (holder, mut state, cluster_id) = takeover::begin(kv.as_ref(), &options).await?;
+    let mut holder = holder;
+    let session = takeover::open_session(kv.as_ref(), &options, &mut holder, &mut state).await?;
+    let shared = Arc::new(Shared::new(kv, cluster_id, session));
+    let (sender, queue) = mpsc::channel(QUEUE_MAX);
+    let now = Instant::now();
+    let sequencer = Sequencer {
+        queue,
+        shared: Arc::clone(&shared),
+        checkpoint: None,
+        checkpoint_due: now + options.checkpoint_interval,
+        expiry_due: now + EXPIRY_INTERVAL,
+        options,
+        holder,
+        state,
+        log_bytes: 1,
+    };
+    sequencer.publish_all();
+    Ok((Metadata::new(sender, shared), sequencer))
+}
+
+impl Sequencer {
+    /// Serves until [`Metadata::close`], or until another process took over or the store turned out damaged.
+    ///
+    /// # Errors
+    /// See [`Error`]; the process must end then, for nothing it knows can be trusted any more.
+    pub async fn run(mut self) -> Result<(), Error> {
+        let mut asked = Vec::new();
+        loop {
+            let step = tokio::select! {
+                biased;
+                count = self.queue.recv_many(&mut asked, DRAIN_MAX) => {
+                    if count == 0 { Ok(Some(Ended::Closed)) } else { self.serve(&mut asked).await }
+                }
+                () = std::future::ready(()), if self.checkpoint.is_some() => Ok(None),
+                () = tokio::time::sleep_until(self.checkpoint_due), if self.log_bytes > 0 => {
+                    self.begin_checkpoint();
+                    Ok(None)
+                }
+            };
+            let step = match step {
+                Ok(None) => self.background().await.map(|()| None),
+                other => other,
+            };
+            match step {
+                Ok(None) => {}
+                Ok(Some(Ended::Closed)) => return self.close().await,
+                Err(Error::Unavailable { happened, reason }) => {
+                    if let Some(Ended::Closed) = self.resume(happened, reason).await? {
+                        return Ok(());
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Drains until nothing taken from the queue is left.
+    async fn serve(&mut self, asked: &mut Vec<Asked>) -> Result<Option<Ended>, Error> {
+        let mut waiting = VecDeque::from(std::mem::take(asked));
+        while let Some(next) = waiting.front() {
+            if matches!(next, Asked::Close) {
+                return Ok(Some(Ended::Closed));
+            }
+            if let Err(error) = self.drain(&mut waiting).await {
+                waiting
+                    .into_iter()
+                    .for_each(|asked| self.refuse(asked, &error));
+                return Err(error);
+            }
+        }
+        Ok(None)
+    }
+
+    /// One step of whatever is due besides drains.
+    async fn background(&mut self) -> Result<(), Error> {
+        if self.log_bytes >= self.options.checkpoint_log_bytes {
+            self.begin_checkpoint();
+        }
+        self.checkpoint_step().await?;
+        if self.expiry_due <= Instant::now() && self.checkpoint.is_none() {
+            self.expiry_due = Instant::now() + EXPIRY_INTERVAL;
+            let before = Timestamp((self.options.now)().0.saturating_sub(PRODUCER_EXPIRY_MS));
+            self.expire_producers(before).await?;
+        }
+        Ok(())
+    }
+
+    fn begin_checkpoint(&mut self) {
+        if self.checkpoint.is_none() {
+            self.checkpoint = Some(Checkpoint::begin(&self.state));
+            self.checkpoint_due = Instant::now() + self.options.checkpoint_interval;
+            self.log_bytes = 0;
+        }
+    }
+
+    async fn checkpoint_step(&mut self) -> Result<(), Error> {
+        let Some(mut checkpoint) = self.checkpoint.take() else {
+            return Ok(());
+        };
+        let kv = self.shared.kv.as_ref();
+        let transaction = checkpoint.step(kv, &mut self.state).await?;
+        self.shared
+            .counts
+            .transactions
+            .fetch_add(1, Ordering::Relaxed);
+        self.holder.write(kv, transaction, &self.options).await?;
+        if checkpoint.is_done() {
+            self.shared
+                .counts
+                .checkpoints
+                .fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.checkpoint = Some(checkpoint);
+        }
+        Ok(())
+    }
+
+    /// A last checkpoint. What cannot be written now is in the log.
+    async fn close(&mut self) -> Result<(), Error> {
+        self.begin_checkpoint();
+        while self.checkpoint.is_some() {
+            if let Err(error) = self.checkpoint_step().await {
+                tracing::warn!(%error, "no checkpoint at the end; the next start replays the log");
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The store failed: nothing in memory is trusted. Refuses what comes until the store can be written again, then
+    /// loads the state anew.
+    async fn resume(&mut self, happened: Happened, reason: String) -> Result<Option<Ended>, Error> {
+        tracing::warn!(
+            ?happened,
+            reason,
+            "the metadata store failed; refusing until it is back"
+        );
+        self.shared.ready.store(false, Ordering::Release);
+        self.checkpoint = None;
+        let refusal = Error::unavailable(reason);
+        let mut pause = RETRY_MIN;
+        loop {
+            let retry_at = Instant::now() + pause;
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep_until(retry_at) => break,
+                    asked = self.queue.recv() => match asked {
+                        None | Some(Asked::Close) => return Ok(Some(Ended::Closed)),
+                        Some(asked) => self.refuse(asked, &refusal),
+                    }
+                }
+            }
+            match takeover::resume(self.shared.kv.as_ref(), &self.options, &self.holder).await {
+                Ok((holder, state)) => {
+                    self.holder = holder;
+                    self.state = state;
+                    self.log_bytes = 1;
+                    self.publish_all();
+                    self.shared.ready.store(true, Ordering::Release);
+                    tracing::info!("the metadata store is back");
+                    return Ok(None);
+                }
+                Err(Error::Unavailable { reason, .. }) => {
+                    tracing::debug!(reason, "the metadata store is still away");
+                    pause = (pause * 2).min(RETRY_MAX);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Reads that must be true now ride on a drain: they are answered from durable state after a write, or a look at the
+//! owner row, that began after they arrived. Old extents are then read from index rows, outside the drain loop.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::error::Error;
+use crate::handle::Metadata;
+use crate::index::Chunk;
+use crate::keys::index_past;
+use crate::kv::Direction;
+use crate::state::{PartitionLog, State};
+use crate::types::{Bounds, Extent, Located, Offset, Timestamp, TopicPartition};
+use crate::view::{View, Views, enough};
+
+/// Index rows read at a time.
+const ROWS_PER_READ: usize = 16;
+
+type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// What can be asked.
+#[derive(Debug)]
+pub(crate) enum Read {
+    Bounds {
+        partitions: Vec<TopicPartition>,
+        reply: Reply<Vec<Option<Bounds>>>,
+    },
+    View {
+        partition: TopicPartition,
+        reply: Reply<Option<Arc<View>>>,
+    },
+    Locate {
+        partition: TopicPartition,
+        offset: Offset,
+        raw_bytes_max: u64,
+        reply: Reply<Hot>,
+    },
+    ByTime {
+        partition: TopicPartition,
+        wanted: Wanted,
+        reply: Reply<Option<HotByTime>>,
+    },
+}
+
+/// Which extent, by time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wanted {
+    /// The first that reaches the timestamp.
+    AtOrAfter(Timestamp),
+    /// The first of those with the largest.
+    Largest,
+}
+
+/// What memory says of an offset.
+#[derive(Debug)]
+pub(crate) enum Hot {
+    Found(Located),
+    /// In index rows: everything before `until` is.
+    Cold {
+        bounds: Bounds,
+        until: Offset,
+    },
+}
+
+/// What memory says of a time.
+#[derive(Debug)]
+pub(crate) struct HotByTime {
+    bounds: Bounds,
+    /// Index rows hold everything before.
+    until: Offset,
+    found: Option<Extent>,
+}
+
+impl Read {
+    pub(super) fn answer(self, state: &State, views: &Views) {
+        match self {
+            Self::Bounds { partitions, reply } => {
+                let bounds = |partition| state.topics.log(partition).map(PartitionLog::bounds);
+                let _ = reply.send(Ok(partitions.into_iter().map(bounds).collect()));
+            }
+            Self::View { partition, reply } => {
+                let view = state
+                    .topics
+                    .log(partition)
+                    .map(|log| views.insert(partition, View::new(log.bounds(), log.recent())));
+                let _ = reply.send(Ok(view));
+            }
+            Self::Locate {
+                partition,
+                offset,
+                raw_bytes_max,
+                reply,
+            } => {
+                let _ = reply.send(Ok(hot(state, partition, offset, raw_bytes_max)));
+            }
+            Self::ByTime {
+                partition,
+                wanted,
+                reply,
+            } => {
+                let log = state.topics.log(partition);
+                let _ = reply.send(Ok(log.map(|log| HotByTime {
+                    bounds: log.bounds(),
+                    until: log.recent_start(),
+                    found: best(wanted, log.recent().iter(), None),
+                })));
+            }
+        }
+    }
+
+    pub(super) fn refuse(self, error: &Error) {
+        let error = error.clone();
+        match self {
+            Self::Bounds { reply, .. } => drop(reply.send(Err(error))),
+            Self::View { reply, .. } => drop(reply.send(Err(error))),
+            Self::Locate { reply, .. } => drop(reply.send(Err(error))),
+            Self::ByTime { reply, .. } => drop(reply.send(Err(error))),
+        }
+    }
+}
+
+fn hot(state: &State, partition: TopicPartition, offset: Offset, raw_bytes_max: u64) -> Hot {
+    let Some(log) = state.topics.log(partition) else {
+        return Hot::Found(Located::UnknownPartition);
+    };
+    let bounds = log.bounds();
+    if offset < bounds.log_start || offset > bounds.high_watermark {
+        return Hot::Found(Located::OutOfRange(bounds));
+    }
+    if offset < log.recent_start() {
+        return Hot::Cold {
+            bounds,
+            until: log.recent_start(),
+        };
+    }
+    let first = log
+        .recent()
+        .partition_point(|extent| extent.end_offset() <= offset);
+    let extents = enough(log.recent().range(first..), raw_bytes_max);
+    Hot::Found(Located::Extents { bounds, extents })
+}
+
+/// The better of `found` and what `extents`, which lie later, have to offer.
+fn best<'a>(
+    wanted: Wanted,
+    mut extents: impl Iterator<Item = &'a Extent>,
+    found: Option<Extent>,
+) -> Option<Extent> {
+    match wanted {
+        Wanted::AtOrAfter(timestamp) => found.or_else(|| {
+            extents
+                .find(|extent| extent.max_timestamp >= timestamp)
+                .copied()
+        }),
+        Wanted::Largest => extents.copied().fold(found, |best, extent| match best {
+            Some(best) if best.max_timestamp >= extent.max_timestamp => Some(best),
+            _ => Some(extent),
+        }),
+    }
+}
+
+pub(crate) async fn locate(
+    metadata: &Metadata,
+    partition: TopicPartition,
+    offset: Offset,
+    raw_bytes_max: u64,
+) -> Result<Located, Error> {
+    let ask = |reply| Read::Locate {
+        partition,
+        offset,
+        raw_bytes_max,
+        reply,
+    };
+    let (bounds, until) = match metadata.read(ask).await? {
+        Hot::Found(located) => return Ok(located),
+        Hot::Cold { bounds, until } => (bounds, until),
+    };
+    let mut extents: Vec<Extent> = Vec::new();
+    let mut next = offset;
+    while next < until {
+        let rows = index_rows(metadata, partition, next).await?;
+        let before = extents.len();
+        for (_, row) in rows {
+            let wanted = Chunk::decode(row)?.extents.into_iter();
+            extents.extend(wanted.filter(|e| e.end_offset() > next && e.base_offset < until));
+        }
+        let Some(last) = extents.last().filter(|_| extents.len() > before) else {
+            return missing(metadata, partition, next).await;
+        };
+        next = last.end_offset();
+        extents = enough(extents.iter(), raw_bytes_max);
+        if extents.last().is_some_and(|last| last.end_offset() < next) {
+            break;
+        }
+        if raw(&extents) >= raw_bytes_max {
+            break;
+        }
+    }
+    Ok(Located::Extents { bounds, extents })
+}
+
+fn raw(extents: &[Extent]) -> u64 {
+    extents
+        .iter()
+        .map(|extent| u64::from(extent.raw_length))
+        .sum()
+}
+
+/// An index row is not where it must be: the topic was deleted meanwhile, or the store is damaged.
+async fn missing(
+    metadata: &Metadata,
+    partition: TopicPartition,
+    offset: Offset,
+) -> Result<Located, Error> {
+    match metadata.bounds(vec![partition]).await?.as_slice() {
+        [Some(bounds)] if offset >= bounds.log_start => Err(Error::Corrupt(format!(
+            "no index row holds offset {} of partition {partition:?}",
+            offset.0
+        ))),
+        [Some(bounds)] => Ok(Located::OutOfRange(*bounds)),
+        _ => Ok(Located::UnknownPartition),
+    }
+}
+
+async fn index_rows(
+    metadata: &Metadata,
+    partition: TopicPartition,
+    past: Offset,
+) -> Result<Vec<(Bytes, Bytes)>, Error> {
+    let (start, end) = index_past(partition, past);
+    let rows = metadata
+        .shared()
+        .kv
+        .range(&start, &end, ROWS_PER_READ, Direction::Forward)
+        .await?;
+    Ok(rows)
+}
+
+pub(crate) async fn locate_timestamp(
+    metadata: &Metadata,
+    partition: TopicPartition,
+    timestamp: Timestamp,
+) -> Result<Option<Extent>, Error> {
+    by_time(metadata, partition, Wanted::AtOrAfter(timestamp)).await
+}
+
+pub(crate) async fn locate_max_timestamp(
+    metadata: &Metadata,
+    partition: TopicPartition,
+) -> Result<Option<Extent>, Error> {
+    by_time(metadata, partition, Wanted::Largest).await
+}
+
+/// Old extents first, row by row; a row's largest timestamp lies in front, so most are passed over unread.
+async fn by_time(
+    metadata: &Metadata,
+    partition: TopicPartition,
+    wanted: Wanted,
+) -> Result<Option<Extent>, Error> {
+    let hot = metadata
+        .read(|reply| Read::ByTime {
+            partition,
+            wanted,
+            reply,
+        })
+        .await?;
+    let Some(HotByTime {
+        bounds,
+        until,
+        found: hot,
+    }) = hot
+    else {
+        return Ok(None);
+    };
+    let mut found: Option<Extent> = None;
+    let mut next = bounds.log_start;
+    while next < until {
+        let rows = index_rows(metadata, partition, next).await?;
+        if rows.is_empty() {
+            break;
+        }
+        for (_, row) in rows {
+            let largest = Chunk::peek_max_timestamp(&row)?;
+            let chunk = Chunk::decode(row)?;
+            next = next.max(chunk.end());
+            let passed_over = match (wanted, found) {
+                (Wanted::AtOrAfter(timestamp), _) => largest < timestamp,
+                (Wanted::Largest, found) => found.is_some_and(|f| f.max_timestamp >= largest),
+            };
+            if !passed_over {
+                let live = |e: &&Extent| e.end_offset() > bounds.log_start && e.base_offset < until;
+                found = best(wanted, chunk.extents.iter().filter(live), found);
+            }
+        }
+        if found.is_some() && matches!(wanted, Wanted::AtOrAfter(_)) {
+            return Ok(found);
+        }
+    }
+    Ok(best(wanted, hot.iter(), found))
+}

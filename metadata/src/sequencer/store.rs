@@ -1,0 +1,187 @@
+//! The fence: every write of a sequencer expects the owner row to be its own and the head row as it left it. An unclear
+//! outcome is made clear before anything else happens.
+
+use bytes::Bytes;
+
+use super::Options;
+use crate::codec::{Decoder, Encoder, Unreadable};
+use crate::error::{Error, Happened};
+use crate::keys::Key;
+use crate::kv::{Kv, KvError, Transaction};
+use crate::types::Lsn;
+
+const VERSION: u8 = 1;
+/// Attempts to find out what became of a transaction before the state is loaded anew.
+const RESOLVE_ATTEMPTS: usize = 3;
+
+/// What this sequencer last wrote as owner and head.
+#[derive(Clone, Debug)]
+pub(super) struct Holder {
+    pub(super) epoch: u64,
+    pub(super) owner: Bytes,
+    pub(super) head: Bytes,
+}
+
+/// The head row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) lsn: Lsn,
+    /// Tells two writes of the same lsn apart.
+    pub(super) nonce: u64,
+}
+
+impl Head {
+    pub(super) fn encode(self) -> Bytes {
+        let mut row = Encoder::versioned(VERSION);
+        row.u64(self.lsn.0);
+        row.u64(self.nonce);
+        row.into_bytes()
+    }
+
+    pub(super) fn decode(row: Bytes) -> Result<Self, Unreadable> {
+        let mut row = Decoder::versioned(row, VERSION)?;
+        Ok(Self {
+            lsn: Lsn(row.u64()?),
+            nonce: row.u64()?,
+        })
+    }
+}
+
+pub(super) fn encode_owner(epoch: u64, nonce: u64) -> Bytes {
+    let mut row = Encoder::versioned(VERSION);
+    row.u64(epoch);
+    row.u64(nonce);
+    row.into_bytes()
+}
+
+pub(super) fn decode_owner(row: Bytes) -> Result<u64, Unreadable> {
+    Decoder::versioned(row, VERSION)?.u64()
+}
+
+/// What became of a transaction that was unclear.
+enum Resolved {
+    Landed,
+    /// It did not, and can no longer: the head it expects is gone.
+    Never,
+}
+
+impl Holder {
+    /// Writes with a head of the same lsn: checkpoints.
+    pub(super) async fn write(
+        &mut self,
+        kv: &dyn Kv,
+        transaction: Transaction,
+        options: &Options,
+    ) -> Result<(), Error> {
+        let lsn = Head::decode(self.head.clone())?.lsn;
+        self.advance(kv, transaction, lsn, options).await
+    }
+
+    /// Writes with a head of `lsn`. On success the holder's head is the new one.
+    ///
+    /// # Errors
+    /// `Fenced` when somebody else took over; `Unavailable` says whether it may have happened.
+    pub(super) async fn advance(
+        &mut self,
+        kv: &dyn Kv,
+        writes: Transaction,
+        lsn: Lsn,
+        options: &Options,
+    ) -> Result<(), Error> {
+        for _ in 0..2 {
+            let next = Head {
+                lsn,
+                nonce: (options.random)(),
+            }
+            .encode();
+            let mut transaction = writes.clone();
+            transaction.expect(Key::Owner.encode(), Some(self.owner.clone()));
+            transaction.expect(Key::Head.encode(), Some(self.head.clone()));
+            transaction.set(Key::Head.encode(), next.clone());
+            match kv.commit(transaction).await {
+                Ok(()) => {
+                    self.head = next;
+                    return Ok(());
+                }
+                // A store may report a conflict for what it knows not to have happened: look who holds it.
+                Err(KvError::Conflict | KvError::TooOld) => self.check_owner(kv).await?,
+                Err(KvError::Unknown(reason)) => match self.resolve(kv, &next, options).await {
+                    Ok(Resolved::Landed) => {
+                        self.head = next;
+                        return Ok(());
+                    }
+                    Ok(Resolved::Never) => {}
+                    Err(Error::Unavailable { .. }) => {
+                        return Err(Error::Unavailable {
+                            happened: Happened::Unknown,
+                            reason,
+                        });
+                    }
+                    Err(error) => return Err(error),
+                },
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::unavailable("transactions conflict again and again"))
+    }
+
+    /// Is this process still the one that writes?
+    pub(super) async fn check_owner(&self, kv: &dyn Kv) -> Result<(), Error> {
+        match kv.get(&Key::Owner.encode()).await? {
+            Some(owner) if owner == self.owner => Ok(()),
+            _ => Err(Error::Fenced),
+        }
+    }
+
+    /// Rewrites the head, unless the transaction that would have written `expected` already did: one of the two has
+    /// happened then, and only that one.
+    async fn resolve(
+        &mut self,
+        kv: &dyn Kv,
+        expected: &Bytes,
+        options: &Options,
+    ) -> Result<Resolved, Error> {
+        let mut last = KvError::Unavailable("not tried".to_owned());
+        for _ in 0..RESOLVE_ATTEMPTS {
+            match self.resolve_once(kv, expected, options).await {
+                Ok(Some(resolved)) => return Ok(resolved),
+                Ok(None) => {}
+                Err(Error::Unavailable { reason, .. }) => last = KvError::Unavailable(reason),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.into())
+    }
+
+    async fn resolve_once(
+        &mut self,
+        kv: &dyn Kv,
+        expected: &Bytes,
+        options: &Options,
+    ) -> Result<Option<Resolved>, Error> {
+        self.check_owner(kv).await?;
+        let found = kv.get(&Key::Head.encode()).await?.ok_or(Unreadable)?;
+        if found == *expected {
+            return Ok(Some(Resolved::Landed));
+        }
+        // Also when an earlier attempt of ours to resolve landed unnoticed: whatever is there is ours to replace.
+        let lsn = Head::decode(found.clone())?.lsn;
+        let probe = Head {
+            lsn,
+            nonce: (options.random)(),
+        }
+        .encode();
+        let mut transaction = Transaction::default();
+        transaction.expect(Key::Owner.encode(), Some(self.owner.clone()));
+        transaction.expect(Key::Head.encode(), Some(found));
+        transaction.set(Key::Head.encode(), probe.clone());
+        match kv.commit(transaction).await {
+            Ok(()) => {
+                self.head = probe;
+                Ok(Some(Resolved::Never))
+            }
+            Err(KvError::Conflict | KvError::TooOld | KvError::Unknown(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The truth in memory: `State::execute` decides a command and folds what it decided; `State::fold` alone replays the
+//! log. Both are pure: no clock, randomness or I/O, so the same code runs on every store and in simulation, and state
+//! after replay equals state while live. Each file holds the decisions of its concern and the folds beside them.
+
+mod objects;
+mod partition_log;
+mod producers;
+mod sessions;
+mod topics;
+
+#[cfg(test)]
+mod invariants;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use objects::{Object, Objects};
+pub(crate) use partition_log::PartitionLog;
+pub(crate) use producers::Producer;
+use producers::{Batch, Producers};
+pub(crate) use sessions::{Session, Sessions};
+pub(crate) use topics::Topics;
+
+use crate::command::{Command, Outcome, Rejected, Submission};
+use crate::effect::Effect;
+use crate::types::{Lsn, ProducerId, Timestamp, TopicPartition};
+
+/// Everything that drains decide on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct State {
+    /// The last drain folded.
+    pub(crate) lsn: Lsn,
+    pub(crate) topics: Topics,
+    /// Objects named since the last checkpoint; older ones lie in the store only.
+    pub(crate) objects: Objects,
+    pub(crate) sessions: Sessions,
+    pub(crate) counters: Counters,
+    /// What changed since the last checkpoint.
+    pub(crate) dirty: Dirty,
+}
+
+/// Cluster-wide counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    /// The next producer id to hand out.
+    pub(crate) next_producer: i64,
+    /// Producers with larger ids were never forgotten anywhere.
+    pub(crate) expired_producer_max: i64,
+    pub(crate) next_session: u64,
+}
+
+/// Rows that differ from the store's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dirty {
+    pub(crate) topics: std::collections::BTreeSet<crate::types::TopicId>,
+    pub(crate) partitions: std::collections::BTreeSet<TopicPartition>,
+    pub(crate) sessions: std::collections::BTreeSet<u64>,
+}
+
+/// What became of a command, and what must be written so that it did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub(crate) outcome: Outcome,
+    pub(crate) effects: Vec<Effect>,
+}
+
+impl State {
+    /// Decides a submission on this state and folds the effects, entry by entry. `lsn` is that of the drain it is in.
+    pub(crate) fn execute(&mut self, lsn: Lsn, now: Timestamp, asked: &Submission) -> Decision {
+        let mut effects = Vec::new();
+        let outcome = match self.sessions.earlier(asked) {
+            Some(outcome) => return Decision { outcome, effects },
+            None => self.decide_and_fold(lsn, now, &asked.command, &mut effects),
+        };
+        if asked.session != 0 {
+            let answered = Effect::Answered {
+                session: asked.session,
+                sequence: asked.sequence,
+                seen: asked.seen,
+                outcome: outcome.clone(),
+            };
+            self.fold(lsn, now, &answered);
+            effects.push(answered);
+        }
+        Decision { outcome, effects }
+    }
+
+    fn decide_and_fold(
+        &mut self,
+        lsn: Lsn,
+        now: Timestamp,
+        command: &Command,
+        effects: &mut Vec<Effect>,
+    ) -> Outcome {
+        let decided = match command {
+            Command::CommitObject(commit) => {
+                return self.commit_object(lsn, now, commit, effects);
+            }
+            Command::CreateTopic(create) => self.topics.create(create),
+            Command::DeleteTopic(topic) => self.topics.delete(*topic),
+            Command::CreatePartitions(create) => self.topics.create_partitions(*create),
+            Command::AllocateProducerIds { count } => self.counters.allocate(*count),
+            Command::OpenSession { closing } => Ok(self.open_session(closing)),
+            Command::ExpireProducers { before } => Ok((
+                Outcome::ProducersExpired,
+                vec![Effect::ProducersExpired { before: *before }],
+            )),
+        };
+        let (outcome, decided) = decided.unwrap_or_else(|no| (Outcome::Rejected(no), Vec::new()));
+        for effect in decided {
+            self.fold(lsn, now, &effect);
+            effects.push(effect);
+        }
+        outcome
+    }
+
+    fn open_session(&self, closing: &[u64]) -> (Outcome, Vec<Effect>) {
+        let closed = closing
+            .iter()
+            .filter(|session| self.sessions.get(**session).is_some());
+        let mut effects: Vec<_> = closed
+            .map(|session| Effect::SessionClosed { session: *session })
+            .collect();
+        let session = self.counters.next_session + 1;
+        effects.push(Effect::SessionOpened { session });
+        (Outcome::SessionOpened(session), effects)
+    }
+
+    /// Makes an effect true. Total: an effect on something gone is nothing. Effects that a row loaded from a checkpoint
+    /// already holds (its `as_of`) are skipped, for a crash may have come between a checkpoint's transactions.
+    pub(crate) fn fold(&mut self, lsn: Lsn, now: Timestamp, effect: &Effect) {
+        self.lsn = lsn;
+        match effect {
+            Effect::TopicCreated(created) => {
+                self.dirty.topics.insert(created.id);
+                self.topics
+                    .fold_created(lsn, now, created, self.counters.next_producer);
+            }
+            Effect::TopicDeleted(topic) => {
+                self.dirty.topics.insert(*topic);
+                self.topics.fold_deleted(*topic);
+            }
+            Effect::PartitionsCreated { topic, total } => {
+                self.dirty.topics.insert(*topic);
+                self.topics.fold_partitions(lsn, *topic, *total);
+            }
+            Effect::ProducerIdsAllocated { next } => {
+                self.counters.next_producer = self.counters.next_producer.max(next.0);
+            }
+            Effect::ObjectCommitted {
+                object,
+                size,
+                references,
+            } => {
+                let object_state = Object::committed(*size, *references, now);
+                self.objects.insert(*object, object_state);
+            }
+            Effect::Appended(appended) => {
+                if let Some(forgotten) = self.topics.fold_appended(lsn, now, appended) {
+                    self.dirty.partitions.insert(appended.partition);
+                    self.counters.forgot(forgotten);
+                }
+            }
+            Effect::ProducersExpired { before } => {
+                let (partitions, id_max) = self.topics.fold_expired(*before);
+                self.dirty.partitions.extend(partitions);
+                self.counters.forgot(id_max);
+            }
+            Effect::SessionOpened { session } => {
+                self.dirty.sessions.insert(*session);
+                self.counters.next_session = self.counters.next_session.max(*session);
+                self.sessions.fold_opened(lsn, *session);
+            }
+            Effect::SessionClosed { session } => {
+                self.dirty.sessions.insert(*session);
+                self.sessions.fold_closed(*session);
+            }
+            Effect::Answered {
+                session,
+                sequence,
+                seen,
+                outcome,
+            } => {
+                self.dirty.sessions.insert(*session);
+                self.sessions
+                    .fold_answered(lsn, *session, *sequence, *seen, outcome);
+            }
+        }
+    }
+}
+
+impl Counters {
+    /// A producer with that id, or nobody (0), was forgotten somewhere.
+    fn forgot(&mut self, id_max: i64) {
+        self.expired_producer_max = self.expired_producer_max.max(id_max);
+    }
+
+    fn allocate(&self, count: u32) -> Result<(Outcome, Vec<Effect>), Rejected> {
+        let first = ProducerId(self.next_producer);
+        let next = first.0.checked_add(count.into());
+        match next {
+            Some(next) if (1..=1_000_000).contains(&count) => Ok((
+                Outcome::ProducerIds { first, count },
+                vec![Effect::ProducerIdsAllocated {
+                    next: ProducerId(next),
+                }],
+            )),
+            _ => Err(Rejected::InvalidCommand),
+        }
+    }
+}

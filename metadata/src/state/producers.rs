@@ -1,0 +1,248 @@
+//! Idempotence: per partition and producer the epoch and the last five batches, by which duplicates, gaps and fenced
+//! producers are told (KIP-98; Kafka's ProducerStateManager).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::command::{BatchProducer, Rejected};
+use crate::effect::ProducerBatch;
+use crate::types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+
+/// Kafka's clients have at most five requests in flight when they are idempotent.
+const BATCHES_KEPT: usize = 5;
+
+/// Producers a partition remembers: their rows must fit in one transaction of a checkpoint.
+const PRODUCERS_MAX: usize = 8_000;
+
+/// The producers of one partition. Most partitions have none or few.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Producers(BTreeMap<ProducerId, Producer>);
+
+/// What a partition knows of a producer. The default knows nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Producer {
+    pub(crate) epoch: ProducerEpoch,
+    /// Newest last.
+    pub(crate) batches: VecDeque<Remembered>,
+    pub(crate) last_seen: Timestamp,
+}
+
+/// A batch of the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    pub(crate) base_sequence: Sequence,
+    pub(crate) record_count: u32,
+    pub(crate) base_offset: Offset,
+}
+
+/// A batch to be judged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch {
+    pub(crate) claimed: BatchProducer,
+    pub(crate) record_count: u32,
+}
+
+impl Remembered {
+    fn next_sequence(&self) -> Sequence {
+        advance(self.base_sequence, self.record_count)
+    }
+}
+
+/// Sequence numbers wrap from `i32::MAX` to 0.
+fn advance(sequence: Sequence, count: u32) -> Sequence {
+    let next = (i64::from(sequence.0) + i64::from(count)) % (i64::from(i32::MAX) + 1);
+    Sequence(i32::try_from(next).unwrap_or(0))
+}
+
+impl Producer {
+    /// `Ok(None)`: next in order. `Ok(Some(offset))`: a duplicate of the batch there. `strict`: a producer not known here
+    /// has never been, so its first batch must be its first; else retention may have forgotten it and any will do.
+    pub(crate) fn judge(&self, batch: &Batch, strict: bool) -> Result<Option<Offset>, Rejected> {
+        let BatchProducer {
+            epoch,
+            base_sequence,
+            ..
+        } = batch.claimed;
+        let Some(last) = self.batches.back() else {
+            return match base_sequence {
+                Sequence(0) => Ok(None),
+                _ if strict => Err(Rejected::OutOfOrderSequence),
+                _ => Ok(None),
+            };
+        };
+        if epoch < self.epoch {
+            return Err(Rejected::InvalidProducerEpoch);
+        }
+        if epoch > self.epoch {
+            return match base_sequence {
+                Sequence(0) => Ok(None),
+                _ => Err(Rejected::OutOfOrderSequence),
+            };
+        }
+        let same = |known: &&Remembered| {
+            known.base_sequence == base_sequence && known.record_count == batch.record_count
+        };
+        if let Some(original) = self.batches.iter().rev().find(same) {
+            return Ok(Some(original.base_offset));
+        }
+        if last.next_sequence() == base_sequence {
+            return Ok(None);
+        }
+        Err(Rejected::OutOfOrderSequence)
+    }
+
+    pub(crate) fn fold(&mut self, now: Timestamp, batch: &ProducerBatch) {
+        if batch.epoch != self.epoch {
+            self.batches.clear();
+            self.epoch = batch.epoch;
+        }
+        if self.batches.len() == BATCHES_KEPT {
+            self.batches.pop_front();
+        }
+        self.batches.push_back(Remembered {
+            base_sequence: batch.base_sequence,
+            record_count: batch.record_count,
+            base_offset: batch.base_offset,
+        });
+        self.last_seen = now;
+    }
+}
+
+impl Producers {
+    pub(crate) fn get(&self, id: ProducerId) -> Option<&Producer> {
+        self.0.get(&id)
+    }
+
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&ProducerId, &Producer)> {
+        self.0.iter()
+    }
+
+    pub(crate) fn restore(&mut self, id: ProducerId, producer: Producer) {
+        self.0.insert(id, producer);
+    }
+
+    pub(super) fn fold(&mut self, now: Timestamp, batch: &ProducerBatch) {
+        self.0.entry(batch.id).or_default().fold(now, batch);
+    }
+
+    /// Forgets those silent for longest where there are too many. The largest id among them, if any was.
+    pub(super) fn make_room(&mut self) -> Option<ProducerId> {
+        if self.0.len() <= PRODUCERS_MAX {
+            return None;
+        }
+        let mut seen: Vec<_> = self.0.values().map(|producer| producer.last_seen).collect();
+        seen.sort_unstable();
+        // At least a tenth goes, so that this is rare; ties go together.
+        let before = seen
+            .get(PRODUCERS_MAX / 10)
+            .map_or(Timestamp(0), |seen| Timestamp(seen.0.saturating_add(1)));
+        self.forget(before)
+    }
+
+    /// The largest id among those forgotten, if any was.
+    pub(super) fn forget(&mut self, before: Timestamp) -> Option<ProducerId> {
+        let silent = self
+            .0
+            .iter()
+            .filter(|(_, producer)| producer.last_seen < before);
+        let id_max = silent.map(|(id, _)| *id).max()?;
+        self.0.retain(|_, producer| producer.last_seen >= before);
+        Some(id_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(epoch: i16, sequence: i32, record_count: u32) -> Batch {
+        let claimed = BatchProducer {
+            id: ProducerId(1),
+            epoch: ProducerEpoch(epoch),
+            base_sequence: Sequence(sequence),
+        };
+        Batch {
+            claimed,
+            record_count,
+        }
+    }
+
+    fn accept(producer: &mut Producer, batch: &Batch, base_offset: i64) {
+        assert_eq!(producer.judge(batch, true), Ok(None), "{batch:?}");
+        let accepted = ProducerBatch {
+            id: batch.claimed.id,
+            epoch: batch.claimed.epoch,
+            base_sequence: batch.claimed.base_sequence,
+            record_count: batch.record_count,
+            base_offset: Offset(base_offset),
+        };
+        producer.fold(Timestamp(0), &accepted);
+    }
+
+    #[test]
+    fn the_last_five_batches_are_recognized_and_older_ones_refused() {
+        let mut producer = Producer::default();
+        for index in 0..7 {
+            accept(
+                &mut producer,
+                &batch(0, index * 10, 10),
+                i64::from(index) * 100,
+            );
+        }
+        for index in 2..7 {
+            let again = producer.judge(&batch(0, index * 10, 10), true);
+            assert_eq!(again, Ok(Some(Offset(i64::from(index) * 100))));
+        }
+        for (sequence, count) in [(0, 10), (10, 10), (60, 9), (61, 10), (80, 10)] {
+            let judged = producer.judge(&batch(0, sequence, count), true);
+            assert_eq!(judged, Err(Rejected::OutOfOrderSequence), "{sequence}");
+        }
+    }
+
+    #[test]
+    fn an_epoch_fences_older_ones_and_begins_at_zero() {
+        let mut producer = Producer::default();
+        accept(&mut producer, &batch(3, 0, 5), 0);
+        assert_eq!(
+            producer.judge(&batch(2, 5, 1), true),
+            Err(Rejected::InvalidProducerEpoch)
+        );
+        assert_eq!(
+            producer.judge(&batch(4, 5, 1), true),
+            Err(Rejected::OutOfOrderSequence)
+        );
+        accept(&mut producer, &batch(4, 0, 1), 5);
+        assert_eq!(
+            producer.judge(&batch(3, 5, 1), true),
+            Err(Rejected::InvalidProducerEpoch)
+        );
+    }
+
+    #[test]
+    fn sequences_wrap_to_zero() {
+        let mut producer = Producer::default();
+        let start = batch(0, i32::MAX - 4, 5);
+        assert_eq!(producer.judge(&start, false), Ok(None));
+        producer.fold(
+            Timestamp(0),
+            &ProducerBatch {
+                id: ProducerId(1),
+                epoch: ProducerEpoch(0),
+                base_sequence: Sequence(i32::MAX - 4),
+                record_count: 5,
+                base_offset: Offset(0),
+            },
+        );
+        accept(&mut producer, &batch(0, 0, 3), 5);
+        accept(&mut producer, &batch(0, 3, 3), 8);
+    }
+
+    #[test]
+    fn an_unknown_producer_may_begin_anywhere_only_if_it_may_have_been_forgotten() {
+        let producer = Producer::default();
+        assert_eq!(producer.judge(&batch(0, 7, 1), false), Ok(None));
+        assert_eq!(
+            producer.judge(&batch(0, 7, 1), true),
+            Err(Rejected::OutOfOrderSequence)
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! Sessions of agents: their commands are numbered, and an outcome is kept until the agent has seen it, so that asking
+//! again after an unclear answer returns the first verdict.
+
+use std::collections::BTreeMap;
+
+use crate::command::{Outcome, Rejected, Submission};
+use crate::types::Lsn;
+
+/// All open sessions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Sessions(BTreeMap<u64, Session>);
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Session {
+    /// The last command answered.
+    pub(crate) last: u64,
+    /// Outcomes the agent may still ask for, by sequence.
+    pub(crate) outcomes: BTreeMap<u64, Outcome>,
+    /// The row this was loaded from holds everything up to here.
+    pub(crate) as_of: Lsn,
+}
+
+impl Sessions {
+    pub(crate) fn get(&self, session: u64) -> Option<&Session> {
+        self.0.get(&session)
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u64> {
+        self.0.keys().copied()
+    }
+
+    pub(crate) fn restore(&mut self, id: u64, session: Session) {
+        self.0.insert(id, session);
+    }
+
+    /// The outcome of a submission that was answered before, or that its session's end or a gap forbids.
+    pub(super) fn earlier(&self, asked: &Submission) -> Option<Outcome> {
+        // Session 0 is the sequencer itself, which never asks twice.
+        if asked.session == 0 {
+            return None;
+        }
+        let Some(session) = self.0.get(&asked.session) else {
+            return Some(Outcome::Rejected(Rejected::SessionClosed));
+        };
+        if asked.sequence > session.last {
+            return None;
+        }
+        let known = session.outcomes.get(&asked.sequence).cloned();
+        Some(known.unwrap_or(Outcome::Rejected(Rejected::InvalidCommand)))
+    }
+
+    pub(super) fn fold_opened(&mut self, lsn: Lsn, session: u64) {
+        if self.0.get(&session).is_none_or(|known| known.as_of < lsn) {
+            self.0.insert(session, Session::default());
+        }
+    }
+
+    pub(super) fn fold_closed(&mut self, session: u64) {
+        self.0.remove(&session);
+    }
+
+    pub(super) fn fold_answered(
+        &mut self,
+        lsn: Lsn,
+        session: u64,
+        sequence: u64,
+        seen: u64,
+        outcome: &Outcome,
+    ) {
+        let Some(known) = self.0.get_mut(&session).filter(|known| known.as_of < lsn) else {
+            return;
+        };
+        known.last = known.last.max(sequence);
+        known.outcomes = known.outcomes.split_off(&seen);
+        if sequence >= seen {
+            known.outcomes.insert(sequence, outcome.clone());
+        }
+    }
+}

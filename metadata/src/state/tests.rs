@@ -1,0 +1,1 @@
+//! Random lawful histories.

@@ -1,0 +1,233 @@
+//! Topics by id and by name, and the logs of their partitions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::PartitionLog;
+use crate::catalogue::Topic;
+use crate::command::{CreatePartitions, CreateTopic, Outcome, Rejected};
+use crate::effect::{Appended, Effect, TopicCreated};
+use crate::types::{Lsn, PartitionIndex, Timestamp, TopicId, TopicPartition};
+
+type Decided = Result<(Outcome, Vec<Effect>), Rejected>;
+
+/// All topics.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Topics {
+    by_id: BTreeMap<TopicId, TopicState>,
+    by_name: BTreeMap<String, TopicId>,
+    /// Names with '.' turned into '_', under which Kafka's metrics would collide, and the topic that has them.
+    by_metric_name: BTreeMap<String, TopicId>,
+    /// Deleted topics whose index rows are still in the store.
+    deleted: BTreeMap<TopicId, Lsn>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TopicState {
+    pub(crate) topic: Arc<Topic>,
+    pub(crate) logs: Vec<PartitionLog>,
+    /// Producer ids from here on were handed out after the topic was made.
+    pub(crate) first_producer: i64,
+    /// The row holds everything up to here.
+    pub(crate) as_of: Lsn,
+}
+
+impl Topics {
+    pub(crate) fn get(&self, topic: TopicId) -> Option<&TopicState> {
+        self.by_id.get(&topic)
+    }
+
+    pub(crate) fn log(&self, partition: TopicPartition) -> Option<&PartitionLog> {
+        let topic = self.by_id.get(&partition.topic)?;
+        topic.logs.get(usize::try_from(partition.partition.0).ok()?)
+    }
+
+    pub(crate) fn log_mut(&mut self, partition: TopicPartition) -> Option<&mut PartitionLog> {
+        let topic = self.by_id.get_mut(&partition.topic)?;
+        topic
+            .logs
+            .get_mut(usize::try_from(partition.partition.0).ok()?)
+    }
+
+    /// Topics by id.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &TopicState> {
+        self.by_id.values()
+    }
+
+    /// Every partition's log.
+    #[cfg(test)]
+    pub(crate) fn logs(&self) -> impl Iterator<Item = (TopicPartition, &PartitionLog)> {
+        self.by_id.iter().flat_map(|(topic, state)| {
+            (0..).zip(&state.logs).map(|(index, log)| {
+                (
+                    TopicPartition {
+                        topic: *topic,
+                        partition: PartitionIndex(index),
+                    },
+                    log,
+                )
+            })
+        })
+    }
+
+    pub(super) fn create(&self, create: &CreateTopic) -> Decided {
+        if create.partitions < 1 {
+            return Err(Rejected::InvalidPartitions);
+        }
+        if self.by_name.contains_key(&create.name) {
+            return Err(Rejected::TopicExists);
+        }
+        if self.by_metric_name.contains_key(&metric_name(&create.name)) {
+            return Err(Rejected::TopicNameCollides);
+        }
+        if self.by_id.contains_key(&create.id) || self.deleted.contains_key(&create.id) {
+            return Err(Rejected::InvalidCommand);
+        }
+        let created = TopicCreated {
+            id: create.id,
+            name: create.name.clone(),
+            partitions: create.partitions,
+            replication_factor: create.replication_factor,
+            configs: create.configs.clone(),
+        };
+        Ok((
+            Outcome::TopicCreated(create.id),
+            vec![Effect::TopicCreated(created)],
+        ))
+    }
+
+    pub(super) fn delete(&self, topic: TopicId) -> Decided {
+        self.by_id.get(&topic).ok_or(Rejected::UnknownTopic)?;
+        Ok((Outcome::TopicDeleted, vec![Effect::TopicDeleted(topic)]))
+    }
+
+    pub(super) fn create_partitions(&self, create: CreatePartitions) -> Decided {
+        let CreatePartitions { topic, total } = create;
+        let known = self.by_id.get(&topic).ok_or(Rejected::UnknownTopic)?;
+        if total <= known.topic.partitions {
+            return Err(Rejected::InvalidPartitions);
+        }
+        Ok((
+            Outcome::PartitionsCreated,
+            vec![Effect::PartitionsCreated { topic, total }],
+        ))
+    }
+
+    pub(super) fn fold_created(
+        &mut self,
+        lsn: Lsn,
+        now: Timestamp,
+        created: &TopicCreated,
+        first_producer: i64,
+    ) {
+        // A crash between a checkpoint's transactions: the row is newer than the log, or the topic is gone again.
+        if self
+            .by_id
+            .get(&created.id)
+            .is_some_and(|known| known.as_of >= lsn)
+            || self
+                .deleted
+                .get(&created.id)
+                .is_some_and(|as_of| *as_of >= lsn)
+        {
+            return;
+        }
+        let topic = Topic {
+            id: created.id,
+            name: created.name.clone(),
+            partitions: created.partitions,
+            replication_factor: created.replication_factor,
+            configs: created.configs.clone(),
+            created: now,
+        };
+        self.restore(topic, first_producer, Lsn(0));
+    }
+
+    /// Puts a topic in, with empty logs.
+    pub(crate) fn restore(&mut self, topic: Topic, first_producer: i64, as_of: Lsn) {
+        let id = topic.id;
+        let partitions = usize::try_from(topic.partitions).unwrap_or(0);
+        self.by_name.insert(topic.name.clone(), id);
+        self.by_metric_name.insert(metric_name(&topic.name), id);
+        let logs = vec![PartitionLog::default(); partitions];
+        self.by_id.insert(
+            id,
+            TopicState {
+                topic: Arc::new(topic),
+                logs,
+                first_producer,
+                as_of,
+            },
+        );
+    }
+
+    /// A topic that the store says is deleted.
+    pub(crate) fn restore_deleted(&mut self, topic: TopicId, as_of: Lsn) {
+        self.deleted.insert(topic, as_of);
+    }
+
+    pub(super) fn fold_deleted(&mut self, topic: TopicId) {
+        let Some(gone) = self.by_id.remove(&topic) else {
+            return;
+        };
+        self.by_name.remove(&gone.topic.name);
+        self.by_metric_name.remove(&metric_name(&gone.topic.name));
+        self.deleted.insert(topic, Lsn(0));
+    }
+
+    pub(super) fn fold_partitions(&mut self, lsn: Lsn, topic: TopicId, total: i32) {
+        let Some(known) = self.by_id.get_mut(&topic).filter(|known| known.as_of < lsn) else {
+            return;
+        };
+        let mut grown = Topic::clone(&known.topic);
+        grown.partitions = total;
+        known.topic = Arc::new(grown);
+        known
+            .logs
+            .resize(usize::try_from(total).unwrap_or(0), PartitionLog::default());
+    }
+
+    /// `None`: there was nothing to do. Else the largest id of a producer that had to make room, or 0.
+    pub(super) fn fold_appended(
+        &mut self,
+        lsn: Lsn,
+        now: Timestamp,
+        appended: &Appended,
+    ) -> Option<i64> {
+        let log = self
+            .log_mut(appended.partition)
+            .filter(|log| log.as_of() < lsn)?;
+        Some(log.append(now, appended).map_or(0, |id| id.0))
+    }
+
+    /// The partitions that forgot somebody, and the largest producer id forgotten.
+    pub(super) fn fold_expired(&mut self, before: Timestamp) -> (Vec<TopicPartition>, i64) {
+        let (mut partitions, mut id_max) = (Vec::new(), 0);
+        for (topic, state) in &mut self.by_id {
+            for (index, log) in (0..).zip(&mut state.logs) {
+                if let Some(forgotten) = log.forget_producers(before) {
+                    id_max = id_max.max(forgotten.0);
+                    partitions.push(TopicPartition {
+                        topic: *topic,
+                        partition: PartitionIndex(index),
+                    });
+                }
+            }
+        }
+        (partitions, id_max)
+    }
+
+    #[cfg(test)]
+    pub(super) fn names_agree(&self) -> bool {
+        self.by_name.len() == self.by_id.len()
+            && self.by_metric_name.len() == self.by_id.len()
+            && self.by_id.iter().all(|(id, state)| {
+                self.by_name.get(&state.topic.name) == Some(id)
+                    && self.by_metric_name.get(&metric_name(&state.topic.name)) == Some(id)
+            })
+    }
+}
+
+fn metric_name(name: &str) -> String {
+    name.replace('.', "_")
+}

@@ -1,0 +1,196 @@
+//! What an agent knows of a partition that somebody reads: its bounds and newest extents, kept fresh by the sequencer.
+//! Tail reads are answered from here without asking anybody.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+use crate::types::{Bounds, Extent, Offset, TopicPartition};
+
+/// Extents a view keeps.
+const VIEW_EXTENTS_MAX: usize = 1024;
+/// Views kept while nobody holds them.
+const VIEWS_MAX: usize = 64 * 1024;
+
+/// One partition as of the last drain that touched it.
+#[derive(Debug)]
+pub struct View {
+    known: Mutex<Known>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct Known {
+    bounds: Bounds,
+    /// Neighbours, the last of which ends at the high watermark.
+    extents: VecDeque<Extent>,
+    deleted: bool,
+}
+
+/// What a view says of an offset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The extents from the one holding the offset on; none at the high watermark.
+    Extents {
+        bounds: Bounds,
+        extents: Vec<Extent>,
+    },
+    /// Before what the view keeps: ask `Metadata::locate`.
+    Earlier(Bounds),
+    /// Past the view's high watermark: wait, or ask `Metadata::locate`.
+    Past(Bounds),
+}
+
+impl View {
+    pub(crate) fn new(bounds: Bounds, recent: &VecDeque<Extent>) -> Self {
+        let skip = recent.len().saturating_sub(VIEW_EXTENTS_MAX);
+        let extents = recent.iter().skip(skip).copied().collect();
+        let known = Known {
+            bounds,
+            extents,
+            deleted: false,
+        };
+        Self {
+            known: Mutex::new(known),
+            changed: Notify::new(),
+        }
+    }
+
+    /// The partition's bounds.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        self.known.lock().bounds
+    }
+
+    /// Whether the topic is gone; the view never changes again then.
+    #[must_use]
+    pub fn deleted(&self) -> bool {
+        self.known.lock().deleted
+    }
+
+    /// The extents from `offset` on, until they hold `raw_bytes_max` bytes of batches (at least one extent).
+    #[must_use]
+    pub fn look(&self, offset: Offset, raw_bytes_max: u64) -> Look {
+        let known = self.known.lock();
+        let bounds = known.bounds;
+        if offset > bounds.high_watermark {
+            return Look::Past(bounds);
+        }
+        let start = known
+            .extents
+            .front()
+            .map_or(bounds.high_watermark, |first| first.base_offset);
+        if offset < start || offset < bounds.log_start {
+            return Look::Earlier(bounds);
+        }
+        let first = known
+            .extents
+            .partition_point(|extent| extent.end_offset() <= offset);
+        let extents = enough(known.extents.range(first..), raw_bytes_max);
+        Look::Extents { bounds, extents }
+    }
+
+    /// Resolves at the next change after this call. Call it before looking, so that no change falls between.
+    pub fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    fn append(&self, bounds: Bounds, extents: impl Iterator<Item = Extent>) {
+        let mut known = self.known.lock();
+        let end = known
+            .extents
+            .back()
+            .map_or(known.bounds.high_watermark, Extent::end_offset);
+        for extent in extents.filter(|extent| extent.base_offset >= end) {
+            if known
+                .extents
+                .back()
+                .is_some_and(|last| last.end_offset() != extent.base_offset)
+            {
+                known.extents.clear();
+            }
+            known.extents.push_back(extent);
+        }
+        while known.extents.len() > VIEW_EXTENTS_MAX {
+            known.extents.pop_front();
+        }
+        known.bounds = bounds;
+        drop(known);
+        self.changed.notify_waiters();
+    }
+
+    fn end(&self) {
+        self.known.lock().deleted = true;
+        self.changed.notify_waiters();
+    }
+}
+
+/// Extents until they hold enough bytes; at least one, if there is one.
+pub(crate) fn enough<'a>(
+    extents: impl Iterator<Item = &'a Extent>,
+    raw_bytes_max: u64,
+) -> Vec<Extent> {
+    let (mut found, mut bytes) = (Vec::new(), 0_u64);
+    for extent in extents {
+        if !found.is_empty() && bytes >= raw_bytes_max {
+            break;
+        }
+        bytes = bytes.saturating_add(extent.raw_length.into());
+        found.push(*extent);
+    }
+    found
+}
+
+/// The views of one agent.
+#[derive(Debug, Default)]
+pub(crate) struct Views(Mutex<HashMap<TopicPartition, Arc<View>>>);
+
+impl Views {
+    pub(crate) fn get(&self, partition: TopicPartition) -> Option<Arc<View>> {
+        self.0.lock().get(&partition).cloned()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+
+    /// The view there is, or the one given. Views nobody holds make room.
+    pub(crate) fn insert(&self, partition: TopicPartition, view: View) -> Arc<View> {
+        let mut views = self.0.lock();
+        if views.len() >= VIEWS_MAX {
+            views.retain(|_, view| Arc::strong_count(view) > 1);
+        }
+        Arc::clone(views.entry(partition).or_insert_with(|| Arc::new(view)))
+    }
+
+    /// New extents are durable; wakes whoever waits for them.
+    pub(crate) fn append(
+        &self,
+        partition: TopicPartition,
+        bounds: Bounds,
+        extents: impl Iterator<Item = Extent>,
+    ) {
+        if let Some(view) = self.get(partition) {
+            view.append(bounds, extents);
+        }
+    }
+
+    /// Ends the views whose partitions are gone.
+    pub(crate) fn retain(&self, mut exists: impl FnMut(TopicPartition) -> bool) {
+        self.0.lock().retain(|partition, view| {
+            let keep = exists(*partition);
+            if !keep {
+                view.end();
+            }
+            keep
+        });
+    }
+
+    /// The partitions that are viewed.
+    pub(crate) fn partitions(&self) -> Vec<TopicPartition> {
+        self.0.lock().keys().copied().collect()
+    }
+}

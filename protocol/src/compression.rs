@@ -1,0 +1,285 @@
+//! The codecs of record batches, bounded: nothing unpacks into more than its caller allows, whatever it claims.
+
+use std::io::{Cursor, Read, Write};
+
+use bytes::{Buf, Bytes};
+
+/// How records are packed; bits 0 to 2 of a batch's attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Codec {
+    /// Not at all.
+    #[default]
+    None,
+    /// RFC 1952.
+    Gzip,
+    /// Raw, or in the frames of xerial's snappy-java, as Kafka's Java clients write it.
+    Snappy,
+    /// LZ4 frames.
+    Lz4,
+    /// KIP-110.
+    Zstd,
+}
+
+/// Why bytes do not unpack.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompressionError {
+    /// They unpack into more than allowed.
+    #[error("more than {0} bytes when unpacked")]
+    TooLarge(usize),
+    /// They are not what the codec writes.
+    #[error("not valid {0}: {1}")]
+    Invalid(&'static str, String),
+}
+
+/// What snappy-java's frames begin with, before two version numbers.
+const XERIAL_MAGIC: &[u8; 8] = b"\x82SNAPPY\0";
+const XERIAL_HEADER_BYTES: usize = 16;
+/// Raw bytes in one block of snappy-java.
+const XERIAL_BLOCK_BYTES: usize = 32 * 1024;
+
+impl Codec {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
+
+    /// The codec of a batch's attributes; `None` for numbers Kafka does not define.
+    #[must_use]
+    pub fn from_bits(attributes: i16) -> Option<Self> {
+        match attributes & 7 {
+            0 => Some(Self::None),
+            1 => Some(Self::Gzip),
+            2 => Some(Self::Snappy),
+            3 => Some(Self::Lz4),
+            4 => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    /// The codec's number.
+    #[must_use]
+    pub fn bits(self) -> i16 {
+        match self {
+            Self::None => 0,
+            Self::Gzip => 1,
+            Self::Snappy => 2,
+            Self::Lz4 => 3,
+            Self::Zstd => 4,
+        }
+    }
+
+    /// Kafka's name, as in `compression.type`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// Unpacks `bytes`. Memory grows with what comes out, never with what a header claims.
+///
+/// # Errors
+/// When the bytes are not valid, or unpack into more than `bytes_max`.
+pub fn decompress(
+    codec: Codec,
+    bytes: &Bytes,
+    bytes_max: usize,
+) -> Result<Bytes, CompressionError> {
+    let invalid =
+        |error: std::io::Error| CompressionError::Invalid(codec.name(), error.to_string());
+    match codec {
+        Codec::None if bytes.len() > bytes_max => Err(CompressionError::TooLarge(bytes_max)),
+        Codec::None => Ok(bytes.clone()),
+        Codec::Gzip => read_bounded(
+            codec,
+            flate2::read::MultiGzDecoder::new(bytes.as_ref()),
+            bytes_max,
+        ),
+        Codec::Snappy => unsnap(bytes, bytes_max),
+        Codec::Lz4 => read_bounded(
+            codec,
+            lz4_flex::frame::FrameDecoder::new(bytes.as_ref()),
+            bytes_max,
+        ),
+        Codec::Zstd => {
+            let decoder =
+                zstd::stream::read::Decoder::with_buffer(bytes.as_ref()).map_err(invalid)?;
+            read_bounded(codec, decoder, bytes_max)
+        }
+    }
+}
+
+fn read_bounded(
+    codec: Codec,
+    from: impl Read,
+    bytes_max: usize,
+) -> Result<Bytes, CompressionError> {
+    let mut unpacked = Vec::new();
+    let limit = u64::try_from(bytes_max)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
+    let read = from.take(limit).read_to_end(&mut unpacked);
+    read.map_err(|error| CompressionError::Invalid(codec.name(), error.to_string()))?;
+    if unpacked.len() > bytes_max {
+        return Err(CompressionError::TooLarge(bytes_max));
+    }
+    Ok(unpacked.into())
+}
+
+fn unsnap(bytes: &[u8], bytes_max: usize) -> Result<Bytes, CompressionError> {
+    let mut unpacked = Vec::new();
+    if !bytes.starts_with(XERIAL_MAGIC) {
+        unsnap_block(bytes, &mut unpacked, bytes_max)?;
+        return Ok(unpacked.into());
+    }
+    let cut = || CompressionError::Invalid("snappy", "a block is cut short".to_owned());
+    let mut rest = bytes.get(XERIAL_HEADER_BYTES..).ok_or_else(cut)?;
+    while !rest.is_empty() {
+        let length = usize::try_from(rest.try_get_u32().map_err(|_| cut())?).map_err(|_| cut())?;
+        let (block, after) = rest.split_at_checked(length).ok_or_else(cut)?;
+        unsnap_block(block, &mut unpacked, bytes_max)?;
+        rest = after;
+    }
+    Ok(unpacked.into())
+}
+
+/// snappy can at best say 64 bytes in 3, so a claim beyond that is a lie and nothing is reserved for it.
+const SNAPPY_RATIO_MAX: usize = 24;
+
+fn unsnap_block(block: &[u8], to: &mut Vec<u8>, bytes_max: usize) -> Result<(), CompressionError> {
+    let invalid = |error: snap::Error| CompressionError::Invalid("snappy", error.to_string());
+    let claimed = snap::raw::decompress_len(block).map_err(invalid)?;
+    if claimed > bytes_max.saturating_sub(to.len()) {
+        return Err(CompressionError::TooLarge(bytes_max));
+    }
+    if claimed > block.len().saturating_mul(SNAPPY_RATIO_MAX) {
+        return Err(CompressionError::Invalid(
+            "snappy",
+            "an impossible length".to_owned(),
+        ));
+    }
+    to.extend(
+        snap::raw::Decoder::new()
+            .decompress_vec(block)
+            .map_err(invalid)?,
+    );
+    Ok(())
+}
+
+/// Packs `bytes`, as a producer does. Snappy comes in snappy-java's frames.
+///
+/// # Errors
+/// When a codec fails, which none does on bytes in memory.
+pub fn compress(codec: Codec, bytes: &[u8]) -> std::io::Result<Bytes> {
+    Ok(match codec {
+        Codec::None => Bytes::copy_from_slice(bytes),
+        Codec::Gzip => {
+            let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            packed.write_all(bytes)?;
+            packed.finish()?.into()
+        }
+        Codec::Snappy => snap(bytes)?.into(),
+        Codec::Lz4 => {
+            let mut packed = lz4_flex::frame::FrameEncoder::new(Vec::new());
+            packed.write_all(bytes)?;
+            packed.finish().map_err(std::io::Error::other)?.into()
+        }
+        Codec::Zstd => zstd::stream::encode_all(Cursor::new(bytes), 1)?.into(),
+    })
+}
+
+fn snap(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut packed = Vec::from(XERIAL_MAGIC);
+    packed.extend_from_slice(&1_u32.to_be_bytes());
+    packed.extend_from_slice(&1_u32.to_be_bytes());
+    for block in bytes.chunks(XERIAL_BLOCK_BYTES) {
+        let block = snap::raw::Encoder::new()
+            .compress_vec(block)
+            .map_err(std::io::Error::other)?;
+        packed.extend_from_slice(&u32::try_from(block.len()).unwrap_or(0).to_be_bytes());
+        packed.extend_from_slice(&block);
+    }
+    Ok(packed)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_packed_unpacks(bytes in proptest::collection::vec(any::<u8>(), 0..100_000)) {
+            for codec in Codec::ALL {
+                let packed = compress(codec, &bytes).unwrap();
+                let unpacked = decompress(codec, &packed, bytes.len()).unwrap();
+                prop_assert_eq!(unpacked.as_ref(), bytes.as_slice());
+            }
+        }
+
+        #[test]
+        fn damage_is_an_error_or_other_bytes_but_never_more_than_allowed(
+            bytes in proptest::collection::vec(any::<u8>(), 1..2000),
+            position: prop::sample::Index,
+            flip in 1..=255_u8,
+        ) {
+            for codec in Codec::ALL {
+                let mut packed = compress(codec, &bytes).unwrap().to_vec();
+                let position = position.index(packed.len());
+                packed[position] ^= flip;
+                if let Ok(unpacked) = decompress(codec, &packed.into(), 10_000) {
+                    prop_assert!(unpacked.len() <= 10_000);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bombs_stop_at_the_limit() {
+        let zeros = vec![0; 8 * 1024 * 1024];
+        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+            let packed = compress(codec, &zeros).unwrap();
+            assert!(packed.len() < zeros.len() / 10, "{codec:?}");
+            let unpacked = decompress(codec, &packed, 1_000_000);
+            assert_eq!(
+                unpacked,
+                Err(CompressionError::TooLarge(1_000_000)),
+                "{codec:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn raw_snappy_is_read_and_its_claims_are_not_believed() {
+        let text = b"one two three four five six seven".repeat(100);
+        let raw = Bytes::from(snap::raw::Encoder::new().compress_vec(&text).unwrap());
+        assert_eq!(decompress(Codec::Snappy, &raw, 10_000).unwrap(), text);
+        let claims_a_gigabyte = Bytes::from_static(&[0x80, 0x80, 0x80, 0x80, 0x04, 0, 0]);
+        let refused = decompress(Codec::Snappy, &claims_a_gigabyte, usize::MAX);
+        assert!(matches!(
+            refused,
+            Err(CompressionError::Invalid("snappy", _))
+        ));
+    }
+
+    #[test]
+    fn truncation_is_noticed() {
+        let bytes = b"some text that is long enough to matter".repeat(50);
+        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+            let packed = compress(codec, &bytes).unwrap();
+            for length in [packed.len() / 2, 20] {
+                let unpacked = decompress(codec, &packed.slice(..length), 10_000);
+                assert!(unpacked.is_err(), "{codec:?} {length}");
+            }
+            // LZ4 may end without its end mark: nothing of the contents is missing then.
+            match decompress(codec, &packed.slice(..packed.len() - 1), 10_000) {
+                Ok(unpacked) => assert_eq!(unpacked, bytes, "{codec:?}"),
+                Err(error) => assert!(matches!(error, CompressionError::Invalid(..)), "{codec:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! How each primitive type looks on the wire: integers, text, ids, records, arrays and their nullable forms.
+
+use bytes::{BufMut, Bytes};
+
+use crate::wire::{Decode, DecodeError, Encode, Reader, Writer};
+
+/// A topic's id on the wire (KIP-516); zero says "none".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Uuid(pub u128);
+
+/// Record batches as a list of slices that follow one another. Decoding yields one slice of the frame, not a copy.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Records(pub Vec<Bytes>);
+
+impl Records {
+    /// Bytes in all slices.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0
+            .iter()
+            .fold(0, |sum, slice| sum.saturating_add(slice.len()))
+    }
+
+    /// Whether there are no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl From<Bytes> for Records {
+    fn from(bytes: Bytes) -> Self {
+        Self(vec![bytes])
+    }
+}
+
+macro_rules! integers {
+    ($($type:ty: $read:ident, $write:ident;)*) => {$(
+        impl Decode for $type {
+            fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
+                reader.$read()
+            }
+        }
+        impl Encode for $type {
+            fn encode(&self, writer: &mut Writer, _: i16) {
+                writer.put().$write(*self);
+            }
+        }
+    )*};
+}
+
+integers! {
+    i8: i8, put_i8;
+    i16: i16, put_i16;
+    i32: i32, put_i32;
+    i64: i64, put_i64;
+}
+
+impl Decode for bool {
+    fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
+        Ok(reader.i8()? != 0)
+    }
+}
+
+impl Encode for bool {
+    fn encode(&self, writer: &mut Writer, _: i16) {
+        writer.put().put_u8(u8::from(*self));
+    }
+}
+
+impl Decode for Uuid {
+    fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
+        Ok(Self(reader.u128()?))
+    }
+}
+
+impl Encode for Uuid {
+    fn encode(&self, writer: &mut Writer, _: i16) {
+        writer.put().put_u128(self.0);
+    }
+}
+
+impl Decode for Option<String> {
+    fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
+        let Some(length) = reader.string_length()? else {
+            return Ok(None);
+        };
+        let bytes = reader.take(length)?;
+        reader.charge(length)?;
+        let text = str::from_utf8(&bytes).map_err(|_| DecodeError::NotText)?;
+        Ok(Some(text.to_owned()))
+    }
+}
+
+impl Encode for Option<String> {
+    fn encode(&self, writer: &mut Writer, version: i16) {
+        match self {
+            Some(text) => text.encode(writer, version),
+            None => writer.string_length(None),
+        }
+    }
+}
+
+impl Decode for String {
+    fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+        Option::<Self>::decode(reader, version)?.ok_or(DecodeError::Null)
+    }
+}
+
+impl Encode for String {
+    fn encode(&self, writer: &mut Writer, _: i16) {
+        writer.string_length(Some(self.len()));
+        writer.put().put_slice(self.as_bytes());
+    }
+}
+
+impl Decode for Option<Records> {
+    fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
+        let Some(length) = reader.long_length()? else {
+            return Ok(None);
+        };
+        Ok(Some(Records::from(reader.take(length)?)))
+    }
+}
+
+impl Encode for Option<Records> {
+    fn encode(&self, writer: &mut Writer, _: i16) {
+        let Some(records) = self else {
+            return writer.long_length(None);
+        };
+        writer.long_length(Some(records.len()));
+        writer.splice(&records.0);
+    }
+}
+
+impl<T: Decode> Decode for Option<Vec<T>> {
+    fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+        let Some(count) = reader.long_length()? else {
+            return Ok(None);
+        };
+        // No element is smaller than a byte, so this refuses an absurd count before anything is read or reserved.
+        if count > reader.remaining() {
+            return Err(DecodeError::Truncated);
+        }
+        let mut elements = Vec::new();
+        for _ in 0..count {
+            reader.charge(size_of::<T>())?;
+            elements.push(T::decode(reader, version)?);
+        }
+        Ok(Some(elements))
+    }
+}
+
+impl<T: Encode> Encode for Option<Vec<T>> {
+    fn encode(&self, writer: &mut Writer, version: i16) {
+        match self {
+            Some(elements) => elements.encode(writer, version),
+            None => writer.long_length(None),
+        }
+    }
+}
+
+impl<T: Decode> Decode for Vec<T> {
+    fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+        Option::<Self>::decode(reader, version)?.ok_or(DecodeError::Null)
+    }
+}
+
+impl<T: Encode> Encode for Vec<T> {
+    fn encode(&self, writer: &mut Writer, version: i16) {
+        writer.long_length(Some(self.len()));
+        for element in self {
+            element.encode(writer, version);
+        }
+    }
+}

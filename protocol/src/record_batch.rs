@@ -1,0 +1,298 @@
+//! A view over a record batch of format 2: what its 61-byte header says, its checksum, and the few bytes that a broker may
+//! change. Layout: base offset 0..8, batch length 8..12, leader epoch 12..16, magic 16, CRC 17..21, attributes 21..23,
+//! last offset delta 23..27, base timestamp 27..35, max timestamp 35..43, producer id 43..51, producer epoch 51..53,
+//! base sequence 53..57, record count 57..61, then the records. The CRC covers everything from the attributes on.
+
+use bytes::{Buf, Bytes, BytesMut};
+use crc_fast::CrcAlgorithm;
+
+use crate::compression::{Codec, CompressionError};
+
+/// Bytes before the records.
+pub const HEADER_BYTES: usize = 61;
+/// Bytes that the CRC does not cover and a broker patches: base offset, length, leader epoch.
+pub const PREFIX_BYTES: usize = 16;
+
+/// Bytes before those that the batch length counts.
+const LENGTH_END: usize = 12;
+const CRC_START: usize = 17;
+const ATTRIBUTES_START: usize = 21;
+const MAX_TIMESTAMP_START: usize = 35;
+const LOG_APPEND_TIME: i16 = 1 << 3;
+const TRANSACTIONAL: i16 = 1 << 4;
+const CONTROL: i16 = 1 << 5;
+const DELETE_HORIZON: i16 = 1 << 6;
+
+/// What is wrong with a record batch.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// Fewer bytes than it says, or than a batch has.
+    #[error("the record batch is cut short")]
+    Truncated,
+    /// A format before 2, or one to come.
+    #[error("record format {0} is not spoken here")]
+    Magic(i8),
+    /// A codec that Kafka does not define.
+    #[error("the record batch has an unknown compression codec")]
+    UnknownCodec,
+    /// It does not unpack, or into more than allowed.
+    #[error("the record batch does not unpack: {0}")]
+    Compression(#[from] CompressionError),
+    /// The records contradict the header or themselves.
+    #[error("the records contradict the batch's header: {0}")]
+    Records(&'static str),
+}
+
+/// The header's fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchHeader {
+    /// Offset of the first record; a producer's batches say 0.
+    pub base_offset: i64,
+    /// Bytes of the whole batch, header included; not necessarily all there.
+    pub size: usize,
+    /// Epoch of the leader that appended it.
+    pub leader_epoch: i32,
+    /// The format, 2.
+    pub magic: i8,
+    /// CRC-32C of everything from the attributes on.
+    pub crc: u32,
+    /// Bits 0-2 codec, 3 log append time, 4 transactional, 5 control, 6 delete horizon.
+    pub attributes: i16,
+    /// Offset of the last record less that of the first.
+    pub last_offset_delta: i32,
+    /// Timestamp of the first record, in milliseconds.
+    pub base_timestamp: i64,
+    /// Largest timestamp of the records.
+    pub max_timestamp: i64,
+    /// The idempotent producer, or -1.
+    pub producer_id: i64,
+    /// Its epoch, or -1.
+    pub producer_epoch: i16,
+    /// The first record's sequence, or -1.
+    pub base_sequence: i32,
+    /// Records in the batch; after log compaction fewer than its offsets.
+    pub record_count: i32,
+}
+
+impl BatchHeader {
+    /// Reads a header. Whether the rest of the batch is there is for the caller to see by `size`.
+    ///
+    /// # Errors
+    /// When there are fewer than 61 bytes, the length is impossible, or the format is not 2.
+    pub fn read(bytes: &[u8]) -> Result<Self, BatchError> {
+        let mut header = bytes.get(..HEADER_BYTES).ok_or(BatchError::Truncated)?;
+        let base_offset = header.get_i64();
+        let length = usize::try_from(header.get_i32()).map_err(|_| BatchError::Truncated)?;
+        let size = length.saturating_add(LENGTH_END);
+        if size < HEADER_BYTES {
+            return Err(BatchError::Truncated);
+        }
+        let leader_epoch = header.get_i32();
+        let magic = header.get_i8();
+        if magic != 2 {
+            return Err(BatchError::Magic(magic));
+        }
+        Ok(Self {
+            base_offset,
+            size,
+            leader_epoch,
+            magic,
+            crc: header.get_u32(),
+            attributes: header.get_i16(),
+            last_offset_delta: header.get_i32(),
+            base_timestamp: header.get_i64(),
+            max_timestamp: header.get_i64(),
+            producer_id: header.get_i64(),
+            producer_epoch: header.get_i16(),
+            base_sequence: header.get_i32(),
+            record_count: header.get_i32(),
+        })
+    }
+
+    /// How the records are packed; `None` for codecs Kafka does not define.
+    #[must_use]
+    pub fn codec(&self) -> Option<Codec> {
+        Codec::from_bits(self.attributes)
+    }
+
+    /// Whether the batch belongs to a transaction.
+    #[must_use]
+    pub fn is_transactional(&self) -> bool {
+        self.attributes & TRANSACTIONAL != 0
+    }
+
+    /// Whether it holds a marker, which only brokers write.
+    #[must_use]
+    pub fn is_control(&self) -> bool {
+        self.attributes & CONTROL != 0
+    }
+
+    /// Whether `max_timestamp` is when the broker appended it, for all records.
+    #[must_use]
+    pub fn has_log_append_time(&self) -> bool {
+        self.attributes & LOG_APPEND_TIME != 0
+    }
+
+    /// Whether `base_timestamp` is when log compaction may drop its tombstones.
+    #[must_use]
+    pub fn has_delete_horizon(&self) -> bool {
+        self.attributes & DELETE_HORIZON != 0
+    }
+}
+
+/// Whether the bytes of a whole batch match their checksum.
+#[must_use]
+pub fn crc_matches(batch: &[u8], header: &BatchHeader) -> bool {
+    batch
+        .get(ATTRIBUTES_START..header.size)
+        .is_some_and(|covered| crc(covered) == header.crc)
+}
+
+/// CRC-32C.
+pub(crate) fn crc(bytes: &[u8]) -> u32 {
+    u32::try_from(crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes)).unwrap_or(0)
+}
+
+/// What replaces a batch's first 16 bytes when it is read.
+#[must_use]
+pub fn prefix(header: &BatchHeader, base_offset: i64, leader_epoch: i32) -> [u8; PREFIX_BYTES] {
+    let length = i32::try_from(header.size.saturating_sub(LENGTH_END)).unwrap_or(i32::MAX);
+    let mut prefix = [0; PREFIX_BYTES];
+    let fields = [
+        &base_offset.to_be_bytes()[..],
+        &length.to_be_bytes(),
+        &leader_epoch.to_be_bytes(),
+    ];
+    for (to, from) in prefix.iter_mut().zip(fields.into_iter().flatten()) {
+        *to = *from;
+    }
+    prefix
+}
+
+/// The batch as a topic with `message.timestamp.type=LogAppendTime` keeps it: bit 3 set, the time of its arrival as its
+/// largest timestamp, and a new checksum. A batch too short to have a header is returned as it is.
+#[must_use]
+pub fn stamp_log_append_time(batch: &Bytes, now_ms: i64) -> Bytes {
+    let mut stamped = BytesMut::from(batch.as_ref());
+    let Ok(header) = BatchHeader::read(batch) else {
+        return batch.clone();
+    };
+    let attributes = header.attributes | LOG_APPEND_TIME;
+    put(&mut stamped, ATTRIBUTES_START, &attributes.to_be_bytes());
+    put(&mut stamped, MAX_TIMESTAMP_START, &now_ms.to_be_bytes());
+    seal(&mut stamped);
+    stamped.freeze()
+}
+
+/// Writes the checksum of what follows it.
+pub(crate) fn seal(batch: &mut [u8]) {
+    let crc = batch.get(ATTRIBUTES_START..).map_or(0, crc);
+    put(batch, CRC_START, &crc.to_be_bytes());
+}
+
+fn put(batch: &mut [u8], at: usize, field: &[u8]) {
+    if let Some(place) = batch.get_mut(at..at.saturating_add(field.len())) {
+        place.copy_from_slice(field);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::{BatchOptions, Record, build_batch, records};
+
+    fn batch() -> Bytes {
+        let record = |delta: i32| Record {
+            offset_delta: delta,
+            timestamp_delta: delta.into(),
+            value: Some(Bytes::from_static(b"value")),
+            ..Record::default()
+        };
+        let options = BatchOptions {
+            base_timestamp: 1000,
+            ..BatchOptions::default()
+        };
+        build_batch(&[record(0), record(1), record(2)], options)
+    }
+
+    #[test]
+    fn a_header_reads_what_was_built() {
+        let batch = batch();
+        let header = BatchHeader::read(&batch).unwrap();
+        assert_eq!(header.size, batch.len());
+        assert_eq!((header.record_count, header.last_offset_delta), (3, 2));
+        assert_eq!((header.base_timestamp, header.max_timestamp), (1000, 1002));
+        assert_eq!(
+            (
+                header.producer_id,
+                header.producer_epoch,
+                header.base_sequence
+            ),
+            (-1, -1, -1)
+        );
+        assert!(crc_matches(&batch, &header));
+    }
+
+    #[test]
+    fn any_changed_byte_after_the_checksum_is_noticed() {
+        let batch = batch();
+        for position in ATTRIBUTES_START..batch.len() {
+            let mut changed = batch.to_vec();
+            changed[position] ^= 0x10;
+            let header = BatchHeader::read(&changed).unwrap();
+            assert!(!crc_matches(&changed, &header), "{position}");
+        }
+    }
+
+    #[test]
+    fn the_prefix_is_outside_the_checksum() {
+        let batch = batch();
+        let header = BatchHeader::read(&batch).unwrap();
+        let mut moved = batch.to_vec();
+        moved[..PREFIX_BYTES].copy_from_slice(&prefix(&header, 1 << 40, 7));
+        let read = BatchHeader::read(&moved).unwrap();
+        assert_eq!(
+            (read.base_offset, read.leader_epoch, read.size),
+            (1 << 40, 7, batch.len())
+        );
+        assert!(crc_matches(&moved, &read));
+    }
+
+    #[test]
+    fn a_stamped_batch_says_so_and_keeps_its_records() {
+        let batch = batch();
+        let stamped = stamp_log_append_time(&batch, 123_456);
+        let header = BatchHeader::read(&stamped).unwrap();
+        assert!(header.has_log_append_time());
+        assert_eq!(
+            (header.base_timestamp, header.max_timestamp),
+            (1000, 123_456)
+        );
+        assert!(crc_matches(&stamped, &header));
+        let contents = |batch: &Bytes| records(batch, 1 << 20).unwrap().collect::<Vec<_>>();
+        assert_eq!(contents(&stamped), contents(&batch));
+    }
+
+    #[test]
+    fn what_is_not_a_batch_is_refused() {
+        let batch = batch();
+        for length in 0..HEADER_BYTES {
+            assert_eq!(
+                BatchHeader::read(&batch[..length]),
+                Err(BatchError::Truncated)
+            );
+        }
+        let with = |at: usize, bytes: &[u8]| {
+            let mut changed = batch.to_vec();
+            changed[at..at + bytes.len()].copy_from_slice(bytes);
+            BatchHeader::read(&changed)
+        };
+        assert_eq!(with(8, &(-1_i32).to_be_bytes()), Err(BatchError::Truncated));
+        assert_eq!(with(8, &48_i32.to_be_bytes()), Err(BatchError::Truncated));
+        assert_eq!(with(16, &[1]), Err(BatchError::Magic(1)));
+        assert_eq!(
+            with(8, &i32::MAX.to_be_bytes()).unwrap().size,
+            0x7fff_ffff + 12
+        );
+    }
+}

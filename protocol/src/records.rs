@@ -1,0 +1,443 @@
+//! The records inside a batch, read only when needed: validation, search by time, tests. Keys and values are slices of
+//! the batch, or of what it unpacks into.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::compression::{Codec, compress, decompress};
+use crate::record_batch::{BatchError, BatchHeader, HEADER_BYTES, seal};
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Record {
+    /// Its offset less the batch's base offset.
+    pub offset_delta: i32,
+    /// Its timestamp less the batch's base timestamp, in milliseconds.
+    pub timestamp_delta: i64,
+    /// `None` is null.
+    pub key: Option<Bytes>,
+    /// `None` is null, a tombstone in compacted topics.
+    pub value: Option<Bytes>,
+    /// In order; names may repeat.
+    pub headers: Vec<(Bytes, Option<Bytes>)>,
+}
+
+/// How a batch is to be built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchOptions {
+    /// How the records are packed.
+    pub codec: Codec,
+    /// Offset of the first record.
+    pub base_offset: i64,
+    /// Timestamp of the first record, in milliseconds.
+    pub base_timestamp: i64,
+    /// The idempotent producer, or -1.
+    pub producer_id: i64,
+    /// Its epoch, or -1.
+    pub producer_epoch: i16,
+    /// The first record's sequence, or -1.
+    pub base_sequence: i32,
+    /// Attributes besides the codec.
+    pub attributes: i16,
+}
+
+impl Default for BatchOptions {
+    fn default() -> Self {
+        Self {
+            codec: Codec::None,
+            base_offset: 0,
+            base_timestamp: 0,
+            producer_id: -1,
+            producer_epoch: -1,
+            base_sequence: -1,
+            attributes: 0,
+        }
+    }
+}
+
+/// Reads records one by one; ends at the first error.
+#[derive(Debug)]
+pub struct RecordIter {
+    rest: Bytes,
+    left: i32,
+}
+
+/// The records of a whole batch, unpacked into at most `bytes_max` bytes.
+///
+/// # Errors
+/// When the batch is cut short, does not unpack, or unpacks into more.
+pub fn records(batch: &Bytes, bytes_max: usize) -> Result<RecordIter, BatchError> {
+    let header = BatchHeader::read(batch)?;
+    if header.size > batch.len() {
+        return Err(BatchError::Truncated);
+    }
+    let codec = header.codec().ok_or(BatchError::UnknownCodec)?;
+    let packed = batch.slice(HEADER_BYTES..header.size);
+    let rest = decompress(codec, &packed, bytes_max)?;
+    Ok(RecordIter {
+        rest,
+        left: header.record_count,
+    })
+}
+
+impl Iterator for RecordIter {
+    type Item = Result<Record, BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left <= 0 {
+            return None;
+        }
+        self.left = self.left.saturating_sub(1);
+        let record = read_record(&mut self.rest);
+        if record.is_err() {
+            self.left = 0;
+        }
+        Some(record)
+    }
+}
+
+fn read_record(rest: &mut Bytes) -> Result<Record, BatchError> {
+    let length = varint(rest)?;
+    let mut record = take(rest, length)?.ok_or(BatchError::Records("a record without a length"))?;
+    let record = &mut record;
+    record.try_get_i8().map_err(|_| BatchError::Truncated)?;
+    let timestamp_delta = varlong(record)?;
+    let offset_delta = varint(record)?;
+    let key_length = varint(record)?;
+    let key = take(record, key_length)?;
+    let value_length = varint(record)?;
+    let value = take(record, value_length)?;
+    let count = varint(record)?;
+    if count < 0 {
+        return Err(BatchError::Records("a negative number of headers"));
+    }
+    // Not reserved by the count: each header has at least two bytes, or reading it fails.
+    let mut headers = Vec::new();
+    for _ in 0..count {
+        let name_length = varint(record)?;
+        let name =
+            take(record, name_length)?.ok_or(BatchError::Records("a header without a name"))?;
+        let value_length = varint(record)?;
+        headers.push((name, take(record, value_length)?));
+    }
+    if !record.is_empty() {
+        return Err(BatchError::Records("a record is longer than what is in it"));
+    }
+    Ok(Record {
+        offset_delta,
+        timestamp_delta,
+        key,
+        value,
+        headers,
+    })
+}
+
+/// So many bytes; `None` for -1.
+fn take(from: &mut Bytes, length: i32) -> Result<Option<Bytes>, BatchError> {
+    if length == -1 {
+        return Ok(None);
+    }
+    let length = usize::try_from(length).map_err(|_| BatchError::Records("a negative length"))?;
+    if length > from.len() {
+        return Err(BatchError::Truncated);
+    }
+    Ok(Some(from.split_to(length)))
+}
+
+fn varint(from: &mut impl Buf) -> Result<i32, BatchError> {
+    i32::try_from(varlong(from)?).map_err(|_| BatchError::Records("a varint is too large"))
+}
+
+/// Zigzag, base 128, little-endian.
+fn varlong(from: &mut impl Buf) -> Result<i64, BatchError> {
+    let mut value = 0_u64;
+    for shift in (0..70).step_by(7) {
+        let byte = from.try_get_u8().map_err(|_| BatchError::Truncated)?;
+        let bits = u64::from(byte & 0x7f);
+        if shift == 63 && bits > 1 {
+            break;
+        }
+        value |= bits.checked_shl(shift).unwrap_or(0);
+        if byte & 0x80 == 0 {
+            return Ok((value >> 1).cast_signed() ^ (value & 1).cast_signed().wrapping_neg());
+        }
+    }
+    Err(BatchError::Records("a varint runs on"))
+}
+
+/// The first record with a timestamp at or after `timestamp`: its offset delta and its timestamp.
+///
+/// # Errors
+/// As [`records`].
+pub fn first_at_or_after(
+    batch: &Bytes,
+    timestamp: i64,
+    bytes_max: usize,
+) -> Result<Option<(i32, i64)>, BatchError> {
+    for stamped in timestamps(batch, bytes_max)? {
+        let (delta, at) = stamped?;
+        if at >= timestamp {
+            return Ok(Some((delta, at)));
+        }
+    }
+    Ok(None)
+}
+
+/// The first of the records with the largest timestamp: its offset delta and that timestamp.
+///
+/// # Errors
+/// As [`records`], and when there is no record.
+pub fn first_with_max_timestamp(batch: &Bytes, bytes_max: usize) -> Result<(i32, i64), BatchError> {
+    let mut best: Option<(i32, i64)> = None;
+    for stamped in timestamps(batch, bytes_max)? {
+        let (delta, at) = stamped?;
+        if best.is_none_or(|(_, largest)| at > largest) {
+            best = Some((delta, at));
+        }
+    }
+    best.ok_or(BatchError::Records("a batch without records"))
+}
+
+fn timestamps(
+    batch: &Bytes,
+    bytes_max: usize,
+) -> Result<impl Iterator<Item = Result<(i32, i64), BatchError>>, BatchError> {
+    let header = BatchHeader::read(batch)?;
+    Ok(records(batch, bytes_max)?.map(move |record| {
+        let record = record?;
+        let at = match header.has_log_append_time() {
+            true => header.max_timestamp,
+            false => header.base_timestamp.saturating_add(record.timestamp_delta),
+        };
+        Ok((record.offset_delta, at))
+    }))
+}
+
+/// Walks the records of an uncompressed batch from a producer: as many as the header says, their offsets dense from 0,
+/// and nothing after them (Kafka's LogValidator).
+///
+/// # Errors
+/// When the records contradict the header or themselves.
+pub fn check_inner(batch: &Bytes, header: &BatchHeader) -> Result<(), BatchError> {
+    let mut rest = batch
+        .get(HEADER_BYTES..header.size)
+        .ok_or(BatchError::Truncated)?;
+    for expected in 0..header.record_count {
+        if check_record(&mut rest)? != expected {
+            return Err(BatchError::Records("offsets are not dense"));
+        }
+    }
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(BatchError::Records("bytes follow the last record"))
+    }
+}
+
+/// Checks one record's lengths without taking it apart; returns its offset delta.
+fn check_record(rest: &mut &[u8]) -> Result<i32, BatchError> {
+    let mut record = slice(rest)?.ok_or(BatchError::Records("a record without a length"))?;
+    record.try_get_i8().map_err(|_| BatchError::Truncated)?;
+    varlong(&mut record)?;
+    let offset_delta = varint(&mut record)?;
+    slice(&mut record)?;
+    slice(&mut record)?;
+    let headers = varint(&mut record)?;
+    if headers < 0 {
+        return Err(BatchError::Records("a negative number of headers"));
+    }
+    for _ in 0..headers {
+        slice(&mut record)?.ok_or(BatchError::Records("a header without a name"))?;
+        slice(&mut record)?;
+    }
+    if !record.is_empty() {
+        return Err(BatchError::Records("a record is longer than what is in it"));
+    }
+    Ok(offset_delta)
+}
+
+/// A length and so many bytes; `None` for -1.
+fn slice<'a>(from: &mut &'a [u8]) -> Result<Option<&'a [u8]>, BatchError> {
+    let length = varint(from)?;
+    if length == -1 {
+        return Ok(None);
+    }
+    let length = usize::try_from(length).map_err(|_| BatchError::Records("a negative length"))?;
+    let (taken, rest) = from.split_at_checked(length).ok_or(BatchError::Truncated)?;
+    *from = rest;
+    Ok(Some(taken))
+}
+
+/// Builds a batch as a producer does. For the load test and for tests.
+#[must_use]
+pub fn build_batch(records: &[Record], options: BatchOptions) -> Bytes {
+    let mut inner = BytesMut::new();
+    for record in records {
+        put_record(&mut inner, record);
+    }
+    let packed = compress(options.codec, &inner).unwrap_or_default();
+    let count = i32::try_from(records.len()).unwrap_or(i32::MAX);
+    let last_delta = records.last().map_or(0, |record| record.offset_delta);
+    let longest = records
+        .iter()
+        .map(|record| record.timestamp_delta)
+        .max()
+        .unwrap_or(0);
+    let length = HEADER_BYTES.saturating_sub(12).saturating_add(packed.len());
+    let mut batch = BytesMut::with_capacity(HEADER_BYTES.saturating_add(packed.len()));
+    batch.put_i64(options.base_offset);
+    batch.put_i32(i32::try_from(length).unwrap_or(i32::MAX));
+    batch.put_i32(-1);
+    batch.put_i8(2);
+    batch.put_u32(0);
+    batch.put_i16(options.attributes | options.codec.bits());
+    batch.put_i32(last_delta);
+    batch.put_i64(options.base_timestamp);
+    batch.put_i64(options.base_timestamp.saturating_add(longest));
+    batch.put_i64(options.producer_id);
+    batch.put_i16(options.producer_epoch);
+    batch.put_i32(options.base_sequence);
+    batch.put_i32(count);
+    batch.put_slice(&packed);
+    seal(&mut batch);
+    batch.freeze()
+}
+
+fn put_record(to: &mut BytesMut, record: &Record) {
+    let mut body = BytesMut::new();
+    body.put_i8(0);
+    put_varlong(&mut body, record.timestamp_delta);
+    put_varlong(&mut body, record.offset_delta.into());
+    put_bytes(&mut body, record.key.as_ref());
+    put_bytes(&mut body, record.value.as_ref());
+    put_length(&mut body, record.headers.len());
+    for (name, value) in &record.headers {
+        put_bytes(&mut body, Some(name));
+        put_bytes(&mut body, value.as_ref());
+    }
+    put_length(to, body.len());
+    to.put_slice(&body);
+}
+
+fn put_bytes(to: &mut BytesMut, bytes: Option<&Bytes>) {
+    match bytes {
+        None => put_varlong(to, -1),
+        Some(bytes) => {
+            put_length(to, bytes.len());
+            to.put_slice(bytes);
+        }
+    }
+}
+
+fn put_length(to: &mut BytesMut, length: usize) {
+    put_varlong(to, i64::try_from(length).unwrap_or(i64::MAX));
+}
+
+fn put_varlong(to: &mut BytesMut, value: i64) {
+    let mut left = (value.wrapping_shl(1) ^ value.wrapping_shr(63)).cast_unsigned();
+    loop {
+        let [low, ..] = left.to_le_bytes();
+        left >>= 7;
+        if left == 0 {
+            return to.put_u8(low & 0x7f);
+        }
+        to.put_u8(low | 0x80);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_bytes() -> impl Strategy<Value = Bytes> {
+        proptest::collection::vec(any::<u8>(), 0..200).prop_map(Bytes::from)
+    }
+
+    fn any_records() -> impl Strategy<Value = Vec<Record>> {
+        let headers =
+            proptest::collection::vec((any_bytes(), proptest::option::of(any_bytes())), 0..4);
+        let record = (
+            -1_000_000_i64..1_000_000,
+            proptest::option::of(any_bytes()),
+            proptest::option::of(any_bytes()),
+            headers,
+        );
+        proptest::collection::vec(record, 1..50).prop_map(|records| {
+            (0..)
+                .zip(records)
+                .map(
+                    |(offset_delta, (timestamp_delta, key, value, headers))| Record {
+                        offset_delta,
+                        timestamp_delta,
+                        key,
+                        value,
+                        headers,
+                    },
+                )
+                .collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn records_come_back_as_they_went(records in any_records()) {
+            for codec in Codec::ALL {
+                let options = BatchOptions { codec, base_timestamp: 5_000_000, ..BatchOptions::default() };
+                let batch = build_batch(&records, options);
+                let read: Result<Vec<_>, _> = super::records(&batch, 1 << 20).unwrap().collect();
+                prop_assert_eq!(read.unwrap(), records.clone());
+                let header = BatchHeader::read(&batch).unwrap();
+                prop_assert!(crate::record_batch::crc_matches(&batch, &header));
+                if codec == Codec::None {
+                    prop_assert_eq!(check_inner(&batch, &header), Ok(()));
+                }
+            }
+        }
+
+        #[test]
+        fn search_by_time_agrees_with_a_walk(records in any_records(), wanted in -1_000_000_i64..1_000_000) {
+            let batch = build_batch(&records, BatchOptions::default());
+            let walked = records.iter().find(|r| r.timestamp_delta >= wanted);
+            let walked = walked.map(|r| (r.offset_delta, r.timestamp_delta));
+            prop_assert_eq!(first_at_or_after(&batch, wanted, 1 << 20).unwrap(), walked);
+            let largest = records.iter().map(|r| r.timestamp_delta).max().unwrap();
+            let first = records.iter().find(|r| r.timestamp_delta == largest).unwrap();
+            let found = first_with_max_timestamp(&batch, 1 << 20).unwrap();
+            prop_assert_eq!(found, (first.offset_delta, largest));
+        }
+
+        #[test]
+        fn damage_never_panics(records in any_records(), position: prop::sample::Index, flip in 1..=255_u8) {
+            let mut damaged = build_batch(&records, BatchOptions::default()).to_vec();
+            let position = position.index(damaged.len());
+            damaged[position] ^= flip;
+            let damaged = Bytes::from(damaged);
+            if let Ok(read) = super::records(&damaged, 1 << 20) {
+                read.for_each(drop);
+            }
+            if let Ok(header) = BatchHeader::read(&damaged) {
+                let _ = check_inner(&damaged, &header);
+            }
+        }
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let record = |offset_delta| Record {
+            offset_delta,
+            ..Record::default()
+        };
+        let check = |records: &[Record], change: fn(&mut BatchHeader)| {
+            let batch = build_batch(records, BatchOptions::default());
+            let mut header = BatchHeader::read(&batch).unwrap();
+            change(&mut header);
+            check_inner(&batch, &header)
+        };
+        assert_eq!(check(&[record(0), record(1)], |_| {}), Ok(()));
+        assert!(check(&[record(0), record(2)], |_| {}).is_err());
+        assert!(check(&[record(1)], |_| {}).is_err());
+        assert!(check(&[record(0), record(1)], |header| header.record_count = 1).is_err());
+        assert!(check(&[record(0), record(1)], |header| header.record_count = 3).is_err());
+    }
+}
