@@ -40,8 +40,10 @@ impl RequestHeader {
         Ok(header)
     }
 
-    /// Judges a header by the first bytes of a frame, before the rest is read. `Ok(None)` asks for more bytes.
+    /// Judges a header by the first bytes of a frame, before the rest is read. `Ok(None)` asks for more bytes. Bytes past
+    /// the frame, which belong to the next one, are not looked at.
     pub fn peek(prefix: &[u8], frame_length: usize) -> Result<Option<Self>, DecodeError> {
+        let prefix = prefix.get(..frame_length).unwrap_or(prefix);
         match Self::peek_whole(prefix) {
             Err(DecodeError::Truncated) if prefix.len() < frame_length => Ok(None),
             other => other.map(Some),
@@ -57,26 +59,28 @@ impl RequestHeader {
         );
         let correlation_id = fixed.try_get_i32().map_err(truncated)?;
         let client_id_length = fixed.try_get_i16().map_err(truncated)?;
-        let client_id_length = match client_id_length {
-            -1 => 0,
-            length => usize::try_from(length).map_err(|_| DecodeError::Malformed)?,
+        let (client_id, rest) = match client_id_length {
+            -1 => (None, fixed),
+            length => {
+                let length = usize::try_from(length).map_err(|_| DecodeError::Malformed)?;
+                let split = fixed.split_at_checked(length);
+                let (client_id, rest) = split.ok_or(DecodeError::Truncated)?;
+                (Some(client_id), rest)
+            }
         };
-        let rest = fixed
-            .get(client_id_length..)
-            .ok_or(DecodeError::Truncated)?;
         if is_flexible(key, version) {
             let mut tags = Reader::new(Bytes::copy_from_slice(rest.get(..5).unwrap_or(rest)));
             if tags.unsigned_varint()? > HEADER_TAGS_MAX {
                 return Err(DecodeError::TooLarge);
             }
         }
-        let client_id = fixed.get(..client_id_length).unwrap_or_default();
-        let client_id = str::from_utf8(client_id).map_err(|_| DecodeError::NotText)?;
+        let client_id = client_id.map(str::from_utf8).transpose();
+        let client_id = client_id.map_err(|_| DecodeError::NotText)?;
         Ok(Self {
             api_key: key,
             api_version: version,
             correlation_id,
-            client_id: Some(client_id.to_owned()),
+            client_id: client_id.map(str::to_owned),
         })
     }
 

@@ -119,7 +119,9 @@ impl Decode for Option<Records> {
         let Some(length) = reader.long_length()? else {
             return Ok(None);
         };
-        Ok(Some(Records::from(reader.take(length)?)))
+        let slice = reader.take(length)?;
+        reader.charge(size_of::<Bytes>())?;
+        Ok(Some(Records::from(slice)))
     }
 }
 
@@ -142,9 +144,10 @@ impl<T: Decode> Decode for Option<Vec<T>> {
         if count > reader.remaining() {
             return Err(DecodeError::Truncated);
         }
-        let mut elements = Vec::new();
+        // Charged in full and reserved exactly: a vector that grows by doubling takes up to three times its elements.
+        reader.charge(count.saturating_mul(size_of::<T>()))?;
+        let mut elements = Vec::with_capacity(count);
         for _ in 0..count {
-            reader.charge(size_of::<T>())?;
             elements.push(T::decode(reader, version)?);
         }
         Ok(Some(elements))
