@@ -4,6 +4,9 @@ use bytes::{BufMut, Bytes};
 
 use crate::wire::{Decode, DecodeError, Encode, Reader, Writer};
 
+/// The longest text before KIP-482, whose length is 16 bits wide. Longer ones are cut.
+const CLASSIC_TEXT_BYTES_MAX: usize = 0x7fff;
+
 /// A topic's id on the wire (KIP-516); zero says "none".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Uuid(pub u128);
@@ -109,8 +112,15 @@ impl Decode for String {
 
 impl Encode for String {
     fn encode(&self, writer: &mut Writer, _: i16) {
-        writer.string_length(Some(self.len()));
-        writer.put().put_slice(self.as_bytes());
+        // Only a sentence of ours can be longer, since names come in the form they go out in.
+        let text = match writer.is_flexible() {
+            true => self.as_str(),
+            false => self
+                .get(..self.floor_char_boundary(CLASSIC_TEXT_BYTES_MAX))
+                .unwrap_or_default(),
+        };
+        writer.string_length(Some(text.len()));
+        writer.put().put_slice(text.as_bytes());
     }
 }
 

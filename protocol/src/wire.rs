@@ -254,7 +254,7 @@ impl Writer {
         self.small.put_u8(u8::try_from(value).unwrap_or(0));
     }
 
-    /// `None` is null. Lengths past the form's range cannot be written; no message here comes near.
+    /// `None` is null. The caller has cut what is too long for the classic form.
     pub(crate) fn string_length(&mut self, length: Option<usize>) {
         if self.flexible {
             return self.compact_length(length);

@@ -8,6 +8,8 @@
 mod support;
 
 use proptest::prelude::*;
+use protocol::messages::create_partitions::CreatePartitionsTopicResult;
+use protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 use protocol::{ApiKey, Request, decode_request, decode_response, encode_request, encode_response};
 
 use support::{Fill, Filler, SHAPES, Sample, Visitor, body, every_api, header};
@@ -129,4 +131,31 @@ fn the_newest_version_keeps_every_field() {
     // A list of slices reads back as one slice.
     let expected: Vec<_> = std::iter::once("Produce").chain(dropped).collect();
     assert_eq!(newest.0, expected);
+}
+
+/// An error message may quote what the client sent, and so come out longer than a 16-bit length can say.
+#[test]
+fn a_text_too_long_for_its_version_is_cut() {
+    let long = format!("x{}", "\u{4e2d}".repeat(20_000));
+    let response = CreatePartitionsResponse {
+        results: vec![CreatePartitionsTopicResult {
+            name: "after".to_owned(),
+            error_message: Some(long.clone()),
+            ..CreatePartitionsTopicResult::default()
+        }],
+        ..CreatePartitionsResponse::default()
+    };
+    let read = |version| {
+        let bytes = body(&encode_response::<CreatePartitionsRequest>(
+            1, version, &response,
+        ));
+        let read = decode_response::<CreatePartitionsRequest>(version, bytes);
+        let mut results = read.unwrap().1.results;
+        results.pop().unwrap().error_message.unwrap()
+    };
+    let classic = read(1);
+    assert!(long.starts_with(&classic));
+    // The largest whole number of characters below 2^15 bytes.
+    assert_eq!(classic.len(), 1 + 3 * 10_922);
+    assert_eq!(read(2), long);
 }
