@@ -188,6 +188,32 @@ fn lying_lengths_are_survived() {
     }
 }
 
+#[test]
+fn an_array_is_as_long_as_it_can_be() {
+    // The body of Metadata starts with an array.
+    let classic = |length: i32| {
+        let front = header_bytes(3, 1, b"me", 2);
+        bodies::request(&[&front[..], &length.to_be_bytes()].concat())
+    };
+    assert_eq!(classic(i32::MAX), Err(DecodeError::Truncated));
+    assert_eq!(classic(1), Err(DecodeError::Truncated));
+    assert_eq!(classic(-2), Err(DecodeError::Malformed));
+    assert_eq!(classic(i32::MIN), Err(DecodeError::Malformed));
+    assert_eq!(classic(-1), Ok(()));
+    assert_eq!(classic(0), Ok(()));
+    let flexible = |length: &[u8]| {
+        let front = header_bytes(3, 12, b"me", 2);
+        bodies::request(&[&front[..], &[0], length, &[1, 1, 0]].concat())
+    };
+    let truncated = Err(DecodeError::Truncated);
+    assert_eq!(flexible(&[0x80, 0x80, 0x80, 0x80, 0x08]), truncated);
+    assert_eq!(flexible(&[0xff, 0xff, 0xff, 0xff, 0x0f]), truncated);
+    let malformed = Err(DecodeError::Malformed);
+    assert_eq!(flexible(&[0xff, 0xff, 0xff, 0xff, 0x1f]), malformed);
+    assert_eq!(flexible(&[0xff, 0xff, 0xff, 0xff, 0xff, 0x01]), malformed);
+    assert_eq!(flexible(&[1]), Ok(()));
+}
+
 /// Arrays as long as the frame can hold, of the smallest elements there are: what decodes into most memory.
 #[test]
 fn long_arrays_of_small_elements_stay_in_bounds() {
