@@ -1,0 +1,172 @@
+//! CreatePartitions: topics only grow.
+
+use std::collections::HashMap;
+
+use futures::future::join_all;
+use metadata::{Command, CreatePartitions, Outcome, Topic};
+use protocol::ErrorCode;
+use protocol::messages::create_partitions::{CreatePartitionsTopic, CreatePartitionsTopicResult};
+use protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
+
+use super::{AT_ONCE, Mode, PARTITIONS_MAX, Refused, refuse, rejected, unanswered, unexpected};
+use crate::context::Context;
+
+pub(crate) async fn handle(
+    context: &Context,
+    request: CreatePartitionsRequest,
+    _: i16,
+) -> CreatePartitionsResponse {
+    let mode = Mode::of(request.validate_only);
+    let wanted = once_each(request.topics);
+    let mut results = Vec::with_capacity(wanted.len());
+    for some in wanted.chunks(AT_ONCE) {
+        results.extend(join_all(some.iter().map(|each| answer(context, each, mode))).await);
+    }
+    CreatePartitionsResponse {
+        results,
+        ..CreatePartitionsResponse::default()
+    }
+}
+
+/// A topic of the request, and how often it was named.
+struct Named {
+    topic: CreatePartitionsTopic,
+    times: usize,
+}
+
+/// Once in the response, however often in the request.
+fn once_each(topics: Vec<CreatePartitionsTopic>) -> Vec<Named> {
+    let mut all: Vec<Named> = Vec::with_capacity(topics.len());
+    let mut places = HashMap::new();
+    for topic in topics {
+        let place = *places.entry(topic.name.clone()).or_insert(all.len());
+        match all.get_mut(place) {
+            Some(named) => named.times += 1,
+            None => all.push(Named { topic, times: 1 }),
+        }
+    }
+    all
+}
+
+async fn answer(context: &Context, wanted: &Named, mode: Mode) -> CreatePartitionsTopicResult {
+    let grown = match wanted.times {
+        1 => grow(context, &wanted.topic, mode).await,
+        times => {
+            let message = format!("the topic is named {times} times");
+            refuse(ErrorCode::INVALID_REQUEST, message)
+        }
+    };
+    let (error_code, error_message) = match grown {
+        Ok(()) => (ErrorCode::NONE, None),
+        Err((code, message)) => (code, Some(message)),
+    };
+    CreatePartitionsTopicResult {
+        name: wanted.topic.name.clone(),
+        error_code,
+        error_message,
+    }
+}
+
+async fn grow(
+    context: &Context,
+    wanted: &CreatePartitionsTopic,
+    mode: Mode,
+) -> Result<(), Refused> {
+    let catalogue = context.metadata.catalogue();
+    let Some(topic) = catalogue.topic(&wanted.name) else {
+        let message = format!("there is no topic '{}'", wanted.name);
+        return refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message);
+    };
+    let create = check(topic, wanted)?;
+    if mode == Mode::Judge {
+        return Ok(());
+    }
+    let command = Command::CreatePartitions(create);
+    let answer = context.metadata.submit(command).await;
+    match answer.map_err(|error| unanswered(&error))?.outcome {
+        Outcome::PartitionsCreated => Ok(()),
+        Outcome::Rejected(why) => Err(rejected(why)),
+        _ => Err(unexpected()),
+    }
+}
+
+/// Everything that can be said without asking the sequencer, whose word is the last.
+fn check(topic: &Topic, wanted: &CreatePartitionsTopic) -> Result<CreatePartitions, Refused> {
+    let (now, total) = (topic.partitions, wanted.count);
+    if total <= now {
+        let message = format!("the topic has {now} partitions already, and {total} were asked for");
+        return refuse(ErrorCode::INVALID_PARTITIONS, message);
+    }
+    if total > PARTITIONS_MAX {
+        let message = format!("a topic has at most {PARTITIONS_MAX} partitions");
+        return refuse(ErrorCode::INVALID_PARTITIONS, message);
+    }
+    if let Some(assignments) = &wanted.assignments {
+        let fits = i32::try_from(assignments.len()) == Ok(total - now);
+        if !fits || assignments.iter().any(|each| each.broker_ids.is_empty()) {
+            let message = format!(
+                "{} new partitions need as many assignments, none of them empty",
+                total - now
+            );
+            return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
+        }
+    }
+    Ok(CreatePartitions {
+        topic: topic.id,
+        total,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use metadata::{Timestamp, TopicId};
+    use protocol::messages::create_partitions::CreatePartitionsAssignment;
+
+    use super::*;
+
+    fn checked(count: i32, assignments: Option<&[&[i32]]>) -> Result<i32, ErrorCode> {
+        let topic = Topic {
+            id: TopicId(9),
+            name: "t".to_owned(),
+            partitions: 3,
+            replication_factor: 1,
+            configs: BTreeMap::new(),
+            created: Timestamp(0),
+        };
+        let assignment = |ids: &&[i32]| CreatePartitionsAssignment {
+            broker_ids: ids.to_vec(),
+        };
+        let wanted = CreatePartitionsTopic {
+            name: "t".to_owned(),
+            count,
+            assignments: assignments.map(|all| all.iter().map(assignment).collect()),
+        };
+        let checked = check(&topic, &wanted).map_err(|(code, _)| code)?;
+        assert_eq!(checked.topic, topic.id);
+        Ok(checked.total)
+    }
+
+    #[test]
+    fn topics_only_grow() {
+        assert_eq!(checked(4, None), Ok(4));
+        assert_eq!(checked(PARTITIONS_MAX, None), Ok(PARTITIONS_MAX));
+        for count in [3, 2, 0, -1, i32::MIN, PARTITIONS_MAX + 1, i32::MAX] {
+            assert_eq!(
+                checked(count, None),
+                Err(ErrorCode::INVALID_PARTITIONS),
+                "{count}"
+            );
+        }
+    }
+
+    #[test]
+    fn assignments_are_for_the_new_partitions() {
+        assert_eq!(checked(5, Some(&[&[1], &[2]])), Ok(5));
+        for bad in [&[&[1][..]][..], &[&[1], &[]], &[&[1], &[1], &[1]], &[]] {
+            let code = checked(5, Some(bad));
+            assert_eq!(code, Err(ErrorCode::INVALID_REPLICA_ASSIGNMENT), "{bad:?}");
+        }
+    }
+}

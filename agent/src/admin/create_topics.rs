@@ -1,0 +1,337 @@
+//! CreateTopics, with Kafka's checks in Kafka's order.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use futures::future::join_all;
+use metadata::{Catalogue, Command, CreateTopic, Outcome};
+use protocol::messages::create_topics::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfigs, CreatableTopicResult,
+};
+use protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
+use protocol::{ErrorCode, Uuid};
+
+use super::{AT_ONCE, Mode, PARTITIONS_MAX, Refused, refuse, rejected, unanswered, unexpected};
+use crate::context::{Context, TopicDefaults};
+use crate::topic_config::{self, SETTINGS, source};
+use crate::{topic_id, topic_name};
+
+pub(crate) async fn handle(
+    context: &Context,
+    request: CreateTopicsRequest,
+    _: i16,
+) -> CreateTopicsResponse {
+    let mode = Mode::of(request.validate_only);
+    let wanted = once_each(request.topics);
+    let mut topics = Vec::with_capacity(wanted.len());
+    for some in wanted.chunks(AT_ONCE) {
+        topics.extend(join_all(some.iter().map(|each| answer(context, each, mode))).await);
+    }
+    CreateTopicsResponse {
+        topics,
+        ..CreateTopicsResponse::default()
+    }
+}
+
+/// A topic of the request, and how often it was named.
+#[derive(Debug, PartialEq)]
+struct Named {
+    topic: CreatableTopic,
+    times: usize,
+}
+
+/// Once in the response, however often in the request.
+fn once_each(topics: Vec<CreatableTopic>) -> Vec<Named> {
+    let mut all: Vec<Named> = Vec::with_capacity(topics.len());
+    let mut places = HashMap::new();
+    for topic in topics {
+        let place = *places.entry(topic.name.clone()).or_insert(all.len());
+        match all.get_mut(place) {
+            Some(named) => named.times += 1,
+            None => all.push(Named { topic, times: 1 }),
+        }
+    }
+    all
+}
+
+async fn answer(context: &Context, wanted: &Named, mode: Mode) -> CreatableTopicResult {
+    let created = match wanted.times {
+        1 => create(context, &wanted.topic, mode).await,
+        times => {
+            let message = format!("the topic is named {times} times");
+            refuse(ErrorCode::INVALID_REQUEST, message)
+        }
+    };
+    let name = wanted.topic.name.clone();
+    match created {
+        Ok(created) => result(&created, mode),
+        Err((error_code, message)) => CreatableTopicResult {
+            name,
+            error_code,
+            error_message: Some(message),
+            ..CreatableTopicResult::default()
+        },
+    }
+}
+
+async fn create(
+    context: &Context,
+    topic: &CreatableTopic,
+    mode: Mode,
+) -> Result<CreateTopic, Refused> {
+    let wanted = check(&context.metadata.catalogue(), &context.topics, topic)?;
+    if mode == Mode::Judge {
+        return Ok(wanted);
+    }
+    let command = Command::CreateTopic(wanted.clone());
+    let answer = context.metadata.submit(command).await;
+    match answer.map_err(|error| unanswered(&error))?.outcome {
+        Outcome::TopicCreated(_) => Ok(wanted),
+        Outcome::Rejected(why) => Err(rejected(why)),
+        _ => Err(unexpected()),
+    }
+}
+
+/// Everything that can be said without asking the sequencer, whose word is the last.
+fn check(
+    catalogue: &Catalogue,
+    defaults: &TopicDefaults,
+    topic: &CreatableTopic,
+) -> Result<CreateTopic, Refused> {
+    topic_name::check(&topic.name).map_err(|why| (ErrorCode::INVALID_TOPIC_EXCEPTION, why))?;
+    check_free(catalogue, &topic.name)?;
+    let (partitions, replication_factor) = match topic.assignments.as_slice() {
+        [] => sizes(defaults, topic)?,
+        assigned => assignment(topic, assigned)?,
+    };
+    if partitions > PARTITIONS_MAX {
+        let message = format!("a topic has at most {PARTITIONS_MAX} partitions");
+        return refuse(ErrorCode::INVALID_PARTITIONS, message);
+    }
+    let given = topic.configs.iter();
+    let given = given.map(|config| (config.name.as_str(), config.value.as_deref()));
+    let configs = topic_config::check(given).map_err(|why| (ErrorCode::INVALID_CONFIG, why))?;
+    Ok(CreateTopic {
+        name: topic.name.clone(),
+        id: topic_id::fresh(),
+        partitions,
+        replication_factor,
+        configs,
+    })
+}
+
+/// Names that differ only in '.' and '_' were one in the names of Kafka's metrics, so they may not stand side by side.
+fn check_free(catalogue: &Catalogue, name: &str) -> Result<(), Refused> {
+    if catalogue.topic(name).is_some() {
+        let message = format!("topic '{name}' exists already");
+        return refuse(ErrorCode::TOPIC_ALREADY_EXISTS, message);
+    }
+    if !name.contains(['.', '_']) {
+        return Ok(());
+    }
+    let plain = name.replace('.', "_");
+    let collides = |other: &str| other.contains(['.', '_']) && other.replace('.', "_") == plain;
+    match catalogue.topics().find(|topic| collides(&topic.name)) {
+        None => Ok(()),
+        Some(other) => {
+            let message = format!("topic '{name}' collides with '{}'", other.name);
+            refuse(ErrorCode::INVALID_TOPIC_EXCEPTION, message)
+        }
+    }
+}
+
+fn sizes(defaults: &TopicDefaults, topic: &CreatableTopic) -> Result<(i32, i16), Refused> {
+    let partitions = match topic.num_partitions {
+        -1 => defaults.partitions,
+        count if count > 0 => count,
+        _ => {
+            let message = "the number of partitions must be positive, or -1 for the default";
+            return refuse(ErrorCode::INVALID_PARTITIONS, message);
+        }
+    };
+    match topic.replication_factor {
+        -1 => Ok((partitions, 1)),
+        factor if factor > 0 => Ok((partitions, factor)),
+        _ => refuse(
+            ErrorCode::INVALID_REPLICATION_FACTOR,
+            "the replication factor must be positive, or -1 for the default",
+        ),
+    }
+}
+
+/// Assignments are honoured in their numbers: which broker serves a partition is nobody's to fix here.
+fn assignment(
+    topic: &CreatableTopic,
+    assigned: &[CreatableReplicaAssignment],
+) -> Result<(i32, i16), Refused> {
+    if topic.num_partitions != -1 || topic.replication_factor != -1 {
+        let message = "give an assignment, or numbers of partitions and replicas, not both";
+        return refuse(ErrorCode::INVALID_REQUEST, message);
+    }
+    let invalid = |message: &str| refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
+    let partitions = i32::try_from(assigned.len()).unwrap_or(i32::MAX);
+    let indexes: BTreeSet<i32> = assigned.iter().map(|each| each.partition_index).collect();
+    if !indexes.into_iter().eq(0..partitions) {
+        return invalid("partitions must be numbered from 0, each once");
+    }
+    let replicas = assigned.first().map_or(0, |first| first.broker_ids.len());
+    let fits = |each: &CreatableReplicaAssignment| each.broker_ids.len() == replicas;
+    let Ok(replication_factor @ 1..) = i16::try_from(replicas) else {
+        return invalid("every partition needs a replica, and has at most 32767");
+    };
+    if !assigned.iter().all(fits) {
+        return invalid("every partition needs the same number of replicas");
+    }
+    let repeats = |each: &CreatableReplicaAssignment| {
+        each.broker_ids.iter().collect::<HashSet<_>>().len() < replicas
+    };
+    if assigned.iter().any(repeats) {
+        return invalid("a broker is named twice for a partition");
+    }
+    Ok((partitions, replication_factor))
+}
+
+fn result(created: &CreateTopic, mode: Mode) -> CreatableTopicResult {
+    let configs = SETTINGS.iter().map(|setting| {
+        let set = created.configs.get(setting.name);
+        CreatableTopicConfigs {
+            name: setting.name.to_owned(),
+            value: Some(set.map_or(setting.default, String::as_str).to_owned()),
+            read_only: false,
+            config_source: match set {
+                Some(_) => source::TOPIC,
+                None => source::DEFAULT,
+            },
+            is_sensitive: false,
+        }
+    });
+    CreatableTopicResult {
+        name: created.name.clone(),
+        topic_id: match mode {
+            Mode::Do => Uuid(created.id.0),
+            // There is no topic that could have the id.
+            Mode::Judge => Uuid::default(),
+        },
+        num_partitions: created.partitions,
+        replication_factor: created.replication_factor,
+        configs: Some(configs.collect()),
+        ..CreatableTopicResult::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::messages::create_topics::CreatableTopicConfig;
+
+    use super::*;
+    use crate::context::AutoCreate;
+
+    fn topic(partitions: i32, replicas: i16) -> CreatableTopic {
+        CreatableTopic {
+            name: "t".to_owned(),
+            num_partitions: partitions,
+            replication_factor: replicas,
+            ..CreatableTopic::default()
+        }
+    }
+
+    fn assigned(places: &[(i32, &[i32])]) -> CreatableTopic {
+        let assignments = places
+            .iter()
+            .map(|(index, ids)| CreatableReplicaAssignment {
+                partition_index: *index,
+                broker_ids: ids.to_vec(),
+            });
+        CreatableTopic {
+            assignments: assignments.collect(),
+            ..topic(-1, -1)
+        }
+    }
+
+    fn checked(topic: &CreatableTopic) -> Result<(i32, i16), ErrorCode> {
+        let defaults = TopicDefaults {
+            auto_create: AutoCreate::Disabled,
+            partitions: 7,
+        };
+        match check(&Catalogue::default(), &defaults, topic) {
+            Ok(created) => Ok((created.partitions, created.replication_factor)),
+            Err((code, message)) => {
+                assert!(!message.is_empty());
+                Err(code)
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_are_judged_as_kafka_does() {
+        assert_eq!(checked(&topic(-1, -1)), Ok((7, 1)));
+        assert_eq!(checked(&topic(1, 3)), Ok((1, 3)));
+        assert_eq!(checked(&topic(PARTITIONS_MAX, 1)), Ok((PARTITIONS_MAX, 1)));
+        for partitions in [0, -2, i32::MIN, PARTITIONS_MAX + 1, i32::MAX] {
+            let code = checked(&topic(partitions, 1));
+            assert_eq!(code, Err(ErrorCode::INVALID_PARTITIONS), "{partitions}");
+        }
+        for factor in [0, -2, i16::MIN] {
+            let code = checked(&topic(1, factor));
+            assert_eq!(code, Err(ErrorCode::INVALID_REPLICATION_FACTOR), "{factor}");
+        }
+    }
+
+    #[test]
+    fn assignments_count_partitions_and_replicas() {
+        let good = assigned(&[(1, &[5, 6]), (0, &[6, 5])]);
+        assert_eq!(checked(&good), Ok((2, 2)));
+        for bad in [
+            assigned(&[(0, &[])]),
+            assigned(&[(1, &[1])]),
+            assigned(&[(0, &[1]), (0, &[1])]),
+            assigned(&[(0, &[1]), (1, &[1, 2])]),
+            assigned(&[(0, &[1, 1])]),
+        ] {
+            let code = checked(&bad);
+            assert_eq!(code, Err(ErrorCode::INVALID_REPLICA_ASSIGNMENT), "{bad:?}");
+        }
+        let both = CreatableTopic {
+            num_partitions: 2,
+            ..good
+        };
+        assert_eq!(checked(&both), Err(ErrorCode::INVALID_REQUEST));
+    }
+
+    #[test]
+    fn settings_and_names_are_checked() {
+        let config = |name: &str, value: Option<&str>| CreatableTopic {
+            configs: vec![CreatableTopicConfig {
+                name: name.to_owned(),
+                value: value.map(str::to_owned),
+            }],
+            ..topic(1, 1)
+        };
+        assert_eq!(checked(&config("retention.ms", Some("5"))), Ok((1, 1)));
+        for bad in [
+            config("retention.ms", None),
+            config("retention.ms", Some("-2")),
+            config("message.format.version", Some("2.8")),
+        ] {
+            assert_eq!(checked(&bad), Err(ErrorCode::INVALID_CONFIG));
+        }
+        let nameless = CreatableTopic {
+            name: "a/b".to_owned(),
+            ..topic(1, 1)
+        };
+        assert_eq!(checked(&nameless), Err(ErrorCode::INVALID_TOPIC_EXCEPTION));
+    }
+
+    #[test]
+    fn a_name_given_twice_is_answered_once() {
+        let other = CreatableTopic {
+            name: "u".to_owned(),
+            ..topic(1, 1)
+        };
+        let named = once_each(vec![topic(1, 1), other, topic(2, 2), topic(3, 3)]);
+        let counts: Vec<_> = named
+            .iter()
+            .map(|n| (n.topic.name.as_str(), n.times))
+            .collect();
+        assert_eq!(counts, [("t", 3), ("u", 1)]);
+    }
+}

@@ -1,0 +1,130 @@
+//! DeleteTopics, by name or by id.
+
+use std::collections::HashMap;
+
+use futures::future::join_all;
+use metadata::{Catalogue, Command, Outcome, Rejected, TopicId};
+use protocol::messages::delete_topics::{DeletableTopicResult, DeleteTopicState};
+use protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
+use protocol::{ErrorCode, Uuid};
+
+use super::{AT_ONCE, Refused, refuse, rejected, unanswered, unexpected};
+use crate::context::Context;
+
+pub(crate) async fn handle(
+    context: &Context,
+    request: DeleteTopicsRequest,
+    _: i16,
+) -> DeleteTopicsResponse {
+    let by_name = request
+        .topic_names
+        .into_iter()
+        .map(|name| DeleteTopicState {
+            name: Some(name),
+            topic_id: Uuid::default(),
+        });
+    let wanted: Vec<_> = by_name.chain(request.topics).collect();
+    let meant = resolve(&context.metadata.catalogue(), wanted);
+    let mut responses = Vec::with_capacity(meant.len());
+    for some in meant.chunks(AT_ONCE) {
+        responses.extend(join_all(some.iter().map(|meant| answer(context, meant))).await);
+    }
+    DeleteTopicsResponse {
+        responses,
+        ..DeleteTopicsResponse::default()
+    }
+}
+
+/// An entry of the request, and the topic it means.
+#[derive(Debug)]
+struct Meant {
+    name: Option<String>,
+    topic_id: Uuid,
+    topic: Result<TopicId, Refused>,
+}
+
+/// A topic meant more than once, by whatever names and ids, is not deleted, as in Kafka.
+fn resolve(catalogue: &Catalogue, wanted: Vec<DeleteTopicState>) -> Vec<Meant> {
+    let mut all: Vec<Meant> = Vec::with_capacity(wanted.len());
+    let mut times: HashMap<TopicId, usize> = HashMap::new();
+    for each in wanted {
+        let meant = find(catalogue, each);
+        if let Ok(topic) = meant.topic {
+            *times.entry(topic).or_default() += 1;
+        }
+        all.push(meant);
+    }
+    for meant in &mut all {
+        if let Ok(topic) = meant.topic
+            && times.get(&topic).is_some_and(|times| *times > 1)
+        {
+            let message = "the topic is to be deleted more than once";
+            meant.topic = refuse(ErrorCode::INVALID_REQUEST, message);
+        }
+    }
+    all
+}
+
+fn find(catalogue: &Catalogue, wanted: DeleteTopicState) -> Meant {
+    let DeleteTopicState { name, topic_id } = wanted;
+    let by_id = || catalogue.topic_by_id(TopicId(topic_id.0));
+    let found = match (&name, topic_id.0) {
+        (Some(_), 1..) | (None, 0) => refuse(
+            ErrorCode::INVALID_REQUEST,
+            "name a topic or give its id, one of the two",
+        ),
+        (Some(name), 0) => catalogue.topic(name).ok_or_else(|| {
+            let message = format!("there is no topic '{name}'");
+            (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message)
+        }),
+        (None, 1..) => by_id().ok_or_else(unknown_id),
+    };
+    match found {
+        Ok(topic) => Meant {
+            name: Some(topic.name.clone()),
+            topic_id: Uuid(topic.id.0),
+            topic: Ok(topic.id),
+        },
+        Err(refused) => Meant {
+            name,
+            topic_id,
+            topic: Err(refused),
+        },
+    }
+}
+
+fn unknown_id() -> Refused {
+    let message = "there is no topic with that id";
+    (ErrorCode::UNKNOWN_TOPIC_ID, message.to_owned())
+}
+
+async fn answer(context: &Context, meant: &Meant) -> DeletableTopicResult {
+    let deleted = match &meant.topic {
+        Ok(topic) => delete(context, *topic).await,
+        Err(refused) => Err(refused.clone()),
+    };
+    let (error_code, error_message) = match deleted {
+        Ok(()) => (ErrorCode::NONE, None),
+        Err((code, message)) => (code, Some(message)),
+    };
+    DeletableTopicResult {
+        name: meant.name.clone(),
+        topic_id: meant.topic_id,
+        error_code,
+        error_message,
+    }
+}
+
+async fn delete(context: &Context, topic: TopicId) -> Result<(), Refused> {
+    let answer = context.metadata.submit(Command::DeleteTopic(topic)).await;
+    match answer.map_err(|error| unanswered(&error))?.outcome {
+        Outcome::TopicDeleted => Ok(()),
+        // Somebody else was faster.
+        Outcome::Rejected(Rejected::UnknownTopic) => refuse(
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            "the topic is gone already",
+        ),
+        Outcome::Rejected(why) => Err(rejected(why)),
+        _ => Err(unexpected()),
+    }
+}

@@ -1,0 +1,60 @@
+//! Topics made, changed, removed and described.
+
+mod broker_config;
+pub(crate) mod create_partitions;
+pub(crate) mod create_topics;
+pub(crate) mod delete_topics;
+pub(crate) mod describe_configs;
+
+#[cfg(test)]
+mod tests;
+
+use metadata::{Error, Rejected};
+use protocol::ErrorCode;
+
+use crate::refusal;
+
+/// Partitions a topic may have: each costs some hundred bytes of memory in the sequencer.
+const PARTITIONS_MAX: i32 = 100_000;
+
+/// Topics of a request that are changed side by side, so that they share a commit without filling the metadata's queue.
+const AT_ONCE: usize = 256;
+
+/// Why one topic of a request is refused: a code, and a sentence for a person.
+type Refused = (ErrorCode, String);
+
+/// Kafka's `validate_only`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Do,
+    Judge,
+}
+
+impl Mode {
+    fn of(validate_only: bool) -> Self {
+        if validate_only { Self::Judge } else { Self::Do }
+    }
+}
+
+fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, Refused> {
+    Err((code, message.into()))
+}
+
+/// The metadata said no.
+fn rejected(why: Rejected) -> Refused {
+    (refusal::rejected(why), why.to_string())
+}
+
+/// The metadata did not answer.
+fn unanswered(error: &Error) -> Refused {
+    tracing::warn!(%error, "cannot change topics");
+    (refusal::metadata_admin(error), error.to_string())
+}
+
+/// The metadata answered something else than was asked.
+fn unexpected() -> Refused {
+    (
+        ErrorCode::UNKNOWN_SERVER_ERROR,
+        "the metadata answered something else than was asked".to_owned(),
+    )
+}

@@ -1,0 +1,80 @@
+//! FindCoordinator: there are no groups and no transactions yet, so nobody coordinates.
+//!
+//! The two kinds are told so differently, for what clients do with it. A consumer of librdkafka needs a `group.id` even if
+//! it is assigned partitions by hand, and asks for the group's coordinator all the same: at a code that is not retriable
+//! it hands its application an error, though it reads on; at COORDINATOR_NOT_AVAILABLE it asks again in silence. A
+//! transactional producer can do nothing without a coordinator: only an authorization code makes it fail at once.
+
+use protocol::ErrorCode;
+use protocol::messages::find_coordinator::Coordinator;
+use protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
+
+use crate::context::Context;
+
+/// From this version on many keys are asked for at once (KIP-699).
+const BATCHED: i16 = 4;
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
+
+pub(crate) async fn handle(
+    _: &Context,
+    request: FindCoordinatorRequest,
+    version: i16,
+) -> FindCoordinatorResponse {
+    let (error_code, message) = refusal(request.key_type);
+    let error_message = Some(message.to_owned());
+    if version < BATCHED {
+        return FindCoordinatorResponse {
+            error_code,
+            error_message,
+            node_id: -1,
+            port: -1,
+            ..FindCoordinatorResponse::default()
+        };
+    }
+    let coordinator = |key| Coordinator {
+        key,
+        node_id: -1,
+        port: -1,
+        error_code,
+        error_message: error_message.clone(),
+        ..Coordinator::default()
+    };
+    FindCoordinatorResponse {
+        coordinators: request
+            .coordinator_keys
+            .into_iter()
+            .map(coordinator)
+            .collect(),
+        ..FindCoordinatorResponse::default()
+    }
+}
+
+fn refusal(key_type: i8) -> (ErrorCode, &'static str) {
+    match key_type {
+        GROUP => (
+            ErrorCode::COORDINATOR_NOT_AVAILABLE,
+            "consumer groups are not offered yet: assign partitions by hand",
+        ),
+        TRANSACTION => (
+            ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+            "transactions are not offered yet: unset transactional.id",
+        ),
+        _ => (
+            ErrorCode::INVALID_REQUEST,
+            "only groups (0) and transactional ids (1) can be asked for",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consumers_wait_and_transactional_producers_fail() {
+        assert!(refusal(GROUP).0.is_retriable());
+        assert!(!refusal(TRANSACTION).0.is_retriable());
+        assert_eq!(refusal(2).0, ErrorCode::INVALID_REQUEST);
+    }
+}

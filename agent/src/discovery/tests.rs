@@ -1,0 +1,203 @@
+//! What clients find out, over metadata in memory.
+
+use protocol::messages::metadata::{MetadataRequestTopic, MetadataResponseTopic};
+use protocol::messages::{
+    ApiVersionsRequest, DescribeClusterRequest, FindCoordinatorRequest, MetadataRequest,
+};
+use protocol::{ApiKey, ErrorCode, Uuid};
+
+use super::fixture::with_context;
+use super::{api_versions, cluster_metadata, describe_cluster, find_coordinator};
+use crate::context::{AutoCreate, Context};
+
+fn named(name: &str) -> MetadataRequestTopic {
+    MetadataRequestTopic {
+        name: Some(name.to_owned()),
+        ..MetadataRequestTopic::default()
+    }
+}
+
+fn with_id(id: Uuid) -> MetadataRequestTopic {
+    MetadataRequestTopic {
+        topic_id: id,
+        name: None,
+    }
+}
+
+async fn ask(
+    context: &Context,
+    version: i16,
+    topics: Option<Vec<MetadataRequestTopic>>,
+) -> Vec<MetadataResponseTopic> {
+    let request = MetadataRequest {
+        topics,
+        ..MetadataRequest::default()
+    };
+    cluster_metadata::handle(context, request, version)
+        .await
+        .topics
+}
+
+async fn ask_one(
+    context: &Context,
+    version: i16,
+    topic: MetadataRequestTopic,
+) -> MetadataResponseTopic {
+    let mut topics = ask(context, version, Some(vec![topic])).await;
+    assert_eq!(topics.len(), 1);
+    topics.remove(0)
+}
+
+#[tokio::test]
+async fn a_topic_that_is_asked_for_is_made_at_once() {
+    with_context(AutoCreate::Enabled, async |context| {
+        let made = ask_one(context, 13, named("a.b")).await;
+        assert_eq!(made.error_code, ErrorCode::NONE);
+        assert_eq!(made.partitions.len(), 3);
+        assert!(made.partitions.iter().all(|p| p.leader_id == 7));
+        assert!(made.partitions.iter().all(|p| p.leader_epoch == 0));
+        assert_eq!(ask_one(context, 13, named("a.b")).await, made);
+        assert_eq!(ask_one(context, 12, with_id(made.topic_id)).await, made);
+        let all = ask(context, 0, Some(Vec::new())).await;
+        assert_eq!(all, std::slice::from_ref(&made));
+        assert_eq!(ask(context, 13, None).await, [made]);
+        for refused in ["a_b", "a/b", ""] {
+            let refused = ask_one(context, 13, named(refused)).await;
+            assert_eq!(refused.error_code, ErrorCode::INVALID_TOPIC_EXCEPTION);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_topics_are_made_together_and_in_order() {
+    with_context(AutoCreate::Enabled, async |context| {
+        let names: Vec<String> = (0..600).map(|n| format!("t{n}")).collect();
+        let wanted = names.iter().map(|name| named(name)).collect();
+        let made = ask(context, 13, Some(wanted)).await;
+        assert!(made.iter().all(|topic| topic.error_code == ErrorCode::NONE));
+        let answered = made.into_iter().filter_map(|topic| topic.name);
+        assert!(answered.eq(names));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_is_made_unless_client_and_broker_want_it() {
+    with_context(AutoCreate::Disabled, async |context| {
+        let unknown = ask_one(context, 13, named("a")).await;
+        assert_eq!(unknown.error_code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        assert_eq!(ask(context, 13, None).await, []);
+    })
+    .await;
+    with_context(AutoCreate::Enabled, async |context| {
+        for (version, code) in [
+            (4, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+            (3, ErrorCode::NONE),
+        ] {
+            let request = MetadataRequest {
+                topics: Some(vec![named("a")]),
+                allow_auto_topic_creation: false,
+                ..MetadataRequest::default()
+            };
+            let response = cluster_metadata::handle(context, request, version).await;
+            assert_eq!(response.topics[0].error_code, code, "version {version}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_id_that_is_not_known_is_said_to_be() {
+    with_context(AutoCreate::Enabled, async |context| {
+        let id = Uuid(99);
+        let unknown = ask_one(context, 12, with_id(id)).await;
+        assert_eq!(unknown.error_code, ErrorCode::UNKNOWN_TOPIC_ID);
+        assert_eq!((unknown.topic_id, unknown.name), (id, None));
+        let too_early = ask_one(context, 11, with_id(id)).await;
+        assert_eq!(too_early.error_code, ErrorCode::INVALID_REQUEST);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn operations_are_listed_only_if_asked_for() {
+    with_context(AutoCreate::Enabled, async |context| {
+        for (asked, topic, cluster) in [(true, 0x0df8, 0x1fa0), (false, i32::MIN, i32::MIN)] {
+            let request = MetadataRequest {
+                topics: Some(vec![named("a")]),
+                include_topic_authorized_operations: asked,
+                include_cluster_authorized_operations: asked,
+                ..MetadataRequest::default()
+            };
+            let response = cluster_metadata::handle(context, request, 10).await;
+            assert_eq!(response.topics[0].topic_authorized_operations, topic);
+            assert_eq!(response.cluster_authorized_operations, cluster);
+            assert_eq!(response.controller_id, response.brokers[0].node_id);
+            assert_eq!(response.cluster_id.map(|id| id.len()), Some(22));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn versions_are_those_of_the_table() {
+    with_context(AutoCreate::Disabled, async |context| {
+        let nameless = ApiVersionsRequest::default();
+        let early = api_versions::handle(context, nameless.clone(), 2).await;
+        assert_eq!(early.error_code, ErrorCode::NONE);
+        assert_eq!(early.api_keys.len(), ApiKey::ALL.len());
+        let late = api_versions::handle(context, nameless, 3).await;
+        assert_eq!(late.error_code, ErrorCode::INVALID_REQUEST);
+        let named = ApiVersionsRequest {
+            client_software_name: "librdkafka".to_owned(),
+            client_software_version: "2.1.0".to_owned(),
+        };
+        assert_eq!(api_versions::handle(context, named, 4).await, early);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_coordinates_yet() {
+    with_context(AutoCreate::Disabled, async |context| {
+        let one = FindCoordinatorRequest {
+            key: "g".to_owned(),
+            ..FindCoordinatorRequest::default()
+        };
+        let one = find_coordinator::handle(context, one, 3).await;
+        assert_eq!(one.error_code, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+        assert!(one.error_message.is_some() && one.node_id == -1);
+        let many = FindCoordinatorRequest {
+            key_type: 1,
+            coordinator_keys: vec!["a".to_owned(), "b".to_owned()],
+            ..FindCoordinatorRequest::default()
+        };
+        let many = find_coordinator::handle(context, many, 4).await;
+        assert_eq!(many.error_code, ErrorCode::NONE);
+        let keys: Vec<_> = many.coordinators.iter().map(|c| c.key.as_str()).collect();
+        assert_eq!(keys, ["a", "b"]);
+        let refused = ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+        assert!(many.coordinators.iter().all(|c| c.error_code == refused));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_cluster_is_this_broker() {
+    with_context(AutoCreate::Disabled, async |context| {
+        let request = DescribeClusterRequest::default();
+        let cluster = describe_cluster::handle(context, request.clone(), 2).await;
+        assert_eq!(cluster.error_code, ErrorCode::NONE);
+        assert_eq!(cluster.brokers[0].broker_id, cluster.controller_id);
+        assert_eq!(cluster.brokers[0].rack.as_deref(), Some("z"));
+        let controllers = DescribeClusterRequest {
+            endpoint_type: 2,
+            ..request
+        };
+        let controllers = describe_cluster::handle(context, controllers, 2).await;
+        assert_ne!(controllers.error_code, ErrorCode::NONE);
+        assert!(controllers.brokers.is_empty());
+    })
+    .await;
+}

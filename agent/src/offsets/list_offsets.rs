@@ -1,0 +1,257 @@
+//! ListOffsets: the ends of partitions, confirmed by the metadata, and offsets by time, exact inside batches.
+
+use std::collections::HashSet;
+
+use futures::future::join_all;
+use metadata::{Bounds, Offset, Timestamp, TopicPartition};
+use protocol::ErrorCode;
+use protocol::messages::list_offsets::{
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopic, ListOffsetsTopicResponse,
+};
+use protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+
+use super::bounds::Confirmed;
+use super::search::Search;
+use crate::context::Context;
+use crate::storage::Cache;
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+const EARLIEST_LOCAL: i64 = -4;
+const LATEST_TIERED: i64 = -5;
+
+/// Partitions searched side by side for a request, so that their reads overlap.
+const SEARCHED_AT_ONCE: usize = 16;
+
+/// An offset and its timestamp, or neither.
+pub(super) type Found = Result<(i64, i64), ErrorCode>;
+pub(super) const NOTHING: (i64, i64) = (-1, -1);
+
+pub(crate) async fn handle(
+    context: &Context,
+    cache: &Cache,
+    request: ListOffsetsRequest,
+    version: i16,
+) -> ListOffsetsResponse {
+    let asked = Asked {
+        repeated: repeated(&request.topics),
+        confirmed: Confirmed::read(context, places(&request.topics)).await,
+        isolation: match request.isolation_level {
+            1 => Isolation::Committed,
+            _ => Isolation::Uncommitted,
+        },
+        search: Search { context, cache },
+        version,
+    };
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for some in topic.partitions.chunks(SEARCHED_AT_ONCE) {
+            let answers = some.iter().map(|wanted| asked.answer(&topic.name, wanted));
+            partitions.extend(join_all(answers).await);
+        }
+        topics.push(ListOffsetsTopicResponse {
+            name: topic.name.clone(),
+            partitions,
+        });
+    }
+    ListOffsetsResponse {
+        topics,
+        ..ListOffsetsResponse::default()
+    }
+}
+
+fn places(topics: &[ListOffsetsTopic]) -> impl Iterator<Item = (&str, i32)> {
+    topics.iter().flat_map(|topic| {
+        let indexes = topic.partitions.iter().map(|each| each.partition_index);
+        indexes.map(|index| (topic.name.as_str(), index))
+    })
+}
+
+/// Partitions named more than once: Kafka refuses each of them.
+fn repeated(topics: &[ListOffsetsTopic]) -> HashSet<(&str, i32)> {
+    let mut seen = HashSet::new();
+    places(topics)
+        .filter(|place| !seen.insert(*place))
+        .collect()
+}
+
+/// Up to where a consumer sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Isolation {
+    Uncommitted,
+    Committed,
+}
+
+impl Isolation {
+    fn end(self, bounds: &Bounds) -> Offset {
+        match self {
+            Self::Uncommitted => bounds.high_watermark,
+            Self::Committed => bounds.last_stable,
+        }
+    }
+}
+
+/// What bounds alone say of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Known(i64),
+    Nowhere,
+    /// The record with the largest timestamp is to be found.
+    Latest,
+    /// The first record of a time is to be found.
+    ByTime(Timestamp),
+}
+
+/// A request, with what all its partitions share.
+struct Asked<'a> {
+    repeated: HashSet<(&'a str, i32)>,
+    confirmed: Confirmed<'a>,
+    isolation: Isolation,
+    search: Search<'a>,
+    version: i16,
+}
+
+impl Asked<'_> {
+    async fn answer(
+        &self,
+        topic: &str,
+        wanted: &ListOffsetsPartition,
+    ) -> ListOffsetsPartitionResponse {
+        let partition_index = wanted.partition_index;
+        match self.find(topic, wanted).await {
+            Ok((offset, timestamp)) => ListOffsetsPartitionResponse {
+                partition_index,
+                timestamp,
+                offset,
+                leader_epoch: if offset < 0 { -1 } else { 0 },
+                ..ListOffsetsPartitionResponse::default()
+            },
+            Err(error_code) => ListOffsetsPartitionResponse {
+                partition_index,
+                error_code,
+                ..ListOffsetsPartitionResponse::default()
+            },
+        }
+    }
+
+    async fn find(&self, topic: &str, wanted: &ListOffsetsPartition) -> Found {
+        if self.repeated.contains(&(topic, wanted.partition_index)) {
+            return Err(ErrorCode::INVALID_REQUEST);
+        }
+        check_version(wanted.timestamp, self.version)?;
+        let (at, bounds) = self.confirmed.at(topic, wanted.partition_index)?;
+        let end = self.isolation.end(&bounds);
+        match step(wanted, &bounds, end)? {
+            Step::Known(offset) => Ok((offset, -1)),
+            Step::Nowhere => Ok(NOTHING),
+            Step::Latest => visible(self.search.latest(at).await, end),
+            Step::ByTime(timestamp) => self.by_time(at, timestamp, end).await,
+        }
+    }
+
+    async fn by_time(&self, at: TopicPartition, timestamp: Timestamp, end: Offset) -> Found {
+        visible(self.search.at_or_after(at, timestamp).await, end)
+    }
+}
+
+/// Negative timestamps have meanings, each known from some version on.
+fn check_version(timestamp: i64, version: i16) -> Result<(), ErrorCode> {
+    let since = match timestamp {
+        0.. | LATEST | EARLIEST => 1,
+        MAX_TIMESTAMP => 7,
+        EARLIEST_LOCAL => 8,
+        LATEST_TIERED => 9,
+        _ => return Err(ErrorCode::UNSUPPORTED_VERSION),
+    };
+    if version < since {
+        return Err(ErrorCode::UNSUPPORTED_VERSION);
+    }
+    Ok(())
+}
+
+fn step(wanted: &ListOffsetsPartition, bounds: &Bounds, end: Offset) -> Result<Step, ErrorCode> {
+    // There is one epoch, and nobody is ever fenced out of it.
+    if wanted.current_leader_epoch > bounds.leader_epoch {
+        return Err(ErrorCode::UNKNOWN_LEADER_EPOCH);
+    }
+    Ok(match wanted.timestamp {
+        LATEST => Step::Known(end.0),
+        EARLIEST | EARLIEST_LOCAL => Step::Known(bounds.log_start.0),
+        MAX_TIMESTAMP => Step::Latest,
+        // Nothing is tiered: it is all in one place.
+        LATEST_TIERED => Step::Nowhere,
+        timestamp => Step::ByTime(Timestamp(timestamp)),
+    })
+}
+
+/// What lies past the end is as if it were not there.
+fn visible(found: Found, end: Offset) -> Found {
+    match found {
+        Ok((offset, _)) if offset >= end.0 => Ok(NOTHING),
+        found => found,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds {
+        log_start: Offset(5),
+        last_stable: Offset(8),
+        high_watermark: Offset(9),
+        leader_epoch: 0,
+    };
+
+    fn ask(timestamp: i64, epoch: i32, isolation: Isolation) -> Result<Step, ErrorCode> {
+        let wanted = ListOffsetsPartition {
+            current_leader_epoch: epoch,
+            timestamp,
+            ..ListOffsetsPartition::default()
+        };
+        step(&wanted, &BOUNDS, isolation.end(&BOUNDS))
+    }
+
+    #[test]
+    fn the_ends_follow_from_the_bounds() {
+        use Isolation::{Committed, Uncommitted};
+        assert_eq!(ask(LATEST, -1, Uncommitted), Ok(Step::Known(9)));
+        assert_eq!(ask(LATEST, -1, Committed), Ok(Step::Known(8)));
+        assert_eq!(ask(EARLIEST, 0, Committed), Ok(Step::Known(5)));
+        assert_eq!(ask(EARLIEST_LOCAL, 0, Uncommitted), Ok(Step::Known(5)));
+        assert_eq!(ask(LATEST_TIERED, 0, Uncommitted), Ok(Step::Nowhere));
+        assert_eq!(ask(7, 0, Uncommitted), Ok(Step::ByTime(Timestamp(7))));
+        assert_eq!(
+            ask(LATEST, 1, Uncommitted),
+            Err(ErrorCode::UNKNOWN_LEADER_EPOCH)
+        );
+    }
+
+    #[test]
+    fn special_timestamps_came_one_by_one() {
+        for (timestamp, since) in [
+            (0, 1),
+            (i64::MAX, 1),
+            (LATEST, 1),
+            (EARLIEST, 1),
+            (MAX_TIMESTAMP, 7),
+            (EARLIEST_LOCAL, 8),
+            (LATEST_TIERED, 9),
+        ] {
+            assert!(check_version(timestamp, since).is_ok(), "{timestamp}");
+            assert!(check_version(timestamp, since - 1).is_err(), "{timestamp}");
+        }
+        for unknown in [-6, -7, i64::MIN] {
+            assert!(check_version(unknown, 10).is_err(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn what_lies_past_the_end_is_not_found() {
+        assert_eq!(visible(Ok((8, 100)), Offset(9)), Ok((8, 100)));
+        assert_eq!(visible(Ok((8, 100)), Offset(8)), Ok(NOTHING));
+        assert_eq!(visible(Ok(NOTHING), Offset(0)), Ok(NOTHING));
+    }
+}

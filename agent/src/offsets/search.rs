@@ -1,0 +1,167 @@
+//! Offsets by time: the metadata knows the extent, its batches know the record. Called by `list_offsets`.
+
+use bytes::Bytes;
+use metadata::{Extent, Located, Offset, Timestamp, TopicPartition};
+use protocol::ErrorCode;
+use protocol::record_batch::{BatchError, BatchHeader};
+use protocol::records;
+use tokio::sync::Semaphore;
+
+use super::list_offsets::{Found, NOTHING};
+use crate::context::Context;
+use crate::refusal;
+use crate::storage::{Cache, RawBlock};
+
+/// What a batch may unpack into while it is searched.
+const UNPACKED_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Blocks searched at the same time by this process, so that what they unpack into has a bound.
+static SEARCHING: Semaphore = Semaphore::const_new(4);
+/// How much of the log is located at a time, should its first candidate be none.
+const LOCATED_BYTES: u64 = 64 * 1024 * 1024;
+/// Extents that may turn out not to hold what their headers said, before the search is given up.
+const DISAPPOINTMENTS_MAX: u32 = 32;
+/// Times that the log is located anew in one search.
+const ROUNDS_MAX: u32 = 64;
+
+/// Which record of an extent.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    /// The first with this timestamp or a later one.
+    AtOrAfter(i64),
+    /// The first with the largest timestamp, which is this.
+    Largest(i64),
+}
+
+/// Looks into batches.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Search<'a> {
+    pub(super) context: &'a Context,
+    pub(super) cache: &'a Cache,
+}
+
+impl Search<'_> {
+    /// The first record with `wanted` or a later timestamp.
+    pub(super) async fn at_or_after(&self, at: TopicPartition, wanted: Timestamp) -> Found {
+        let first = self.context.metadata.locate_timestamp(at, wanted).await;
+        let Some(first) = first.map_err(|error| refusal::metadata_read(&error))? else {
+            return Ok(NOTHING);
+        };
+        let mut extents = vec![first];
+        let (mut disappointments, mut rounds) = (0, 0);
+        while let Some(last) = extents.last().copied() {
+            for extent in extents.iter().filter(|e| e.max_timestamp >= wanted) {
+                if let Some(found) = self.look(extent, Wanted::AtOrAfter(wanted.0)).await? {
+                    return Ok(found);
+                }
+                disappointments += 1;
+            }
+            rounds += 1;
+            if disappointments > DISAPPOINTMENTS_MAX || rounds > ROUNDS_MAX {
+                // A producer wrote headers that promise too much. Nothing before this offset is late enough, so whoever
+                // reads from here misses nothing.
+                return Ok((last.end_offset().0, wanted.0));
+            }
+            extents = self.after(at, last.end_offset()).await?;
+        }
+        Ok(NOTHING)
+    }
+
+    /// The first of the records with the largest timestamp.
+    pub(super) async fn latest(&self, at: TopicPartition) -> Found {
+        let extent = self.context.metadata.locate_max_timestamp(at).await;
+        match extent.map_err(|error| refusal::metadata_read(&error))? {
+            // Records may be without a timestamp.
+            Some(extent) if extent.max_timestamp.0 >= 0 => {
+                let largest = Wanted::Largest(extent.max_timestamp.0);
+                Ok(self.look(&extent, largest).await?.unwrap_or(NOTHING))
+            }
+            _ => Ok(NOTHING),
+        }
+    }
+
+    async fn after(&self, at: TopicPartition, offset: Offset) -> Result<Vec<Extent>, ErrorCode> {
+        let located = self.context.metadata.locate(at, offset, LOCATED_BYTES);
+        match located.await {
+            Ok(Located::Extents { extents, .. }) => Ok(extents),
+            Ok(Located::OutOfRange(_)) => Ok(Vec::new()),
+            Ok(Located::UnknownPartition) => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+            Err(error) => Err(refusal::metadata_read(&error)),
+        }
+    }
+
+    async fn look(&self, extent: &Extent, wanted: Wanted) -> Result<Option<(i64, i64)>, ErrorCode> {
+        let blocks = self.cache.blocks(&[(extent.object, extent.block)]).await;
+        let blocks = blocks.map_err(|error| {
+            tracing::warn!(?extent, %error, "cannot read");
+            refusal::store_fetch(&error)
+        })?;
+        let Some((block, _)) = blocks.into_iter().next() else {
+            return Err(ErrorCode::KAFKA_STORAGE_ERROR);
+        };
+        let permit = SEARCHING.acquire().await.expect("it is never closed");
+        let extent = *extent;
+        let found = tokio::task::spawn_blocking(move || {
+            let found = look_into(&block, &extent, wanted);
+            drop(permit);
+            found
+        });
+        found
+            .await
+            .expect("searching does not panic")
+            .map_err(|error| {
+                // Headers were checked when the batches came; what does not read now is damage.
+                tracing::error!(?extent, %error, "a block does not hold what was committed of it");
+                ErrorCode::CORRUPT_MESSAGE
+            })
+    }
+}
+
+/// The offset and timestamp of the first record wanted. An extent's offsets are dense, so a batch's base offset follows
+/// from the batches before it.
+fn look_into(
+    block: &RawBlock,
+    extent: &Extent,
+    wanted: Wanted,
+) -> Result<Option<(i64, i64)>, BatchError> {
+    let start = extent.raw_start as usize;
+    let end = start + extent.raw_length as usize;
+    let mut position = 0;
+    let mut base_offset = extent.base_offset.0;
+    for slice in block.iter() {
+        let mut rest = slice.clone();
+        while !rest.is_empty() && position < end {
+            let header = BatchHeader::read(&rest)?;
+            if header.size > rest.len() {
+                return Err(BatchError::Truncated);
+            }
+            let batch = rest.split_to(header.size);
+            if position >= start {
+                if let Some((delta, timestamp)) = pick(&batch, &header, wanted) {
+                    return Ok(Some((base_offset + i64::from(delta), timestamp)));
+                }
+                base_offset += i64::from(header.last_offset_delta) + 1;
+            }
+            position += batch.len();
+        }
+    }
+    Ok(None)
+}
+
+/// Most batches are passed over by their header. What cannot be unpacked was so when it came: packed contents are the
+/// producer's affair. Its first offset is answered then, as it is the last before which nothing is missed.
+fn pick(batch: &Bytes, header: &BatchHeader, wanted: Wanted) -> Option<(i32, i64)> {
+    let (Wanted::AtOrAfter(timestamp) | Wanted::Largest(timestamp)) = wanted;
+    if header.max_timestamp < timestamp {
+        return None;
+    }
+    let picked = match wanted {
+        Wanted::AtOrAfter(_) => records::first_at_or_after(batch, timestamp, UNPACKED_BYTES_MAX),
+        Wanted::Largest(_) => {
+            records::first_with_max_timestamp(batch, UNPACKED_BYTES_MAX).map(Some)
+        }
+    };
+    picked.unwrap_or_else(|error| {
+        tracing::warn!(%error, "a batch cannot be searched by time");
+        Some((0, header.max_timestamp))
+    })
+}

@@ -1,0 +1,271 @@
+//! Offsets of a partition written in two objects, over metadata and blocks in memory.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use metadata::{
+    BlockCodec, BlockRange, Command, CommitBatch, CommitBlock, CommitObject, CreateTopic,
+    ObjectKey, Outcome, PartitionIndex, Timestamp, TopicId,
+};
+use protocol::ErrorCode;
+use protocol::compression::Codec;
+use protocol::messages::list_offsets::{
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopic,
+};
+use protocol::messages::offset_for_leader_epoch::{OffsetForLeaderPartition, OffsetForLeaderTopic};
+use protocol::messages::{ListOffsetsRequest, OffsetForLeaderEpochRequest};
+use protocol::record_batch::BatchHeader;
+use protocol::records::{BatchOptions, Record, build_batch};
+
+use super::{list_offsets, offset_for_leader_epoch};
+use crate::context::{AutoCreate, Context};
+use crate::discovery::fixture::{NOW, with_context};
+use crate::storage::{Cache, Store, StoreOptions};
+
+const TOPIC: TopicId = TopicId(5);
+
+/// A batch with records of these timestamps.
+fn batch(codec: Codec, timestamps: &[i64]) -> Bytes {
+    let records: Vec<Record> = (0..)
+        .zip(timestamps)
+        .map(|(offset_delta, timestamp)| Record {
+            offset_delta,
+            timestamp_delta: timestamp - timestamps[0],
+            value: Some(Bytes::from_static(b"value")),
+            ..Record::default()
+        })
+        .collect();
+    let options = BatchOptions {
+        codec,
+        base_timestamp: timestamps[0],
+        ..BatchOptions::default()
+    };
+    build_batch(&records, options)
+}
+
+async fn commit(context: &Context, cache: &Cache, object: u128, batches: Vec<Bytes>) {
+    let raw_length = batches.iter().map(Bytes::len).sum::<usize>();
+    let raw_length = u32::try_from(raw_length).unwrap();
+    let range = BlockRange {
+        position: 0,
+        stored_length: raw_length,
+        raw_length,
+        codec: BlockCodec::Raw,
+    };
+    let facts = batches.iter().map(|batch| {
+        let header = BatchHeader::read(batch).unwrap();
+        CommitBatch {
+            raw_length: u32::try_from(batch.len()).unwrap(),
+            record_count: header.record_count.unsigned_abs(),
+            max_timestamp: Timestamp(header.max_timestamp),
+            producer: None,
+        }
+    });
+    let object = ObjectKey::new(NOW, object);
+    let commit = CommitObject {
+        object,
+        size: raw_length.into(),
+        blocks: vec![CommitBlock {
+            topic: TOPIC,
+            partition: PartitionIndex(0),
+            range,
+            batches: facts.collect(),
+        }],
+    };
+    cache.insert(object, &range, batches);
+    let answer = context.metadata.submit(Command::CommitObject(commit)).await;
+    let outcome = answer.unwrap().outcome;
+    let Outcome::Committed(verdicts) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert!(verdicts.iter().all(Result::is_ok));
+}
+
+async fn cache() -> Cache {
+    let store = Store::open("memory:", &StoreOptions::default()).await;
+    Cache::new(store.unwrap(), 1 << 20, Duration::from_secs(60))
+}
+
+/// Offsets 0..=2 in a packed batch, 3 and 4 in an open one; then 5..=7.
+async fn fill(context: &Context, cache: &Cache) {
+    let create = CreateTopic {
+        name: "t".to_owned(),
+        id: TOPIC,
+        partitions: 2,
+        replication_factor: 1,
+        configs: std::collections::BTreeMap::new(),
+    };
+    let made = context.metadata.submit(Command::CreateTopic(create)).await;
+    assert_eq!(made.unwrap().outcome, Outcome::TopicCreated(TOPIC));
+    let first = vec![
+        batch(Codec::Zstd, &[100, 130, 110]),
+        batch(Codec::None, &[120, 140]),
+    ];
+    commit(context, cache, 1, first).await;
+    commit(context, cache, 2, vec![batch(Codec::Lz4, &[150, 200, 200])]).await;
+}
+
+async fn ask(
+    context: &Context,
+    cache: &Cache,
+    places: &[(i32, i64)],
+) -> Vec<ListOffsetsPartitionResponse> {
+    let partition = |(partition_index, timestamp): &(i32, i64)| ListOffsetsPartition {
+        partition_index: *partition_index,
+        timestamp: *timestamp,
+        ..ListOffsetsPartition::default()
+    };
+    let request = ListOffsetsRequest {
+        topics: vec![ListOffsetsTopic {
+            name: "t".to_owned(),
+            partitions: places.iter().map(partition).collect(),
+        }],
+        ..ListOffsetsRequest::default()
+    };
+    let mut response = list_offsets::handle(context, cache, request, 10).await;
+    response.topics.remove(0).partitions
+}
+
+#[tokio::test]
+async fn offsets_are_found_by_time_inside_batches() {
+    with_context(AutoCreate::Disabled, async |context| {
+        let cache = cache().await;
+        fill(context, &cache).await;
+        for (timestamp, offset, found) in [
+            (-2, 0, -1),
+            (-1, 8, -1),
+            (-3, 6, 200),
+            (-4, 0, -1),
+            (-5, -1, -1),
+            (0, 0, 100),
+            (100, 0, 100),
+            (101, 1, 130),
+            (131, 4, 140),
+            (141, 5, 150),
+            (151, 6, 200),
+            (200, 6, 200),
+            (201, -1, -1),
+        ] {
+            let answers = ask(context, &cache, &[(0, timestamp)]).await;
+            let answer = &answers[0];
+            assert_eq!(answer.error_code, ErrorCode::NONE);
+            assert_eq!(
+                (answer.offset, answer.timestamp),
+                (offset, found),
+                "{timestamp}"
+            );
+            assert_eq!(answer.leader_epoch, if offset < 0 { -1 } else { 0 });
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_empty_partition_has_ends_and_no_times() {
+    with_context(AutoCreate::Disabled, async |context| {
+        let cache = cache().await;
+        fill(context, &cache).await;
+        for (timestamp, offset) in [(-1, 0), (-2, 0), (-3, -1), (0, -1)] {
+            let answers = ask(context, &cache, &[(1, timestamp)]).await;
+            assert_eq!(answers[0].error_code, ErrorCode::NONE);
+            assert_eq!(answers[0].offset, offset, "{timestamp}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_header_that_promises_too_much_does_not_end_the_search() {
+    with_context(AutoCreate::Disabled, async |context| {
+        let cache = cache().await;
+        fill(context, &cache).await;
+        let mut lying = batch(Codec::None, &[150, 160]).to_vec();
+        // The largest timestamp lies 35 bytes in; nobody checks the checksum of what is stored.
+        lying[35..43].copy_from_slice(&900_i64.to_be_bytes());
+        let lying = Bytes::from(lying);
+        assert_eq!(BatchHeader::read(&lying).unwrap().max_timestamp, 900);
+        commit(context, &cache, 3, vec![lying]).await;
+        commit(context, &cache, 4, vec![batch(Codec::Gzip, &[170, 300])]).await;
+        let answers = ask(context, &cache, &[(0, 250)]).await;
+        assert_eq!((answers[0].offset, answers[0].timestamp), (11, 300));
+        // Past every record, though not past what the header says.
+        let answers = ask(context, &cache, &[(0, 301)]).await;
+        assert_eq!(
+            (answers[0].offset, answers[0].error_code),
+            (-1, ErrorCode::NONE)
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_batch_that_does_not_unpack_is_answered_with_its_first_offset() {
+    with_context(AutoCreate::Disabled, async |context| {
+        let cache = cache().await;
+        fill(context, &cache).await;
+        let mut broken = batch(Codec::Zstd, &[400, 410]).to_vec();
+        let end = broken.len();
+        broken[61..end].fill(0);
+        commit(context, &cache, 3, vec![Bytes::from(broken)]).await;
+        let answers = ask(context, &cache, &[(0, 405)]).await;
+        assert_eq!((answers[0].offset, answers[0].timestamp), (8, 410));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_asked_wrongly_is_refused_alone() {
+    with_context(AutoCreate::Disabled, async |context| {
+        let cache = cache().await;
+        fill(context, &cache).await;
+        let answers = ask(
+            context,
+            &cache,
+            &[(0, -1), (1, -1), (0, -2), (2, -1), (-1, -1)],
+        )
+        .await;
+        let codes: Vec<_> = answers.iter().map(|answer| answer.error_code).collect();
+        let expected = [
+            ErrorCode::INVALID_REQUEST,
+            ErrorCode::NONE,
+            ErrorCode::INVALID_REQUEST,
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        ];
+        assert_eq!(codes, expected);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_epoch_ends_where_the_log_does() {
+    with_context(AutoCreate::Disabled, async |context| {
+        fill(context, &cache().await).await;
+        let partition = |partition| OffsetForLeaderPartition {
+            partition,
+            leader_epoch: 0,
+            ..OffsetForLeaderPartition::default()
+        };
+        let request = OffsetForLeaderEpochRequest {
+            topics: ["t", "u"]
+                .map(|topic| OffsetForLeaderTopic {
+                    topic: topic.to_owned(),
+                    partitions: [0, 1, 2].map(partition).into(),
+                })
+                .into(),
+            ..OffsetForLeaderEpochRequest::default()
+        };
+        let response = offset_for_leader_epoch::handle(context, request, 4).await;
+        let unknown = (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, -1);
+        let expected = [
+            [(ErrorCode::NONE, 8), (ErrorCode::NONE, 0), unknown],
+            [unknown; 3],
+        ];
+        for (topic, expected) in response.topics.iter().zip(expected) {
+            let answers = topic.partitions.iter();
+            let answers: Vec<_> = answers.map(|p| (p.error_code, p.end_offset)).collect();
+            assert_eq!(answers, expected, "{}", topic.topic);
+        }
+    })
+    .await;
+}

@@ -1,0 +1,227 @@
+//! Every refusal and failure as Kafka's error code: who must act, may it be retried, did it happen. Total matches, so a
+//! new refusal cannot be forgotten.
+
+use metadata::{Error, Happened, Rejected};
+use protocol::ErrorCode;
+
+use crate::storage::{ErrorKind, StoreError};
+
+/// A lawful no to one batch or one command.
+pub(crate) fn rejected(rejected: Rejected) -> ErrorCode {
+    match rejected {
+        Rejected::UnknownTopic | Rejected::UnknownPartition => {
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+        }
+        Rejected::TopicExists => ErrorCode::TOPIC_ALREADY_EXISTS,
+        Rejected::TopicNameCollides => ErrorCode::INVALID_TOPIC_EXCEPTION,
+        Rejected::InvalidPartitions => ErrorCode::INVALID_PARTITIONS,
+        Rejected::OutOfOrderSequence => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
+        Rejected::InvalidProducerEpoch => ErrorCode::INVALID_PRODUCER_EPOCH,
+        // Nothing was appended and asking again, here or elsewhere, will do.
+        Rejected::ObjectTooOld | Rejected::ObjectCommitted | Rejected::SessionClosed => {
+            ErrorCode::NOT_LEADER_OR_FOLLOWER
+        }
+        Rejected::InvalidCommand => ErrorCode::UNKNOWN_SERVER_ERROR,
+    }
+}
+
+/// A no to a whole segment: none of its batches was appended, whatever was wrong with the segment is not the client's
+/// fault, so it may try again.
+pub(crate) fn rejected_segment(why: Rejected) -> ErrorCode {
+    let code = rejected(why);
+    if code.is_retriable() {
+        code
+    } else {
+        ErrorCode::NOT_LEADER_OR_FOLLOWER
+    }
+}
+
+/// The metadata did not answer a producer's commit.
+pub(crate) fn metadata(error: &Error) -> ErrorCode {
+    match error {
+        // Clients try again and idempotence tells a repetition.
+        Error::Unavailable {
+            happened: Happened::Unknown,
+            ..
+        } => ErrorCode::REQUEST_TIMED_OUT,
+        // Nothing happened. Clients ask for metadata anew, which leads them to another agent.
+        Error::Unavailable {
+            happened: Happened::No,
+            ..
+        }
+        | Error::Fenced
+        | Error::Closing => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        Error::Corrupt(_) | Error::NewerFormat { .. } | Error::InUse(_) => {
+            ErrorCode::KAFKA_STORAGE_ERROR
+        }
+    }
+}
+
+/// The metadata did not answer a question. Nothing could have happened, so an unclear outcome is no matter; and Java's
+/// consumer throws at codes that it does not know from fetching, REQUEST_TIMED_OUT among them.
+pub(crate) fn metadata_read(error: &Error) -> ErrorCode {
+    match metadata(error) {
+        ErrorCode::KAFKA_STORAGE_ERROR => ErrorCode::KAFKA_STORAGE_ERROR,
+        _ => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+    }
+}
+
+/// The metadata did not answer an administrator's command. Admin clients try again by themselves only at NOT_CONTROLLER,
+/// so only what certainly did not happen is answered so; anything else a person must look at.
+pub(crate) fn metadata_admin(error: &Error) -> ErrorCode {
+    match metadata(error) {
+        ErrorCode::NOT_LEADER_OR_FOLLOWER => ErrorCode::NOT_CONTROLLER,
+        code => code,
+    }
+}
+
+/// A segment that could not be stored. It was never committed, so nothing happened, wherever its bytes may be.
+pub(crate) fn store_produce(error: &StoreError) -> ErrorCode {
+    match error.kind {
+        ErrorKind::NotFound
+        | ErrorKind::AlreadyExists
+        | ErrorKind::Unavailable
+        | ErrorKind::Corrupt
+        | ErrorKind::Refused => ErrorCode::NOT_ENOUGH_REPLICAS,
+    }
+}
+
+/// Committed bytes that could not be read.
+pub(crate) fn store_fetch(error: &StoreError) -> ErrorCode {
+    match error.kind {
+        ErrorKind::NotFound
+        | ErrorKind::AlreadyExists
+        | ErrorKind::Unavailable
+        | ErrorKind::Corrupt
+        | ErrorKind::Refused => ErrorCode::KAFKA_STORAGE_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every refusal with its code. The match makes a new variant fail to compile here, until it is listed.
+    fn refusals() -> Vec<(Rejected, ErrorCode)> {
+        let listed = |rejected| match rejected {
+            Rejected::UnknownTopic
+            | Rejected::UnknownPartition
+            | Rejected::TopicExists
+            | Rejected::TopicNameCollides
+            | Rejected::InvalidPartitions
+            | Rejected::OutOfOrderSequence
+            | Rejected::InvalidProducerEpoch
+            | Rejected::ObjectTooOld
+            | Rejected::ObjectCommitted
+            | Rejected::SessionClosed
+            | Rejected::InvalidCommand => rejected,
+        };
+        [
+            (
+                Rejected::UnknownTopic,
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            ),
+            (
+                Rejected::UnknownPartition,
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            ),
+            (Rejected::TopicExists, ErrorCode::TOPIC_ALREADY_EXISTS),
+            (
+                Rejected::TopicNameCollides,
+                ErrorCode::INVALID_TOPIC_EXCEPTION,
+            ),
+            (Rejected::InvalidPartitions, ErrorCode::INVALID_PARTITIONS),
+            (
+                Rejected::OutOfOrderSequence,
+                ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
+            ),
+            (
+                Rejected::InvalidProducerEpoch,
+                ErrorCode::INVALID_PRODUCER_EPOCH,
+            ),
+            (Rejected::ObjectTooOld, ErrorCode::NOT_LEADER_OR_FOLLOWER),
+            (Rejected::ObjectCommitted, ErrorCode::NOT_LEADER_OR_FOLLOWER),
+            (Rejected::SessionClosed, ErrorCode::NOT_LEADER_OR_FOLLOWER),
+            (Rejected::InvalidCommand, ErrorCode::UNKNOWN_SERVER_ERROR),
+        ]
+        .map(|(rejected, code)| (listed(rejected), code))
+        .into()
+    }
+
+    fn errors() -> Vec<Error> {
+        let listed = |error| match error {
+            Error::Fenced
+            | Error::Unavailable { .. }
+            | Error::Corrupt(_)
+            | Error::Closing
+            | Error::NewerFormat { .. }
+            | Error::InUse(_) => error,
+        };
+        let unavailable = |happened| Error::Unavailable {
+            happened,
+            reason: String::new(),
+        };
+        [
+            Error::Fenced,
+            unavailable(Happened::No),
+            unavailable(Happened::Unknown),
+            Error::Corrupt(String::new()),
+            Error::Closing,
+            Error::NewerFormat {
+                found: String::new(),
+                known: String::new(),
+            },
+            Error::InUse(String::new()),
+        ]
+        .map(listed)
+        .into()
+    }
+
+    #[test]
+    fn every_refusal_has_its_code() {
+        for (why, code) in refusals() {
+            assert_eq!(rejected(why), code, "{why:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_segment_may_always_be_tried_again() {
+        for (why, _) in refusals() {
+            assert!(rejected_segment(why).is_retriable(), "{why:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_unclear_or_away_may_be_tried_again() {
+        for error in errors() {
+            assert!(metadata(&error).is_retriable(), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn only_an_unclear_outcome_is_a_time_out() {
+        for error in errors() {
+            let unclear = matches!(
+                error,
+                Error::Unavailable {
+                    happened: Happened::Unknown,
+                    ..
+                }
+            );
+            let timed_out = |code| code == ErrorCode::REQUEST_TIMED_OUT;
+            assert_eq!(timed_out(metadata(&error)), unclear, "{error:?}");
+            assert_eq!(timed_out(metadata_admin(&error)), unclear, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn questions_fail_with_codes_that_consumers_know() {
+        let known = [
+            ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            ErrorCode::KAFKA_STORAGE_ERROR,
+        ];
+        for error in errors() {
+            assert!(known.contains(&metadata_read(&error)), "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The table against Kafka's bounds, and what produce makes of it.
+
+use metadata::{Timestamp, TopicId};
+
+use super::*;
+
+fn one(name: &str, value: &str) -> Result<String, String> {
+    let checked = check([(name, Some(value))].into_iter())?;
+    Ok(checked[name].clone())
+}
+
+fn topic(configs: &[(&str, &str)]) -> Topic {
+    let given = configs.iter().map(|(name, value)| (*name, Some(*value)));
+    Topic {
+        id: TopicId(1),
+        name: "t".to_owned(),
+        partitions: 1,
+        replication_factor: 1,
+        configs: check(given).unwrap(),
+        created: Timestamp(0),
+    }
+}
+
+#[test]
+fn the_table_is_sorted_and_its_defaults_are_lawful() {
+    assert!(SETTINGS.is_sorted_by(|a, b| a.name < b.name));
+    for setting in SETTINGS {
+        let plain = setting.kind.read(setting.default);
+        assert_eq!(plain.as_deref(), Ok(setting.default), "{}", setting.name);
+        assert!(setting.documentation.ends_with('.'), "{}", setting.name);
+    }
+}
+
+#[test]
+fn bounds_are_kafkas() {
+    for (name, good, bad) in [
+        ("compression.gzip.level", "-1", "0"),
+        ("compression.gzip.level", "9", "10"),
+        ("compression.lz4.level", "17", "18"),
+        ("compression.type", "zstd", "none"),
+        ("compression.zstd.level", "22", "23"),
+        ("flush.messages", "1", "0"),
+        ("local.retention.bytes", "-2", "-3"),
+        ("max.compaction.lag.ms", "1", "0"),
+        ("max.message.bytes", "2147483647", "2147483648"),
+        ("max.message.bytes", "0", "-1"),
+        ("message.timestamp.after.max.ms", "0", "-1"),
+        ("message.timestamp.type", "CreateTime", "createtime"),
+        ("min.cleanable.dirty.ratio", "0.25", "1.1"),
+        ("min.cleanable.dirty.ratio", "1", "NaN"),
+        ("min.insync.replicas", "1", "0"),
+        ("preallocate", "true", "yes"),
+        ("retention.bytes", "-1", "-2"),
+        ("retention.ms", "-1", "-2"),
+        ("retention.ms", "9223372036854775807", "9223372036854775808"),
+        ("segment.bytes", "1048576", "1048575"),
+        ("segment.index.bytes", "4", "3"),
+        ("segment.ms", "1", "0"),
+        ("cleanup.policy", "compact,delete", "burn"),
+    ] {
+        assert_eq!(one(name, good).as_deref(), Ok(good), "{name}");
+        let sentence = one(name, bad).unwrap_err();
+        assert!(
+            sentence.contains(name) && sentence.contains(bad),
+            "{sentence}"
+        );
+    }
+}
+
+#[test]
+fn values_are_kept_in_their_plain_form() {
+    for (name, given, plain) in [
+        ("cleanup.policy", " delete , compact ", "delete,compact"),
+        ("preallocate", "TRUE", "true"),
+        ("retention.ms", " 007 ", "7"),
+        ("min.cleanable.dirty.ratio", " 0.5", "0.5"),
+    ] {
+        assert_eq!(one(name, given).as_deref(), Ok(plain), "{name}");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    assert!(one("no.such.setting", "1").is_err());
+    assert!(check([("retention.ms", None)].into_iter()).is_err());
+    assert!(check([("flush.ms", Some("1")), ("flush.ms", Some("1"))].into_iter()).is_err());
+    let lags = [
+        ("max.compaction.lag.ms", Some("5")),
+        ("min.compaction.lag.ms", Some("6")),
+    ];
+    assert!(check(lags.into_iter()).is_err());
+}
+
+#[test]
+fn ingest_has_the_defaults_of_the_table() {
+    let default = |name: &str| find(name).unwrap().default.parse::<i64>().unwrap();
+    let ingest = Ingest {
+        max_message_bytes: usize::try_from(default("max.message.bytes")).unwrap(),
+        timestamp_type: TimestampType::CreateTime,
+        before_max_ms: default("message.timestamp.before.max.ms"),
+        after_max_ms: default("message.timestamp.after.max.ms"),
+        compacted: false,
+    };
+    assert_eq!(Ingest::of(&topic(&[])), ingest);
+}
+
+#[test]
+fn ingest_reads_what_is_set() {
+    let ingest = Ingest::of(&topic(&[
+        ("cleanup.policy", "delete, compact"),
+        ("max.message.bytes", "10"),
+        ("message.timestamp.after.max.ms", "11"),
+        ("message.timestamp.before.max.ms", "12"),
+        ("message.timestamp.type", "LogAppendTime"),
+    ]));
+    let set = Ingest {
+        max_message_bytes: 10,
+        timestamp_type: TimestampType::LogAppendTime,
+        before_max_ms: 12,
+        after_max_ms: 11,
+        compacted: true,
+    };
+    assert_eq!(ingest, set);
+}

@@ -1,0 +1,110 @@
+//! InitProducerId, for idempotent producers.
+
+use protocol::ErrorCode;
+use protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
+
+use super::ProducerIds;
+use crate::context::Context;
+
+/// An epoch cannot be raised past this; Kafka keeps the last one for itself.
+const EPOCH_MAX: i16 = i16::MAX - 1;
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// To be somebody new.
+    Fresh,
+    /// To go on as a known producer in this epoch.
+    Next { id: i64, epoch: i16 },
+}
+
+pub(crate) async fn handle(
+    context: &Context,
+    ids: &ProducerIds,
+    request: InitProducerIdRequest,
+    _: i16,
+) -> InitProducerIdResponse {
+    let given = |producer_id, producer_epoch| InitProducerIdResponse {
+        producer_id,
+        producer_epoch,
+        ..InitProducerIdResponse::default()
+    };
+    let refused = |error_code| InitProducerIdResponse {
+        error_code,
+        ..given(-1, -1)
+    };
+    match wanted(&request) {
+        Ok(Wanted::Next { id, epoch }) => given(id, epoch),
+        Ok(Wanted::Fresh) => match ids.next(&context.metadata).await {
+            Ok(id) => given(id.0, 0),
+            Err(error) => {
+                tracing::warn!(%error, "cannot get producer ids");
+                // Kafka's code for "ask again", whatever happened to the block. A producer without transactions has no
+                // coordinator: told that it is away, Java's looks for one and fails for good.
+                refused(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS)
+            }
+        },
+        Err(code) => refused(code),
+    }
+}
+
+fn wanted(request: &InitProducerIdRequest) -> Result<Wanted, ErrorCode> {
+    match request.transactional_id.as_deref() {
+        None => {}
+        Some("") => return Err(ErrorCode::INVALID_REQUEST),
+        // There are no transactions yet. Clients take this code for final and report it at once; whatever says that a
+        // coordinator is away would be retried until a time-out, without a word about why.
+        Some(_) => return Err(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+    }
+    let (id, epoch) = (request.producer_id, request.producer_epoch);
+    match (id >= 0, epoch >= 0) {
+        (false, false) => Ok(Wanted::Fresh),
+        // A producer that lost track asks for its next epoch (KIP-360); past the last one it becomes somebody else.
+        (true, true) if epoch >= EPOCH_MAX => Ok(Wanted::Fresh),
+        (true, true) => Ok(Wanted::Next {
+            id,
+            epoch: epoch + 1,
+        }),
+        // One without the other says nothing.
+        _ => Err(ErrorCode::INVALID_REQUEST),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asks(transactional_id: Option<&str>, id: i64, epoch: i16) -> Result<Wanted, ErrorCode> {
+        wanted(&InitProducerIdRequest {
+            transactional_id: transactional_id.map(str::to_owned),
+            producer_id: id,
+            producer_epoch: epoch,
+            ..InitProducerIdRequest::default()
+        })
+    }
+
+    #[test]
+    fn a_known_producer_gets_its_next_epoch_until_they_are_used_up() {
+        assert_eq!(asks(None, -1, -1), Ok(Wanted::Fresh));
+        assert_eq!(asks(None, 7, 0), Ok(Wanted::Next { id: 7, epoch: 1 }));
+        let last = Wanted::Next {
+            id: 7,
+            epoch: EPOCH_MAX,
+        };
+        assert_eq!(asks(None, 7, EPOCH_MAX - 1), Ok(last));
+        assert_eq!(asks(None, 7, EPOCH_MAX), Ok(Wanted::Fresh));
+        assert_eq!(asks(None, 7, i16::MAX), Ok(Wanted::Fresh));
+    }
+
+    #[test]
+    fn half_an_identity_and_transactions_are_refused_for_good() {
+        for refused in [
+            asks(None, 7, -1),
+            asks(None, -1, 0),
+            asks(Some(""), -1, -1),
+            asks(Some("t"), -1, -1),
+        ] {
+            assert!(!refused.unwrap_err().is_retriable());
+        }
+    }
+}
