@@ -105,11 +105,23 @@ pub fn decompress(
             bytes_max,
         ),
         Codec::Zstd => {
-            let decoder =
+            let mut decoder =
                 zstd::stream::read::Decoder::with_buffer(bytes.as_ref()).map_err(invalid)?;
+            decoder
+                .window_log_max(zstd_window_log(bytes_max))
+                .map_err(invalid)?;
             read_bounded(codec, decoder, bytes_max)
         }
     }
+}
+
+/// The largest window of zstd to keep, as a power of two: a frame of ten bytes may claim 128 MiB, and the decoder reserves
+/// what it claims. Never below the 8 MiB that RFC 8878 asks every decoder for, never above zstd's own limit.
+fn zstd_window_log(bytes_max: usize) -> u32 {
+    let log = bytes_max
+        .checked_next_power_of_two()
+        .map_or(u32::MAX, usize::ilog2);
+    log.clamp(23, 27)
 }
 
 fn read_bounded(
@@ -264,6 +276,32 @@ mod tests {
             refused,
             Err(CompressionError::Invalid("snappy", _))
         ));
+    }
+
+    #[test]
+    fn a_window_of_zstd_is_not_reserved_beyond_the_limit() {
+        // One raw block of one byte, in a frame that claims a window of 2^log bytes.
+        let frame = |log: u8| {
+            Bytes::from(vec![
+                0x28,
+                0xb5,
+                0x2f,
+                0xfd,
+                0,
+                (log - 10) << 3,
+                9,
+                0,
+                0,
+                b'x',
+            ])
+        };
+        let unpacked = |log, bytes_max| decompress(Codec::Zstd, &frame(log), bytes_max);
+        assert_eq!(unpacked(23, 1000).unwrap(), "x");
+        assert!(matches!(
+            unpacked(24, 1000),
+            Err(CompressionError::Invalid("zstd", _))
+        ));
+        assert_eq!(unpacked(27, 128 << 20).unwrap(), "x");
     }
 
     #[test]

@@ -170,17 +170,20 @@ pub fn prefix(header: &BatchHeader, base_offset: i64, leader_epoch: i32) -> [u8;
 }
 
 /// The batch as a topic with `message.timestamp.type=LogAppendTime` keeps it: bit 3 set, the time of its arrival as its
-/// largest timestamp, and a new checksum. A batch too short to have a header is returned as it is.
+/// largest timestamp, and a new checksum. What is not a whole batch is returned as it is; bytes after it stay as they are.
 #[must_use]
 pub fn stamp_log_append_time(batch: &Bytes, now_ms: i64) -> Bytes {
-    let mut stamped = BytesMut::from(batch.as_ref());
     let Ok(header) = BatchHeader::read(batch) else {
         return batch.clone();
     };
+    let mut stamped = BytesMut::from(batch.as_ref());
+    let Some(whole) = stamped.get_mut(..header.size) else {
+        return batch.clone();
+    };
     let attributes = header.attributes | LOG_APPEND_TIME;
-    put(&mut stamped, ATTRIBUTES_START, &attributes.to_be_bytes());
-    put(&mut stamped, MAX_TIMESTAMP_START, &now_ms.to_be_bytes());
-    seal(&mut stamped);
+    put(whole, ATTRIBUTES_START, &attributes.to_be_bytes());
+    put(whole, MAX_TIMESTAMP_START, &now_ms.to_be_bytes());
+    seal(whole);
     stamped.freeze()
 }
 
@@ -271,6 +274,20 @@ mod tests {
         assert!(crc_matches(&stamped, &header));
         let contents = |batch: &Bytes| records(batch, 1 << 20).unwrap().collect::<Vec<_>>();
         assert_eq!(contents(&stamped), contents(&batch));
+    }
+
+    #[test]
+    fn a_stamp_seals_its_batch_alone() {
+        let batch = batch();
+        let followed = Bytes::from([batch.as_ref(), b"more"].concat());
+        let stamped = stamp_log_append_time(&followed, 5);
+        assert_eq!(
+            stamped.slice(..batch.len()),
+            stamp_log_append_time(&batch, 5)
+        );
+        assert_eq!(stamped.slice(batch.len()..), "more");
+        let cut = batch.slice(..batch.len() - 1);
+        assert_eq!(stamp_log_append_time(&cut, 5), cut);
     }
 
     #[test]

@@ -59,24 +59,35 @@ impl Default for BatchOptions {
 pub struct RecordIter {
     rest: Bytes,
     left: i32,
+    headers_max: usize,
 }
 
-/// The records of a whole batch, unpacked into at most `bytes_max` bytes.
+/// What one header takes in memory; on the wire it can be as little as two bytes.
+const HEADER_IN_MEMORY: usize = size_of::<(Bytes, Option<Bytes>)>();
+
+/// The records of a whole batch, unpacked into at most `bytes_max` bytes. A record whose headers would take more than
+/// `bytes_max` once read is an error of the iterator's.
 ///
 /// # Errors
 /// When the batch is cut short, does not unpack, or unpacks into more.
 pub fn records(batch: &Bytes, bytes_max: usize) -> Result<RecordIter, BatchError> {
+    let (header, rest) = unpack(batch, bytes_max)?;
+    Ok(RecordIter {
+        rest,
+        left: header.record_count,
+        headers_max: bytes_max / HEADER_IN_MEMORY,
+    })
+}
+
+/// The header of a whole batch and its records' bytes.
+fn unpack(batch: &Bytes, bytes_max: usize) -> Result<(BatchHeader, Bytes), BatchError> {
     let header = BatchHeader::read(batch)?;
     if header.size > batch.len() {
         return Err(BatchError::Truncated);
     }
     let codec = header.codec().ok_or(BatchError::UnknownCodec)?;
     let packed = batch.slice(HEADER_BYTES..header.size);
-    let rest = decompress(codec, &packed, bytes_max)?;
-    Ok(RecordIter {
-        rest,
-        left: header.record_count,
-    })
+    Ok((header, decompress(codec, &packed, bytes_max)?))
 }
 
 impl Iterator for RecordIter {
@@ -87,7 +98,7 @@ impl Iterator for RecordIter {
             return None;
         }
         self.left = self.left.saturating_sub(1);
-        let record = read_record(&mut self.rest);
+        let record = read_record(&mut self.rest, self.headers_max);
         if record.is_err() {
             self.left = 0;
         }
@@ -95,7 +106,7 @@ impl Iterator for RecordIter {
     }
 }
 
-fn read_record(rest: &mut Bytes) -> Result<Record, BatchError> {
+fn read_record(rest: &mut Bytes, headers_max: usize) -> Result<Record, BatchError> {
     let length = varint(rest)?;
     let mut record = take(rest, length)?.ok_or(BatchError::Records("a record without a length"))?;
     let record = &mut record;
@@ -107,8 +118,10 @@ fn read_record(rest: &mut Bytes) -> Result<Record, BatchError> {
     let value_length = varint(record)?;
     let value = take(record, value_length)?;
     let count = varint(record)?;
-    if count < 0 {
-        return Err(BatchError::Records("a negative number of headers"));
+    let count =
+        usize::try_from(count).map_err(|_| BatchError::Records("a negative number of headers"))?;
+    if count > headers_max {
+        return Err(BatchError::Records("a record has too many headers"));
     }
     // Not reserved by the count: each header has at least two bytes, or reading it fails.
     let mut headers = Vec::new();
@@ -201,14 +214,18 @@ fn timestamps(
     batch: &Bytes,
     bytes_max: usize,
 ) -> Result<impl Iterator<Item = Result<(i32, i64), BatchError>>, BatchError> {
-    let header = BatchHeader::read(batch)?;
-    Ok(records(batch, bytes_max)?.map(move |record| {
-        let record = record?;
+    let (header, mut rest) = unpack(batch, bytes_max)?;
+    // Walked, not taken apart: the headers of a record can be many times larger in memory.
+    Ok((0..header.record_count).map(move |_| {
+        let mut unread = rest.as_ref();
+        let (offset_delta, timestamp_delta) = check_record(&mut unread)?;
+        let read = rest.len().saturating_sub(unread.len());
+        rest.advance(read);
         let at = match header.has_log_append_time() {
             true => header.max_timestamp,
-            false => header.base_timestamp.saturating_add(record.timestamp_delta),
+            false => header.base_timestamp.saturating_add(timestamp_delta),
         };
-        Ok((record.offset_delta, at))
+        Ok((offset_delta, at))
     }))
 }
 
@@ -218,11 +235,17 @@ fn timestamps(
 /// # Errors
 /// When the records contradict the header or themselves.
 pub fn check_inner(batch: &Bytes, header: &BatchHeader) -> Result<(), BatchError> {
+    if header.codec() != Some(Codec::None) {
+        return Err(BatchError::Records("compressed records cannot be walked"));
+    }
+    if header.record_count < 0 {
+        return Err(BatchError::Records("a negative number of records"));
+    }
     let mut rest = batch
         .get(HEADER_BYTES..header.size)
         .ok_or(BatchError::Truncated)?;
     for expected in 0..header.record_count {
-        if check_record(&mut rest)? != expected {
+        if check_record(&mut rest)?.0 != expected {
             return Err(BatchError::Records("offsets are not dense"));
         }
     }
@@ -233,11 +256,11 @@ pub fn check_inner(batch: &Bytes, header: &BatchHeader) -> Result<(), BatchError
     }
 }
 
-/// Checks one record's lengths without taking it apart; returns its offset delta.
-fn check_record(rest: &mut &[u8]) -> Result<i32, BatchError> {
+/// Checks one record's lengths without taking it apart; returns its offset delta and its timestamp delta.
+fn check_record(rest: &mut &[u8]) -> Result<(i32, i64), BatchError> {
     let mut record = slice(rest)?.ok_or(BatchError::Records("a record without a length"))?;
     record.try_get_i8().map_err(|_| BatchError::Truncated)?;
-    varlong(&mut record)?;
+    let timestamp_delta = varlong(&mut record)?;
     let offset_delta = varint(&mut record)?;
     slice(&mut record)?;
     slice(&mut record)?;
@@ -252,7 +275,7 @@ fn check_record(rest: &mut &[u8]) -> Result<i32, BatchError> {
     if !record.is_empty() {
         return Err(BatchError::Records("a record is longer than what is in it"));
     }
-    Ok(offset_delta)
+    Ok((offset_delta, timestamp_delta))
 }
 
 /// A length and so many bytes; `None` for -1.
@@ -439,5 +462,88 @@ mod tests {
         assert!(check(&[record(1)], |_| {}).is_err());
         assert!(check(&[record(0), record(1)], |header| header.record_count = 1).is_err());
         assert!(check(&[record(0), record(1)], |header| header.record_count = 3).is_err());
+        assert!(check(&[], |header| header.record_count = -1).is_err());
+        assert!(
+            check(&[record(0)], |header| header.attributes =
+                Codec::Gzip.bits())
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn headers_stay_within_the_limit_and_a_search_needs_none() {
+        let bytes_max = 100 * HEADER_IN_MEMORY;
+        let with = |headers: usize| {
+            let record = Record {
+                headers: vec![(Bytes::new(), None); headers],
+                timestamp_delta: 7,
+                ..Record::default()
+            };
+            build_batch(&[record], BatchOptions::default())
+        };
+        let read = |headers| records(&with(headers), bytes_max).unwrap().next();
+        assert_eq!(read(100).unwrap().unwrap().headers.len(), 100);
+        assert_eq!(
+            read(101).unwrap(),
+            Err(BatchError::Records("a record has too many headers"))
+        );
+        let found = first_at_or_after(&with(101), 7, bytes_max);
+        assert_eq!(found, Ok(Some((0, 7))));
+    }
+
+    #[test]
+    fn after_log_append_time_every_record_has_the_batchs_time() {
+        let record = |offset_delta, timestamp_delta| Record {
+            offset_delta,
+            timestamp_delta,
+            ..Record::default()
+        };
+        let batch = build_batch(&[record(0, 5), record(1, 9)], BatchOptions::default());
+        let stamped = crate::record_batch::stamp_log_append_time(&batch, 400);
+        assert_eq!(first_with_max_timestamp(&batch, 1 << 20), Ok((1, 9)));
+        assert_eq!(first_with_max_timestamp(&stamped, 1 << 20), Ok((0, 400)));
+        assert_eq!(
+            first_at_or_after(&stamped, 400, 1 << 20),
+            Ok(Some((0, 400)))
+        );
+        assert_eq!(first_at_or_after(&stamped, 401, 1 << 20), Ok(None));
+    }
+
+    #[test]
+    fn every_cut_is_an_error_and_every_flip_is_survived() {
+        let record = |offset_delta| Record {
+            offset_delta,
+            key: Some(Bytes::from_static(b"key")),
+            value: Some(vec![7; 50].into()),
+            headers: vec![(Bytes::from_static(b"name"), None)],
+            ..Record::default()
+        };
+        for codec in Codec::ALL {
+            let options = BatchOptions {
+                codec,
+                ..BatchOptions::default()
+            };
+            let batch = build_batch(&[record(0), record(1)], options);
+            for position in 0..batch.len() {
+                let cut = records(&batch.slice(..position), 1 << 16);
+                assert_eq!(cut.unwrap_err(), BatchError::Truncated, "{codec:?}");
+                for bit in 0..8 {
+                    let mut flipped = batch.to_vec();
+                    flipped[position] ^= 1 << bit;
+                    survive(&flipped.into());
+                }
+            }
+        }
+    }
+
+    fn survive(batch: &Bytes) {
+        if let Ok(read) = records(batch, 1 << 16) {
+            read.for_each(drop);
+        }
+        let _ = first_at_or_after(batch, 5, 1 << 16);
+        let _ = first_with_max_timestamp(batch, 1 << 16);
+        if let Ok(header) = BatchHeader::read(batch) {
+            let _ = check_inner(batch, &header);
+        }
     }
 }

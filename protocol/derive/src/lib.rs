@@ -72,7 +72,10 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
     let Fields::Named(fields) = &data.fields else {
         return Err(syn::Error::new_spanned(input, "a message has named fields"));
     };
-    let fields = fields.named.iter().map(|field| Ok((field, Wire::of(field)?)));
+    let fields = fields
+        .named
+        .iter()
+        .map(|field| Ok((field, Wire::of(field)?)));
     let fields = fields.collect::<syn::Result<Vec<_>>>()?;
     let name = &input.ident;
     let default = defaults(&fields);
@@ -190,7 +193,11 @@ fn encoding(fields: &[(&Field, Wire)]) -> (Tokens, Tokens) {
 /// The `T` of an `Option<T>`.
 fn inside_option(ty: &Type) -> Option<&Type> {
     let Type::Path(path) = ty else { return None };
-    let last = path.path.segments.last().filter(|segment| segment.ident == "Option")?;
+    let last = path
+        .path
+        .segments
+        .last()
+        .filter(|segment| segment.ident == "Option")?;
     let PathArguments::AngleBracketed(arguments) = &last.arguments else {
         return None;
     };
