@@ -12,6 +12,10 @@ pub enum Happened {
     Unknown,
 }
 
+#[expect(
+    clippy::error_impl_error,
+    reason = "metadata::Error, as everybody calls it"
+)]
 /// Not an answer. Lawful refusals are [`crate::Rejected`].
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {

@@ -1,19 +1,25 @@
 //! What every backend promises, as tests that each one runs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Direction, Kv, KvError, Transaction};
+use super::memory::SplitMix;
+use super::{Direction, Kv, KvError, RANGE_BYTES, Rows, Transaction, Write};
 
 /// Runs everything, each on a fresh store.
 pub(crate) async fn suite<K: Kv + 'static>(mut fresh: impl FnMut() -> Arc<K>) {
     rows_come_back(fresh().as_ref()).await;
+    empty_keys_and_values_are_rows(fresh().as_ref()).await;
     ranges_are_half_open_and_ordered(fresh().as_ref()).await;
+    wide_ranges_come_in_pages(fresh().as_ref()).await;
     expectations_guard(fresh().as_ref()).await;
+    expectations_prevent_write_skew(fresh().as_ref()).await;
     writes_apply_in_order(fresh().as_ref()).await;
     limits_hold(fresh().as_ref()).await;
     large_transactions_apply_whole(fresh().as_ref()).await;
+    does_what_a_plain_map_does(fresh().as_ref()).await;
     increments_are_never_lost(fresh()).await;
 }
 
@@ -52,6 +58,26 @@ async fn rows_come_back(kv: &dyn Kv) {
     assert_eq!(kv.get(b"a").await.unwrap(), Some(b("2")));
 }
 
+async fn empty_keys_and_values_are_rows(kv: &dyn Kv) {
+    put(kv, &[("", "first"), ("empty", "")]).await;
+    assert_eq!(kv.get(b"").await.unwrap(), Some(b("first")));
+    assert_eq!(
+        keys(kv, "", "f", 9, Direction::Backward).await,
+        [b("empty"), b("")]
+    );
+    let mut transaction = Transaction::default();
+    transaction
+        .expect(b("empty"), Some(b("")))
+        .expect(b(""), Some(b("first")))
+        .clear(b(""));
+    kv.commit(transaction).await.unwrap();
+    assert_eq!(keys(kv, "", "f", 9, Direction::Forward).await, [b("empty")]);
+    let mut transaction = Transaction::default();
+    transaction.expect(b(""), Some(b("")));
+    assert_eq!(kv.commit(transaction).await, Err(KvError::Conflict));
+    kv.commit(Transaction::default()).await.unwrap();
+}
+
 async fn ranges_are_half_open_and_ordered(kv: &dyn Kv) {
     put(
         kv,
@@ -68,6 +94,48 @@ async fn ranges_are_half_open_and_ordered(kv: &dyn Kv) {
     assert!(keys(kv, "x", "z", 10, Direction::Forward).await.is_empty());
     assert!(keys(kv, "c", "c", 10, Direction::Forward).await.is_empty());
     assert!(keys(kv, "d", "a", 10, Direction::Backward).await.is_empty());
+}
+
+/// All rows of a range, page by page.
+async fn read_all(kv: &dyn Kv, direction: Direction) -> Rows {
+    let (mut start, mut end) = (Bytes::new(), Bytes::from_static(&[u8::MAX]));
+    let mut all = Rows::new();
+    loop {
+        let page = kv.range(&start, &end, 1000, direction).await.unwrap();
+        let bytes: usize = page
+            .iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum();
+        assert!(bytes < RANGE_BYTES + kv.limits().value_bytes_max + 1024);
+        let Some((last, _)) = page.last().cloned() else {
+            return all;
+        };
+        match direction {
+            Direction::Forward => start = [last.as_ref(), &[0]].concat().into(),
+            Direction::Backward => end = last,
+        }
+        all.extend(page);
+    }
+}
+
+async fn wide_ranges_come_in_pages(kv: &dyn Kv) {
+    let value = Bytes::from(vec![3; kv.limits().value_bytes_max]);
+    for number in 0..30_u8 {
+        let mut transaction = Transaction::default();
+        transaction.set(Bytes::from(vec![number]), value.clone());
+        kv.commit(transaction).await.unwrap();
+    }
+    let page = kv
+        .range(&[], &[99], 1000, Direction::Forward)
+        .await
+        .unwrap();
+    assert!((1..30).contains(&page.len()), "{}", page.len());
+    let mut rows = read_all(kv, Direction::Forward).await;
+    assert!(rows.is_sorted());
+    assert_eq!(rows.len(), 30);
+    rows.reverse();
+    assert!(rows == read_all(kv, Direction::Backward).await);
+    assert!(keys(kv, "", "z", 0, Direction::Forward).await.is_empty());
 }
 
 async fn expectations_guard(kv: &dyn Kv) {
@@ -87,6 +155,25 @@ async fn expectations_guard(kv: &dyn Kv) {
     transaction.set(b("k"), b("2"));
     kv.commit(transaction).await.unwrap();
     assert_eq!(kv.get(b"k").await.unwrap(), Some(b("2")));
+}
+
+/// Two that read the same rows and write different ones: only one of them may.
+async fn expectations_prevent_write_skew(kv: &dyn Kv) {
+    for round in 0..20 {
+        put(kv, &[("x", "1"), ("y", "1")]).await;
+        let leave = |key: &str| {
+            let mut transaction = Transaction::default();
+            transaction
+                .expect(b("x"), Some(b("1")))
+                .expect(b("y"), Some(b("1")))
+                .set(b(key), b("0"));
+            kv.commit(transaction)
+        };
+        let (x, y) = tokio::join!(leave("x"), leave("y"));
+        let outcomes = [x, y];
+        assert!(outcomes.contains(&Ok(())), "round {round}: {outcomes:?}");
+        assert!(outcomes.contains(&Err(KvError::Conflict)), "{outcomes:?}");
+    }
 }
 
 async fn writes_apply_in_order(kv: &dyn Kv) {
@@ -145,6 +232,72 @@ async fn large_transactions_apply_whole(kv: &dyn Kv) {
         count += rows.len();
     }
     assert_eq!(count, 5000);
+}
+
+/// Random transactions over few keys, against the plainest map there is.
+async fn does_what_a_plain_map_does(kv: &dyn Kv) {
+    let mut random = SplitMix(20);
+    let mut map = BTreeMap::new();
+    let (mut done, mut conflicts) = (0, 0);
+    for _ in 0..300 {
+        let transaction = any_transaction(&mut random, &map);
+        let holds = |(key, value): &(Bytes, Option<Bytes>)| map.get(key) == value.as_ref();
+        if transaction.expect.iter().all(holds) {
+            done += 1;
+            assert_eq!(kv.commit(transaction.clone()).await, Ok(()));
+            transaction
+                .writes
+                .iter()
+                .for_each(|write| apply(&mut map, write));
+        } else {
+            conflicts += 1;
+            assert_eq!(kv.commit(transaction).await, Err(KvError::Conflict));
+        }
+        let mut rows: Rows = map.clone().into_iter().collect();
+        assert_eq!(read_all(kv, Direction::Forward).await, rows);
+        rows.reverse();
+        assert_eq!(read_all(kv, Direction::Backward).await, rows);
+    }
+    assert!(done > 100 && conflicts > 30, "{done} {conflicts}");
+}
+
+fn apply(map: &mut BTreeMap<Bytes, Bytes>, write: &Write) {
+    match write {
+        Write::Set(key, value) => drop(map.insert(key.clone(), value.clone())),
+        Write::Clear(key) => drop(map.remove(key)),
+        Write::ClearRange(start, end) => map.retain(|key, _| key < start || key >= end),
+    }
+}
+
+/// Expectations hold more often than not.
+fn any_transaction(random: &mut SplitMix, map: &BTreeMap<Bytes, Bytes>) -> Transaction {
+    let mut transaction = Transaction::default();
+    for _ in 0..random.below(3) {
+        let key = any_key(random);
+        let value = match random.below(6) {
+            0 => Some(any_key(random)),
+            1 => None,
+            _ => map.get(&key).cloned(),
+        };
+        transaction.expect(key, value);
+    }
+    for _ in 0..random.below(6) {
+        match random.below(8) {
+            0 => transaction.clear_range(any_key(random), any_key(random)),
+            1 | 2 => transaction.clear(any_key(random)),
+            _ => transaction.set(any_key(random), any_key(random)),
+        }
+    }
+    transaction
+}
+
+/// Of up to three bytes, from an alphabet in which a signed comparison would go wrong.
+fn any_key(random: &mut SplitMix) -> Bytes {
+    let mut key = Vec::new();
+    for _ in 0..random.below(4) {
+        key.push(if random.below(2) == 0 { 0 } else { 0xc3 });
+    }
+    key.into()
 }
 
 #[expect(

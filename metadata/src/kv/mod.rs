@@ -6,7 +6,7 @@ mod contract;
 mod memory;
 mod redb;
 
-pub use memory::{Fault, Memory};
+pub use memory::{Fault, Faults, Memory, ReadFault};
 pub use redb::Redb;
 
 use std::fmt;
@@ -29,11 +29,17 @@ pub type Rows = Vec<(Bytes, Bytes)>;
 /// An ordered map of rows with serializable transactions. Keys sort bytewise.
 #[async_trait]
 pub trait Kv: Send + Sync + fmt::Debug {
-    /// The value of a key.
+    /// The value of a key, as of now.
+    ///
+    /// # Errors
+    /// `TooOld` and `Unavailable` may pass; `Corrupt` does not.
     async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError>;
 
-    /// Rows with keys in `start..end`, at most `limit` of them and about 1 MiB; fewer do not mean that there are no more,
-    /// none does.
+    /// Rows with keys in `start..end` as of now, from the end that `direction` names, at most `limit` of them and about
+    /// 1 MiB. Fewer than `limit` do not mean that there are no more; none does. To go on, ask from behind the last key.
+    ///
+    /// # Errors
+    /// As `get`.
     async fn range(
         &self,
         start: &[u8],
@@ -42,7 +48,12 @@ pub trait Kv: Send + Sync + fmt::Debug {
         direction: Direction,
     ) -> Result<Rows, KvError>;
 
-    /// If every expectation holds, all writes happen, in order; else none.
+    /// If every expectation holds, all writes happen, in order; else none. Transactions are serializable: what is
+    /// expected still holds at the moment of the writes. `Ok` means that they outlive a power cut, where the store can.
+    ///
+    /// # Errors
+    /// Each variant of [`KvError`] says what was written. After `Unknown` the transaction may even happen later, as long
+    /// as its expectations hold: whoever must know makes one of them false.
     async fn commit(&self, transaction: Transaction) -> Result<(), KvError>;
 
     /// The backend's name, for logs.
@@ -57,14 +68,18 @@ pub trait Kv: Send + Sync + fmt::Debug {
 /// From which end a range is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
+    /// Ascending keys.
     Forward,
+    /// Descending keys.
     Backward,
 }
 
 /// Bounds of values and transactions, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Of one value, inclusive.
     pub value_bytes_max: usize,
+    /// Of [`Transaction::bytes`], inclusive.
     pub transaction_bytes_max: usize,
 }
 
@@ -73,15 +88,18 @@ pub struct Limits {
 pub struct Transaction {
     /// Keys and the values they must have; `None` for absent.
     pub expect: Vec<(Bytes, Option<Bytes>)>,
+    /// What changes, in this order: a later write wins over an earlier one.
     pub writes: Vec<Write>,
 }
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
+    /// Key and value.
     Set(Bytes, Bytes),
+    /// Key.
     Clear(Bytes),
-    /// Half-open.
+    /// First key, and the first that stays; nothing if they are not in this order.
     ClearRange(Bytes, Bytes),
 }
 
@@ -109,31 +127,34 @@ pub enum KvError {
     /// Another process has it open.
     #[error("{0}")]
     InUse(String),
-    /// A newer version wrote it.
-    #[error("{0}")]
+    /// A newer version wrote it; the text names the format found.
+    #[error("written in a newer format: {0}")]
     NewerFormat(String),
 }
 
 impl Transaction {
-    /// The transaction needs `key` to have `value`.
-    pub fn expect(&mut self, key: Bytes, value: Option<Bytes>) {
+    /// The transaction needs `key` to have `value`; `None` for absent.
+    pub fn expect(&mut self, key: Bytes, value: Option<Bytes>) -> &mut Self {
         self.expect.push((key, value));
+        self
     }
 
+    /// Writes a row, over whatever is there.
     pub fn set(&mut self, key: Bytes, value: Bytes) {
         self.writes.push(Write::Set(key, value));
     }
 
+    /// Removes a row, if it is there.
     pub fn clear(&mut self, key: Bytes) {
         self.writes.push(Write::Clear(key));
     }
 
-    /// Clears `start..end`.
+    /// Removes the rows with keys in `start..end`.
     pub fn clear_range(&mut self, start: Bytes, end: Bytes) {
         self.writes.push(Write::ClearRange(start, end));
     }
 
-    /// Bytes of keys and values.
+    /// Bytes of keys and values to be written, which is what [`Limits`] bound.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.writes.iter().map(Write::bytes).sum()

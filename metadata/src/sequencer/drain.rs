@@ -21,11 +21,13 @@ const DRAIN_BYTES_MAX: usize = 500 * 1024;
 /// About what one effect takes in the log.
 const EFFECT_BYTES: usize = 64;
 
+type Reply = oneshot::Sender<Result<Answer, Error>>;
+
 /// Commands decided together.
 #[derive(Default)]
 struct Drain {
     effects: Vec<Effect>,
-    answers: Vec<(u64, Outcome, oneshot::Sender<Result<Answer, Error>>)>,
+    answers: Vec<(u64, Outcome, Reply)>,
     reads: Vec<Read>,
 }
 
