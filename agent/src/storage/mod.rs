@@ -1,0 +1,17 @@
+//! The bucket: segments and their format, keys, requests with their retries, and a cache of blocks. Every room may use
+//! it; it knows no room.
+
+mod cache;
+mod hedge;
+mod open;
+pub mod paths;
+pub(crate) mod s3;
+pub mod segment;
+mod store;
+
+#[cfg(test)]
+mod tests;
+
+pub use cache::{Cache, RawBlock, Source};
+pub use open::{OpenError, StoreOptions};
+pub use store::{Cause, ErrorKind, Store, StoreError};

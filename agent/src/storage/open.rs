@@ -1,0 +1,185 @@
+//! From a bucket's URL to a `Store`, with a sentence for the operator where that fails.
+
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use url::Url;
+
+use super::s3;
+use super::s3::NO_CREDENTIALS;
+use super::store::{ErrorKind, Store, StoreError};
+
+/// How long a bucket may take to answer at start.
+const CHECK_DEADLINE: Duration = Duration::from_secs(8);
+
+/// What a URL cannot say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Where S3 is spoken, if not at AWS: `http://host:port`.
+    pub s3_endpoint: Option<String>,
+}
+
+/// A sentence that says what is wrong with a bucket and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct OpenError(pub String);
+
+impl Store {
+    /// Opens `memory:`, `file:///path` or `s3://bucket/prefix`. A folder that does not exist is made.
+    ///
+    /// # Errors
+    /// With a sentence for the operator. Whether a bucket of S3 answers is for [`Store::check`] to find out.
+    pub async fn open(url: &str, options: &StoreOptions) -> Result<Self, OpenError> {
+        if url == "memory:" {
+            return Ok(Self::from_object_store(
+                Arc::new(InMemory::new()),
+                Path::default(),
+                true,
+            ));
+        }
+        let parsed =
+            Url::parse(url).map_err(|error| OpenError(not_a_bucket(url, &error.to_string())))?;
+        match parsed.scheme() {
+            "file" => open_folder(url, &parsed),
+            "s3" => s3::open(url, &parsed, options).await,
+            "memory" => Err(OpenError(not_a_bucket(url, "nothing follows memory:"))),
+            other => Err(OpenError(not_a_bucket(
+                url,
+                &format!("the scheme {other}: is not known"),
+            ))),
+        }
+    }
+
+    /// Whether the bucket answers and lets us in. Writes nothing.
+    ///
+    /// # Errors
+    /// With a sentence for the operator.
+    pub async fn check(&self) -> Result<(), OpenError> {
+        let error = self.probe(CHECK_DEADLINE).await;
+        let text = error.to_string();
+        if error.kind == ErrorKind::NotFound && (!is_http(&text) || text.contains("NoSuchKey")) {
+            return Ok(());
+        }
+        Err(OpenError(format!(
+            "{} ({})",
+            advice(&error, &text),
+            gist(&text)
+        )))
+    }
+}
+
+fn is_http(text: &str) -> bool {
+    text.contains("status code: 404")
+}
+
+/// What to do about a bucket that cannot be read. The store's own word for it says more than the status.
+fn advice(error: &StoreError, text: &str) -> &'static str {
+    const WORDS: [(&[&str], &str); 6] = [
+        (
+            &["NoSuchBucket"],
+            "there is no such bucket: create it, or correct --bucket",
+        ),
+        (
+            &[
+                "InvalidAccessKeyId",
+                "SignatureDoesNotMatch",
+                "InvalidToken",
+            ],
+            "the credentials are wrong: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the \
+             profile or role in use",
+        ),
+        (
+            &["ExpiredToken"],
+            "the credentials have expired: sign in again, or renew AWS_SESSION_TOKEN",
+        ),
+        (
+            &["RequestTimeTooSkewed"],
+            "the clock of this machine is wrong by minutes: set it, best by NTP",
+        ),
+        (
+            &[
+                "AuthorizationHeaderMalformed",
+                "PermanentRedirect",
+                "incorrectly configured region",
+            ],
+            "the bucket is in another region: set AWS_REGION to that of the bucket",
+        ),
+        (
+            &[NO_CREDENTIALS],
+            "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
+             AWS_PROFILE, or give this machine a role",
+        ),
+    ];
+    let said = |(words, _): &&(&[&str], _)| words.iter().any(|word| text.contains(word));
+    match WORDS.iter().find(said) {
+        Some((_, advice)) => advice,
+        None if error.kind == ErrorKind::Refused => {
+            "the bucket refuses us: allow these credentials s3:ListBucket on the bucket and \
+             s3:GetObject, s3:PutObject and s3:DeleteObject on what is in it"
+        }
+        None if is_http(text) => {
+            "what answers there does not speak S3: check --s3-endpoint, which has no path"
+        }
+        None => {
+            "the bucket does not answer: check its URL, --s3-endpoint, the region and the network"
+        }
+    }
+}
+
+/// The store's own words, where there are any: errors of HTTP clients carry whole pages.
+fn gist(text: &str) -> String {
+    let element = |name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        rest.split_once("</").map(|(inside, _)| inside)
+    };
+    let said = match (element("Code"), element("Message")) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        _ => text.lines().next().unwrap_or_default().to_owned(),
+    };
+    said.chars().take(300).collect()
+}
+
+fn not_a_bucket(url: &str, why: &str) -> String {
+    format!(
+        "'{url}' is not a bucket ({why}): write memory:, file:///absolute/path or \
+         s3://bucket/prefix"
+    )
+}
+
+fn open_folder(url: &str, parsed: &Url) -> Result<Store, OpenError> {
+    let folder: PathBuf = parsed
+        .to_file_path()
+        .map_err(|()| OpenError(not_a_bucket(url, "not an absolute path of this machine")))?;
+    let say = |what: &str, error: std::io::Error| {
+        OpenError(format!(
+            "the folder {} cannot be {what} ({error}): check the path and its permissions",
+            folder.display()
+        ))
+    };
+    match std::fs::create_dir_all(&folder) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(say("made", error)),
+    }
+    check_writable(&folder).map_err(|error| say("written", error))?;
+    // An ack means that the bytes are on the disk, also after a power cut.
+    let objects = LocalFileSystem::new_with_prefix(&folder)
+        .map_err(|error| OpenError(format!("{}: {error}", folder.display())))?
+        .with_fsync(true);
+    Ok(Store::from_object_store(
+        Arc::new(objects),
+        Path::default(),
+        true,
+    ))
+}
+
+/// Permissions lie (root, read-only file systems), so it is tried.
+fn check_writable(folder: &FilePath) -> std::io::Result<()> {
+    let probe = folder.join(format!(".penstock-probe-{}", std::process::id()));
+    std::fs::File::create_new(&probe)?;
+    std::fs::remove_file(&probe)
+}

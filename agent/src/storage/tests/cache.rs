@@ -1,0 +1,262 @@
+//! One download for all who ask, a bound in bytes, and nothing kept that nobody reads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use metadata::{BlockRange, ObjectKey, PartitionIndex, Timestamp, TopicId, TopicPartition};
+use object_store::path::Path;
+use tokio::time::{sleep, timeout};
+
+use super::faulty::{Fate, Faulty};
+use crate::storage::segment::{BlockInput, Compression, encode};
+use crate::storage::{Cache, ErrorKind, Source, Store};
+use crate::tasks::Tasks;
+
+const IDLE: Duration = Duration::from_secs(20);
+const OBJECT: ObjectKey = ObjectKey(1);
+
+struct Fixture {
+    faulty: Arc<Faulty>,
+    store: Store,
+    cache: Cache,
+    ranges: Vec<BlockRange>,
+}
+
+/// A bucket with one segment: blocks of these lengths, each filled with its index.
+async fn fixture(lengths: &[usize], bytes_max: u64) -> Fixture {
+    let faulty = Arc::new(Faulty::default());
+    let objects = Arc::clone(&faulty);
+    let store = Store::from_object_store(objects, Path::default(), false);
+    let blocks: Vec<_> = lengths.iter().enumerate().map(block).collect();
+    let encoded = encode(&blocks, Compression::Off);
+    store.put_segment(OBJECT, encoded.payload).await.unwrap();
+    faulty.plan([], Fate::Takes(100));
+    let cache = Cache::new(store.clone(), bytes_max, IDLE);
+    Fixture {
+        faulty,
+        store,
+        cache,
+        ranges: encoded.ranges,
+    }
+}
+
+fn block((index, length): (usize, &usize)) -> BlockInput {
+    let fill = u8::try_from(index).unwrap();
+    BlockInput {
+        partition: TopicPartition {
+            topic: TopicId(1),
+            partition: PartitionIndex(i32::from(fill)),
+        },
+        batches: vec![vec![fill; *length].into()],
+        record_count: 1,
+        min_timestamp: Timestamp(0),
+        max_timestamp: Timestamp(0),
+        compressed: true,
+    }
+}
+
+impl Fixture {
+    /// Asks for blocks by their indexes; where each came from.
+    async fn read(&self, indexes: &[usize]) -> Vec<Source> {
+        let wanted: Vec<_> = indexes.iter().map(|i| (OBJECT, self.ranges[*i])).collect();
+        let blocks = self.cache.blocks(&wanted).await.unwrap();
+        assert_eq!(blocks.len(), indexes.len());
+        for ((block, _), index) in blocks.iter().zip(indexes) {
+            let fill = u8::try_from(*index).unwrap();
+            let bytes: Vec<u8> = block.concat();
+            assert_eq!(bytes.len(), self.ranges[*index].raw_length as usize);
+            assert!(bytes.iter().all(|byte| *byte == fill), "block {index}");
+        }
+        blocks.into_iter().map(|(_, source)| source).collect()
+    }
+
+    fn run(&self) -> Tasks {
+        let tasks = Tasks::new();
+        let (cache, stop) = (self.cache.clone(), tasks.stopping());
+        tasks.spawn("cache", async move {
+            cache.run(stop).await;
+            Ok(())
+        });
+        tasks
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn own_blocks_need_no_request() {
+    let f = fixture(&[100], 1 << 20).await;
+    let batches = vec![Bytes::from(vec![0; 60]), Bytes::from(vec![0; 40])];
+    f.cache.insert(OBJECT, &f.ranges[0], batches);
+    assert_eq!(f.read(&[0]).await, [Source::Own]);
+    assert_eq!(f.faulty.requests(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_askers_share_one_download() {
+    let f = fixture(&[1000; 5], 1 << 20).await;
+    let f = &f;
+    let askers = (0..50).map(|n| async move {
+        let indexes: &[usize] = if n % 2 == 0 {
+            &[0, 1, 2, 3, 4]
+        } else {
+            &[3, 0, 3]
+        };
+        f.read(indexes).await
+    });
+    for sources in join_all(askers).await {
+        assert!(sources.iter().all(|source| *source == Source::Store));
+    }
+    assert_eq!(f.faulty.requests(), 1);
+    assert_eq!(f.read(&[4, 0]).await, [Source::Cache; 2]);
+    assert_eq!(f.faulty.requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_ends_at_a_gap_and_at_its_largest_size() {
+    let gap = 65 * 1024;
+    let f = fixture(&[100, gap, 100, 60 * 1024, 100], 64 << 20).await;
+    f.read(&[4, 0, 2]).await;
+    assert_eq!(
+        f.faulty.requests(),
+        2,
+        "0, then 2 and 4 with what is between"
+    );
+    let mib = 1 << 20;
+    let f = fixture(&[mib; 20], 64 << 20).await;
+    f.read(&(0..20).collect::<Vec<_>>()).await;
+    assert_eq!(f.faulty.requests(), 3, "7, 7 and 6 blocks");
+    let f = fixture(&[20 * mib, 10], 64 << 20).await;
+    f.read(&[0, 1]).await;
+    assert_eq!(f.faulty.requests(), 2, "a large block comes alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_survives_those_who_asked() {
+    let f = fixture(&[1000], 1 << 20).await;
+    let tasks = f.run();
+    let asked = timeout(Duration::from_millis(10), f.read(&[0])).await;
+    assert!(asked.is_err(), "it takes 100 ms");
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(f.read(&[0]).await, [Source::Cache]);
+    assert_eq!(f.faulty.requests(), 1);
+    tasks.stop();
+    assert_eq!(tasks.wait(Duration::from_secs(5)).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_asker_going_away_does_not_harm_the_others() {
+    // Nobody runs the cache, so those who stay must do.
+    let f = fixture(&[1000], 1 << 20).await;
+    let (gone, stayed) = tokio::join!(
+        timeout(Duration::from_millis(10), f.read(&[0])),
+        f.read(&[0])
+    );
+    assert!(gone.is_err());
+    assert_eq!(stayed, [Source::Store]);
+    assert_eq!(f.faulty.requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_have_a_bound_and_the_least_recently_used_go() {
+    let f = fixture(&[1000; 10], 5000).await;
+    for index in 0..10 {
+        f.read(&[index]).await;
+        f.read(&[0]).await;
+        assert!(f.cache.bytes() <= 5000);
+    }
+    assert_eq!(f.faulty.requests(), 10, "0 stayed");
+    assert_eq!(f.read(&[9, 8, 0]).await, [Source::Cache; 3]);
+    assert_eq!(f.read(&[1]).await, [Source::Store]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_block_larger_than_the_cache_drives_nothing_out() {
+    let f = fixture(&[1000, 100_000], 5000).await;
+    f.read(&[0]).await;
+    f.read(&[1]).await;
+    assert_eq!(f.read(&[0]).await, [Source::Cache]);
+    assert!(f.cache.bytes() > 1000 && f.cache.bytes() <= 5000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn blocks_kept_do_not_keep_their_whole_run() {
+    let f = fixture(&[1000; 3], 1 << 20).await;
+    let wanted: Vec<_> = f.ranges.iter().map(|range| (OBJECT, *range)).collect();
+    let blocks = f.cache.blocks(&wanted).await.unwrap();
+    let starts: Vec<_> = blocks
+        .iter()
+        .map(|(block, _)| block[0].as_ptr() as usize)
+        .collect();
+    let apart = f.ranges[1].position - f.ranges[0].position;
+    assert_ne!(starts[1].wrapping_sub(starts[0]), apart as usize);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_reads_is_dropped() {
+    let f = fixture(&[1000; 2], 1 << 20).await;
+    let tasks = f.run();
+    f.read(&[0, 1]).await;
+    for _ in 0..3 {
+        sleep(IDLE * 3 / 4).await;
+        assert_eq!(f.read(&[0]).await, [Source::Cache]);
+    }
+    assert!(f.cache.bytes() < 2000, "1 is gone");
+    sleep(IDLE * 2).await;
+    assert_eq!(f.cache.bytes(), 0);
+    tasks.stop();
+    tasks.wait(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_prefetched_is_there() {
+    let f = fixture(&[1000; 2], 1 << 20).await;
+    let tasks = f.run();
+    f.cache
+        .prefetch(&[(OBJECT, f.ranges[0]), (OBJECT, f.ranges[1])]);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(f.read(&[0, 1]).await, [Source::Cache; 2]);
+    assert_eq!(f.faulty.requests(), 1);
+    tasks.stop();
+    tasks.wait(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn prefetching_without_end_is_forgotten_not_kept() {
+    let f = fixture(&[1000; 200], 1 << 20).await;
+    for range in &f.ranges {
+        f.cache.prefetch(&[(OBJECT, *range)]);
+    }
+    let tasks = f.run();
+    sleep(Duration::from_secs(19)).await;
+    assert!(
+        (1..=64).contains(&f.faulty.requests()),
+        "{}",
+        f.faulty.requests()
+    );
+    tasks.stop();
+    tasks.wait(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_download_is_tried_anew_by_the_next_asker() {
+    let f = fixture(&[1000], 1 << 20).await;
+    f.faulty.plan([Fate::Refused], Fate::Works);
+    let wanted = [(OBJECT, f.ranges[0])];
+    let error = f.cache.blocks(&wanted).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Refused);
+    assert_eq!(f.read(&[0]).await, [Source::Store]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn damage_is_said_and_not_kept() {
+    let f = fixture(&[1000], 1 << 20).await;
+    let other = vec![Bytes::from(vec![9; 2000])];
+    f.store.put_segment(OBJECT, other).await.unwrap();
+    let wanted = [(OBJECT, f.ranges[0])];
+    for _ in 0..2 {
+        let error = f.cache.blocks(&wanted).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Corrupt);
+    }
+    assert_eq!(f.cache.bytes(), 0);
+}

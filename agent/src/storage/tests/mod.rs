@@ -1,0 +1,6 @@
+//! The store over buckets that fail, and the cache over one that counts. Time stands still.
+
+mod cache;
+mod faulty;
+mod open;
+mod store;
