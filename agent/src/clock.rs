@@ -17,11 +17,16 @@ pub enum Clock {
 
 impl Clock {
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the one reader of the machine's clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one reader of the machine's clock"
+    )]
     pub fn now(&self) -> Timestamp {
         match self {
             Self::Real => {
-                let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let since_epoch = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default();
                 Timestamp(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
             }
             Self::Manual(now) => Timestamp(now.load(Ordering::Relaxed)),

@@ -1,1 +1,29 @@
-//! The agent.
+//! The agent: speaks Kafka, holds nothing that cannot be lost.
+//!
+//! `server` starts everything and stops it in order; `connection` reads frames and writes replies; `dispatch` finds the
+//! room; a request then reads top to bottom through one folder: `produce`, `fetch`, `discovery`, `admin`, `offsets`,
+//! `transactions`. All rooms use `storage` (the bucket), `context` (metadata, clock, node) and `refusal` (errors).
+
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod context;
+pub mod metrics;
+pub mod server;
+pub mod storage;
+pub mod tasks;
+
+mod admin;
+mod admission;
+mod connection;
+mod discovery;
+mod dispatch;
+mod fetch;
+mod http;
+mod offsets;
+mod produce;
+mod refusal;
+mod topic_config;
+mod topic_id;
+mod topic_name;
+mod transactions;

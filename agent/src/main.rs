@@ -1,2 +1,49 @@
-//! The binary.
-fn main() {}
+//! The binary `penstock`: reads the command line, starts the runtime, turns a failure into a sentence and an exit code.
+
+use std::process::ExitCode;
+
+use penstock::commands;
+use penstock::config;
+
+/// jemalloc gives memory back after a burst and does not fragment under mixed sizes.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Freed pages go back to the system after five seconds, by a thread of jemalloc's own.
+#[expect(
+    unsafe_code,
+    reason = "jemalloc reads its options from a symbol of this name"
+)]
+#[unsafe(export_name = "malloc_conf")]
+#[expect(non_upper_case_globals, reason = "the name is jemalloc's")]
+pub static malloc_conf: Option<&'static std::ffi::c_char> = Some(OPTIONS_START);
+
+const OPTIONS: &std::ffi::CStr =
+    c"background_thread:true,dirty_decay_ms:5000,muzzy_decay_ms:0,narenas:4";
+#[expect(
+    unsafe_code,
+    reason = "a C string literal is never empty, so its first byte exists"
+)]
+const OPTIONS_START: &std::ffi::c_char = unsafe { &*OPTIONS.as_ptr() };
+
+/// Threads for what blocks: encoding segments, files, the embedded store.
+const BLOCKING_THREADS_MAX: usize = 32;
+
+fn main() -> ExitCode {
+    let command = match config::parse(std::env::args_os()) {
+        Ok(command) => command,
+        Err(refused) => refused.exit(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build()
+        .expect("the system gives us threads");
+    match runtime.block_on(commands::run(command)) {
+        Ok(code) => code,
+        Err(error) => {
+            commands::say_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

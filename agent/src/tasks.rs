@@ -49,7 +49,10 @@ impl Tasks {
     }
 
     /// Starts a task that is part of this family until it ends.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that spawns"
+    )]
     pub fn spawn<F>(&self, name: &'static str, task: F) -> JoinHandle<()>
     where
         F: Future<Output = anyhow::Result<()>> + Send + 'static,

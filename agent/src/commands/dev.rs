@@ -1,0 +1,64 @@
+//! `penstock dev`: the whole product in one process with nothing installed.
+
+use std::path::{Path, absolute};
+
+use anyhow::Context;
+
+use super::{agent, logging};
+use crate::config::{Dev, StoreUrl};
+use crate::context::AutoCreate;
+use crate::server::{Server, Settings};
+
+pub(super) async fn run(options: Dev) -> anyhow::Result<()> {
+    logging::start(&options.common.log)?;
+    let settings = settings(options)?;
+    let (bucket, store) = (settings.bucket.clone(), settings.store.clone());
+    let server = Server::start(settings).await?;
+    greet(&server, &bucket, &store);
+    server.run().await
+}
+
+fn settings(options: Dev) -> anyhow::Result<Settings> {
+    let data =
+        absolute(&options.data).with_context(|| format!("--data {}", options.data.display()))?;
+    let needs_folder = options.bucket.is_none() || options.store.is_none();
+    let bucket = match options.bucket {
+        Some(bucket) => bucket,
+        None => folder_url(&data)?,
+    };
+    let store = options
+        .store
+        .unwrap_or_else(|| StoreUrl::Redb(data.join("metadata.redb")));
+    let auto_create = if options.auto_create_topics_enable {
+        AutoCreate::Enabled
+    } else {
+        AutoCreate::Disabled
+    };
+    let mut settings = agent::settings(options.common, bucket, store, options.listen, auto_create);
+    settings.http = Some(options.http);
+    settings.data = needs_folder.then_some(data);
+    Ok(settings)
+}
+
+fn folder_url(data: &Path) -> anyhow::Result<String> {
+    let bucket = data.join("bucket");
+    let url = url::Url::from_directory_path(&bucket)
+        .map_err(|()| anyhow::anyhow!("{} cannot be written as a file:// URL", bucket.display()))?;
+    Ok(url.to_string())
+}
+
+#[expect(clippy::print_stdout, reason = "the first lines a new user sees")]
+fn greet(server: &Server, bucket: &str, store: &StoreUrl) {
+    let listen = server.listen();
+    let store = match store {
+        StoreUrl::Memory => "memory:".to_string(),
+        StoreUrl::Redb(path) => format!("redb://{}", path.display()),
+    };
+    println!("Penstock listens on {listen}. Bucket: {bucket}  Metadata: {store}");
+    if let Some(http) = server.http() {
+        println!("Metrics and health: http://{http}/metrics  /health/ready");
+    }
+    println!(
+        "Try:  echo hello | kcat -b {listen} -t first -P   then   kcat -b {listen} -t first -C -e"
+    );
+}

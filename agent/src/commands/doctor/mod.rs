@@ -1,0 +1,194 @@
+//! `penstock doctor`: looks at a bucket and a metadata store as an agent would, and says in sentences what is wrong and
+//! what to do. Called by `commands`.
+
+mod s3;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bytes::Bytes;
+use metadata::ObjectKey;
+use metadata::kv::{Direction, Kv, KvError, Redb};
+use tokio::time::Instant;
+
+use super::logging;
+use crate::clock::Clock;
+use crate::config::{Doctor, StoreUrl};
+use crate::storage::{Cause, Store, StoreOptions};
+
+/// Requests whose latency is measured.
+const ROUNDS: usize = 20;
+/// What is stored to see whether it comes back.
+const PROBE: &[u8] = b"written by penstock doctor, may be deleted";
+
+/// Checks what was asked for. Exit code 0 only if nothing is wrong.
+///
+/// # Errors
+/// When the log filter is none, or standard output cannot be used.
+pub(super) async fn run(options: Doctor) -> anyhow::Result<ExitCode> {
+    logging::start(&options.log)?;
+    let mut report = Report::default();
+    check_bucket(&options, &mut report).await;
+    match &options.store {
+        None => report.note("No metadata store was named; give --store to have it checked."),
+        Some(StoreUrl::Memory) => report.well("The metadata is kept in memory only."),
+        Some(StoreUrl::Redb(path)) => check_redb(path, &mut report).await,
+    }
+    Ok(report.finish())
+}
+
+/// What was found so far. Said at once, so that a check that takes long does not look like none.
+#[derive(Debug, Default)]
+struct Report {
+    wrong: usize,
+}
+
+impl Report {
+    fn well(&self, sentence: &str) {
+        say("ok   ", sentence);
+    }
+
+    /// Worth knowing, harmless.
+    fn note(&self, sentence: &str) {
+        say("note ", sentence);
+    }
+
+    fn wrong(&mut self, sentence: &str) {
+        self.wrong += 1;
+        say("WRONG", sentence);
+    }
+
+    fn finish(&self) -> ExitCode {
+        match self.wrong {
+            0 => {
+                say("     ", "All is well.");
+                ExitCode::SUCCESS
+            }
+            1 => {
+                say("     ", "One thing is wrong.");
+                ExitCode::FAILURE
+            }
+            many => {
+                say("     ", &format!("{many} things are wrong."));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the report is what was asked for")]
+fn say(verdict: &str, sentence: &str) {
+    println!("{verdict} {sentence}");
+}
+
+async fn check_bucket(options: &Doctor, report: &mut Report) {
+    let store_options = StoreOptions {
+        s3_endpoint: options.s3_endpoint.clone(),
+    };
+    let store = match Store::open(&options.bucket, &store_options).await {
+        Ok(store) => store,
+        Err(error) => return report.wrong(&sentence(&error.to_string())),
+    };
+    if let Err(error) = store.check().await {
+        return report.wrong(&sentence(&error.to_string()));
+    }
+    report.well("The bucket is there and lets us read.");
+    if store.is_local() {
+        check_objects(&store, report).await;
+    } else {
+        s3::check(&options.bucket, &store_options, report).await;
+    }
+}
+
+/// Stores, reads and deletes as an agent does.
+async fn check_objects(store: &Store, report: &mut Report) {
+    let (mut puts, mut gets) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let key = ObjectKey::new(Clock::Real.now(), rand::random());
+        let began = Instant::now();
+        if let Err(error) = store
+            .put_segment(key, vec![Bytes::from_static(PROBE)])
+            .await
+        {
+            return report.wrong(&format!("Nothing can be stored in the bucket: {error}."));
+        }
+        puts.push(began.elapsed());
+        let began = Instant::now();
+        let read = store.get_range(key, 0..PROBE.len() as u64, Cause::Doctor);
+        match read.await {
+            Ok(bytes) if bytes == PROBE => gets.push(began.elapsed()),
+            Ok(_) => report.wrong("What is read from the bucket is not what was stored in it."),
+            Err(error) => report.wrong(&format!("What was stored cannot be read: {error}.")),
+        }
+        if let Err(error) = store.delete(key).await {
+            return report.wrong(&format!("Nothing can be deleted from the bucket: {error}."));
+        }
+    }
+    report.well("Objects can be stored, read and deleted.");
+    report.well(&latency(puts, gets));
+}
+
+/// How long requests took.
+fn latency(puts: Vec<Duration>, gets: Vec<Duration>) -> String {
+    let figures = |mut took: Vec<Duration>| {
+        took.sort_unstable();
+        let median = took.get(took.len() / 2).copied().unwrap_or_default();
+        let longest = took.last().copied().unwrap_or_default();
+        let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
+        format!(
+            "{:.1} ms, {:.1} ms at the most",
+            millis(median),
+            millis(longest)
+        )
+    };
+    format!(
+        "A small PUT takes {}; a GET {} (median of {ROUNDS}).",
+        figures(puts),
+        figures(gets)
+    )
+}
+
+/// Reads, and writes nothing: a file that is not there is not made.
+async fn check_redb(path: &Path, report: &mut Report) {
+    let shown = path.display();
+    if !path.exists() {
+        let folder = path.parent().is_some_and(Path::is_dir);
+        if folder {
+            report.well(&format!(
+                "There is no metadata in {shown} yet; the first agent makes it."
+            ));
+        } else {
+            report.wrong(&format!(
+                "The folder of {shown} is not there: make it, or correct --store."
+            ));
+        }
+        return;
+    }
+    let owned = path.to_owned();
+    let opened = tokio::task::spawn_blocking(move || Redb::open(&owned)).await;
+    let read = match opened.expect("opening does not panic") {
+        Ok(redb) => redb.range(&[], &[u8::MAX], 1000, Direction::Forward).await,
+        Err(error) => Err(error),
+    };
+    match read {
+        Ok(_) => report.well(&format!("The metadata in {shown} can be opened and read.")),
+        Err(KvError::InUse(why)) => report.wrong(&format!(
+            "The metadata in {shown} could not be looked at because a process has it open ({why}): if that is an agent, \
+             ask its /health/ready, or stop it and try again."
+        )),
+        Err(KvError::Corrupt(why)) => report.wrong(&format!(
+            "The metadata in {shown} is damaged ({why}): start no agent with it, keep the file, and bring back a copy."
+        )),
+        Err(error) => report.wrong(&format!(
+            "The metadata in {shown} cannot be read ({error}): check the path, its permissions and the disk."
+        )),
+    }
+}
+
+/// As a sentence: with a capital and a full stop.
+fn sentence(text: &str) -> String {
+    let mut rest = text.trim_end_matches('.').chars();
+    let first = rest.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(rest).chain(['.']).collect()
+}

@@ -1,0 +1,36 @@
+//! Logs: for people on a terminal, JSON otherwise; always on standard error.
+
+use std::io::IsTerminal;
+
+use anyhow::Context;
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging with a filter such as `info` or `info,penstock=debug`.
+pub(super) fn start(filter: &str) -> anyhow::Result<()> {
+    // What libraries say of themselves is for their developers.
+    let quiet = [
+        "aws_config",
+        "aws_smithy_runtime",
+        "aws_sdk_s3",
+        "hyper",
+        "hyper_util",
+        "reqwest",
+        "rustls",
+    ];
+    let mut all = filter.to_string();
+    for library in quiet {
+        all = format!("{library}=warn,{all}");
+    }
+    let filter = EnvFilter::builder().parse(all).with_context(|| {
+        format!("--log {filter} is not a filter; write it as in info or info,penstock=debug")
+    })?;
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        logs.with_target(false).init();
+    } else {
+        logs.json().init();
+    }
+    Ok(())
+}

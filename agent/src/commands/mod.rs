@@ -1,0 +1,31 @@
+//! One file per subcommand: from typed options to a running process. Called by `main.rs`.
+
+mod agent;
+mod dev;
+mod doctor;
+mod logging;
+
+use std::process::ExitCode;
+
+use crate::config::Command;
+
+/// Runs what was asked for, to its end.
+///
+/// # Errors
+/// With a sentence for the operator.
+pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Dev(options) => dev::run(options).await.map(|()| ExitCode::SUCCESS),
+        Command::Agent(options) => agent::run(options).await.map(|()| ExitCode::SUCCESS),
+        Command::Doctor(options) => doctor::run(options).await,
+    }
+}
+
+/// Tells a person why the process ends: one line, causes included.
+#[expect(
+    clippy::print_stderr,
+    reason = "this is what a person reads when it does not start"
+)]
+pub fn say_error(error: &anyhow::Error) {
+    eprintln!("penstock: {error:#}");
+}

@@ -1,0 +1,97 @@
+//! The config file: a flat TOML table whose keys are the long flags. Its values become the flags' defaults, so flags and
+//! variables beat it.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Command};
+
+/// The file that `--config` or its variable names.
+pub(super) fn named(command: &Command, arguments: &[OsString]) -> Option<PathBuf> {
+    // Anything wrong with the other arguments is said by the real parse.
+    let matches = command
+        .clone()
+        .ignore_errors(true)
+        .try_get_matches_from(arguments)
+        .ok()?;
+    let (_, matches) = matches.subcommand()?;
+    config_of(matches)
+}
+
+fn config_of(matches: &ArgMatches) -> Option<PathBuf> {
+    matches
+        .try_get_one::<PathBuf>("config")
+        .ok()
+        .flatten()
+        .cloned()
+}
+
+/// Makes the file's values defaults of every subcommand that has them.
+pub(super) fn apply(command: Command, path: &Path) -> Result<Command, clap::Error> {
+    let values = read(&command, path).map_err(|said| {
+        let said = format!("{}: {said}\n", path.display());
+        clap::Error::raw(ErrorKind::InvalidValue, said)
+    })?;
+    Ok(command.mut_subcommands(|subcommand| {
+        subcommand.mut_args(
+            |argument| match argument.get_long().and_then(|key| values.get(key)) {
+                Some(value) => argument.default_value(value.clone()).required(false),
+                None => argument,
+            },
+        )
+    }))
+}
+
+fn read(command: &Command, path: &Path) -> Result<HashMap<String, String>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error| format!("is not TOML: {error}"))?;
+    let known = keys(command);
+    table
+        .into_iter()
+        .map(|(key, value)| {
+            if !known.contains(&key) {
+                return Err(unknown(&key, &known));
+            }
+            let value = text_of(&value).ok_or_else(|| {
+                format!("the value of `{key}` must be one value, not a list or table")
+            })?;
+            Ok((key, value))
+        })
+        .collect()
+}
+
+fn keys(command: &Command) -> Vec<String> {
+    let arguments = command.get_subcommands().flat_map(Command::get_arguments);
+    let mut keys: Vec<String> = arguments
+        .filter_map(|argument| argument.get_long())
+        .filter(|key| *key != "config")
+        .map(String::from)
+        .collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+fn unknown(key: &str, known: &[String]) -> String {
+    let nearest = known
+        .iter()
+        .max_by(|a, b| strsim::jaro_winkler(key, a).total_cmp(&strsim::jaro_winkler(key, b)))
+        .map_or_else(String::new, |nearest| {
+            format!("; did you mean `{nearest}`?")
+        });
+    format!("unknown key `{key}`{nearest}")
+}
+
+fn text_of(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Float(number) => Some(number.to_string()),
+        toml::Value::Boolean(yes) => Some(yes.to_string()),
+        _ => None,
+    }
+}

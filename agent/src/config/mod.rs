@@ -1,0 +1,178 @@
+//! What a person typed, as typed values with units and limits. The only reader of flags, environment and config file:
+//! a flag beats its variable `PENSTOCK_<FLAG>`, the variable beats the key in `--config FILE`.
+
+mod file;
+mod values;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub use self::values::{Bytes, CompressionLevel, HostPort, Preset, StoreUrl};
+
+/// A Kafka-protocol broker without disks.
+///
+/// Speaks to standard Kafka clients, keeps records in object storage and their order in a metadata store.
+#[derive(Debug, Parser)]
+#[command(
+    name = "penstock",
+    version,
+    propagate_version = true,
+    max_term_width = 110
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to run.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a whole broker in this process: agent, metadata and a folder as bucket, with nothing else installed
+    Dev(Dev),
+    /// Run one agent over a bucket and a metadata store
+    Agent(Agent),
+    /// Check a bucket and a metadata store, and say what is wrong and what to do
+    Doctor(Doctor),
+}
+
+#[derive(Args, Debug)]
+pub struct Dev {
+    /// Where Kafka clients connect
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9092")]
+    pub listen: SocketAddr,
+    /// Where metrics and health are served
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9644")]
+    pub http: SocketAddr,
+    /// Folder for the metadata, and for the bucket unless --bucket says otherwise
+    #[arg(long, value_name = "DIR", default_value = "./penstock-data")]
+    pub data: PathBuf,
+    /// Bucket: memory:, file:///path or s3://bucket/prefix [default: a folder under --data]
+    #[arg(long, value_name = "URL")]
+    pub bucket: Option<String>,
+    /// Metadata store: memory: or redb:///path [default: a file under --data]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<StoreUrl>,
+    /// Create topics that clients name in a Metadata request
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub auto_create_topics_enable: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args, Debug)]
+pub struct Agent {
+    /// Bucket: memory:, file:///path or s3://bucket/prefix
+    #[arg(long, value_name = "URL")]
+    pub bucket: String,
+    /// Metadata store, carried inside this process: memory: or redb:///path
+    #[arg(long, value_name = "URL")]
+    pub store: StoreUrl,
+    /// Where Kafka clients connect
+    #[arg(long, value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// Where metrics and health are served
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<SocketAddr>,
+    /// Create topics that clients name in a Metadata request
+    #[arg(long, value_name = "BOOL", default_value_t = false, action = clap::ArgAction::Set)]
+    pub auto_create_topics_enable: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// Bucket: memory:, file:///path or s3://bucket/prefix
+    #[arg(long, value_name = "URL")]
+    pub bucket: String,
+    /// Metadata store: memory: or redb:///path
+    #[arg(long, value_name = "URL")]
+    pub store: Option<StoreUrl>,
+    /// S3 endpoint, for everything that is not AWS [default: from the AWS configuration]
+    #[arg(long, value_name = "URL")]
+    pub s3_endpoint: Option<String>,
+    /// TOML file whose keys are the long flags
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Log filter, as in `info` or `penstock=debug`
+    #[arg(long, value_name = "FILTER", default_value = "warn")]
+    pub log: String,
+}
+
+/// Options of every broker.
+#[derive(Args, Debug)]
+pub struct Common {
+    /// Host and port that clients are told to connect to [default: the address listened on]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Option<HostPort>,
+    /// Broker id in protocol replies
+    #[arg(long, value_name = "ID", default_value_t = 1, value_parser = clap::value_parser!(i32).range(0..))]
+    pub node_id: i32,
+    /// Availability zone of this agent
+    #[arg(long, value_name = "ZONE")]
+    pub zone: Option<String>,
+    /// How latency is traded against the cost of PUTs
+    #[arg(long, value_name = "PRESET", value_enum, default_value_t)]
+    pub preset: Preset,
+    /// Raw size at which a segment is stored without waiting longer
+    #[arg(long, value_name = "SIZE", default_value = "8MiB")]
+    pub segment_bytes: Bytes,
+    /// Record batches that may wait for their ack, together; then clients are slowed down
+    #[arg(long, value_name = "SIZE", default_value = "256MiB")]
+    pub buffer_memory: Bytes,
+    /// Record batches kept in memory for readers, at most; given back when idle
+    #[arg(long, value_name = "SIZE", default_value = "256MiB")]
+    pub cache_memory: Bytes,
+    /// Compression of stored blocks that clients did not compress: off, or a zstd level
+    #[arg(long, value_name = "off|1..19", default_value = "1")]
+    pub compression: CompressionLevel,
+    /// Partitions of a topic whose creator does not say
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]
+    pub num_partitions: i32,
+    /// Client connections at a time
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub connections_max: u32,
+    /// S3 endpoint, for everything that is not AWS [default: from the AWS configuration]
+    #[arg(long, value_name = "URL")]
+    pub s3_endpoint: Option<String>,
+    /// How long a stopping agent waits for its clients
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub shutdown_grace: u64,
+    /// TOML file whose keys are the long flags
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Log filter, as in `info` or `penstock=debug`
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub log: String,
+}
+
+/// Reads the command line, the environment and the config file.
+///
+/// # Errors
+/// With what to tell the user, and the exit code: also for `--help` and `--version`.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let command = with_variables(Cli::command());
+    let command = match file::named(&command, &arguments) {
+        Some(path) => file::apply(command, &path)?,
+        None => command,
+    };
+    let matches = command.try_get_matches_from(arguments)?;
+    Ok(Cli::from_arg_matches(&matches)?.command)
+}
+
+/// Gives every option its variable.
+fn with_variables(command: clap::Command) -> clap::Command {
+    command.mut_subcommands(|subcommand| {
+        subcommand.mut_args(|argument| {
+            let variable = format!("PENSTOCK_{}", argument.get_id().as_str().to_uppercase());
+            argument.env(variable).hide_env_values(true)
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests;

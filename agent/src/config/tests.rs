@@ -1,0 +1,112 @@
+use std::io::Write;
+
+use super::*;
+
+fn parse_words(words: &[&str]) -> Result<Command, clap::Error> {
+    parse(
+        std::iter::once("penstock")
+            .chain(words.iter().copied())
+            .map(OsString::from),
+    )
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("temporary file");
+    file.write_all(text.as_bytes()).expect("written");
+    file
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    with_variables(Cli::command()).debug_assert();
+}
+
+#[test]
+fn every_option_has_a_variable() {
+    for subcommand in with_variables(Cli::command()).get_subcommands() {
+        for argument in subcommand
+            .get_arguments()
+            .filter(|argument| argument.get_long().is_some())
+        {
+            let long = argument.get_long().expect("filtered");
+            let variable = format!("PENSTOCK_{}", long.replace('-', "_").to_uppercase());
+            assert_eq!(
+                argument.get_env().and_then(|name| name.to_str()),
+                Some(variable.as_str())
+            );
+        }
+    }
+}
+
+#[test]
+fn a_flag_beats_the_file() {
+    let file = file("num-partitions = 4\nzone = \"a\"\n");
+    let path = file.path().to_str().expect("utf-8");
+    let Ok(Command::Dev(dev)) = parse_words(&["dev", "--config", path, "--zone", "b"]) else {
+        panic!("refused");
+    };
+    assert_eq!(
+        (dev.common.num_partitions, dev.common.zone.as_deref()),
+        (4, Some("b"))
+    );
+}
+
+#[test]
+fn a_required_option_may_come_from_the_file() {
+    let file = file("bucket = \"memory:\"\nstore = \"memory:\"\nlisten = \"127.0.0.1:0\"\n");
+    let path = file.path().to_str().expect("utf-8");
+    assert!(matches!(
+        parse_words(&["agent", "--config", path]),
+        Ok(Command::Agent(_))
+    ));
+    assert!(parse_words(&["agent"]).is_err());
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest() {
+    let file = file("num-partition = 4\n");
+    let said = parse_words(&["dev", "--config", file.path().to_str().expect("utf-8")])
+        .expect_err("refused")
+        .to_string();
+    assert!(
+        said.contains("unknown key `num-partition`; did you mean `num-partitions`?"),
+        "{said}"
+    );
+}
+
+#[test]
+fn wrong_values_say_what_is_right() {
+    for (words, said) in [
+        (
+            ["dev", "--segment-bytes", "8 apples"],
+            "as in 64KiB, 8MiB or 1GiB",
+        ),
+        (["dev", "--segment-bytes", "0"], "not a size"),
+        (
+            ["dev", "--store", "postgres:x"],
+            "write memory: or redb:///absolute",
+        ),
+        (
+            ["dev", "--advertise", "nowhere"],
+            "as in broker.example.com:9092",
+        ),
+        (["dev", "--compression", "99"], "a zstd level from 1 to 19"),
+        (
+            ["dev", "--preset", "fastest"],
+            "possible values: eco, default, fast",
+        ),
+        (["dev", "--listen", "9092"], "invalid socket address"),
+    ] {
+        let error = parse_words(&words).expect_err("refused");
+        assert!(error.to_string().contains(said), "{words:?} said {error}");
+        assert_ne!(error.exit_code(), 0);
+    }
+}
+
+#[test]
+fn sizes_have_units() {
+    assert_eq!("8MiB".parse(), Ok(Bytes(8 << 20)));
+    assert_eq!("8 MB".parse(), Ok(Bytes(8_000_000)));
+    assert_eq!("17".parse(), Ok(Bytes(17)));
+    assert!("99999999999GiB".parse::<Bytes>().is_err());
+}

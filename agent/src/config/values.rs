@@ -1,0 +1,146 @@
+//! Values of options, with their units and what is said about wrong ones.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A size in bytes: `4096`, `64KiB`, `8MiB`, `1GiB` (also `KB`, `MB`, `GB`, powers of ten).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub usize);
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const UNITS: [(&str, usize); 8] = [
+            ("KiB", 1 << 10),
+            ("MiB", 1 << 20),
+            ("GiB", 1 << 30),
+            ("KB", 1_000),
+            ("MB", 1_000_000),
+            ("GB", 1_000_000_000),
+            ("B", 1),
+            ("", 1),
+        ];
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let scale = UNITS
+            .iter()
+            .find(|(name, _)| *name == unit.trim())
+            .map(|(_, scale)| *scale);
+        number
+            .parse::<usize>()
+            .ok()
+            .zip(scale)
+            .and_then(|(number, scale)| number.checked_mul(scale))
+            .filter(|bytes| *bytes > 0)
+            .map(Self)
+            .ok_or_else(|| {
+                "not a size: write a number and a unit, as in 64KiB, 8MiB or 1GiB".to_string()
+            })
+    }
+}
+
+/// `HOST:PORT` as clients are told it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    pub host: String,
+    pub port: u16,
+}
+
+impl FromStr for HostPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let say = || "not a host and port: write it as in broker.example.com:9092".to_string();
+        let (host, port) = text.rsplit_once(':').ok_or_else(say)?;
+        let port = port
+            .parse::<u16>()
+            .ok()
+            .filter(|port| *port > 0)
+            .ok_or_else(say)?;
+        // Kafka carries IPv6 hosts without their brackets.
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() || host.contains(char::is_whitespace) {
+            return Err(say());
+        }
+        Ok(Self {
+            host: host.to_string(),
+            port,
+        })
+    }
+}
+
+/// Where the metadata lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// Lost when the process ends.
+    Memory,
+    /// One file, one process.
+    Redb(PathBuf),
+}
+
+impl FromStr for StoreUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "memory:" {
+            return Ok(Self::Memory);
+        }
+        match text.strip_prefix("redb://") {
+            Some(path) if path.starts_with('/') && path.len() > 1 => Ok(Self::Redb(path.into())),
+            _ => Err("not a store: write memory: or redb:///absolute/path/to/file".to_string()),
+        }
+    }
+}
+
+/// How blocks that clients did not compress are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompressionLevel {
+    Off,
+    Zstd(i32),
+}
+
+impl FromStr for CompressionLevel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<i32>() {
+            _ if text == "off" => Ok(Self::Off),
+            Ok(level @ 1..=19) => Ok(Self::Zstd(level)),
+            _ => Err("not a compression: write off, or a zstd level from 1 to 19".to_string()),
+        }
+    }
+}
+
+/// How latency is traded against the cost of PUTs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Preset {
+    /// Segments wait up to 250 ms: at most about 4 PUT/s while traffic is small.
+    Eco,
+    /// Up to 100 ms, about 10 PUT/s.
+    #[default]
+    Default,
+    /// Up to 30 ms, about 33 PUT/s.
+    Fast,
+}
+
+impl Preset {
+    /// How long the first batch of a segment waits at the most.
+    #[must_use]
+    pub fn age_max(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Eco => 250,
+            Self::Default => 100,
+            Self::Fast => 30,
+        })
+    }
+
+    /// PUTs a second that may be spent on not waiting.
+    #[must_use]
+    pub fn puts_per_second(self) -> f64 {
+        self.age_max().as_secs_f64().recip()
+    }
+}

@@ -1,0 +1,137 @@
+//! Frames off a socket. A frame's first chunk is read on credit, judged, and only then is memory asked for the rest,
+//! so a length prefix costs nothing and a trickling peer holds almost nothing.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use protocol::{ApiKey, RequestHeader, frame};
+use tokio::io::AsyncReadExt;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::Close;
+use crate::admission::{Admission, FIRST_CHUNK_BYTES, Permit};
+
+/// Kafka's `connections.max.idle.ms`.
+const IDLE_MAX: Duration = Duration::from_secs(600);
+/// From a frame's first byte to the end of its first chunk.
+const FIRST_CHUNK_TIME_MAX: Duration = Duration::from_secs(10);
+/// For the rest of a frame: this, and a second for each `BYTES_PER_SECOND_MIN`.
+const REST_TIME_MAX: Duration = Duration::from_secs(10);
+const BYTES_PER_SECOND_MIN: usize = 64 * 1024;
+/// Only Produce may carry more: no other request needs it.
+const OTHER_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
+const LENGTH_BYTES: usize = 4;
+
+/// A whole request, without its length prefix.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) bytes: Bytes,
+    pub(super) permit: Permit,
+}
+
+#[derive(Debug)]
+pub(super) struct Frames {
+    socket: OwnedReadHalf,
+    /// What was read and not yet handed out: never more than a first chunk and its length prefix. Empty when idle.
+    ahead: BytesMut,
+    admission: Admission,
+}
+
+impl Frames {
+    pub(super) fn new(socket: OwnedReadHalf, admission: Admission) -> Self {
+        Self {
+            socket,
+            ahead: BytesMut::new(),
+            admission,
+        }
+    }
+
+    /// The next frame. Cancelling loses nothing unless a frame was half read, and then the connection is over anyway.
+    pub(super) async fn next(&mut self) -> Result<Frame, Close> {
+        self.wait_for_first_byte().await?;
+        let deadline = Instant::now() + FIRST_CHUNK_TIME_MAX;
+        self.read_ahead(LENGTH_BYTES, deadline).await?;
+        let length = frame::length(self.length_prefix(), protocol::FRAME_BYTES_MAX)?;
+        let chunk = length.min(FIRST_CHUNK_BYTES);
+        self.read_ahead(LENGTH_BYTES + chunk, deadline).await?;
+        self.judge(length, chunk)?;
+        let permit = self.admission.frame(length).await;
+        let _prefix = self.ahead.split_to(LENGTH_BYTES);
+        let first = self.ahead.split_to(chunk);
+        // Copied, so that a small batch which lives on in a segment does not keep the whole read buffer.
+        let bytes = if chunk == length {
+            Bytes::copy_from_slice(&first)
+        } else {
+            self.read_rest(&first, length).await?
+        };
+        Ok(Frame { bytes, permit })
+    }
+
+    /// An idle connection holds no buffer.
+    async fn wait_for_first_byte(&mut self) -> Result<(), Close> {
+        if self.ahead.is_empty() {
+            self.ahead = BytesMut::new();
+            timeout(IDLE_MAX, self.socket.readable())
+                .await
+                .map_err(|_| Close::Idle)??;
+        }
+        Ok(())
+    }
+
+    /// Reads until `ahead` holds at least `bytes`.
+    async fn read_ahead(&mut self, bytes: usize, deadline: Instant) -> Result<(), Close> {
+        while self.ahead.len() < bytes {
+            let room = LENGTH_BYTES + FIRST_CHUNK_BYTES;
+            self.ahead
+                .reserve(room.saturating_sub(self.ahead.len()).max(1));
+            let mut window = (&mut self.socket).take(room.saturating_sub(self.ahead.len()) as u64);
+            let read = timeout_at(deadline, window.read_buf(&mut self.ahead))
+                .await
+                .map_err(|_| Close::TooSlow)??;
+            if read == 0 {
+                return Err(Close::Gone);
+            }
+        }
+        Ok(())
+    }
+
+    fn length_prefix(&self) -> [u8; LENGTH_BYTES] {
+        let mut prefix = [0; LENGTH_BYTES];
+        prefix.copy_from_slice(&self.ahead[..LENGTH_BYTES]);
+        prefix
+    }
+
+    /// Refuses what cannot be right before its bulk is read.
+    fn judge(&self, length: usize, chunk: usize) -> Result<(), Close> {
+        let prefix = &self.ahead[LENGTH_BYTES..LENGTH_BYTES + chunk];
+        let Some(header) = RequestHeader::peek(prefix, length)? else {
+            return Err(Close::Refused("the request header is too long".into()));
+        };
+        if length > OTHER_FRAME_BYTES_MAX && header.api_key != ApiKey::Produce.code() {
+            return Err(Close::Refused(format!(
+                "a request of {length} bytes that is not Produce (at most {OTHER_FRAME_BYTES_MAX} are read)"
+            )));
+        }
+        Ok(())
+    }
+
+    async fn read_rest(&mut self, first: &[u8], length: usize) -> Result<Bytes, Close> {
+        let seconds = u64::try_from(length / BYTES_PER_SECOND_MIN).unwrap_or(u64::MAX);
+        let deadline = Instant::now() + REST_TIME_MAX + Duration::from_secs(seconds);
+        let mut whole = BytesMut::with_capacity(length);
+        whole.extend_from_slice(first);
+        // The next frame's first bytes may be here already only if this frame is complete, so `ahead` is empty now.
+        debug_assert!(self.ahead.is_empty());
+        while whole.len() < length {
+            let mut window = (&mut self.socket).take((length - whole.len()) as u64);
+            let read = timeout_at(deadline, window.read_buf(&mut whole))
+                .await
+                .map_err(|_| Close::TooSlow)??;
+            if read == 0 {
+                return Err(Close::Gone);
+            }
+        }
+        Ok(whole.freeze())
+    }
+}

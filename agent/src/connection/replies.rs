@@ -1,0 +1,85 @@
+//! Replies onto a socket, in the order of their requests, without copying what they carry.
+
+use std::io::IoSlice;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::{Close, PendingReply};
+
+/// A client that takes nothing for so long is dropped, because its replies hold memory.
+const STALLED_MAX: Duration = Duration::from_secs(60);
+/// Slices given to one `writev`.
+const SLICES_MAX: usize = 128;
+
+/// Writes until the requests end, then closes the sending side.
+pub(super) async fn write_all(
+    mut replies: mpsc::Receiver<PendingReply>,
+    mut socket: OwnedWriteHalf,
+) -> Result<(), Close> {
+    while let Some(pending) = replies.recv().await {
+        let reply = pending.await?;
+        write_slices(&mut socket, reply.slices).await?;
+        drop(reply.permit);
+    }
+    // The client may be gone already; there is nobody left to tell.
+    let _ = socket.shutdown().await;
+    Ok(())
+}
+
+async fn write_slices(socket: &mut OwnedWriteHalf, slices: Vec<Bytes>) -> Result<(), Close> {
+    let mut slices: std::collections::VecDeque<Bytes> = slices.into();
+    slices.retain(|slice| !slice.is_empty());
+    while !slices.is_empty() {
+        let vectors: Vec<IoSlice<'_>> = slices
+            .iter()
+            .take(SLICES_MAX)
+            .map(|slice| IoSlice::new(slice))
+            .collect();
+        let written = timeout(STALLED_MAX, socket.write_vectored(&vectors))
+            .await
+            .map_err(|_| Close::NotReading)??;
+        if written == 0 {
+            return Err(Close::Gone);
+        }
+        advance(&mut slices, written);
+    }
+    Ok(())
+}
+
+fn advance(slices: &mut std::collections::VecDeque<Bytes>, mut written: usize) {
+    while let Some(front) = slices.front_mut() {
+        if written < front.len() {
+            front.advance(written);
+            return;
+        }
+        written -= front.len();
+        slices.pop_front();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advancing_drops_whole_slices_and_cuts_the_next() {
+        let mut slices: std::collections::VecDeque<Bytes> = [
+            Bytes::from_static(b"ab"),
+            Bytes::from_static(b"cde"),
+            Bytes::from_static(b"f"),
+        ]
+        .into();
+        advance(&mut slices, 3);
+        assert_eq!(
+            slices,
+            [Bytes::from_static(b"de"), Bytes::from_static(b"f")]
+        );
+        advance(&mut slices, 3);
+        assert!(slices.is_empty());
+    }
+}

@@ -1,0 +1,60 @@
+//! The life of one connection: a reader and a writer side by side in one task.
+
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use super::frames::Frames;
+use super::{Close, ConnectionId, PendingReply, replies};
+use crate::admission::Admission;
+use crate::dispatch::Dispatch;
+use crate::tasks::Stop;
+
+/// Requests of one connection that may wait for their reply; then it is not read any more.
+const IN_FLIGHT_MAX: usize = 64;
+
+/// Serves the socket until the client leaves, misbehaves, or the agent stops and all replies are written.
+pub(crate) async fn serve(
+    id: ConnectionId,
+    socket: TcpStream,
+    dispatch: Arc<Dispatch>,
+    admission: Admission,
+    stop: Stop,
+) -> Result<(), Close> {
+    let (read, write) = socket.into_split();
+    let (sender, receiver) = mpsc::channel::<PendingReply>(IN_FLIGHT_MAX);
+    let reading = read_requests(id, Frames::new(read, admission), dispatch, sender, stop);
+    let writing = replies::write_all(receiver, write);
+    tokio::pin!(reading, writing);
+    tokio::select! {
+        // The writer ends when all replies are out after the reader stopped, or when the socket fails.
+        written = &mut writing => written,
+        read = &mut reading => match read {
+            Ok(()) => writing.await,
+            Err(close) => Err(close),
+        },
+    }
+}
+
+/// Reads and begins requests in order until the agent stops.
+async fn read_requests(
+    id: ConnectionId,
+    mut frames: Frames,
+    dispatch: Arc<Dispatch>,
+    replies: mpsc::Sender<PendingReply>,
+    mut stop: Stop,
+) -> Result<(), Close> {
+    loop {
+        let place = match replies.reserve().await {
+            Ok(place) => place,
+            Err(_) => return Err(Close::Gone),
+        };
+        let frame = tokio::select! {
+            biased;
+            () = stop.requested() => return Ok(()),
+            frame = frames.next() => frame?,
+        };
+        place.send(dispatch.begin(id, frame.bytes, frame.permit).await?);
+    }
+}

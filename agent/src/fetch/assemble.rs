@@ -1,0 +1,169 @@
+//! From blocks to the slices of a reply: finds the batches wanted, stamps base offset and leader epoch over their first
+//! 16 bytes (outside the checksum), cuts to the client's limits. Pure; payloads are not copied. Called by `handler`.
+
+use bytes::{Bytes, BytesMut};
+use metadata::{Bounds, Offset};
+use protocol::ErrorCode;
+use protocol::record_batch::{self, BatchHeader, PREFIX_BYTES};
+
+use super::plan::Limits;
+use super::read::{ReadExtent, ReadWant};
+use super::{Found, Want};
+use crate::refusal;
+
+/// A batch up to this size is copied whole: cheaper than two slices of a vectored write.
+const COPIED_BYTES_MAX: usize = 1024;
+/// Stamped at every batch. It never changes, because no data is ever truncated.
+const LEADER_EPOCH: i32 = 0;
+
+/// What a partition is answered with.
+#[derive(Debug)]
+pub(super) struct Served {
+    pub(super) code: ErrorCode,
+    pub(super) bounds: Option<Bounds>,
+    pub(super) slices: Vec<Bytes>,
+}
+
+/// One answer per want, in their order.
+pub(super) fn assemble(
+    wants: &[Want],
+    found: Vec<Found>,
+    read: Vec<ReadWant>,
+    limits: Limits,
+) -> Vec<Served> {
+    let mut left = limits.bytes_max;
+    let mut anything = false;
+    wants
+        .iter()
+        .zip(found)
+        .zip(read)
+        .map(|((want, found), read)| {
+            let bounds = found.bounds();
+            if let Found::Refused { code, bounds } = found {
+                return Served { code, bounds, slices: Vec::new() };
+            }
+            let extents = match read {
+                Ok(extents) => extents,
+                Err(error) => {
+                    tracing::warn!(partition = ?want.partition, offset = want.offset.0, %error, "cannot read");
+                    return Served { code: refusal::store_fetch(&error), bounds, slices: Vec::new() };
+                }
+            };
+            let mut run = Run::new(want, left, anything);
+            let outcome = extents.iter().try_for_each(|extent| run.extent(extent));
+            let code = match outcome {
+                Err(Stop::Corrupt) if run.bytes == 0 => ErrorCode::CORRUPT_MESSAGE,
+                _ => ErrorCode::NONE,
+            };
+            left = left.saturating_sub(run.bytes);
+            anything |= run.bytes > 0;
+            Served { code, bounds, slices: run.finish() }
+        })
+        .collect()
+}
+
+enum Stop {
+    Full,
+    Corrupt,
+}
+
+/// Collects the batches of one partition.
+struct Run {
+    offset: Offset,
+    limit: usize,
+    /// Whether the first batch is taken although it exceeds the limit.
+    first_at_any_size: bool,
+    bytes: usize,
+    slices: Vec<Bytes>,
+    /// Prefixes and small batches; cut into slices as they come.
+    copied: BytesMut,
+}
+
+impl Run {
+    fn new(want: &Want, left: usize, anything: bool) -> Self {
+        Self {
+            offset: want.offset,
+            limit: want.bytes_max.min(left),
+            first_at_any_size: !anything,
+            bytes: 0,
+            slices: Vec::new(),
+            copied: BytesMut::new(),
+        }
+    }
+
+    /// Walks the batches of an extent: its offsets are dense, so a batch's base offset follows from those before it.
+    fn extent(&mut self, read: &ReadExtent) -> Result<(), Stop> {
+        let extent = &read.extent;
+        let (start, end) = (
+            extent.raw_start as usize,
+            (extent.raw_start + extent.raw_length) as usize,
+        );
+        let mut position = 0;
+        let mut base_offset = extent.base_offset;
+        for slice in read.block.iter() {
+            let mut rest = slice.clone();
+            while !rest.is_empty() {
+                let header = BatchHeader::read(&rest).map_err(|_| Stop::Corrupt)?;
+                if header.size > rest.len() {
+                    return Err(Stop::Corrupt);
+                }
+                let batch = rest.split_to(header.size);
+                if (start..end).contains(&position) {
+                    let next = Offset(base_offset.0 + i64::from(header.last_offset_delta) + 1);
+                    if next > self.offset {
+                        self.batch(batch, &header, base_offset)?;
+                    }
+                    base_offset = next;
+                }
+                position += header.size;
+                if position >= end {
+                    return self.check_end(base_offset, read);
+                }
+            }
+        }
+        self.check_end(base_offset, read)
+    }
+
+    /// The batches walked must take exactly the offsets that were committed for them.
+    fn check_end(&self, reached: Offset, read: &ReadExtent) -> Result<(), Stop> {
+        if reached == read.extent.end_offset() {
+            return Ok(());
+        }
+        tracing::error!(extent = ?read.extent, reached = reached.0, "a block does not hold what was committed of it");
+        Err(Stop::Corrupt)
+    }
+
+    fn batch(
+        &mut self,
+        batch: Bytes,
+        header: &BatchHeader,
+        base_offset: Offset,
+    ) -> Result<(), Stop> {
+        let fits = self.bytes + batch.len() <= self.limit;
+        let first = self.bytes == 0 && self.first_at_any_size;
+        if !fits && !first {
+            return Err(Stop::Full);
+        }
+        self.bytes += batch.len();
+        self.copied
+            .extend_from_slice(&record_batch::prefix(header, base_offset.0, LEADER_EPOCH));
+        if batch.len() <= COPIED_BYTES_MAX {
+            self.copied.extend_from_slice(&batch[PREFIX_BYTES..]);
+        } else {
+            self.cut();
+            self.slices.push(batch.slice(PREFIX_BYTES..));
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self) {
+        if !self.copied.is_empty() {
+            self.slices.push(self.copied.split().freeze());
+        }
+    }
+
+    fn finish(mut self) -> Vec<Bytes> {
+        self.cut();
+        self.slices
+    }
+}

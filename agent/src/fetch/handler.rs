@@ -1,0 +1,228 @@
+//! Translates a Fetch request into wants, and what was read into its response. Called by `dispatch.rs`.
+//!
+//! Fetch sessions (KIP-227) are answered with id 0: any agent serves any partition, and a session would tie a client to
+//! one. Clients then send full requests.
+
+use std::sync::Arc;
+
+use metadata::{Offset, PartitionIndex, TopicPartition};
+use protocol::messages::fetch::{FetchPartition, FetchableTopicResponse, PartitionData};
+use protocol::messages::{FetchRequest, FetchResponse};
+use protocol::{ApiKey, ErrorCode, Records, RequestHeader};
+
+use super::read::Reader;
+use super::{Want, assemble, plan, wait};
+use crate::admission::{Admission, Permit};
+use crate::connection::Reply;
+use crate::context::Context;
+use crate::metrics::count_request;
+use crate::storage::Cache;
+
+/// What one reply may carry, whatever the client asks for; Kafka's default `fetch.max.bytes`.
+const REPLY_BYTES_MAX: usize = 55 * 1024 * 1024;
+/// The only leader epoch there is: no data is ever truncated.
+const LEADER_EPOCH: i32 = 0;
+
+/// The room's front: what `dispatch` holds.
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    context: Arc<Context>,
+    admission: Admission,
+    reader: Reader,
+}
+
+/// A partition of the request: wanted, or refused before anything was looked up.
+struct Slot {
+    index: i32,
+    want: Result<Want, ErrorCode>,
+}
+
+struct Topic {
+    name: String,
+    slots: Vec<Slot>,
+}
+
+impl Fetch {
+    pub(crate) fn new(context: Arc<Context>, admission: Admission, cache: Cache) -> Self {
+        Self {
+            context,
+            admission,
+            reader: Reader::new(cache),
+        }
+    }
+
+    /// For rooms that read a block without serving it.
+    pub(crate) fn cache(&self) -> &Cache {
+        self.reader.cache()
+    }
+
+    pub(crate) async fn handle(&self, header: &RequestHeader, request: FetchRequest) -> Reply {
+        let (response, permit) = self.answer(request).await;
+        count_request(ApiKey::Fetch, first_error(&response));
+        let slices = protocol::encode_response::<FetchRequest>(
+            header.correlation_id,
+            header.api_version,
+            &response,
+        );
+        Reply { slices, permit }
+    }
+
+    async fn answer(&self, request: FetchRequest) -> (FetchResponse, Option<Permit>) {
+        if request.session_id != 0 && request.session_epoch > 0 {
+            let error_code = ErrorCode::FETCH_SESSION_ID_NOT_FOUND;
+            return (
+                FetchResponse {
+                    error_code,
+                    ..Default::default()
+                },
+                None,
+            );
+        }
+        let limits = limits(&request);
+        let topics = self.translate(&request);
+        let wants: Vec<Want> = wants(&topics).copied().collect();
+        let refused = wants.len() < topics.iter().map(|topic| topic.slots.len()).sum();
+        let patience = if refused {
+            wait::Patience::NONE
+        } else {
+            patience(&request)
+        };
+        let found = wait::locate(&self.context.metadata, &wants, patience).await;
+        let plan = plan::plan(&wants, &found, limits);
+        let permit = match plan.raw_bytes() {
+            0 => None,
+            bytes => Some(self.admission.reply(bytes).await),
+        };
+        let read = self.reader.read(&plan).await;
+        let served = assemble::assemble(&wants, found, read, limits);
+        (respond(topics, served), permit)
+    }
+
+    fn translate(&self, request: &FetchRequest) -> Vec<Topic> {
+        let catalogue = self.context.metadata.catalogue();
+        let slot = |topic: Option<&Arc<metadata::Topic>>, partition: &FetchPartition| {
+            let known = topic.filter(|topic| (0..topic.partitions).contains(&partition.partition));
+            let want = match known {
+                None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+                Some(_) if partition.current_leader_epoch > LEADER_EPOCH => {
+                    Err(ErrorCode::UNKNOWN_LEADER_EPOCH)
+                }
+                Some(topic) => Ok(Want {
+                    partition: TopicPartition {
+                        topic: topic.id,
+                        partition: PartitionIndex(partition.partition),
+                    },
+                    offset: Offset(partition.fetch_offset),
+                    bytes_max: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
+                }),
+            };
+            Slot {
+                index: partition.partition,
+                want,
+            }
+        };
+        request
+            .topics
+            .iter()
+            .map(|asked| {
+                let topic = catalogue.topic(&asked.topic);
+                let slots = asked
+                    .partitions
+                    .iter()
+                    .map(|partition| slot(topic, partition))
+                    .collect();
+                Topic {
+                    name: asked.topic.clone(),
+                    slots,
+                }
+            })
+            .collect()
+    }
+}
+
+fn wants(topics: &[Topic]) -> impl Iterator<Item = &Want> {
+    topics
+        .iter()
+        .flat_map(|topic| &topic.slots)
+        .filter_map(|slot| slot.want.as_ref().ok())
+}
+
+fn limits(request: &FetchRequest) -> plan::Limits {
+    plan::Limits {
+        bytes_max: usize::try_from(request.max_bytes)
+            .unwrap_or(0)
+            .min(REPLY_BYTES_MAX),
+    }
+}
+
+fn patience(request: &FetchRequest) -> wait::Patience {
+    wait::Patience {
+        bytes_min: u64::try_from(request.min_bytes).unwrap_or(0),
+        wait_max: std::time::Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+    }
+}
+
+/// Puts what was served beside what was refused, in the request's order.
+fn respond(topics: Vec<Topic>, served: Vec<assemble::Served>) -> FetchResponse {
+    let mut served = served.into_iter();
+    let responses = topics
+        .into_iter()
+        .map(|topic| FetchableTopicResponse {
+            topic: topic.name,
+            partitions: topic
+                .slots
+                .into_iter()
+                .map(|slot| match slot.want {
+                    Ok(_) => {
+                        partition(slot.index, served.next().expect("one answer for each want"))
+                    }
+                    Err(error_code) => refusal(slot.index, error_code),
+                })
+                .collect(),
+        })
+        .collect();
+    FetchResponse {
+        responses,
+        ..Default::default()
+    }
+}
+
+fn partition(partition_index: i32, served: assemble::Served) -> PartitionData {
+    let bounds = served.bounds;
+    PartitionData {
+        partition_index,
+        error_code: served.code,
+        high_watermark: bounds.map_or(-1, |bounds| bounds.high_watermark.0),
+        last_stable_offset: bounds.map_or(-1, |bounds| bounds.last_stable.0),
+        log_start_offset: bounds.map_or(-1, |bounds| bounds.log_start.0),
+        aborted_transactions: None,
+        preferred_read_replica: -1,
+        records: Some(Records(served.slices)),
+        ..Default::default()
+    }
+}
+
+fn refusal(partition_index: i32, error_code: ErrorCode) -> PartitionData {
+    PartitionData {
+        partition_index,
+        error_code,
+        high_watermark: -1,
+        last_stable_offset: -1,
+        log_start_offset: -1,
+        aborted_transactions: None,
+        preferred_read_replica: -1,
+        records: Some(Records(Vec::new())),
+        ..Default::default()
+    }
+}
+
+fn first_error(response: &FetchResponse) -> ErrorCode {
+    let partitions = response
+        .responses
+        .iter()
+        .flat_map(|topic| &topic.partitions);
+    std::iter::once(response.error_code)
+        .chain(partitions.map(|partition| partition.error_code))
+        .find(|code| *code != ErrorCode::NONE)
+        .unwrap_or(ErrorCode::NONE)
+}

@@ -1,0 +1,136 @@
+//! Metrics and health over HTTP, for Prometheus and whatever watches containers. Started by `server.rs`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+
+use crate::admission::Admission;
+use crate::context::Context;
+use crate::metrics;
+use crate::tasks::{Stop, Tasks};
+
+/// Scrapers at a time; more are turned away.
+const CONNECTIONS_MAX: usize = 64;
+const HEADERS_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What the pages show.
+#[derive(Clone, Debug)]
+pub(crate) struct Pages {
+    pub(crate) prometheus: PrometheusHandle,
+    pub(crate) context: Arc<Context>,
+    pub(crate) admission: Admission,
+    pub(crate) front: metrics::Front,
+    /// Set once the agent drains: it is then not ready.
+    pub(crate) draining: Stop,
+}
+
+/// Answers until told to stop.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    pages: Pages,
+    tasks: Tasks,
+    mut stop: Stop,
+) -> anyhow::Result<()> {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.requested() => return Ok(()),
+        };
+        let Ok((socket, _)) = accepted else {
+            // Out of file descriptors, most likely: give it time.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        if tasks.live() >= CONNECTIONS_MAX {
+            continue;
+        }
+        let pages = pages.clone();
+        let mut stop = tasks.stopping();
+        tasks.spawn("http connection", async move {
+            let service = service_fn(move |request| {
+                let pages = pages.clone();
+                async move { Ok::<_, Infallible>(pages.answer(&request)) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADERS_TIME_MAX)
+                .serve_connection(TokioIo::new(socket), service);
+            tokio::select! {
+                // A scraper that misbehaves is its own problem.
+                _ = connection => {}
+                () = stop.requested() => {}
+            }
+            Ok(())
+        });
+    }
+}
+
+impl Pages {
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        match request.uri().path() {
+            "/metrics" => {
+                self.refresh();
+                respond(
+                    StatusCode::OK,
+                    "text/plain; version=0.0.4",
+                    self.prometheus.render(),
+                )
+            }
+            "/health/live" => respond(StatusCode::OK, "text/plain", "live\n".into()),
+            "/health/ready" => self.ready(),
+            _ => respond(
+                StatusCode::NOT_FOUND,
+                "text/plain",
+                "try /metrics, /health/live or /health/ready\n".into(),
+            ),
+        }
+    }
+
+    fn ready(&self) -> Response<Full<Bytes>> {
+        let (status, said) = if self.draining.is_requested() {
+            (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+        } else if !self.context.metadata.ready() {
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the metadata store cannot be written\n",
+            )
+        } else {
+            (StatusCode::OK, "ready\n")
+        };
+        respond(status, "text/plain", said.into())
+    }
+
+    /// Figures that others keep are read when somebody asks.
+    fn refresh(&self) {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a gauge needs no more than 52 bits"
+        )]
+        self.front
+            .buffered_bytes
+            .set(self.admission.buffered_bytes() as f64);
+        self.front
+            .drains
+            .absolute(self.context.metadata.stats().drains);
+    }
+}
+
+fn respond(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

@@ -1,0 +1,163 @@
+//! All metric handles outside `storage/`, grouped by room. Registered once; the hot path only adds.
+
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge};
+use metrics::{describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use protocol::{ApiKey, ErrorCode};
+
+/// Upper bounds in seconds, for everything that is timed.
+const SECONDS: &[f64] = &[
+    0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75,
+    1.0, 1.5, 2.5, 5.0, 10.0, 30.0,
+];
+/// Upper bounds in bytes, for segments.
+const BYTES: &[f64] = &[
+    1024.0,
+    4096.0,
+    16384.0,
+    65536.0,
+    262_144.0,
+    1_048_576.0,
+    2_097_152.0,
+    4_194_304.0,
+    8_388_608.0,
+    16_777_216.0,
+];
+
+/// Makes the process' recorder; the handle renders `/metrics`.
+///
+/// # Errors
+/// When a recorder is installed already.
+pub fn install() -> anyhow::Result<PrometheusHandle> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_bytes".into()), BYTES)?
+        .install_recorder()?;
+    describe();
+    Ok(handle)
+}
+
+fn describe() {
+    describe_histogram!(
+        "penstock_produce_seconds",
+        Unit::Seconds,
+        "Time a produce request spent waiting in the open segment, being stored, being committed, and in all"
+    );
+    describe_counter!(
+        "penstock_fetch_bytes_total",
+        Unit::Bytes,
+        "Record batch bytes served, by where they came from"
+    );
+    describe_counter!("penstock_segments_total", "Segments stored and committed");
+    describe_histogram!(
+        "penstock_segment_bytes",
+        Unit::Bytes,
+        "Size of stored segments"
+    );
+    describe_gauge!(
+        "penstock_buffered_bytes",
+        Unit::Bytes,
+        "Record batches waiting for their ack"
+    );
+    describe_gauge!("penstock_connections", "Open client connections");
+    describe_counter!(
+        "penstock_requests_total",
+        "Requests answered, by API and first error in the answer"
+    );
+    describe_counter!(
+        "penstock_drains_total",
+        "Drains of the sequencer's queue that were made durable"
+    );
+    describe_counter!(
+        "penstock_object_store_requests_total",
+        "Requests to the object store, by operation, cause and outcome"
+    );
+    describe_counter!(
+        "penstock_object_store_bytes_total",
+        Unit::Bytes,
+        "Bytes to and from the object store"
+    );
+    describe_histogram!(
+        "penstock_object_store_seconds",
+        Unit::Seconds,
+        "Time of requests to the object store"
+    );
+}
+
+/// Handles of the write path.
+#[derive(Clone, Debug)]
+pub(crate) struct Produce {
+    pub(crate) buffer: Histogram,
+    pub(crate) put: Histogram,
+    pub(crate) commit: Histogram,
+    pub(crate) total: Histogram,
+    pub(crate) segments: Counter,
+    pub(crate) segment_bytes: Histogram,
+}
+
+impl Produce {
+    pub(crate) fn new() -> Self {
+        Self {
+            buffer: histogram!("penstock_produce_seconds", "stage" => "buffer"),
+            put: histogram!("penstock_produce_seconds", "stage" => "put"),
+            commit: histogram!("penstock_produce_seconds", "stage" => "commit"),
+            total: histogram!("penstock_produce_seconds", "stage" => "total"),
+            segments: counter!("penstock_segments_total"),
+            segment_bytes: histogram!("penstock_segment_bytes"),
+        }
+    }
+}
+
+/// Handles of the read path.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetch {
+    pub(crate) from_cache: Counter,
+    pub(crate) from_store: Counter,
+    /// Written by this agent and still in memory: what consumers at the tail read.
+    pub(crate) from_view: Counter,
+}
+
+impl Fetch {
+    pub(crate) fn new() -> Self {
+        Self {
+            from_view: counter!("penstock_fetch_bytes_total", "source" => "view"),
+            from_cache: counter!("penstock_fetch_bytes_total", "source" => "cache"),
+            from_store: counter!("penstock_fetch_bytes_total", "source" => "store"),
+        }
+    }
+}
+
+/// Handles of the front door.
+#[derive(Clone, Debug)]
+pub(crate) struct Front {
+    pub(crate) connections: Gauge,
+    pub(crate) buffered_bytes: Gauge,
+    pub(crate) drains: Counter,
+}
+
+impl Front {
+    pub(crate) fn new() -> Self {
+        Self {
+            connections: gauge!("penstock_connections"),
+            buffered_bytes: gauge!("penstock_buffered_bytes"),
+            drains: counter!("penstock_drains_total"),
+        }
+    }
+}
+
+/// Counts one answered request.
+pub(crate) fn count_request(api: ApiKey, error: ErrorCode) {
+    counter!("penstock_requests_total", "api" => api.name(), "error" => error.name()).increment(1);
+}
+
+/// Keeps histograms small: without this their samples pile up until somebody scrapes.
+pub(crate) async fn upkeep(handle: PrometheusHandle, mut stop: crate::tasks::Stop) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(5)) => handle.run_upkeep(),
+            () = stop.requested() => return,
+        }
+    }
+}

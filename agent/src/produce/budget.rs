@@ -1,0 +1,56 @@
+//! How many PUTs may be spent on low latency: a token bucket of one second. Pure. Used by `flusher`.
+
+use tokio::time::Instant;
+
+/// Tokens for early seals; endless where a PUT costs nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PutBudget {
+    per_second: Option<f64>,
+    tokens: f64,
+    counted: Instant,
+}
+
+impl PutBudget {
+    pub(super) fn new(per_second: Option<f64>, now: Instant) -> Self {
+        Self {
+            per_second,
+            tokens: per_second.unwrap_or_default(),
+            counted: now,
+        }
+    }
+
+    /// Takes a token if there is one.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        let Some(per_second) = self.per_second else {
+            return true;
+        };
+        let elapsed = now.saturating_duration_since(self.counted).as_secs_f64();
+        self.counted = now;
+        self.tokens = (self.tokens + elapsed * per_second).min(per_second);
+        if self.tokens < 1.0 {
+            return false;
+        }
+        self.tokens -= 1.0;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_second_holds_no_more_than_its_tokens() {
+        let start = Instant::now();
+        let mut budget = PutBudget::new(Some(10.0), start);
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        assert_eq!((0..100).filter(|_| budget.take(start)).count(), 10);
+        assert_eq!(
+            (0..100).filter(|step| budget.take(at(10 * step))).count(),
+            9
+        );
+        assert!(PutBudget::new(None, start).take(start));
+    }
+}

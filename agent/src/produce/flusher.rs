@@ -1,0 +1,242 @@
+//! Seals the open segment, stores it, and commits segments strictly in the order they were sealed. One task; uploads
+//! run beside it, several at once. Called by `handler` through [`Handle`]; started and stopped by `server.rs`.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
+use metadata::{Answer, Outcome};
+use protocol::ErrorCode;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::budget::PutBudget;
+use super::buffer::{Append, Buffer, SealedBlock, Waiters};
+use super::upload::{Failed, Upload, Uploaded};
+use crate::metrics;
+use crate::refusal;
+use crate::tasks::{Stop, Tasks};
+
+pub(crate) use super::buffer::SealPolicy;
+
+/// Requests on their way to the flusher. Their bytes are bounded by permits; this bounds their number.
+const APPENDS_MAX: usize = 1024;
+
+/// How `handler` reaches the flusher.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle(mpsc::Sender<Append>);
+
+impl Handle {
+    /// Queues a request's batches; the order of calls is the order of offsets.
+    ///
+    /// # Errors
+    /// Gives the request back when the agent is stopping.
+    pub(super) async fn append(&self, append: Append) -> Result<(), Append> {
+        self.0.send(append).await.map_err(|refused| refused.0)
+    }
+}
+
+type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A segment that is stored and waits for the sequencer.
+struct Committing {
+    blocks: Vec<SealedBlock>,
+    waiters: Waiters,
+    submitted: Instant,
+    answer: Result<Answer, ErrorCode>,
+}
+
+/// The task that owns the open segment.
+pub(crate) struct Flusher {
+    upload: Upload,
+    tasks: Tasks,
+    appends: mpsc::Receiver<Append>,
+    buffer: Buffer,
+    policy: SealPolicy,
+    budget: PutBudget,
+    uploads: FuturesOrdered<Pending<Result<Uploaded, Failed>>>,
+    commits: FuturesOrdered<Pending<Committing>>,
+    metrics: metrics::Produce,
+}
+
+impl std::fmt::Debug for Flusher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Flusher")
+            .field("buffer", &self.buffer)
+            .field("uploads", &self.uploads.len())
+            .field("commits", &self.commits.len())
+            .finish_non_exhaustive()
+    }
+}
+
+enum Event {
+    Append(Append),
+    Old,
+    Uploaded(Result<Uploaded, Failed>),
+    Committed(Committing),
+    Stop,
+}
+
+impl Flusher {
+    pub(crate) fn new(upload: Upload, tasks: Tasks, policy: SealPolicy) -> (Self, Handle) {
+        let (sender, appends) = mpsc::channel(APPENDS_MAX);
+        let flusher = Self {
+            upload,
+            tasks,
+            appends,
+            buffer: Buffer::new(policy),
+            policy,
+            budget: PutBudget::new(policy.puts_per_second, Instant::now()),
+            uploads: FuturesOrdered::new(),
+            commits: FuturesOrdered::new(),
+            metrics: metrics::Produce::new(),
+        };
+        (flusher, Handle(sender))
+    }
+
+    /// Runs until told to stop and everything that was appended is answered.
+    ///
+    /// # Errors
+    /// None: what fails is answered to those who wait for it.
+    pub(crate) async fn run(mut self, mut stop: Stop) -> anyhow::Result<()> {
+        let mut stopping = false;
+        while !(stopping && self.is_done()) {
+            match self.select(&mut stop, stopping).await {
+                Event::Append(append) => self.buffer.add(append),
+                Event::Old => {
+                    self.buffer.waited_in_vain();
+                    self.seal();
+                }
+                Event::Uploaded(uploaded) => self.submit(uploaded),
+                Event::Committed(committing) => self.answer(committing),
+                Event::Stop => {
+                    stopping = true;
+                    self.appends.close();
+                }
+            }
+            if self.should_seal(stopping) {
+                self.seal();
+            }
+        }
+        Ok(())
+    }
+
+    async fn select(&mut self, stop: &mut Stop, stopping: bool) -> Event {
+        let deadline = self.buffer.deadline();
+        tokio::select! {
+            // Finished work first: it frees memory and answers clients. Appends before the clock, so that what has
+            // arrived already is part of the segment.
+            biased;
+            Some(committing) = self.commits.next() => Event::Committed(committing),
+            Some(uploaded) = self.uploads.next() => Event::Uploaded(uploaded),
+            Some(append) = self.appends.recv() => Event::Append(append),
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Event::Old,
+            () = stop.requested(), if !stopping => Event::Stop,
+            else => Event::Stop,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.appends.is_empty()
+            && self.buffer.deadline().is_none()
+            && self.uploads.is_empty()
+            && self.commits.is_empty()
+    }
+
+    fn should_seal(&mut self, stopping: bool) -> bool {
+        if self.buffer.is_full() {
+            return true;
+        }
+        if stopping && self.appends.is_empty() {
+            return self.buffer.deadline().is_some();
+        }
+        // Appends that are here already cost nothing to wait for.
+        self.appends.is_empty()
+            && self.uploads.len() + self.commits.len() < self.policy.eager_segments
+            && self.buffer.waiting_is_pointless()
+            && self.budget.take(Instant::now())
+    }
+
+    fn seal(&mut self) {
+        let Some(sealed) = self.buffer.seal() else {
+            return;
+        };
+        for arrived in sealed.waiters.arrivals() {
+            self.metrics.buffer.record(arrived.elapsed());
+        }
+        self.uploads
+            .push_back(Box::pin(self.upload.start(&self.tasks, sealed)));
+    }
+
+    /// The order of these calls is the order of seals, because `uploads` yields in that order.
+    fn submit(&mut self, uploaded: Result<Uploaded, Failed>) {
+        let Uploaded {
+            commit,
+            blocks,
+            waiters,
+            put,
+        } = match uploaded {
+            Ok(uploaded) => uploaded,
+            Err(Failed { mut waiters, code }) => {
+                waiters.settle_all(code);
+                self.buffer.answer(waiters);
+                return;
+            }
+        };
+        self.metrics.put.record(put);
+        self.metrics.segments.increment(1);
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a histogram needs no more than 52 bits"
+        )]
+        self.metrics.segment_bytes.record(commit.size as f64);
+        let submitted = Instant::now();
+        let answer = self.upload.submit(commit);
+        self.commits.push_back(Box::pin(async move {
+            let answer = answer.await.map_err(|error| {
+                tracing::warn!(%error, "a segment was stored but its commit failed");
+                refusal::metadata(&error)
+            });
+            Committing {
+                blocks,
+                waiters,
+                submitted,
+                answer,
+            }
+        }));
+    }
+
+    fn answer(&mut self, committing: Committing) {
+        let Committing {
+            blocks,
+            mut waiters,
+            submitted,
+            answer,
+        } = committing;
+        self.metrics.commit.record(submitted.elapsed());
+        match answer {
+            Ok(Answer {
+                outcome: Outcome::Committed(verdicts),
+                ..
+            }) => {
+                let outcomes = verdicts
+                    .into_iter()
+                    .map(|verdict| verdict.map_err(refusal::rejected));
+                waiters.settle(&blocks, outcomes);
+            }
+            Ok(Answer {
+                outcome: Outcome::Rejected(rejected),
+                ..
+            }) => {
+                tracing::warn!(%rejected, "the sequencer refused a segment");
+                waiters.settle_all(refusal::rejected_segment(rejected));
+            }
+            Ok(Answer { outcome, .. }) => unreachable!("a commit is not answered with {outcome:?}"),
+            Err(code) => waiters.settle_all(code),
+        }
+        for waited in self.buffer.answer(waiters) {
+            self.metrics.total.record(waited);
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Translates a Produce request into appends, and what became of them into its response.
+//! Called by `dispatch.rs`: `begin` runs in request order, the future it returns when the reply is due.
+
+use std::sync::Arc;
+
+use metadata::{PartitionIndex, Timestamp, Topic, TopicPartition};
+use protocol::messages::produce::{
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, TopicProduceData,
+    TopicProduceResponse,
+};
+use protocol::messages::{ProduceRequest, ProduceResponse};
+use protocol::{ApiKey, ErrorCode, RequestHeader};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::buffer::{Append, BatchOutcome};
+use super::flusher::Handle;
+use super::validate::{InvalidBatch, ValidBatch, validate};
+use crate::admission::{Admission, Permit};
+use crate::connection::{Close, ConnectionId, PendingReply, Reply};
+use crate::context::Context;
+use crate::metrics::count_request;
+use crate::topic_config::Ingest;
+
+/// The room's front: what `dispatch` holds.
+#[derive(Debug)]
+pub(crate) struct Produce {
+    context: Arc<Context>,
+    admission: Admission,
+    flusher: Handle,
+}
+
+/// A request whose batches are on their way.
+struct Pending {
+    topics: Vec<PendingTopic>,
+    answer: Option<oneshot::Receiver<Vec<BatchOutcome>>>,
+}
+
+struct PendingTopic {
+    name: String,
+    partitions: Vec<PendingPartition>,
+}
+
+struct PendingPartition {
+    index: i32,
+    fate: Fate,
+}
+
+enum Fate {
+    Refused(InvalidBatch),
+    /// The next outcome of the request's ticket is this one's.
+    Appended {
+        log_append_time: Option<Timestamp>,
+    },
+}
+
+impl Produce {
+    pub(crate) fn new(context: Arc<Context>, admission: Admission, flusher: Handle) -> Self {
+        Self {
+            context,
+            admission,
+            flusher,
+        }
+    }
+
+    /// Validates and queues a request's batches, exchanging its frame permit for a buffer permit.
+    pub(crate) async fn begin(
+        &self,
+        connection: ConnectionId,
+        header: &RequestHeader,
+        request: ProduceRequest,
+        frame_permit: Permit,
+    ) -> PendingReply {
+        let (correlation_id, version, acks) =
+            (header.correlation_id, header.api_version, request.acks);
+        let mut batches = Vec::new();
+        let topics = self.translate(request, version, &mut batches);
+        let answer = self.append(connection, batches, frame_permit).await;
+        let pending = Pending { topics, answer };
+        Box::pin(async move {
+            let response = pending.response().await;
+            let error = first_error(&response);
+            count_request(ApiKey::Produce, error);
+            if acks == 0 {
+                return silent(error);
+            }
+            let slices =
+                protocol::encode_response::<ProduceRequest>(correlation_id, version, &response);
+            Ok(Reply {
+                slices,
+                permit: None,
+            })
+        })
+    }
+
+    fn translate(
+        &self,
+        request: ProduceRequest,
+        version: i16,
+        batches: &mut Vec<(TopicPartition, ValidBatch)>,
+    ) -> Vec<PendingTopic> {
+        let refused = refuse_whole(&request);
+        let catalogue = self.context.metadata.catalogue();
+        let now = self.context.clock.now();
+        let mut topics = Vec::with_capacity(request.topic_data.len());
+        for TopicProduceData {
+            name,
+            partition_data,
+            ..
+        } in request.topic_data
+        {
+            let topic = catalogue
+                .topic(&name)
+                .map(|topic| (topic.as_ref(), Ingest::of(topic)));
+            let partitions = partition_data
+                .into_iter()
+                .map(|partition| {
+                    let index = partition.index;
+                    let fate = match &refused {
+                        Some(refused) => Fate::Refused(refused.clone()),
+                        None => judge(topic.as_ref(), partition, version, now, batches),
+                    };
+                    PendingPartition { index, fate }
+                })
+                .collect();
+            topics.push(PendingTopic { name, partitions });
+        }
+        topics
+    }
+
+    async fn append(
+        &self,
+        connection: ConnectionId,
+        batches: Vec<(TopicPartition, ValidBatch)>,
+        frame_permit: Permit,
+    ) -> Option<oneshot::Receiver<Vec<BatchOutcome>>> {
+        if batches.is_empty() {
+            return None;
+        }
+        let arrived = Instant::now();
+        let bytes = batches.iter().map(|(_, batch)| batch.bytes.len()).sum();
+        let permit = self.admission.buffer(bytes).await;
+        drop(frame_permit);
+        let (ticket, answer) = oneshot::channel();
+        let append = Append {
+            connection,
+            batches,
+            ticket,
+            permit,
+            arrived,
+        };
+        // Refused only while stopping; the dropped ticket then says so.
+        let _ = self.flusher.append(append).await;
+        Some(answer)
+    }
+}
+
+/// What is wrong with a request as a whole.
+fn refuse_whole(request: &ProduceRequest) -> Option<InvalidBatch> {
+    if !(-1..=1).contains(&request.acks) {
+        return Some(InvalidBatch::new(
+            ErrorCode::INVALID_REQUIRED_ACKS,
+            format!("acks={} (it must be -1, 0 or 1)", request.acks),
+        ));
+    }
+    None
+}
+
+fn judge(
+    topic: Option<&(&Topic, Ingest)>,
+    partition: PartitionProduceData,
+    version: i16,
+    now: Timestamp,
+    batches: &mut Vec<(TopicPartition, ValidBatch)>,
+) -> Fate {
+    let known = topic.filter(|(topic, _)| (0..topic.partitions).contains(&partition.index));
+    let Some((topic, ingest)) = known else {
+        return Fate::Refused(InvalidBatch::new(
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            "no such topic or partition",
+        ));
+    };
+    match validate(partition.records, version, ingest, now) {
+        Ok(batch) => {
+            let log_append_time = batch.log_append_time;
+            let partition = PartitionIndex(partition.index);
+            batches.push((
+                TopicPartition {
+                    topic: topic.id,
+                    partition,
+                },
+                batch,
+            ));
+            Fate::Appended { log_append_time }
+        }
+        Err(refused) => Fate::Refused(refused),
+    }
+}
+
+impl Pending {
+    async fn response(self) -> ProduceResponse {
+        let outcomes = match self.answer {
+            // A dropped ticket: the agent is stopping and nothing was stored.
+            Some(answer) => answer.await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let mut outcomes = outcomes.into_iter();
+        let responses = self
+            .topics
+            .into_iter()
+            .map(|topic| TopicProduceResponse {
+                name: topic.name,
+                partition_responses: topic
+                    .partitions
+                    .into_iter()
+                    .map(|partition| partition.response(&mut outcomes))
+                    .collect(),
+            })
+            .collect();
+        ProduceResponse {
+            responses,
+            ..Default::default()
+        }
+    }
+}
+
+impl PendingPartition {
+    fn response(
+        self,
+        outcomes: &mut impl Iterator<Item = BatchOutcome>,
+    ) -> PartitionProduceResponse {
+        let index = self.index;
+        match self.fate {
+            Fate::Refused(refused) => refusal(index, refused),
+            Fate::Appended { log_append_time } => {
+                match outcomes
+                    .next()
+                    .unwrap_or(Err(ErrorCode::NOT_ENOUGH_REPLICAS))
+                {
+                    Ok(placed) => PartitionProduceResponse {
+                        index,
+                        base_offset: placed.base_offset.0,
+                        log_append_time_ms: log_append_time.map_or(-1, |time| time.0),
+                        log_start_offset: placed.log_start_offset.0,
+                        ..Default::default()
+                    },
+                    Err(error_code) => PartitionProduceResponse {
+                        index,
+                        error_code,
+                        base_offset: -1,
+                        log_append_time_ms: -1,
+                        log_start_offset: -1,
+                        ..Default::default()
+                    },
+                }
+            }
+        }
+    }
+}
+
+fn refusal(index: i32, refused: InvalidBatch) -> PartitionProduceResponse {
+    PartitionProduceResponse {
+        index,
+        error_code: refused.code,
+        base_offset: -1,
+        log_append_time_ms: -1,
+        log_start_offset: -1,
+        record_errors: refused
+            .record
+            .map(|batch_index| BatchIndexAndErrorMessage {
+                batch_index,
+                batch_index_error_message: Some(refused.message.clone()),
+            })
+            .into_iter()
+            .collect(),
+        error_message: Some(refused.message),
+        ..Default::default()
+    }
+}
+
+fn first_error(response: &ProduceResponse) -> ErrorCode {
+    response
+        .responses
+        .iter()
+        .flat_map(|topic| &topic.partition_responses)
+        .map(|partition| partition.error_code)
+        .find(|code| *code != ErrorCode::NONE)
+        .unwrap_or(ErrorCode::NONE)
+}
+
+/// `acks=0`: no answer, and a closed connection where something went wrong, as in Kafka.
+fn silent(error: ErrorCode) -> Result<Reply, Close> {
+    if error == ErrorCode::NONE {
+        Ok(Reply::default())
+    } else {
+        Err(Close::Refused(format!("acks=0 and {}", error.name())))
+    }
+}

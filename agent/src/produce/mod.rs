@@ -1,0 +1,15 @@
+//! The write path: a Produce request becomes part of the open segment, the segment becomes an object, the object a
+//! commit, the commit an ack. Read top to bottom: `handler` (translate, ack), `validate` (one batch, pure), `buffer`
+//! (the open segment, pure), `flusher` (seal, commit in seal order; `budget` says what low latency may cost), `upload`
+//! (encode, PUT).
+
+mod budget;
+mod buffer;
+mod flusher;
+mod handler;
+mod upload;
+mod validate;
+
+pub(crate) use self::flusher::{Flusher, SealPolicy};
+pub(crate) use self::handler::Produce;
+pub(crate) use self::upload::Upload;

@@ -1,0 +1,84 @@
+//! Binds, starts the rooms, accepts under a limit, and stops everything in order. Called by `commands/`.
+
+mod accept;
+mod start;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+pub use self::start::Server;
+use crate::config::{CompressionLevel, HostPort, StoreUrl};
+use crate::context::AutoCreate;
+use crate::storage::StoreOptions;
+
+/// Everything a server needs to know, with nothing left to default.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub listen: SocketAddr,
+    pub http: Option<SocketAddr>,
+    pub advertise: Option<HostPort>,
+    pub node_id: i32,
+    pub zone: Option<String>,
+    pub bucket: String,
+    pub bucket_options: StoreOptions,
+    pub store: StoreUrl,
+    /// Made if it is not there, once everything else is known to be right.
+    pub data: Option<PathBuf>,
+    pub auto_create: AutoCreate,
+    pub num_partitions: i32,
+    pub segment_bytes: usize,
+    pub age_max: Duration,
+    /// Applies where PUTs cost something.
+    pub puts_per_second: f64,
+    pub buffer_memory: usize,
+    pub cache_memory: usize,
+    pub compression: CompressionLevel,
+    pub connections_max: usize,
+    pub shutdown_grace: Duration,
+}
+
+impl Server {
+    /// Serves until a signal or a failed task, then drains: no new sockets, no new requests, everything that was
+    /// accepted is stored, committed and answered.
+    ///
+    /// # Errors
+    /// When a task failed: the process must not go on without it.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let failure = tokio::select! {
+            _ = terminate.recv() => None,
+            _ = interrupt.recv() => None,
+            failure = self.rooms.failed() => Some(failure),
+        };
+        match failure {
+            Some(failure) => Err(anyhow::anyhow!("stopped because {failure}")),
+            None => {
+                tracing::info!("draining");
+                self.drain().await;
+                tracing::info!("stopped");
+                Ok(())
+            }
+        }
+    }
+
+    async fn drain(self) {
+        let left = self.shutdown_grace;
+        self.connections.stop();
+        let cut = self.connections.wait(left).await;
+        if cut > 0 {
+            tracing::warn!(
+                connections = cut,
+                "gave up waiting; their unanswered requests will be retried"
+            );
+        }
+        self.flusher.stop();
+        self.flusher.wait(left).await;
+        self.context.metadata.close().await;
+        self.rooms.stop();
+        self.rooms.wait(left).await;
+    }
+}
