@@ -1,2 +1,33 @@
-//! The load test.
-fn main() {}
+//! Bounded load over real sockets against any Kafka-protocol broker, with what it cost: latencies, and the object-store
+//! requests that the broker counted meanwhile. One JSON line per run.
+
+mod client;
+mod latency;
+mod produce;
+mod scrape;
+mod tail;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "loadtest", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Produce at a fixed rate, open loop, spread over partitions
+    Produce(produce::Options),
+    /// Produce one record at a time and measure when a waiting consumer sees it, counted from its ack
+    Tail(tail::Options),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Produce(options) => produce::run(options).await,
+        Command::Tail(options) => tail::run(options).await,
+    }
+}
