@@ -4,8 +4,11 @@
 mod client;
 mod latency;
 mod produce;
+mod report;
 mod scrape;
 mod tail;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -25,9 +28,16 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+async fn main() -> ExitCode {
+    let done = match Cli::parse().command {
         Command::Produce(options) => produce::run(options).await,
         Command::Tail(options) => tail::run(options).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::failure(&error);
+            ExitCode::FAILURE
+        }
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::client::{self, Receiver, Sender};
 use crate::latency::{Latencies, Summary};
-use crate::scrape;
+use crate::{report, scrape};
 
 const VERSION: i16 = 9;
 /// Requests of one connection that may be unanswered.
@@ -119,7 +119,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         reason = "a report needs no more than 52 bits"
     )]
     let acked_mib = all.acked_bytes as f64 / 1_048_576.0;
-    let report = Report {
+    let run = Report {
         run: "produce",
         partitions: options.partitions,
         connections: options.connections,
@@ -130,20 +130,14 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         latency_ms: all.latencies.summary(),
         object_store,
     };
-    print(&report)?;
-    anyhow::ensure!(report.errors == 0, "{} batches were refused", report.errors);
+    report::print(&run)?;
+    anyhow::ensure!(run.errors == 0, "{} batches were refused", run.errors);
     Ok(())
 }
 
 /// All workers side by side, in one task: a load generator of this size needs no more than a core.
 async fn futures_join<F: Future>(workers: impl Iterator<Item = F>) -> Vec<F::Output> {
     futures::future::join_all(workers).await
-}
-
-#[expect(clippy::print_stdout, reason = "the report is the product")]
-pub(crate) fn print(report: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string(report)?);
-    Ok(())
 }
 
 async fn connection(options: Options, worker: u32, began: Instant) -> anyhow::Result<Outcome> {
@@ -154,7 +148,8 @@ async fn connection(options: Options, worker: u32, began: Instant) -> anyhow::Re
     let sending = send_all(&options, worker, began, interval, &batch, sender, due);
     let receiving = receive_all(receiver, dues, batch.len());
     let (sent, outcome) = tokio::join!(sending, receiving);
-    sent?;
+    // Held until here: a sending side that closes takes the connection with it, answers included.
+    let _sender = sent?;
     outcome
 }
 
@@ -176,7 +171,7 @@ async fn send_all(
     batch: &Bytes,
     mut sender: Sender,
     dues: mpsc::Sender<Instant>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Sender> {
     let end = began + Duration::from_secs(options.seconds);
     // Workers start a part of an interval after each other, so that they do not beat in time.
     let mut due = began + interval * worker / options.connections;
@@ -193,7 +188,7 @@ async fn send_all(
         partition = partition.wrapping_add(i32::try_from(options.connections)?) & i32::MAX;
         due += interval;
     }
-    Ok(())
+    Ok(sender)
 }
 
 async fn receive_all(

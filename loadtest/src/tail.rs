@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::client;
 use crate::latency::{Latencies, Summary};
-use crate::produce;
+use crate::{produce, report};
 
 const PRODUCE_VERSION: i16 = 9;
 const FETCH_VERSION: i16 = 12;
@@ -76,7 +76,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         acks.record(acked - sent);
         lags.record(seen?.saturating_duration_since(acked));
     }
-    produce::print(&Report {
+    report::print(&Report {
         run: "tail",
         ack_to_seen_ms: lags.summary(),
         ack_ms: acks.summary(),

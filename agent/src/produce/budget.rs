@@ -1,8 +1,8 @@
-//! How many PUTs may be spent on low latency: a token bucket of one second. Pure. Used by `flusher`.
+//! How many PUTs small traffic may cost: a token bucket of one second. Pure. Used by `flusher`.
 
 use tokio::time::Instant;
 
-/// Tokens for early seals; endless where a PUT costs nothing.
+/// Tokens for seals of segments that are not full; endless where a PUT costs nothing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PutBudget {
     per_second: Option<f64>,
@@ -19,19 +19,31 @@ impl PutBudget {
         }
     }
 
-    /// Takes a token if there is one.
+    /// Takes a token if there is one: for a seal that could wait.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         let Some(per_second) = self.per_second else {
             return true;
         };
-        let elapsed = now.saturating_duration_since(self.counted).as_secs_f64();
-        self.counted = now;
-        self.tokens = (self.tokens + elapsed * per_second).min(per_second);
+        self.refill(per_second, now);
         if self.tokens < 1.0 {
             return false;
         }
         self.tokens -= 1.0;
         true
+    }
+
+    /// Takes what there is of a token: for a seal that cannot wait, but that leaves less for those that can.
+    pub(super) fn spend(&mut self, now: Instant) {
+        if let Some(per_second) = self.per_second {
+            self.refill(per_second, now);
+            self.tokens = (self.tokens - 1.0).max(0.0);
+        }
+    }
+
+    fn refill(&mut self, per_second: f64, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.counted).as_secs_f64();
+        self.counted = now;
+        self.tokens = (self.tokens + elapsed * per_second).min(per_second);
     }
 }
 
@@ -52,5 +64,20 @@ mod tests {
             9
         );
         assert!(PutBudget::new(None, start).take(start));
+    }
+
+    #[test]
+    fn seals_that_cannot_wait_leave_none_for_those_that_can() {
+        let start = Instant::now();
+        let mut budget = PutBudget::new(Some(10.0), start);
+        assert_eq!((0..10).filter(|_| budget.take(start)).count(), 10);
+        let early = (1..=50)
+            .filter(|step| {
+                let now = start + Duration::from_millis(100 * step);
+                budget.spend(now);
+                budget.take(now)
+            })
+            .count();
+        assert_eq!(early, 0, "ten a second are spent on age already");
     }
 }

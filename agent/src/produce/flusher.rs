@@ -106,6 +106,7 @@ impl Flusher {
                 Event::Append(append) => self.buffer.add(append),
                 Event::Old => {
                     self.buffer.waited_in_vain();
+                    self.budget.spend(Instant::now());
                     self.seal();
                 }
                 Event::Uploaded(uploaded) => self.submit(uploaded),

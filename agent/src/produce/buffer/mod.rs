@@ -41,7 +41,7 @@ pub(crate) struct SealPolicy {
     pub(crate) age_max: Duration,
     /// Segments sealed early while so many others are being stored or committed.
     pub(crate) eager_segments: usize,
-    /// PUTs that may be spent on early seals; `None` where a PUT costs nothing (memory, folder).
+    /// PUTs that segments which are not full may cost; `None` where a PUT costs nothing (memory, folder).
     pub(crate) puts_per_second: Option<f64>,
 }
 

@@ -1,3 +1,5 @@
+//! What `add`, `seal` and `answer` do with batches, and when waiting is pointless.
+
 use bytes::Bytes;
 use metadata::{Offset, PartitionIndex, Timestamp, TopicId};
 
