@@ -1,3 +1,5 @@
+//! Flags, variables and file: which of them wins, and what is refused.
+
 use std::io::Write;
 
 use super::*;
@@ -60,6 +62,16 @@ fn a_required_option_may_come_from_the_file() {
         Ok(Command::Agent(_))
     ));
     assert!(parse_words(&["agent"]).is_err());
+}
+
+#[test]
+fn the_example_of_deploy_is_read() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/penstock.toml");
+    let Ok(Command::Agent(agent)) = parse_words(&["agent", "--config", path]) else {
+        panic!("refused");
+    };
+    assert_eq!(agent.bucket, "s3://example-bucket/penstock");
+    assert_eq!(agent.common.buffer_memory, Bytes(256 << 20));
 }
 
 #[test]

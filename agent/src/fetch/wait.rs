@@ -2,17 +2,19 @@
 //! the read path. A wake-up comes from a commit through any agent; the client's `max_wait` is only slept out when
 //! nothing came. Called by `handler`.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::select_all;
+use futures::future::{select, select_all};
 use metadata::{Bounds, Extent, Located, Look, Metadata, Offset, View};
 use protocol::ErrorCode;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Found, Want};
 use crate::refusal;
+use crate::tasks::Stop;
 
 /// Extents beyond the client's limit that are located as well, to be read ahead.
 const READ_AHEAD_BYTES: u64 = 4 * 1024 * 1024;
@@ -31,8 +33,14 @@ impl Patience {
     };
 }
 
-/// One answer per want, in their order: as soon as there are `bytes_min`, or something is refused, or time is up.
-pub(super) async fn locate(metadata: &Metadata, wants: &[Want], patience: Patience) -> Vec<Found> {
+/// One answer per want, in their order: as soon as there are `bytes_min`, or something is refused, or time is up, or the
+/// agent stops.
+pub(super) async fn locate(
+    metadata: &Metadata,
+    wants: &[Want],
+    patience: Patience,
+    mut stop: Stop,
+) -> Vec<Found> {
     let deadline = Instant::now() + patience.wait_max;
     let views = views(metadata, wants).await;
     loop {
@@ -46,7 +54,7 @@ pub(super) async fn locate(metadata: &Metadata, wants: &[Want], patience: Patien
         let refused = found
             .iter()
             .any(|found| matches!(found, Found::Refused { .. }));
-        let out_of_time = Instant::now() >= deadline;
+        let out_of_time = Instant::now() >= deadline || stop.is_requested();
         if refused
             || out_of_time
             || available(wants, &found) >= patience.bytes_min
@@ -55,7 +63,9 @@ pub(super) async fn locate(metadata: &Metadata, wants: &[Want], patience: Patien
             return found;
         }
         // Woken or out of time: either way, look again.
-        let _ = timeout_at(deadline, select_all(changes).map(|_| ())).await;
+        let stopped = pin!(stop.requested());
+        let woken = select(select_all(changes), stopped).map(|_| ());
+        let _ = timeout_at(deadline, woken).await;
     }
 }
 
@@ -65,7 +75,7 @@ async fn views(metadata: &Metadata, wants: &[Want]) -> Vec<Result<Arc<View>, Err
         views.push(match metadata.view(want.partition).await {
             Ok(Some(view)) => Ok(view),
             Ok(None) => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
-            Err(error) => Err(refusal::metadata(&error)),
+            Err(error) => Err(refusal::metadata_read(&error)),
         });
     }
     views
@@ -117,7 +127,7 @@ async fn ask(metadata: &Metadata, want: &Want, raw_bytes_max: u64) -> Found {
             bounds: None,
         },
         Err(error) => Found::Refused {
-            code: refusal::metadata(&error),
+            code: refusal::metadata_read(&error),
             bounds: None,
         },
     }
