@@ -177,6 +177,11 @@ impl Decoder {
             .map_err(|_| Unreadable)
     }
 
+    /// What is not read yet.
+    pub(crate) fn rest(self) -> Bytes {
+        self.0
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -188,5 +193,59 @@ impl Decoder {
         } else {
             Err(Unreadable)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn values_come_back_as_they_went(
+            small in any::<u8>(),
+            wide in prop_oneof![any::<u64>(), 0..300_u64, Just(u64::MAX)],
+            signed in prop_oneof![any::<i64>(), -200..200_i64, Just(i64::MIN), Just(i64::MAX)],
+            id in any::<u128>(),
+            text in ".*",
+        ) {
+            let mut row = Encoder::versioned(small);
+            row.u64(wide);
+            row.i64(signed);
+            row.u128(id);
+            row.text(&text);
+            let bytes = row.into_bytes();
+            let mut row = Decoder::versioned(bytes.clone(), small).unwrap();
+            prop_assert_eq!(row.u64(), Ok(wide));
+            prop_assert_eq!(row.i64(), Ok(signed));
+            prop_assert_eq!(row.u128(), Ok(id));
+            prop_assert_eq!(row.text(), Ok(text));
+            prop_assert_eq!(row.end(), Ok(()));
+            prop_assert!(Decoder::versioned(bytes, small.wrapping_add(1)).is_err());
+        }
+
+        #[test]
+        fn no_bytes_upset_it(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let bytes = Bytes::from(bytes);
+            let _ = Decoder::new(bytes.clone()).u64();
+            let _ = Decoder::new(bytes.clone()).i16();
+            let _ = Decoder::new(bytes.clone()).text();
+            let list = Decoder::new(bytes.clone()).list(Decoder::text);
+            prop_assert!(list.map_or(0, |list| list.len()) <= bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_number_longer_than_its_type_is_refused() {
+        let bytes = |tail: u8| Bytes::from([[0xff_u8; 9].as_slice(), &[tail]].concat());
+        assert_eq!(Decoder::new(bytes(1)).u64(), Ok(u64::MAX));
+        assert_eq!(Decoder::new(bytes(2)).u64(), Err(Unreadable));
+        assert_eq!(Decoder::new(bytes(0x81)).u64(), Err(Unreadable));
+        assert_eq!(Decoder::new(bytes(1)).u32(), Err(Unreadable));
+        assert_eq!(Decoder::new(bytes(1)).i32().map(i64::from), Err(Unreadable));
+        let claims_much = Bytes::from_static(&[0xff, 0xff, 0xff, 0xff, 0x0f, 1]);
+        assert_eq!(Decoder::new(claims_much).list(Decoder::u8), Err(Unreadable));
     }
 }

@@ -77,6 +77,13 @@ pub struct BatchProducer {
     pub base_sequence: Sequence,
 }
 
+impl BatchProducer {
+    /// No number is negative.
+    pub(crate) fn is_possible(&self) -> bool {
+        self.id.0 >= 0 && self.epoch.0 >= 0 && self.base_sequence.0 >= 0
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateTopic {
     /// Already checked for Kafka's syntax by the agent; collisions are judged here.

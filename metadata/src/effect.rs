@@ -60,6 +60,8 @@ pub(crate) struct TopicCreated {
     pub(crate) partitions: i32,
     pub(crate) replication_factor: i16,
     pub(crate) configs: BTreeMap<String, String>,
+    /// Producer ids from here on were handed out after the topic was made.
+    pub(crate) first_producer: ProducerId,
 }
 
 /// A run of record batches joined a partition.
@@ -88,33 +90,48 @@ pub(crate) struct LogEntry {
     pub(crate) effects: Vec<Effect>,
 }
 
-/// Rows for a drain's effects, each at most about `row_bytes_max` long (one effect may be longer).
-pub(crate) fn encode_rows(now: Timestamp, effects: &[Effect], row_bytes_max: usize) -> Vec<Bytes> {
-    let mut rows = Vec::new();
-    let mut row = begin(now);
-    for effect in effects {
-        if row.len() > row_bytes_max / 2 {
-            rows.push(std::mem::replace(&mut row, begin(now)).into_bytes());
-        }
-        effect.encode(&mut row);
+/// The effects of a drain as bytes, growing.
+#[derive(Debug)]
+pub(crate) struct LogBytes(Encoder);
+
+impl LogBytes {
+    pub(crate) fn new(now: Timestamp) -> Self {
+        let mut bytes = Encoder::versioned(VERSION);
+        bytes.i64(now.0);
+        Self(bytes)
     }
-    rows.push(row.into_bytes());
-    rows
+
+    pub(crate) fn push(&mut self, effect: &Effect) {
+        effect.encode(&mut self.0);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Cut into rows, for stores limit values; joined again they are what [`decode_entry`] reads.
+    pub(crate) fn into_rows(self, row_bytes_max: usize) -> Vec<Bytes> {
+        cut(self.0.into_bytes(), row_bytes_max)
+    }
 }
 
-fn begin(now: Timestamp) -> Encoder {
-    let mut row = Encoder::versioned(VERSION);
-    row.i64(now.0);
-    row
+/// Bytes in pieces, of which only the last may be shorter.
+pub(crate) fn cut(mut bytes: Bytes, piece_bytes: usize) -> Vec<Bytes> {
+    let mut pieces = Vec::new();
+    while bytes.len() > piece_bytes {
+        pieces.push(bytes.split_to(piece_bytes));
+    }
+    pieces.push(bytes);
+    pieces
 }
 
-/// One row of [`encode_rows`].
-pub(crate) fn decode_row(row: Bytes) -> Result<LogEntry, Unreadable> {
-    let mut row = Decoder::versioned(row, VERSION)?;
-    let now = Timestamp(row.i64()?);
+/// The rows of one drain, joined.
+pub(crate) fn decode_entry(bytes: Bytes) -> Result<LogEntry, Unreadable> {
+    let mut bytes = Decoder::versioned(bytes, VERSION)?;
+    let now = Timestamp(bytes.i64()?);
     let mut effects = Vec::new();
-    while !row.is_empty() {
-        effects.push(Effect::decode(&mut row)?);
+    while !bytes.is_empty() {
+        effects.push(Effect::decode(&mut bytes)?);
     }
     Ok(LogEntry { now, effects })
 }
@@ -228,6 +245,7 @@ impl TopicCreated {
             row.text(name);
             row.text(value);
         }
+        row.i64(self.first_producer.0);
     }
 
     pub(crate) fn decode(row: &mut Decoder) -> Result<Self, Unreadable> {
@@ -240,6 +258,7 @@ impl TopicCreated {
                 .list(|row| Ok((row.text()?, row.text()?)))?
                 .into_iter()
                 .collect(),
+            first_producer: ProducerId(row.i64()?),
         })
     }
 }

@@ -48,6 +48,14 @@ impl Error {
             reason: reason.into(),
         }
     }
+
+    /// The same, of something that certainly was not done.
+    pub(crate) fn never_happened(self) -> Self {
+        match self {
+            Self::Unavailable { reason, .. } => Self::unavailable(reason),
+            other => other,
+        }
+    }
 }
 
 impl From<KvError> for Error {

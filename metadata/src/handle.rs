@@ -145,6 +145,23 @@ impl Metadata {
         Ok(())
     }
 
+    /// Asks again, as an agent does after a fail-over.
+    #[cfg(test)]
+    pub(crate) async fn resubmit(&self, submission: Submission) -> Result<Answer, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.queue
+            .send(Asked::Command(submission, reply))
+            .await
+            .map_err(|_| Error::Closing)?;
+        answer.await.unwrap_or(Err(Error::Closing))
+    }
+
+    /// The session whose commands this handle numbers.
+    #[cfg(test)]
+    pub(crate) fn session(&self) -> u64 {
+        self.shared.session.lock().id
+    }
+
     /// All topics as last published. A topic just created is in it before its answer is out.
     #[must_use]
     pub fn catalogue(&self) -> Arc<Catalogue> {

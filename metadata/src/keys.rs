@@ -19,7 +19,7 @@ pub(crate) enum Key {
     Head,
     /// Up to where rows are complete, and the cluster-wide counters as of then.
     Checkpoint,
-    /// Part of the effects of one drain.
+    /// Part of the effects of one drain. Rows past the head's lsn are nothing: their drain was never finished.
     Log(Lsn, u16),
     /// A topic: its name, size and settings.
     Topic(TopicId),
@@ -31,8 +31,10 @@ pub(crate) enum Key {
     Index(TopicPartition, Offset),
     /// An object: its size and how many extents lie in it.
     Object(ObjectKey),
-    /// An agent's session and the outcomes it has not seen yet.
+    /// An agent's session.
     Session(u64),
+    /// Part of an outcome that a session has not seen yet: session, sequence.
+    Outcome(u64, u64, u16),
     /// A deleted topic whose index rows are still to be given back by the collection of objects.
     Deleted(TopicId),
 }
@@ -77,6 +79,12 @@ impl Key {
                 key.put_u8(b's');
                 key.put_u64(session);
             }
+            Self::Outcome(session, sequence, part) => {
+                key.put_u8(b'a');
+                key.put_u64(session);
+                key.put_u64(sequence);
+                key.put_u16(part);
+            }
             Self::Deleted(topic) => {
                 key.put_u8(b'd');
                 key.put_u128(topic.0);
@@ -104,6 +112,7 @@ impl Key {
             b'x' => Self::Index(partition(&mut rest)?, offset(&mut rest)?),
             b'b' => Self::Object(rest.object()?),
             b's' => Self::Session(rest.fixed_u64()?),
+            b'a' => Self::Outcome(rest.fixed_u64()?, rest.fixed_u64()?, rest.fixed_u16()?),
             b'd' => Self::Deleted(rest.topic()?),
             _ => return Err(Unreadable),
         };
@@ -170,6 +179,7 @@ mod tests {
             (partition, 0..i64::MAX).prop_map(|(p, offset)| Key::Index(p, Offset(offset))),
             any::<u128>().prop_map(|object| Key::Object(ObjectKey(object))),
             any::<u64>().prop_map(Key::Session),
+            any::<(u64, u64, u16)>().prop_map(|(id, at, part)| Key::Outcome(id, at, part)),
             any::<u128>().prop_map(|topic| Key::Deleted(TopicId(topic))),
         ]
     }

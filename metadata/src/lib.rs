@@ -10,6 +10,8 @@ mod codec;
 mod command;
 mod effect;
 mod error;
+#[cfg(test)]
+mod golden;
 mod handle;
 mod index;
 mod keys;
@@ -26,7 +28,7 @@ pub use command::{
 };
 pub use error::{Error, Happened};
 pub use handle::{Metadata, Stats};
-pub use sequencer::{Options, Sequencer, start};
+pub use sequencer::{Options, Sequencer, check, start};
 pub use types::{
     BlockCodec, BlockRange, Bounds, Extent, Located, Lsn, ObjectKey, Offset, PartitionIndex,
     ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId, TopicPartition,

@@ -117,6 +117,11 @@ impl View {
         while known.extents.len() > VIEW_EXTENTS_MAX {
             known.extents.pop_front();
         }
+        let end = known.extents.back().map(Extent::end_offset);
+        if end.is_some_and(|end| end != bounds.high_watermark) {
+            // Index rows have what is missing.
+            known.extents.clear();
+        }
         known.bounds = bounds;
         drop(known);
         self.changed.notify_waiters();

@@ -249,8 +249,12 @@ impl Inner {
         if start >= end {
             return;
         }
-        let mut kept = self.rows.split_off(start);
-        self.rows.append(&mut kept.split_off(end));
+        // Ranges cleared are short and rows many, so the map is not taken apart.
+        let found = self.rows.range(start.clone()..end.clone());
+        let keys: Vec<_> = found.map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.rows.remove(&key);
+        }
     }
 }
 

@@ -173,7 +173,9 @@ impl Transaction {
 }
 
 impl Write {
-    fn bytes(&self) -> usize {
+    /// Bytes of the key, or keys, and the value.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         match self {
             Self::Set(key, value) => key.len() + value.len(),
             Self::Clear(key) => key.len(),

@@ -8,24 +8,20 @@ use tokio::sync::oneshot;
 
 use super::Sequencer;
 use super::reads::Read;
+use super::store::log_transactions;
 use crate::command::{Answer, Command, Outcome, Submission};
-use crate::effect::{Effect, encode_rows};
+use crate::effect::{Effect, LogBytes};
 use crate::error::Error;
 use crate::handle::Asked;
-use crate::keys::Key;
-use crate::kv::Transaction;
 use crate::types::{Lsn, Timestamp};
 
-/// A drain is cut when its effects are about so large: stores limit transactions.
+/// A drain takes no more commands when its log is so large: stores limit transactions.
 const DRAIN_BYTES_MAX: usize = 500 * 1024;
-/// About what one effect takes in the log.
-const EFFECT_BYTES: usize = 64;
-
 type Reply = oneshot::Sender<Result<Answer, Error>>;
 
 /// Commands decided together.
-#[derive(Default)]
 struct Drain {
+    log: LogBytes,
     effects: Vec<Effect>,
     answers: Vec<(u64, Outcome, Reply)>,
     reads: Vec<Read>,
@@ -36,11 +32,18 @@ impl Sequencer {
     pub(super) async fn drain(&mut self, waiting: &mut VecDeque<Asked>) -> Result<(), Error> {
         let now = (self.options.now)();
         let lsn = Lsn(self.state.lsn.0 + 1);
-        let mut drain = Drain::default();
-        while drain.effects.len() * EFFECT_BYTES < DRAIN_BYTES_MAX {
+        let mut drain = Drain {
+            log: LogBytes::new(now),
+            effects: Vec::new(),
+            answers: Vec::new(),
+            reads: Vec::new(),
+        };
+        while drain.log.len() < DRAIN_BYTES_MAX {
             match waiting.pop_front() {
                 Some(Asked::Command(submission, reply)) => {
                     let decision = self.state.execute(lsn, now, &submission);
+                    let effects = decision.effects.iter();
+                    effects.for_each(|effect| drain.log.push(effect));
                     drain.effects.extend(decision.effects);
                     drain
                         .answers
@@ -54,60 +57,56 @@ impl Sequencer {
                 None => break,
             }
         }
-        let written = match drain.effects.is_empty() {
+        let Drain {
+            log,
+            effects,
+            answers,
+            reads,
+        } = drain;
+        let written = match effects.is_empty() {
             true => self.holder.check_owner(self.shared.kv.as_ref()).await,
-            false => self.write(lsn, now, &drain.effects).await,
+            false => self.write(lsn, log).await,
         };
         match written {
             Ok(()) => {
-                self.publish(&drain.effects);
-                self.answer(lsn, drain);
+                self.publish(&effects);
+                self.answer(answers, reads);
                 Ok(())
             }
             Err(error) => {
-                for (sequence, _, reply) in drain.answers {
+                for (sequence, _, reply) in answers {
                     self.seen(sequence);
                     let _ = reply.send(Err(error.clone()));
                 }
-                drain.reads.into_iter().for_each(|read| read.refuse(&error));
+                reads.into_iter().for_each(|read| read.refuse(&error));
                 Err(error)
             }
         }
     }
 
-    async fn write(&mut self, lsn: Lsn, now: Timestamp, effects: &[Effect]) -> Result<(), Error> {
+    async fn write(&mut self, lsn: Lsn, log: LogBytes) -> Result<(), Error> {
+        let bytes = log.len() as u64;
+        let transactions = log_transactions(lsn, log);
+        self.log_bytes += bytes;
+        let counts = &self.shared.counts;
+        counts.log_bytes.fetch_add(bytes, Ordering::Relaxed);
+        counts.drains.fetch_add(1, Ordering::Relaxed);
+        let count = transactions.len() as u64;
+        counts.transactions.fetch_add(count, Ordering::Relaxed);
         let kv = self.shared.kv.as_ref();
-        let mut transaction = Transaction::default();
-        for (part, row) in (0..).zip(encode_rows(now, effects, kv.limits().value_bytes_max)) {
-            self.log_bytes += row.len() as u64;
-            self.shared
-                .counts
-                .log_bytes
-                .fetch_add(row.len() as u64, Ordering::Relaxed);
-            transaction.set(Key::Log(lsn, part).encode(), row);
-        }
-        self.shared.counts.drains.fetch_add(1, Ordering::Relaxed);
-        self.shared
-            .counts
-            .transactions
-            .fetch_add(1, Ordering::Relaxed);
         self.holder
-            .advance(kv, transaction, lsn, &self.options)
+            .append(kv, lsn, transactions, &self.options)
             .await
     }
 
-    fn answer(&mut self, lsn: Lsn, drain: Drain) {
-        let lsn = if drain.effects.is_empty() {
-            self.state.lsn
-        } else {
-            lsn
-        };
-        for (sequence, outcome, reply) in drain.answers {
+    fn answer(&mut self, answers: Vec<(u64, Outcome, Reply)>, reads: Vec<Read>) {
+        let lsn = self.state.lsn;
+        for (sequence, outcome, reply) in answers {
             self.seen(sequence);
             // Whoever asked may have gone; what was decided stays.
             let _ = reply.send(Ok(Answer { lsn, outcome }));
         }
-        for read in drain.reads {
+        for read in reads {
             read.answer(&self.state, &self.shared.views);
         }
     }
@@ -117,19 +116,15 @@ impl Sequencer {
         self.shared.seen.fetch_max(sequence + 1, Ordering::AcqRel);
     }
 
-    pub(super) fn refuse(&self, asked: Asked, error: &Error) {
+    pub(super) fn refuse(&mut self, asked: Asked, error: &Error) {
         match asked {
             Asked::Command(submission, reply) => {
                 self.seen(submission.sequence);
                 // Nothing of it was ever written, whatever became of the drain before it.
-                let error = match error {
-                    Error::Unavailable { reason, .. } => Error::unavailable(reason.clone()),
-                    error => error.clone(),
-                };
-                let _ = reply.send(Err(error));
+                let _ = reply.send(Err(error.clone().never_happened()));
             }
             Asked::Read(read) => read.refuse(error),
-            Asked::Close => {}
+            Asked::Close => self.closing = true,
         }
     }
 
@@ -144,6 +139,11 @@ impl Sequencer {
         let now = (self.options.now)();
         let lsn = Lsn(self.state.lsn.0 + 1);
         let decision = self.state.execute(lsn, now, &own);
-        self.write(lsn, now, &decision.effects).await
+        if decision.effects.is_empty() {
+            return Ok(());
+        }
+        let mut log = LogBytes::new(now);
+        decision.effects.iter().for_each(|effect| log.push(effect));
+        self.write(lsn, log).await
     }
 }

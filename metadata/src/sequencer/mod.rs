@@ -5,7 +5,7 @@ mod drain;
 mod publish;
 pub(crate) mod reads;
 mod store;
-mod takeover;
+pub(crate) mod takeover;
 
 #[cfg(test)]
 mod tests;
@@ -85,7 +85,10 @@ pub struct Sequencer {
     checkpoint: Option<Checkpoint>,
     checkpoint_due: Instant,
     expiry_due: Instant,
+    /// Bytes of log since the last checkpoint began.
     log_bytes: u64,
+    /// Asked to close, while the store was failing.
+    closing: bool,
 }
 
 /// Why the main loop left a step.
@@ -94,13 +97,21 @@ enum Ended {
     Closed,
 }
 
+/// Whether [`start`] could read the store. Writes nothing and takes over from nobody; beside a process that works, what
+/// it reads may not fit together.
+///
+/// # Errors
+/// When the store cannot be read, is damaged, or was written by a newer version.
+pub async fn check(kv: &dyn Kv) -> Result<(), Error> {
+    takeover::check(kv).await
+}
+
 /// Opens the store, takes over from whoever held it, and loads the state.
 ///
 /// # Errors
 /// When the store cannot be read or written, is damaged, or was written by a newer version.
 pub async fn start(kv: Arc<dyn Kv>, options: Options) -> Result<(Metadata, Sequencer), Error> {
-    let (holder, mut state, cluster_id) = takeover::begin(kv.as_ref(), &options).await?;
-    let mut holder = holder;
+    let (mut holder, mut state, cluster_id) = takeover::begin(kv.as_ref(), &options).await?;
     let session = takeover::open_session(kv.as_ref(), &options, &mut holder, &mut state).await?;
     let shared = Arc::new(Shared::new(kv, cluster_id, session));
     let (sender, queue) = mpsc::channel(QUEUE_MAX);
@@ -115,6 +126,7 @@ pub async fn start(kv: Arc<dyn Kv>, options: Options) -> Result<(Metadata, Seque
         holder,
         state,
         log_bytes: 1,
+        closing: false,
     };
     sequencer.publish_all();
     Ok((Metadata::new(sender, shared), sequencer))
@@ -175,7 +187,8 @@ impl Sequencer {
 
     /// One step of whatever is due besides drains.
     async fn background(&mut self) -> Result<(), Error> {
-        if self.log_bytes >= self.options.checkpoint_log_bytes {
+        let due = self.log_bytes > 0 && self.checkpoint_due <= Instant::now();
+        if due || self.log_bytes >= self.options.checkpoint_log_bytes {
             self.begin_checkpoint();
         }
         self.checkpoint_step().await?;
@@ -219,8 +232,9 @@ impl Sequencer {
 
     /// A last checkpoint. What cannot be written now is in the log.
     async fn close(&mut self) -> Result<(), Error> {
-        self.begin_checkpoint();
-        while self.checkpoint.is_some() {
+        // One under way leaves the log that grew meanwhile to a second one.
+        while self.checkpoint.is_some() || self.log_bytes > 0 {
+            self.begin_checkpoint();
             if let Err(error) = self.checkpoint_step().await {
                 tracing::warn!(%error, "no checkpoint at the end; the next start replays the log");
                 break;
@@ -239,12 +253,16 @@ impl Sequencer {
         );
         self.shared.ready.store(false, Ordering::Release);
         self.checkpoint = None;
+        if self.closing {
+            return Ok(Some(Ended::Closed));
+        }
         let refusal = Error::unavailable(reason);
         let mut pause = RETRY_MIN;
         loop {
             let retry_at = Instant::now() + pause;
             loop {
                 tokio::select! {
+                    biased;
                     () = tokio::time::sleep_until(retry_at) => break,
                     asked = self.queue.recv() => match asked {
                         None | Some(Asked::Close) => return Ok(Some(Ended::Closed)),
@@ -252,9 +270,9 @@ impl Sequencer {
                     }
                 }
             }
-            match takeover::resume(self.shared.kv.as_ref(), &self.options, &self.holder).await {
-                Ok((holder, state)) => {
-                    self.holder = holder;
+            let kv = self.shared.kv.as_ref();
+            match takeover::resume(kv, &self.options, &mut self.holder).await {
+                Ok(state) => {
                     self.state = state;
                     self.log_bytes = 1;
                     self.publish_all();

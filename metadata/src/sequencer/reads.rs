@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use crate::codec::Unreadable;
 use crate::error::Error;
 use crate::handle::Metadata;
 use crate::index::Chunk;
-use crate::keys::index_past;
+use crate::keys::{Key, index_past};
 use crate::kv::Direction;
 use crate::state::{PartitionLog, State};
 use crate::types::{Bounds, Extent, Located, Offset, Timestamp, TopicPartition};
@@ -281,16 +282,19 @@ async fn by_time(
         if rows.is_empty() {
             break;
         }
-        for (_, row) in rows {
+        for (key, row) in rows {
+            let Key::Index(_, end) = Key::decode(&key)? else {
+                return Err(Unreadable.into());
+            };
+            next = next.max(end);
             let largest = Chunk::peek_max_timestamp(&row)?;
-            let chunk = Chunk::decode(row)?;
-            next = next.max(chunk.end());
             let passed_over = match (wanted, found) {
                 (Wanted::AtOrAfter(timestamp), _) => largest < timestamp,
                 (Wanted::Largest, found) => found.is_some_and(|f| f.max_timestamp >= largest),
             };
             if !passed_over {
                 let live = |e: &&Extent| e.end_offset() > bounds.log_start && e.base_offset < until;
+                let chunk = Chunk::decode(row)?;
                 found = best(wanted, chunk.extents.iter().filter(live), found);
             }
         }

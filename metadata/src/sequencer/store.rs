@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::Options;
 use crate::codec::{Decoder, Encoder, Unreadable};
+use crate::effect::LogBytes;
 use crate::error::{Error, Happened};
 use crate::keys::Key;
 use crate::kv::{Kv, KvError, Transaction};
@@ -14,12 +15,36 @@ const VERSION: u8 = 1;
 /// Attempts to find out what became of a transaction before the state is loaded anew.
 const RESOLVE_ATTEMPTS: usize = 3;
 
+/// Rows of a drain's log are cut to so many bytes, and a transaction takes about so many bytes of them.
+const LOG_ROW_BYTES: usize = 60 * 1024;
+const LOG_TRANSACTION_BYTES: usize = 768 * 1024;
+
 /// What this sequencer last wrote as owner and head.
 #[derive(Clone, Debug)]
 pub(super) struct Holder {
     pub(super) epoch: u64,
     pub(super) owner: Bytes,
     pub(super) head: Bytes,
+    /// The owner row with which it tries to take up work again; one attempt may have succeeded unnoticed.
+    pub(super) claim: Option<Bytes>,
+}
+
+/// A drain's log in as few transactions as it takes, nearly always one. Only the last one counts: it moves the head, and
+/// rows past the head are nothing.
+pub(super) fn log_transactions(lsn: Lsn, log: LogBytes) -> Vec<Transaction> {
+    let mut transactions = vec![Transaction::default()];
+    let mut bytes = 0;
+    for (part, row) in (0..).zip(log.into_rows(LOG_ROW_BYTES)) {
+        if bytes + row.len() > LOG_TRANSACTION_BYTES {
+            transactions.push(Transaction::default());
+            bytes = 0;
+        }
+        bytes += row.len();
+        if let Some(last) = transactions.last_mut() {
+            last.set(Key::Log(lsn, part).encode(), row);
+        }
+    }
+    transactions
 }
 
 /// The head row.
@@ -66,6 +91,23 @@ enum Resolved {
 }
 
 impl Holder {
+    /// Appends a drain to the log.
+    pub(super) async fn append(
+        &mut self,
+        kv: &dyn Kv,
+        lsn: Lsn,
+        mut transactions: Vec<Transaction>,
+        options: &Options,
+    ) -> Result<(), Error> {
+        let last = transactions.pop().unwrap_or_default();
+        for transaction in transactions {
+            let written = self.write(kv, transaction, options).await;
+            // Whatever became of these rows, the head did not move.
+            written.map_err(Error::never_happened)?;
+        }
+        self.advance(kv, last, lsn, options).await
+    }
+
     /// Writes with a head of the same lsn: checkpoints.
     pub(super) async fn write(
         &mut self,

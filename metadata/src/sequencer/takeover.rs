@@ -1,14 +1,14 @@
 //! Becoming the one that writes: a new owner row fences everybody before, then checkpoint rows and the log after them
 //! are loaded. Anyone may do it at any time; nothing rests on a lease or a clock.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::Options;
-use super::store::{Head, Holder, decode_owner, encode_owner};
+use super::store::{Head, Holder, decode_owner, encode_owner, log_transactions};
 use crate::checkpoint;
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::command::{Command, Outcome, Submission};
-use crate::effect::{decode_row, encode_rows};
+use crate::effect::{LogBytes, decode_entry};
 use crate::error::Error;
 use crate::keys::{self, Key};
 use crate::kv::{Direction, Kv, KvError, Transaction};
@@ -33,12 +33,12 @@ pub(super) async fn begin(
     };
     for _ in 0..ATTEMPTS {
         let owner = kv.get(&Key::Owner.encode()).await?.ok_or(Unreadable)?;
-        match take(kv, options, owner).await? {
-            Some(holder) => {
-                let (state, holder) = load(kv, holder).await?;
-                return Ok((holder, state, cluster_id));
-            }
-            None => continue,
+        let epoch = decode_owner(owner.clone())? + 1;
+        let mine = encode_owner(epoch, (options.random)());
+        if take(kv, owner, &mine).await? {
+            let mut holder = hold(kv, epoch, mine).await?;
+            let state = load(kv, &mut holder, options).await?;
+            return Ok((holder, state, cluster_id));
         }
     }
     Err(Error::unavailable(
@@ -46,49 +46,54 @@ pub(super) async fn begin(
     ))
 }
 
-/// Takes up work again after the store failed, unless somebody else took over meanwhile.
+/// Takes up work again after the store failed, unless somebody else took over meanwhile. To be tried again while it is
+/// unavailable.
 pub(super) async fn resume(
     kv: &dyn Kv,
     options: &Options,
-    holder: &Holder,
-) -> Result<(Holder, State), Error> {
+    holder: &mut Holder,
+) -> Result<State, Error> {
+    let epoch = holder.epoch + 1;
+    // The same row in every attempt, so that an earlier one that landed late is known as this process's own.
+    let claim = || encode_owner(epoch, (options.random)());
+    let mine = holder.claim.get_or_insert_with(claim).clone();
     let owner = kv.get(&Key::Owner.encode()).await?.ok_or(Unreadable)?;
-    if owner != holder.owner && decode_owner(owner.clone())? != holder.epoch + 1 {
-        return Err(Error::Fenced);
+    if owner != mine {
+        if owner != holder.owner {
+            return Err(Error::Fenced);
+        }
+        if !take(kv, owner, &mine).await? {
+            return Err(Error::unavailable("the owner row changes"));
+        }
     }
-    // An owner of the next epoch may be this process's own, from an attempt whose outcome stayed unclear.
-    if owner != holder.owner && kv.name() != "redb" && kv.name() != "memory" {
-        return Err(Error::Fenced);
-    }
-    let holder = take(kv, options, owner).await?.ok_or(Error::Fenced)?;
-    let (state, holder) = load(kv, holder).await?;
-    Ok((holder, state))
+    *holder = hold(kv, epoch, mine).await?;
+    load(kv, holder, options).await
 }
 
-/// `None`: somebody else was faster.
-async fn take(kv: &dyn Kv, options: &Options, owner: Bytes) -> Result<Option<Holder>, Error> {
-    let epoch = decode_owner(owner.clone())? + 1;
-    let mine = encode_owner(epoch, (options.random)());
+/// Replaces the owner row. False: it is not certain, or somebody else was faster; look again.
+async fn take(kv: &dyn Kv, owner: Bytes, mine: &Bytes) -> Result<bool, Error> {
     let mut transaction = Transaction::default();
     transaction.expect(Key::Owner.encode(), Some(owner));
     transaction.set(Key::Owner.encode(), mine.clone());
     match kv.commit(transaction).await {
-        Ok(()) => {}
-        Err(KvError::Conflict) => return Ok(None),
-        Err(KvError::Unknown(reason)) => {
-            // Ours is recognized by its nonce.
-            if kv.get(&Key::Owner.encode()).await?.as_ref() != Some(&mine) {
-                return Err(Error::unavailable(reason));
-            }
+        Ok(()) => Ok(true),
+        // Ours is recognized by its nonce.
+        Err(KvError::Conflict | KvError::TooOld | KvError::Unknown(_)) => {
+            Ok(kv.get(&Key::Owner.encode()).await?.as_ref() == Some(mine))
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => Err(error.into()),
     }
+}
+
+/// From here on nobody else moves the head.
+async fn hold(kv: &dyn Kv, epoch: u64, owner: Bytes) -> Result<Holder, Error> {
     let head = kv.get(&Key::Head.encode()).await?.ok_or(Unreadable)?;
-    Ok(Some(Holder {
+    Ok(Holder {
         epoch,
-        owner: mine,
+        owner,
         head,
-    }))
+        claim: None,
+    })
 }
 
 fn read_format(row: Bytes) -> Result<String, Error> {
@@ -148,43 +153,112 @@ fn cluster_id(high: u64, low: u64) -> String {
 }
 
 /// Checkpoint rows, then the log after them.
-async fn load(kv: &dyn Kv, holder: Holder) -> Result<(State, Holder), Error> {
-    let (mut state, checkpoint) = checkpoint::load(kv).await?;
-    let head = Head::decode(holder.head.clone())?;
-    state.lsn = checkpoint;
+async fn load(kv: &dyn Kv, holder: &mut Holder, options: &Options) -> Result<State, Error> {
+    let head = Head::decode(holder.head.clone())?.lsn;
+    let (state, unfinished) = replay(kv, head).await?;
+    if unfinished {
+        let mut transaction = Transaction::default();
+        let start = Key::Log(Lsn(head.0 + 1), 0).encode();
+        transaction.clear_range(start, keys::all(b'l').1);
+        holder.write(kv, transaction, options).await?;
+    }
+    Ok(state)
+}
+
+/// What [`begin`] would find wrong, without taking over. A store that is still empty is right.
+pub(super) async fn check(kv: &dyn Kv) -> Result<(), Error> {
+    let Some(format) = kv.get(&Key::Format.encode()).await? else {
+        return Ok(());
+    };
+    read_format(format)?;
+    decode_owner(kv.get(&Key::Owner.encode()).await?.ok_or(Unreadable)?)?;
+    let head = kv.get(&Key::Head.encode()).await?.ok_or(Unreadable)?;
+    replay(kv, Head::decode(head)?.lsn).await.map(|_| ())
+}
+
+/// The state as of `head`, and whether rows of a drain that was never finished lie past it.
+pub(crate) async fn replay(kv: &dyn Kv, head: Lsn) -> Result<(State, bool), Error> {
+    let state = checkpoint::load(kv).await?;
+    let start = Key::Log(Lsn(state.lsn.0 + 1), 0).encode();
+    let mut replay = Replay {
+        state,
+        entry: None,
+        head,
+    };
+    let unfinished = read_log(kv, start, &mut replay).await?;
+    Ok((replay.end()?, unfinished))
+}
+
+/// Whether rows of a drain that was never finished lie past the head.
+async fn read_log(kv: &dyn Kv, mut start: Bytes, replay: &mut Replay) -> Result<bool, Error> {
     let (_, end) = keys::all(b'l');
-    let mut start = Key::Log(Lsn(checkpoint.0 + 1), 0).encode();
     loop {
         let rows = kv
             .range(&start, &end, ROWS_PER_READ, Direction::Forward)
             .await?;
         let Some((last, _)) = rows.last() else {
-            break;
+            return Ok(false);
         };
         start = [last.as_ref(), &[0]].concat().into();
         for (key, row) in rows {
-            let Key::Log(lsn, _) = Key::decode(&key)? else {
+            let Key::Log(lsn, part) = Key::decode(&key)? else {
                 return Err(Unreadable.into());
             };
-            let next = lsn == state.lsn || lsn.0 == state.lsn.0 + 1;
-            if !next || lsn > head.lsn {
-                return Err(Error::Corrupt(format!("log row {} does not follow", lsn.0)));
+            if lsn.0 == replay.head.0 + 1 {
+                return Ok(true);
             }
-            let entry = decode_row(row)?;
-            for effect in &entry.effects {
-                state.fold(lsn, entry.now, effect);
-            }
-            state.lsn = lsn;
+            replay.row(lsn, part, row)?;
         }
     }
-    if state.lsn != head.lsn {
-        let reason = format!(
-            "the log ends at {}, the head is {}",
-            state.lsn.0, head.lsn.0
-        );
-        return Err(Error::Corrupt(reason));
+}
+
+/// Folds log rows in order.
+struct Replay {
+    state: State,
+    /// The drain being read: its lsn, parts and bytes so far.
+    entry: Option<(Lsn, u16, BytesMut)>,
+    head: Lsn,
+}
+
+impl Replay {
+    fn row(&mut self, lsn: Lsn, part: u16, row: Bytes) -> Result<(), Error> {
+        if let Some((current, parts, bytes)) = &mut self.entry
+            && *current == lsn
+            && *parts == part
+        {
+            *parts += 1;
+            bytes.extend_from_slice(&row);
+            return Ok(());
+        }
+        self.fold()?;
+        if lsn.0 != self.state.lsn.0 + 1 || part != 0 || lsn > self.head {
+            let reason = format!("log row {}, part {part} does not follow", lsn.0);
+            return Err(Error::Corrupt(reason));
+        }
+        self.entry = Some((lsn, 1, row.into()));
+        Ok(())
     }
-    Ok((state, holder))
+
+    fn fold(&mut self) -> Result<(), Error> {
+        if let Some((lsn, _, bytes)) = self.entry.take() {
+            let entry = decode_entry(bytes.freeze())?;
+            for effect in &entry.effects {
+                self.state.fold(lsn, entry.now, effect);
+            }
+            self.state.lsn = lsn;
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<State, Error> {
+        self.fold()?;
+        if self.state.lsn == self.head {
+            return Ok(self.state);
+        }
+        let (end, head) = (self.state.lsn.0, self.head.0);
+        let reason = format!("the log ends at {end}, the head is {head}");
+        Err(Error::Corrupt(reason))
+    }
 }
 
 /// Opens this process's session, which closes those of embedded processes before it.
@@ -205,12 +279,10 @@ pub(super) async fn open_session(
     };
     let (now, lsn) = ((options.now)(), Lsn(state.lsn.0 + 1));
     let decision = state.execute(lsn, now, &own);
-    let mut transaction = Transaction::default();
-    let rows = encode_rows(now, &decision.effects, kv.limits().value_bytes_max);
-    for (part, row) in (0..).zip(rows) {
-        transaction.set(Key::Log(lsn, part).encode(), row);
-    }
-    holder.advance(kv, transaction, lsn, options).await?;
+    let mut log = LogBytes::new(now);
+    decision.effects.iter().for_each(|effect| log.push(effect));
+    let transactions = log_transactions(lsn, log);
+    holder.append(kv, lsn, transactions, options).await?;
     match decision.outcome {
         Outcome::SessionOpened(session) => Ok(session),
         _ => Err(Error::Corrupt("a session could not be opened".to_owned())),

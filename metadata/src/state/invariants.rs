@@ -1,6 +1,10 @@
 //! What must hold after every command. Run by tests and simulation, never in production.
 
-use super::State;
+use std::collections::BTreeMap;
+
+use super::producers::PRODUCERS_MAX;
+use super::{PartitionLog, State};
+use crate::types::{ObjectKey, TopicPartition};
 
 /// Panics with what is broken.
 pub(crate) fn check(state: &State) {
@@ -8,48 +12,102 @@ pub(crate) fn check(state: &State) {
     for topic in state.topics.iter() {
         let partitions = usize::try_from(topic.topic.partitions).unwrap();
         assert_eq!(topic.logs.len(), partitions, "one log per partition");
+        assert!(topic.first_producer.0 <= state.counters.next_producer);
+        assert!(topic.as_of <= state.lsn);
+    }
+    for deleted in state.topics.deleted() {
+        assert!(state.topics.get(deleted).is_none(), "{deleted} is gone");
     }
     for (partition, log) in state.topics.logs() {
-        let bounds = log.bounds();
-        assert!(bounds.log_start <= bounds.last_stable, "{partition:?}");
-        assert!(bounds.last_stable <= bounds.high_watermark, "{partition:?}");
-        let mut next = log.recent_start();
-        for extent in log.recent() {
-            assert_eq!(extent.base_offset, next, "{partition:?}: offsets are dense");
-            assert!(
-                extent.record_count > 0,
-                "{partition:?}: an extent takes offsets"
+        assert!(log.as_of() <= state.lsn, "{partition:?}");
+        check_offsets(partition, log);
+        check_producers(partition, log);
+    }
+    check_objects(state);
+    for id in state.sessions.ids() {
+        let session = state.sessions.get(id).unwrap();
+        assert!((1..=state.counters.next_session).contains(&id));
+        assert!(session.as_of <= state.lsn);
+        if let Some((last, _)) = session.outcomes.last_key_value() {
+            assert_eq!(
+                *last, session.last,
+                "the last outcome is the first to be asked for"
             );
-            let end = u64::from(extent.raw_start) + u64::from(extent.raw_length);
-            assert!(
-                end <= u64::from(extent.block.raw_length),
-                "{partition:?}: inside its block"
-            );
-            next = extent.end_offset();
         }
-        assert_eq!(
-            next, bounds.high_watermark,
-            "{partition:?}: extents end at the high watermark"
+    }
+}
+
+fn check_offsets(partition: TopicPartition, log: &PartitionLog) {
+    let bounds = log.bounds();
+    assert!(bounds.log_start <= bounds.last_stable, "{partition:?}");
+    assert!(bounds.last_stable <= bounds.high_watermark, "{partition:?}");
+    let mut next = log.recent_start();
+    for extent in log.recent() {
+        assert_eq!(extent.base_offset, next, "{partition:?}: offsets are dense");
+        assert!(
+            extent.record_count > 0,
+            "{partition:?}: an extent takes offsets"
         );
-        for (id, producer) in log.producers().iter() {
+        assert!(extent.raw_length > 0, "{partition:?}: an extent has bytes");
+        let end = u64::from(extent.raw_start) + u64::from(extent.raw_length);
+        assert!(
+            end <= u64::from(extent.block.raw_length),
+            "{partition:?}: inside its block"
+        );
+        next = extent.end_offset();
+    }
+    assert_eq!(
+        next, bounds.high_watermark,
+        "{partition:?}: extents end at the high watermark"
+    );
+}
+
+fn check_producers(partition: TopicPartition, log: &PartitionLog) {
+    let high_watermark = log.bounds().high_watermark;
+    assert!(
+        log.producers().iter().len() <= PRODUCERS_MAX,
+        "{partition:?}"
+    );
+    for (id, producer) in log.producers().iter() {
+        let batches: Vec<_> = producer.batches.iter().collect();
+        assert!((1..=5).contains(&batches.len()), "{partition:?} {id:?}");
+        for pair in batches.windows(2) {
+            let follows = pair[0].next_sequence() == pair[1].base_sequence;
             assert!(
-                (1..=5).contains(&producer.batches.len()),
-                "{partition:?} {id:?}"
+                follows,
+                "{partition:?} {id:?}: sequences are dense within an epoch"
             );
+            let end = pair[0].base_offset.0 + i64::from(pair[0].record_count);
+            assert!(
+                end <= pair[1].base_offset.0,
+                "{partition:?} {id:?}: offsets ascend"
+            );
+        }
+        let last = batches[batches.len() - 1];
+        let end = last.base_offset.0 + i64::from(last.record_count);
+        assert!(
+            end <= high_watermark.0,
+            "{partition:?} {id:?}: what is known is committed"
+        );
+    }
+}
+
+/// Extents may have moved to index rows, or be gone with their topic; but none is unaccounted for.
+fn check_objects(state: &State) {
+    let mut live: BTreeMap<ObjectKey, u32> = BTreeMap::new();
+    for (_, log) in state.topics.logs() {
+        for extent in log.recent() {
+            *live.entry(extent.object).or_default() += 1;
         }
     }
     for (key, object) in state.objects.iter() {
-        let live = state.topics.logs().flat_map(|(_, log)| log.recent());
-        let live = live.filter(|extent| extent.object == *key).count();
-        let references = usize::try_from(object.references).unwrap();
+        let live = live.remove(key).unwrap_or(0);
+        let references = object.references;
         assert!(
             live <= references,
             "{key}: {live} extents, {references} references"
         );
-        assert_eq!(
-            object.references == 0,
-            object.orphaned_since.is_some(),
-            "{key}"
-        );
+        let orphaned = object.orphaned_since.is_some();
+        assert_eq!(references == 0, orphaned, "{key}");
     }
 }

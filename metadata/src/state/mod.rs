@@ -43,14 +43,16 @@ pub(crate) struct State {
 pub(crate) struct Counters {
     /// The next producer id to hand out.
     pub(crate) next_producer: i64,
-    /// Producers with larger ids were never forgotten anywhere.
-    pub(crate) expired_producer_max: i64,
+    /// Producers with this id or a larger one were never forgotten anywhere.
+    pub(crate) expired_producer_end: i64,
     pub(crate) next_session: u64,
 }
 
 /// Rows that differ from the store's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Dirty {
+    /// The last checkpoint: up to here everything is in rows.
+    pub(crate) since: Lsn,
     pub(crate) topics: std::collections::BTreeSet<crate::types::TopicId>,
     pub(crate) partitions: std::collections::BTreeSet<TopicPartition>,
     pub(crate) sessions: std::collections::BTreeSet<u64>,
@@ -95,15 +97,15 @@ impl State {
             Command::CommitObject(commit) => {
                 return self.commit_object(lsn, now, commit, effects);
             }
-            Command::CreateTopic(create) => self.topics.create(create),
+            Command::CreateTopic(create) => {
+                let first_producer = ProducerId(self.counters.next_producer);
+                self.topics.create(create, first_producer)
+            }
             Command::DeleteTopic(topic) => self.topics.delete(*topic),
             Command::CreatePartitions(create) => self.topics.create_partitions(*create),
             Command::AllocateProducerIds { count } => self.counters.allocate(*count),
             Command::OpenSession { closing } => Ok(self.open_session(closing)),
-            Command::ExpireProducers { before } => Ok((
-                Outcome::ProducersExpired,
-                vec![Effect::ProducersExpired { before: *before }],
-            )),
+            Command::ExpireProducers { before } => Ok(self.expire_producers(*before)),
         };
         let (outcome, decided) = decided.unwrap_or_else(|no| (Outcome::Rejected(no), Vec::new()));
         for effect in decided {
@@ -125,6 +127,15 @@ impl State {
         (Outcome::SessionOpened(session), effects)
     }
 
+    fn expire_producers(&self, before: Timestamp) -> (Outcome, Vec<Effect>) {
+        let effects = match self.topics.anybody_silent(before) {
+            true => vec![Effect::ProducersExpired { before }],
+            // An idle cluster writes nothing.
+            false => Vec::new(),
+        };
+        (Outcome::ProducersExpired, effects)
+    }
+
     /// Makes an effect true. Total: an effect on something gone is nothing. Effects that a row loaded from a checkpoint
     /// already holds (its `as_of`) are skipped, for a crash may have come between a checkpoint's transactions.
     pub(crate) fn fold(&mut self, lsn: Lsn, now: Timestamp, effect: &Effect) {
@@ -132,8 +143,7 @@ impl State {
         match effect {
             Effect::TopicCreated(created) => {
                 self.dirty.topics.insert(created.id);
-                self.topics
-                    .fold_created(lsn, now, created, self.counters.next_producer);
+                self.topics.fold_created(lsn, now, created);
             }
             Effect::TopicDeleted(topic) => {
                 self.dirty.topics.insert(*topic);
@@ -161,9 +171,9 @@ impl State {
                 }
             }
             Effect::ProducersExpired { before } => {
-                let (partitions, id_max) = self.topics.fold_expired(*before);
+                let (partitions, id_end) = self.topics.fold_expired(lsn, *before);
                 self.dirty.partitions.extend(partitions);
-                self.counters.forgot(id_max);
+                self.counters.forgot(id_end);
             }
             Effect::SessionOpened { session } => {
                 self.dirty.sessions.insert(*session);
@@ -189,9 +199,9 @@ impl State {
 }
 
 impl Counters {
-    /// A producer with that id, or nobody (0), was forgotten somewhere.
-    fn forgot(&mut self, id_max: i64) {
-        self.expired_producer_max = self.expired_producer_max.max(id_max);
+    /// Producers before that id, or nobody (0), were forgotten somewhere.
+    fn forgot(&mut self, id_end: i64) {
+        self.expired_producer_end = self.expired_producer_end.max(id_end);
     }
 
     fn allocate(&self, count: u32) -> Result<(Outcome, Vec<Effect>), Rejected> {

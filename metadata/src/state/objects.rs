@@ -29,7 +29,7 @@ impl Object {
 }
 
 impl Objects {
-    pub(super) fn get(&self, key: ObjectKey) -> Option<&Object> {
+    pub(crate) fn get(&self, key: ObjectKey) -> Option<&Object> {
         self.0.get(&key)
     }
 

@@ -139,7 +139,8 @@ impl State {
         }
         let consistent = commit.blocks.iter().all(|block| {
             let raw = block.batches.iter().try_fold(0_u32, |sum, batch| {
-                (batch.record_count > 0 && batch.record_count <= i32::MAX.unsigned_abs())
+                let counted = (1..=i32::MAX.unsigned_abs()).contains(&batch.record_count);
+                (counted && batch.producer.is_none_or(|claimed| claimed.is_possible()))
                     .then(|| sum.checked_add(batch.raw_length))
                     .flatten()
             });
@@ -178,9 +179,8 @@ impl State {
                 return Vec::new();
             }
         };
-        let strict_from = topic
-            .first_producer
-            .max(self.counters.expired_producer_max + 1);
+        let first_producer = topic.first_producer.0;
+        let strict_from = first_producer.max(self.counters.expired_producer_end);
         let mut next = log.high_watermark;
         let mut raw_start = 0;
         // Producers as they are after the batches of this block judged so far.

@@ -11,7 +11,7 @@ use crate::types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 const BATCHES_KEPT: usize = 5;
 
 /// Producers a partition remembers: their rows must fit in one transaction of a checkpoint.
-const PRODUCERS_MAX: usize = 8_000;
+pub(super) const PRODUCERS_MAX: usize = 5_000;
 
 /// The producers of one partition. Most partitions have none or few.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(crate) struct Batch {
 }
 
 impl Remembered {
-    fn next_sequence(&self) -> Sequence {
+    pub(super) fn next_sequence(&self) -> Sequence {
         advance(self.base_sequence, self.record_count)
     }
 }
@@ -136,6 +136,10 @@ impl Producers {
             .get(PRODUCERS_MAX / 10)
             .map_or(Timestamp(0), |seen| Timestamp(seen.0.saturating_add(1)));
         self.forget(before)
+    }
+
+    pub(super) fn anybody_silent(&self, before: Timestamp) -> bool {
+        self.0.values().any(|producer| producer.last_seen < before)
     }
 
     /// The largest id among those forgotten, if any was.

@@ -33,7 +33,8 @@ impl Sessions {
         self.0.insert(id, session);
     }
 
-    /// The outcome of a submission that was answered before, or that its session's end or a gap forbids.
+    /// The outcome of a submission that was answered before, or that its session's end forbids. A gap is none: what was
+    /// refused for want of the store was never decided.
     pub(super) fn earlier(&self, asked: &Submission) -> Option<Outcome> {
         // Session 0 is the sequencer itself, which never asks twice.
         if asked.session == 0 {

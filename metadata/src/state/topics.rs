@@ -7,7 +7,17 @@ use super::PartitionLog;
 use crate::catalogue::Topic;
 use crate::command::{CreatePartitions, CreateTopic, Outcome, Rejected};
 use crate::effect::{Appended, Effect, TopicCreated};
-use crate::types::{Lsn, PartitionIndex, Timestamp, TopicId, TopicPartition};
+use crate::types::{Lsn, PartitionIndex, ProducerId, Timestamp, TopicId, TopicPartition};
+
+/// Past any use; keeps a wild number from taking all memory.
+const PARTITIONS_MAX: i32 = 1_000_000;
+/// Of a topic's name and settings together: they must fit in one row.
+const TOPIC_BYTES_MAX: usize = 64 * 1024;
+
+/// One past a producer's id.
+fn past(id: ProducerId) -> i64 {
+    id.0.saturating_add(1)
+}
 
 type Decided = Result<(Outcome, Vec<Effect>), Rejected>;
 
@@ -27,7 +37,7 @@ pub(crate) struct TopicState {
     pub(crate) topic: Arc<Topic>,
     pub(crate) logs: Vec<PartitionLog>,
     /// Producer ids from here on were handed out after the topic was made.
-    pub(crate) first_producer: i64,
+    pub(crate) first_producer: ProducerId,
     /// The row holds everything up to here.
     pub(crate) as_of: Lsn,
 }
@@ -70,9 +80,14 @@ impl Topics {
         })
     }
 
-    pub(super) fn create(&self, create: &CreateTopic) -> Decided {
-        if create.partitions < 1 {
+    pub(super) fn create(&self, create: &CreateTopic, first_producer: ProducerId) -> Decided {
+        if !(1..=PARTITIONS_MAX).contains(&create.partitions) {
             return Err(Rejected::InvalidPartitions);
+        }
+        let configs = create.configs.iter();
+        let bytes: usize = configs.map(|(name, value)| name.len() + value.len()).sum();
+        if bytes + create.name.len() > TOPIC_BYTES_MAX {
+            return Err(Rejected::InvalidCommand);
         }
         if self.by_name.contains_key(&create.name) {
             return Err(Rejected::TopicExists);
@@ -89,6 +104,7 @@ impl Topics {
             partitions: create.partitions,
             replication_factor: create.replication_factor,
             configs: create.configs.clone(),
+            first_producer,
         };
         Ok((
             Outcome::TopicCreated(create.id),
@@ -104,7 +120,7 @@ impl Topics {
     pub(super) fn create_partitions(&self, create: CreatePartitions) -> Decided {
         let CreatePartitions { topic, total } = create;
         let known = self.by_id.get(&topic).ok_or(Rejected::UnknownTopic)?;
-        if total <= known.topic.partitions {
+        if total <= known.topic.partitions || total > PARTITIONS_MAX {
             return Err(Rejected::InvalidPartitions);
         }
         Ok((
@@ -113,23 +129,14 @@ impl Topics {
         ))
     }
 
-    pub(super) fn fold_created(
-        &mut self,
-        lsn: Lsn,
-        now: Timestamp,
-        created: &TopicCreated,
-        first_producer: i64,
-    ) {
+    pub(super) fn fold_created(&mut self, lsn: Lsn, now: Timestamp, created: &TopicCreated) {
         // A crash between a checkpoint's transactions: the row is newer than the log, or the topic is gone again.
-        if self
-            .by_id
-            .get(&created.id)
-            .is_some_and(|known| known.as_of >= lsn)
-            || self
-                .deleted
-                .get(&created.id)
-                .is_some_and(|as_of| *as_of >= lsn)
-        {
+        if (self.by_id.get(&created.id)).is_some_and(|known| known.as_of >= lsn) {
+            // An earlier topic of that name, whose row was still there, may have had it until now.
+            self.name(&created.name, created.id);
+            return;
+        }
+        if (self.deleted.get(&created.id)).is_some_and(|as_of| *as_of >= lsn) {
             return;
         }
         let topic = Topic {
@@ -140,15 +147,14 @@ impl Topics {
             configs: created.configs.clone(),
             created: now,
         };
-        self.restore(topic, first_producer, Lsn(0));
+        self.restore(topic, created.first_producer, Lsn(0));
     }
 
     /// Puts a topic in, with empty logs.
-    pub(crate) fn restore(&mut self, topic: Topic, first_producer: i64, as_of: Lsn) {
+    pub(crate) fn restore(&mut self, topic: Topic, first_producer: ProducerId, as_of: Lsn) {
         let id = topic.id;
         let partitions = usize::try_from(topic.partitions).unwrap_or(0);
-        self.by_name.insert(topic.name.clone(), id);
-        self.by_metric_name.insert(metric_name(&topic.name), id);
+        self.name(&topic.name, id);
         let logs = vec![PartitionLog::default(); partitions];
         self.by_id.insert(
             id,
@@ -161,6 +167,11 @@ impl Topics {
         );
     }
 
+    fn name(&mut self, name: &str, topic: TopicId) {
+        self.by_name.insert(name.to_owned(), topic);
+        self.by_metric_name.insert(metric_name(name), topic);
+    }
+
     /// A topic that the store says is deleted.
     pub(crate) fn restore_deleted(&mut self, topic: TopicId, as_of: Lsn) {
         self.deleted.insert(topic, as_of);
@@ -170,8 +181,14 @@ impl Topics {
         let Some(gone) = self.by_id.remove(&topic) else {
             return;
         };
-        self.by_name.remove(&gone.topic.name);
-        self.by_metric_name.remove(&metric_name(&gone.topic.name));
+        // While a log is replayed over newer rows, a later topic may have the name already.
+        let metric_name = metric_name(&gone.topic.name);
+        if self.by_name.get(&gone.topic.name) == Some(&topic) {
+            self.by_name.remove(&gone.topic.name);
+        }
+        if self.by_metric_name.get(&metric_name) == Some(&topic) {
+            self.by_metric_name.remove(&metric_name);
+        }
         self.deleted.insert(topic, Lsn(0));
     }
 
@@ -197,16 +214,28 @@ impl Topics {
         let log = self
             .log_mut(appended.partition)
             .filter(|log| log.as_of() < lsn)?;
-        Some(log.append(now, appended).map_or(0, |id| id.0))
+        Some(log.append(now, appended).map_or(0, past))
     }
 
-    /// The partitions that forgot somebody, and the largest producer id forgotten.
-    pub(super) fn fold_expired(&mut self, before: Timestamp) -> (Vec<TopicPartition>, i64) {
-        let (mut partitions, mut id_max) = (Vec::new(), 0);
+    /// Whether a partition remembers a producer not seen since then.
+    pub(super) fn anybody_silent(&self, before: Timestamp) -> bool {
+        let mut logs = self.by_id.values().flat_map(|topic| &topic.logs);
+        logs.any(|log| log.producers().anybody_silent(before))
+    }
+
+    /// The partitions that forgot somebody, and the end of the producer ids forgotten.
+    pub(super) fn fold_expired(
+        &mut self,
+        lsn: Lsn,
+        before: Timestamp,
+    ) -> (Vec<TopicPartition>, i64) {
+        let (mut partitions, mut id_end) = (Vec::new(), 0);
         for (topic, state) in &mut self.by_id {
-            for (index, log) in (0..).zip(&mut state.logs) {
+            let older = |log: &&mut PartitionLog| log.as_of() < lsn;
+            let logs = (0..).zip(&mut state.logs);
+            for (index, log) in logs.filter(|(_, log)| older(log)) {
                 if let Some(forgotten) = log.forget_producers(before) {
-                    id_max = id_max.max(forgotten.0);
+                    id_end = id_end.max(past(forgotten));
                     partitions.push(TopicPartition {
                         topic: *topic,
                         partition: PartitionIndex(index),
@@ -214,7 +243,12 @@ impl Topics {
                 }
             }
         }
-        (partitions, id_max)
+        (partitions, id_end)
+    }
+
+    #[cfg(test)]
+    pub(super) fn deleted(&self) -> impl Iterator<Item = TopicId> {
+        self.deleted.keys().copied()
     }
 
     #[cfg(test)]

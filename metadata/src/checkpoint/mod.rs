@@ -1,0 +1,157 @@
+//! State to rows and back. A checkpoint goes in small transactions between drains; each row says as of which drain it
+//! is, and a replay skips what a row already holds. Last the checkpoint row moves and the log before it is cleared.
+
+mod load;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use load::load;
+
+use bytes::Bytes;
+
+use crate::codec::Encoder;
+use crate::error::Error;
+use crate::keys::Key;
+use crate::kv::{Kv, Transaction, Write};
+use crate::state::State;
+use crate::types::{Lsn, ObjectKey, TopicId, TopicPartition};
+use write::{write_object, write_partition, write_session, write_topic};
+
+const VERSION: u8 = 1;
+/// A step stops adding rows at about so many bytes; stores limit transactions.
+const STEP_BYTES: usize = 128 * 1024;
+/// Extents indexed in one step.
+const STEP_EXTENTS: usize = 4096;
+
+/// A checkpoint under way.
+#[derive(Debug)]
+pub(crate) struct Checkpoint {
+    /// Everything up to here is in rows when it is done.
+    at: Lsn,
+    pending: Vec<Item>,
+    objects: Vec<ObjectKey>,
+    done: bool,
+    /// [`STEP_BYTES`] and [`STEP_EXTENTS`], but in tests.
+    step_bytes: usize,
+    step_extents: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Item {
+    /// A session, and the sequence and part of the outcome to be written next.
+    Session(u64, (u64, u16)),
+    Object(ObjectKey),
+    Partition(TopicPartition),
+    Topic(TopicId),
+}
+
+impl Checkpoint {
+    pub(crate) fn begin(state: &State) -> Self {
+        // Taken from the back: topics first, for a partition's row needs its topic's.
+        let objects: Vec<_> = state.objects.iter().map(|(key, _)| *key).collect();
+        let mut pending: Vec<_> = state
+            .dirty
+            .sessions
+            .iter()
+            .map(|id| Item::Session(*id, (0, 0)))
+            .collect();
+        pending.extend(objects.iter().map(|key| Item::Object(*key)));
+        pending.extend(
+            state
+                .dirty
+                .partitions
+                .iter()
+                .map(|partition| Item::Partition(*partition)),
+        );
+        pending.extend(state.dirty.topics.iter().map(|topic| Item::Topic(*topic)));
+        Self {
+            at: state.lsn,
+            pending,
+            objects,
+            done: false,
+            step_bytes: STEP_BYTES,
+            step_extents: STEP_EXTENTS,
+        }
+    }
+
+    /// Each row in a transaction of its own, so that it can stop between any two.
+    #[cfg(test)]
+    pub(crate) fn in_small_steps(self) -> Self {
+        Self {
+            step_bytes: 1,
+            step_extents: 2,
+            ..self
+        }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// The next transaction's writes; the caller fences and commits them. State that they hold is marked so, which is
+    /// why a failed commit must load the state anew.
+    pub(crate) async fn step(
+        &mut self,
+        kv: &dyn Kv,
+        state: &mut State,
+    ) -> Result<Transaction, Error> {
+        let mut writes = Transaction::default();
+        let (mut bytes, mut counted) = (0, 0);
+        while bytes < self.step_bytes {
+            let Some(item) = self.pending.pop() else {
+                self.finish(state, &mut writes);
+                return Ok(writes);
+            };
+            let unfinished = match item {
+                Item::Session(id, next) => {
+                    write_session(state, id, next, &mut writes).map(|next| Item::Session(id, next))
+                }
+                Item::Object(key) => {
+                    write_object(state, key, &mut writes);
+                    None
+                }
+                Item::Topic(topic) => {
+                    write_topic(state, topic, &mut writes);
+                    None
+                }
+                Item::Partition(partition) => {
+                    let whole =
+                        write_partition(kv, state, partition, self.step_extents, &mut writes)
+                            .await?;
+                    (!whole).then_some(item)
+                }
+            };
+            self.pending.extend(unfinished);
+            bytes += writes.writes[counted..]
+                .iter()
+                .map(Write::bytes)
+                .sum::<usize>();
+            counted = writes.writes.len();
+        }
+        // What the rows hold moved the counters as well, and a replay over these rows would not do it again.
+        let row = encode_row(state, state.dirty.since);
+        writes.set(Key::Checkpoint.encode(), row);
+        Ok(writes)
+    }
+
+    fn finish(&mut self, state: &mut State, writes: &mut Transaction) {
+        state.objects.checkpointed(self.objects.drain(..));
+        state.dirty.since = self.at;
+        writes.set(Key::Checkpoint.encode(), encode_row(state, self.at));
+        let start = Key::Log(Lsn(0), 0).encode();
+        writes.clear_range(start, Key::Log(Lsn(self.at.0 + 1), 0).encode());
+        self.done = true;
+    }
+}
+
+/// The checkpoint row: counters may be newer than the lsn, for folding them again changes nothing.
+pub(crate) fn encode_row(state: &State, at: Lsn) -> Bytes {
+    let mut row = Encoder::versioned(VERSION);
+    row.u64(at.0);
+    row.i64(state.counters.next_producer);
+    row.i64(state.counters.expired_producer_end);
+    row.u64(state.counters.next_session);
+    row.into_bytes()
+}

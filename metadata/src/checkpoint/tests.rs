@@ -1,0 +1,184 @@
+//! Checkpoints of large and odd states: within the limits of a store, and read back whole.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::*;
+use crate::command::{
+    BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreateTopic, Submission,
+};
+use crate::kv::{LIMITS, Memory, Redb};
+use crate::types::{BlockCodec, BlockRange, ProducerEpoch, Sequence, Timestamp};
+use crate::types::{PartitionIndex, ProducerId};
+
+const NOW: Timestamp = Timestamp(1_790_000_000_000);
+const TOPIC: TopicId = TopicId(7);
+
+fn partition(index: u32) -> TopicPartition {
+    TopicPartition {
+        topic: TOPIC,
+        partition: PartitionIndex(index.cast_signed()),
+    }
+}
+
+fn execute(state: &mut State, command: Command) {
+    let own = Submission {
+        session: 0,
+        sequence: 0,
+        seen: 0,
+        command,
+    };
+    let lsn = Lsn(state.lsn.0 + 1);
+    state.execute(lsn, NOW, &own);
+}
+
+fn with_partitions(partitions: u32) -> State {
+    let mut state = State::default();
+    let create = CreateTopic {
+        name: "wide".to_owned(),
+        id: TOPIC,
+        partitions: partitions.cast_signed(),
+        replication_factor: 1,
+        configs: [].into(),
+    };
+    execute(&mut state, Command::CreateTopic(create));
+    state
+}
+
+/// One object with a block of one batch for each partition given.
+fn commit(state: &mut State, object: u32, partitions: impl Iterator<Item = u32>, producer: i64) {
+    let batch = CommitBatch {
+        raw_length: 100,
+        record_count: 1,
+        max_timestamp: NOW,
+        producer: (producer >= 0).then_some(BatchProducer {
+            id: ProducerId(producer),
+            epoch: ProducerEpoch(i16::MAX),
+            base_sequence: Sequence(0),
+        }),
+    };
+    let block = |index| CommitBlock {
+        topic: TOPIC,
+        partition: partition(index).partition,
+        range: BlockRange {
+            position: u32::MAX,
+            stored_length: 100,
+            raw_length: 100,
+            codec: BlockCodec::Raw,
+        },
+        batches: vec![batch],
+    };
+    let commit = CommitObject {
+        object: ObjectKey::new(NOW, object.into()),
+        size: 1_000,
+        blocks: partitions.map(block).collect(),
+    };
+    execute(state, Command::CommitObject(commit));
+}
+
+/// Transactions that a whole checkpoint took, each of which the store had to take.
+async fn write(kv: &dyn Kv, state: &mut State) -> usize {
+    let mut checkpoint = Checkpoint::begin(state);
+    let mut transactions = 0;
+    while !checkpoint.is_done() {
+        let transaction = checkpoint.step(kv, state).await.unwrap();
+        assert!(transaction.bytes() < LIMITS.transaction_bytes_max);
+        kv.commit(transaction).await.unwrap();
+        transactions += 1;
+    }
+    transactions
+}
+
+/// 100,000 partitions and 50,000 objects in one interval.
+async fn large(kv: &dyn Kv) {
+    let begin = Instant::now();
+    let mut state = with_partitions(100_000);
+    for object in 0..50_000 {
+        let first = object * 4;
+        commit(
+            &mut state,
+            object,
+            (first..first + 4).map(|index| index % 100_000),
+            -1,
+        );
+    }
+    println!("{:?} to decide 50,000 commits of 4 blocks", begin.elapsed());
+    for round in ["first", "second"] {
+        let begin = Instant::now();
+        let transactions = write(kv, &mut state).await;
+        println!(
+            "{:?}, {transactions} transactions: the {round} checkpoint",
+            begin.elapsed()
+        );
+        assert!(transactions < 1_000, "{transactions}");
+        let begin = Instant::now();
+        let loaded = load(kv).await.unwrap();
+        println!("{:?} to load it", begin.elapsed());
+        assert_eq!(loaded.lsn, state.lsn);
+        assert_eq!(loaded.objects.iter().count(), 0);
+        assert!(state.dirty.partitions.is_empty() && state.dirty.topics.is_empty());
+        for index in (0..100_000).step_by(997) {
+            let found = loaded.topics.log(partition(index)).unwrap();
+            let known = state.topics.log(partition(index)).unwrap();
+            assert_eq!(found.bounds(), known.bounds());
+            assert!(known.recent().is_empty());
+        }
+        commit(&mut state, 1_000_000, 0..100_000, -1);
+    }
+}
+
+#[tokio::test]
+async fn a_large_state_goes_to_rows_and_back() {
+    large(&Memory::new()).await;
+}
+
+/// For figures: `cargo test --release -p metadata large_state -- --ignored --nocapture`.
+#[tokio::test]
+#[ignore = "takes long in the dev profile; the same over memory always runs"]
+async fn a_large_state_goes_to_a_file_and_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path: &Path = &folder.path().join("store.redb");
+    large(&Redb::open(path).unwrap()).await;
+    let begin = Instant::now();
+    let again: Arc<dyn Kv> = Arc::new(Redb::open(path).unwrap());
+    load(again.as_ref()).await.unwrap();
+    println!("{:?} to open and load it", begin.elapsed());
+}
+
+/// As many producers as are remembered, with the longest numbers, and extents beside them.
+#[tokio::test]
+async fn a_partition_full_of_producers_fits() {
+    let kv = Memory::new();
+    let mut state = with_partitions(2);
+    for object in 0..4_999_u32 {
+        let producer = i64::MAX - i64::from(object);
+        commit(&mut state, object, 0..1, producer);
+    }
+    let known = state.topics.log(partition(0)).unwrap().producers().clone();
+    assert_eq!(known.iter().len(), 4_999);
+    write(&kv, &mut state).await;
+    let loaded = load(&kv).await.unwrap();
+    assert_eq!(*loaded.topics.log(partition(0)).unwrap().producers(), known);
+    // Forgotten ones leave no rows behind.
+    let before = Timestamp(NOW.0 + 1);
+    execute(&mut state, Command::ExpireProducers { before });
+    write(&kv, &mut state).await;
+    let loaded = load(&kv).await.unwrap();
+    assert_eq!(
+        loaded
+            .topics
+            .log(partition(0))
+            .unwrap()
+            .producers()
+            .iter()
+            .len(),
+        0
+    );
+    let rows = kv.snapshot();
+    let left = rows
+        .keys()
+        .filter(|key| matches!(Key::decode(key), Ok(Key::Producers(..))));
+    assert_eq!(left.count(), 0);
+}

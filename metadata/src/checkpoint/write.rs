@@ -1,0 +1,234 @@
+//! State to rows, one item of a checkpoint after the other.
+
+use super::{STEP_BYTES, VERSION};
+use crate::catalogue::Topic;
+use crate::codec::Encoder;
+use crate::effect::{ProducerBatch, TopicCreated, cut, encode_outcome};
+use crate::error::Error;
+use crate::index::{self, Chunk};
+use crate::keys::Key;
+use crate::kv::{Direction, Kv, Transaction};
+use crate::state::{Object, PartitionLog, Producer, Session, State};
+use crate::types::{
+    Extent, Lsn, ObjectKey, Offset, PartitionIndex, ProducerId, TopicId, TopicPartition,
+};
+
+/// A partition with more producers writes them apart from its extents, for both together might not fit.
+const PRODUCERS_BESIDE_EXTENTS: usize = 1000;
+/// Past so many bytes a row of producers is closed, and a wide outcome is cut; stores limit values.
+const ROW_BYTES: usize = 60 * 1024;
+
+pub(super) fn write_topic(state: &mut State, topic: TopicId, writes: &mut Transaction) {
+    state.dirty.topics.remove(&topic);
+    let mut row = Encoder::versioned(VERSION);
+    row.u64(state.lsn.0);
+    if let Some(known) = state.topics.get(topic) {
+        row.i64(known.topic.created.0);
+        let Topic {
+            id,
+            name,
+            partitions,
+            replication_factor,
+            configs,
+            ..
+        } = &*known.topic;
+        let created = TopicCreated {
+            id: *id,
+            name: name.clone(),
+            partitions: *partitions,
+            replication_factor: *replication_factor,
+            configs: configs.clone(),
+            first_producer: known.first_producer,
+        };
+        created.encode(&mut row);
+        writes.set(Key::Topic(topic).encode(), row.into_bytes());
+        return;
+    }
+    // Its index rows stay until the collection of objects gives the extents back.
+    writes.clear(Key::Topic(topic).encode());
+    let first = TopicPartition {
+        topic,
+        partition: PartitionIndex(0),
+    };
+    let last = TopicPartition {
+        topic,
+        partition: PartitionIndex(i32::MAX),
+    };
+    writes.clear_range(
+        Key::Partition(first).encode(),
+        Key::Partition(last).encode(),
+    );
+    writes.clear_range(
+        Key::Producers(first, 0).encode(),
+        Key::Producers(last, 0).encode(),
+    );
+    writes.set(Key::Deleted(topic).encode(), row.into_bytes());
+}
+
+pub(super) fn write_object(state: &State, key: ObjectKey, writes: &mut Transaction) {
+    let Some(object) = state.objects.get(key) else {
+        return;
+    };
+    let Object {
+        size,
+        references,
+        orphaned_since,
+    } = *object;
+    let mut row = Encoder::versioned(VERSION);
+    row.u64(size);
+    row.u32(references);
+    row.i64(orphaned_since.map_or(-1, |since| since.0));
+    writes.set(Key::Object(key).encode(), row.into_bytes());
+}
+
+/// Outcomes first, then the row that vouches for them. Where to go on, if that did not fit.
+pub(super) fn write_session(
+    state: &mut State,
+    id: u64,
+    next: (u64, u16),
+    writes: &mut Transaction,
+) -> Option<(u64, u16)> {
+    let key = |sequence| Key::Outcome(id, sequence, 0).encode();
+    let Some(session) = state.sessions.get(id) else {
+        state.dirty.sessions.remove(&id);
+        writes.clear(Key::Session(id).encode());
+        writes.clear_range(key(0), key(u64::MAX));
+        return None;
+    };
+    if let Some(next) = write_outcomes(id, session, next, writes) {
+        return Some(next);
+    }
+    let first_kept = session.outcomes.keys().next();
+    let seen = first_kept.copied().unwrap_or(session.last + 1);
+    writes.clear_range(key(0), key(seen));
+    let mut row = Encoder::versioned(VERSION);
+    row.u64(state.lsn.0);
+    row.u64(session.last);
+    writes.set(Key::Session(id).encode(), row.into_bytes());
+    state.dirty.sessions.remove(&id);
+    None
+}
+
+fn write_outcomes(
+    id: u64,
+    session: &Session,
+    next: (u64, u16),
+    writes: &mut Transaction,
+) -> Option<(u64, u16)> {
+    let mut bytes = 0;
+    for (sequence, outcome) in session.outcomes.range(next.0..) {
+        let mut whole = Encoder::default();
+        encode_outcome(outcome, &mut whole);
+        for (part, piece) in (0..).zip(cut(whole.into_bytes(), ROW_BYTES)) {
+            if (*sequence, part) < next {
+                continue;
+            }
+            if bytes >= STEP_BYTES {
+                return Some((*sequence, part));
+            }
+            bytes += piece.len();
+            let row = [&[VERSION], piece.as_ref()].concat();
+            writes.set(Key::Outcome(id, *sequence, part).encode(), row.into());
+        }
+    }
+    None
+}
+
+/// Whether the partition is done; if not, more of its extents go into the next step.
+pub(super) async fn write_partition(
+    kv: &dyn Kv,
+    state: &mut State,
+    partition: TopicPartition,
+    extents_max: usize,
+    writes: &mut Transaction,
+) -> Result<bool, Error> {
+    let lsn = state.lsn;
+    let Some(log) = state.topics.log(partition) else {
+        // Its topic was deleted, which clears its row.
+        state.dirty.partitions.remove(&partition);
+        return Ok(true);
+    };
+    let extents: Vec<Extent> = log.recent().iter().take(extents_max).copied().collect();
+    let beside = extents.is_empty() || log.producers().iter().len() <= PRODUCERS_BESIDE_EXTENTS;
+    let whole = extents.len() == log.recent().len() && beside;
+    if !extents.is_empty() {
+        write_index(kv, partition, &extents, writes).await?;
+    }
+    if whole {
+        write_log(lsn, partition, log, writes);
+        state.dirty.partitions.remove(&partition);
+    }
+    if let (Some(last), Some(log)) = (extents.last(), state.topics.log_mut(partition)) {
+        log.indexed_until(last.end_offset());
+    }
+    Ok(whole)
+}
+
+/// Appends to a partition's index rows. A row that still has room is rewritten; what an earlier checkpoint, cut short by
+/// a crash, left beyond the partition's row is replaced.
+async fn write_index(
+    kv: &dyn Kv,
+    partition: TopicPartition,
+    extents: &[Extent],
+    writes: &mut Transaction,
+) -> Result<(), Error> {
+    let start = extents.first().map_or(Offset(0), |first| first.base_offset);
+    let from = Key::Index(partition, start).encode();
+    let end = Key::Index(partition, Offset(i64::MAX)).encode();
+    let rows = kv.range(&from, &end, 1, Direction::Forward).await?;
+    let mut open = None;
+    let mut clear_from = from;
+    if let Some((key, row)) = rows.into_iter().next() {
+        let mut chunk = Chunk::decode(row.clone())?;
+        let ends_here = chunk.end() == start;
+        chunk.extents.retain(|extent| extent.base_offset < start);
+        if ends_here && !index::has_room(&row) {
+            clear_from = [key.as_ref(), &[0]].concat().into();
+        } else if !chunk.extents.is_empty() {
+            open = Some(chunk);
+        }
+    }
+    writes.clear_range(clear_from, end);
+    for chunk in index::chunks(open, extents) {
+        writes.set(Key::Index(partition, chunk.end()).encode(), chunk.encode());
+    }
+    Ok(())
+}
+
+fn write_log(lsn: Lsn, partition: TopicPartition, log: &PartitionLog, writes: &mut Transaction) {
+    let mut row = Encoder::versioned(VERSION);
+    row.u64(lsn.0);
+    row.i64(log.bounds().log_start.0);
+    row.i64(log.bounds().high_watermark.0);
+    writes.set(Key::Partition(partition).encode(), row.into_bytes());
+    let key = |part| Key::Producers(partition, part).encode();
+    writes.clear_range(key(0), key(u16::MAX));
+    let mut part = 0;
+    let mut row = Encoder::versioned(VERSION);
+    for (id, producer) in log.producers().iter() {
+        if row.len() > ROW_BYTES {
+            let full = std::mem::replace(&mut row, Encoder::versioned(VERSION));
+            writes.set(key(part), full.into_bytes());
+            part += 1;
+        }
+        encode_producer(*id, producer, &mut row);
+    }
+    if log.producers().iter().len() > 0 {
+        writes.set(key(part), row.into_bytes());
+    }
+}
+
+fn encode_producer(id: ProducerId, producer: &Producer, row: &mut Encoder) {
+    row.i64(producer.last_seen.0);
+    row.u64(producer.batches.len() as u64);
+    for batch in &producer.batches {
+        ProducerBatch {
+            id,
+            epoch: producer.epoch,
+            base_sequence: batch.base_sequence,
+            record_count: batch.record_count,
+            base_offset: batch.base_offset,
+        }
+        .encode(row);
+    }
+}

@@ -1,0 +1,476 @@
+//! Bytes that must stay readable for ever: the files under `tests/golden/`. A test fails when this version would write
+//! other bytes, or reads something else from the old ones. A missing file is written when `PENSTOCK_WRITE_GOLDEN` is
+//! set; one that exists is never written over: what is encoded anew gets a new version and a new file.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::codec::{Decoder, Encoder};
+use crate::command::{BatchProducer, CommitBatch, CommitBlock, CommitObject, Outcome, Rejected};
+use crate::command::{Placed, Verdict};
+use crate::effect::{
+    Appended, Effect, LogBytes, LogEntry, ProducerBatch, TopicCreated, decode_entry,
+    decode_outcome, encode_outcome,
+};
+use crate::index::Chunk;
+use crate::keys::Key;
+use crate::kv::{Kv, Memory, Transaction};
+use crate::types::{
+    BlockCodec, BlockRange, Extent, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId,
+    Sequence, Timestamp, TopicId, TopicPartition,
+};
+use crate::{Command, CreateTopic, Located, Options, start};
+
+/// The file's bytes, which must be `encoded`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "only a person who adds an encoding sets the variable"
+)]
+fn golden(name: &str, encoded: &Bytes) -> Bytes {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let path = folder.join(name);
+    if !path.exists() && std::env::var("PENSTOCK_WRITE_GOLDEN").is_ok() {
+        fs::write(&path, encoded).unwrap();
+    }
+    let old = Bytes::from(fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}")));
+    let same = old.iter().zip(encoded).take_while(|(a, b)| a == b).count();
+    assert!(
+        old == encoded,
+        "{name} would be written otherwise from byte {same} on"
+    );
+    old
+}
+
+/// Fails to compile when a variant is missing, and fails when none of the samples is of a variant.
+macro_rules! cover {
+    ($samples:expr, $kind:ty, $($pattern:pat),+ $(,)?) => {
+        fn exhaustive(sample: &$kind) {
+            match sample { $($pattern => (),)+ }
+        }
+        $samples.iter().for_each(exhaustive);
+        $(assert!($samples.iter().any(|sample: &$kind| matches!(sample, $pattern)),
+            "no sample of {}", stringify!($pattern));)+
+    };
+}
+
+const TOPIC: TopicId = TopicId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+
+fn rejections() -> Vec<Rejected> {
+    let all = vec![
+        Rejected::UnknownTopic,
+        Rejected::UnknownPartition,
+        Rejected::TopicExists,
+        Rejected::TopicNameCollides,
+        Rejected::InvalidPartitions,
+        Rejected::OutOfOrderSequence,
+        Rejected::InvalidProducerEpoch,
+        Rejected::ObjectTooOld,
+        Rejected::ObjectCommitted,
+        Rejected::SessionClosed,
+        Rejected::InvalidCommand,
+    ];
+    cover!(
+        all,
+        Rejected,
+        Rejected::UnknownTopic,
+        Rejected::UnknownPartition,
+        Rejected::TopicExists,
+        Rejected::TopicNameCollides,
+        Rejected::InvalidPartitions,
+        Rejected::OutOfOrderSequence,
+        Rejected::InvalidProducerEpoch,
+        Rejected::ObjectTooOld,
+        Rejected::ObjectCommitted,
+        Rejected::SessionClosed,
+        Rejected::InvalidCommand,
+    );
+    all
+}
+
+fn outcomes() -> Vec<Outcome> {
+    let placed = |base_offset, duplicate| {
+        Ok(Placed {
+            base_offset: Offset(base_offset),
+            log_start_offset: Offset(base_offset / 2),
+            duplicate,
+        })
+    };
+    let mut verdicts: Vec<Verdict> = vec![placed(0, false), placed(i64::MAX, true)];
+    verdicts.extend(rejections().into_iter().map(Err));
+    let mut all = vec![
+        Outcome::Committed(Vec::new()),
+        Outcome::Committed(verdicts),
+        Outcome::TopicCreated(TOPIC),
+        Outcome::TopicDeleted,
+        Outcome::PartitionsCreated,
+        Outcome::ProducerIds {
+            first: ProducerId(1000),
+            count: u32::MAX,
+        },
+        Outcome::SessionOpened(300),
+        Outcome::ProducersExpired,
+    ];
+    all.extend(rejections().into_iter().map(Outcome::Rejected));
+    cover!(
+        all,
+        Outcome,
+        Outcome::Committed(_),
+        Outcome::TopicCreated(_),
+        Outcome::TopicDeleted,
+        Outcome::PartitionsCreated,
+        Outcome::ProducerIds { .. },
+        Outcome::SessionOpened(_),
+        Outcome::ProducersExpired,
+        Outcome::Rejected(_),
+    );
+    all
+}
+
+fn extents() -> Vec<Extent> {
+    let extent = |base_offset, record_count, codec| Extent {
+        base_offset: Offset(base_offset),
+        record_count,
+        object: ObjectKey(u128::MAX - 7),
+        block: BlockRange {
+            position: 0,
+            stored_length: 1_000_000,
+            raw_length: u32::MAX,
+            codec,
+        },
+        raw_start: 61,
+        raw_length: 70,
+        max_timestamp: Timestamp(1_790_000_000_000),
+    };
+    let all = vec![
+        extent(0, 1, BlockCodec::Raw),
+        extent(1, u32::MAX, BlockCodec::Zstd),
+    ];
+    let codecs: Vec<_> = all.iter().map(|extent| extent.block.codec).collect();
+    cover!(codecs, BlockCodec, BlockCodec::Raw, BlockCodec::Zstd);
+    all
+}
+
+fn effects() -> Vec<Effect> {
+    let producer = |id, epoch, base_sequence| ProducerBatch {
+        id: ProducerId(id),
+        epoch: ProducerEpoch(epoch),
+        base_sequence: Sequence(base_sequence),
+        record_count: 1,
+        base_offset: Offset(i64::MAX),
+    };
+    let created = TopicCreated {
+        id: TOPIC,
+        name: "orders.\u{e9}".to_owned(),
+        partitions: 100_000,
+        replication_factor: -1,
+        configs: [
+            ("retention.ms".to_owned(), "-1".to_owned()),
+            (String::new(), String::new()),
+        ]
+        .into(),
+        first_producer: ProducerId(64),
+    };
+    let mut all = vec![
+        Effect::TopicCreated(created),
+        Effect::TopicDeleted(TOPIC),
+        Effect::PartitionsCreated {
+            topic: TOPIC,
+            total: i32::MAX,
+        },
+        Effect::ProducerIdsAllocated {
+            next: ProducerId(i64::MAX),
+        },
+        Effect::ObjectCommitted {
+            object: ObjectKey(1),
+            size: u64::MAX,
+            references: 2,
+        },
+        Effect::ProducersExpired {
+            before: Timestamp(-1),
+        },
+        Effect::SessionOpened { session: u64::MAX },
+        Effect::SessionClosed { session: 0 },
+    ];
+    for extent in extents() {
+        all.push(Effect::Appended(Appended {
+            partition: TopicPartition {
+                topic: TOPIC,
+                partition: PartitionIndex(63),
+            },
+            extent,
+            producers: vec![producer(0, 0, 0), producer(i64::MAX, i16::MAX, i32::MAX)],
+        }));
+    }
+    all.extend(
+        (1..)
+            .zip(outcomes())
+            .map(|(sequence, outcome)| Effect::Answered {
+                session: 128,
+                sequence,
+                seen: sequence - 1,
+                outcome,
+            }),
+    );
+    cover!(
+        all,
+        Effect,
+        Effect::TopicCreated(_),
+        Effect::TopicDeleted(_),
+        Effect::PartitionsCreated { .. },
+        Effect::ProducerIdsAllocated { .. },
+        Effect::ObjectCommitted { .. },
+        Effect::Appended(_),
+        Effect::ProducersExpired { .. },
+        Effect::SessionOpened { .. },
+        Effect::SessionClosed { .. },
+        Effect::Answered { .. },
+    );
+    all
+}
+
+#[test]
+fn every_effect_is_written_and_read_as_ever() {
+    let entry = LogEntry {
+        now: Timestamp(1_790_000_000_123),
+        effects: effects(),
+    };
+    let mut log = LogBytes::new(entry.now);
+    entry.effects.iter().for_each(|effect| log.push(effect));
+    let encoded = log.into_rows(usize::MAX).concat().into();
+    let old = golden("effects-1.bin", &encoded);
+    assert_eq!(decode_entry(old), Ok(entry));
+}
+
+#[test]
+fn every_outcome_is_written_and_read_as_ever() {
+    let mut encoded = Encoder::default();
+    outcomes()
+        .iter()
+        .for_each(|outcome| encode_outcome(outcome, &mut encoded));
+    let mut old = Decoder::new(golden("outcomes-1.bin", &encoded.into_bytes()));
+    for outcome in outcomes() {
+        assert_eq!(decode_outcome(&mut old), Ok(outcome));
+    }
+    assert_eq!(old.end(), Ok(()));
+}
+
+#[test]
+fn an_index_row_is_written_and_read_as_ever() {
+    let chunk = Chunk { extents: extents() };
+    let old = golden("index-1.bin", &chunk.encode());
+    assert_eq!(
+        Chunk::peek_max_timestamp(&old),
+        Ok(Timestamp(1_790_000_000_000))
+    );
+    assert_eq!(Chunk::decode(old), Ok(chunk));
+}
+
+#[test]
+fn damage_is_refused_and_never_panics() {
+    let mut log = LogBytes::new(Timestamp(0));
+    effects().iter().for_each(|effect| log.push(effect));
+    let whole: Bytes = log.into_rows(usize::MAX).concat().into();
+    for at in 0..whole.len() {
+        let mut damaged = BytesMut::from(&whole[..]);
+        damaged[at] ^= 0xff;
+        let _ = decode_entry(damaged.freeze());
+        // A cut is noticed, but between two effects.
+        if let Ok(entry) = decode_entry(whole.slice(..at)) {
+            assert!(effects().starts_with(&entry.effects));
+        }
+    }
+    let row = Chunk { extents: extents() }.encode();
+    for at in 0..row.len() {
+        let _ = Chunk::decode(row.slice(..at));
+    }
+    assert!(
+        Chunk::decode(Bytes::from_static(&[2, 0])).is_err(),
+        "a newer version"
+    );
+    assert!(
+        decode_entry(Bytes::from_static(&[2, 0])).is_err(),
+        "a newer version"
+    );
+}
+
+/// Numbers and times that come again.
+fn options() -> Options {
+    let count = AtomicU64::new(0);
+    Options {
+        random: Arc::new(move || count.fetch_add(0x0101_0101, Ordering::Relaxed)),
+        ..Options::new(Arc::new(|| Timestamp(1_790_000_000_000)))
+    }
+}
+
+fn commit(object: u128, base_sequence: i32) -> Command {
+    let batch = CommitBatch {
+        raw_length: 100,
+        record_count: 10,
+        max_timestamp: Timestamp(1_780_000_000_000 + i64::from(base_sequence)),
+        producer: Some(BatchProducer {
+            id: ProducerId(5),
+            epoch: ProducerEpoch(1),
+            base_sequence: Sequence(base_sequence),
+        }),
+    };
+    let range = BlockRange {
+        position: 32,
+        stored_length: 90,
+        raw_length: 100,
+        codec: BlockCodec::Zstd,
+    };
+    Command::CommitObject(CommitObject {
+        object: ObjectKey::new(Timestamp(1_790_000_000_000), object),
+        size: 500,
+        blocks: vec![CommitBlock {
+            topic: TOPIC,
+            partition: PartitionIndex(1),
+            range,
+            batches: vec![batch],
+        }],
+    })
+}
+
+fn create(id: TopicId, name: &str) -> Command {
+    Command::CreateTopic(CreateTopic {
+        name: name.to_owned(),
+        id,
+        partitions: 2,
+        replication_factor: 3,
+        configs: [("retention.ms".to_owned(), "1000".to_owned())].into(),
+    })
+}
+
+/// A store with rows of every kind: a checkpoint, and a log after it.
+async fn store() -> Bytes {
+    let memory = Memory::new();
+    let (metadata, sequencer) = start(Arc::new(memory.clone()), options()).await.unwrap();
+    let gone = TopicId(9);
+    let script = async {
+        for command in [
+            Command::AllocateProducerIds { count: 100 },
+            create(TOPIC, "orders"),
+            create(gone, "gone"),
+            Command::DeleteTopic(gone),
+            commit(1, 0),
+            commit(2, 10),
+        ] {
+            metadata.submit(command).await.unwrap();
+        }
+        metadata.close().await;
+    };
+    let (run, ()) = tokio::join!(sequencer.run(), script);
+    run.unwrap();
+    let (metadata, sequencer) = start(Arc::new(memory.clone()), options()).await.unwrap();
+    let script = async {
+        metadata.submit(commit(3, 20)).await.unwrap();
+    };
+    // It stops here as if it were killed.
+    tokio::select! {
+        _ = sequencer.run() => unreachable!("nobody closes it"),
+        () = script => {}
+    }
+    let mut kinds = BTreeSet::new();
+    let mut bytes = BytesMut::new();
+    for (key, row) in memory.snapshot() {
+        kinds.insert(kind(Key::decode(&key).unwrap()));
+        bytes.put_u32(u32::try_from(key.len()).unwrap());
+        bytes.put_u32(u32::try_from(row.len()).unwrap());
+        bytes.extend_from_slice(&key);
+        bytes.extend_from_slice(&row);
+    }
+    assert_eq!(kinds, (0..KINDS).collect(), "rows of every kind");
+    bytes.freeze()
+}
+
+const KINDS: usize = 13;
+
+fn kind(key: Key) -> usize {
+    match key {
+        Key::Format => 0,
+        Key::Owner => 1,
+        Key::Head => 2,
+        Key::Checkpoint => 3,
+        Key::Log(..) => 4,
+        Key::Topic(_) => 5,
+        Key::Partition(_) => 6,
+        Key::Producers(..) => 7,
+        Key::Index(..) => 8,
+        Key::Object(_) => 9,
+        Key::Session(_) => 10,
+        Key::Outcome(..) => 11,
+        Key::Deleted(_) => KINDS - 1,
+    }
+}
+
+#[tokio::test]
+async fn a_whole_store_is_written_and_read_as_ever() {
+    let mut old = golden("store-1.bin", &store().await);
+    let memory = Memory::new();
+    let mut transaction = Transaction::default();
+    while old.has_remaining() {
+        let (key, row) = (old.get_u32() as usize, old.get_u32() as usize);
+        transaction.set(old.split_to(key), old.split_to(row));
+    }
+    memory.commit(transaction).await.unwrap();
+    let (metadata, sequencer) = start(Arc::new(memory), options()).await.unwrap();
+    let script = async {
+        let topic = metadata.catalogue().topic("orders").cloned().unwrap();
+        assert_eq!(
+            (topic.id, topic.partitions, topic.replication_factor),
+            (TOPIC, 2, 3)
+        );
+        assert_eq!(topic.configs["retention.ms"], "1000");
+        assert_eq!(topic.created, Timestamp(1_790_000_000_000));
+        assert!(metadata.catalogue().topic("gone").is_none());
+        let partition = TopicPartition {
+            topic: TOPIC,
+            partition: PartitionIndex(1),
+        };
+        for offset in [0, 10, 20] {
+            let located = metadata.locate(partition, Offset(offset), 1).await.unwrap();
+            let Located::Extents { bounds, extents } = located else {
+                panic!("{located:?}")
+            };
+            assert_eq!(bounds.high_watermark, Offset(30));
+            assert_eq!(extents[0].base_offset, Offset(offset));
+        }
+        // The last of the window, and the next one.
+        for (object, sequence, base_offset, duplicate) in [(4, 0, 0, true), (5, 30, 30, false)] {
+            let answer = metadata.submit(commit(object, sequence)).await.unwrap();
+            let Outcome::Committed(verdicts) = answer.outcome else {
+                panic!("{answer:?}")
+            };
+            let placed = verdicts[0].unwrap();
+            assert_eq!(
+                (placed.base_offset.0, placed.duplicate),
+                (base_offset, duplicate)
+            );
+        }
+        let ids = metadata
+            .submit(Command::AllocateProducerIds { count: 1 })
+            .await
+            .unwrap();
+        assert_eq!(
+            ids.outcome,
+            Outcome::ProducerIds {
+                first: ProducerId(100),
+                count: 1
+            }
+        );
+        let again = metadata.submit(create(TopicId(9), "again")).await.unwrap();
+        assert_eq!(
+            again.outcome,
+            Outcome::Rejected(Rejected::InvalidCommand),
+            "deleted ids stay so"
+        );
+        metadata.close().await;
+    };
+    let (run, ()) = tokio::join!(sequencer.run(), script);
+    run.unwrap();
+}

@@ -1,1 +1,0 @@
-//! The sequencer over a store with faults.

@@ -1,0 +1,183 @@
+//! Where records lie, exact whether extents are in memory, in index rows, or in both.
+
+use super::*;
+use crate::keys::Key;
+
+/// What was committed to partition 0, in order.
+#[derive(Default)]
+struct Model(Vec<(Extent, Timestamp)>);
+
+impl Model {
+    fn end(&self) -> i64 {
+        self.0.last().map_or(0, |(extent, _)| extent.end_offset().0)
+    }
+
+    /// Commits one batch whose size and time depend on `number`.
+    async fn add(&mut self, metadata: &Metadata, number: u64) {
+        let random = mix(number);
+        let count = u32::try_from(random % 7 + 1).unwrap();
+        let time = START + i64::try_from(mix(random) % 500).unwrap() * 10;
+        let mut one = batch(count, None);
+        one.max_timestamp = Timestamp(time);
+        let answer = metadata.submit(commit(number, 0, vec![one])).await.unwrap();
+        let base_offset = placed(&answer.outcome).base_offset;
+        assert_eq!(base_offset.0, self.end());
+        let extent = Extent {
+            base_offset,
+            record_count: count,
+            object: object(number),
+            block: BlockRange {
+                position: 0,
+                stored_length: 100,
+                raw_length: 100,
+                codec: BlockCodec::Raw,
+            },
+            raw_start: 0,
+            raw_length: 100,
+            max_timestamp: Timestamp(time),
+        };
+        self.0.push((extent, Timestamp(time)));
+    }
+
+    fn from(&self, offset: i64) -> &[(Extent, Timestamp)] {
+        let first = self
+            .0
+            .partition_point(|(extent, _)| extent.end_offset().0 <= offset);
+        &self.0[first..]
+    }
+
+    /// The answers to a spread of offsets and times.
+    async fn compare(&self, metadata: &Metadata, context: &str) {
+        for step in 0..60 {
+            let offset = self.end() * step / 59;
+            let located = metadata
+                .locate(partition(0), Offset(offset), 1_000)
+                .await
+                .unwrap();
+            let Located::Extents { bounds, extents } = located else {
+                panic!("{context}: {located:?}")
+            };
+            assert_eq!(bounds.high_watermark.0, self.end(), "{context}");
+            let expected = self.from(offset);
+            assert_eq!(
+                extents.is_empty(),
+                expected.is_empty(),
+                "{context}, offset {offset}"
+            );
+            assert!(extents.len() <= 10, "{context}: no more than asked for");
+            for (found, (extent, _)) in extents.iter().zip(expected) {
+                assert_eq!(found, extent, "{context}, offset {offset}");
+            }
+        }
+        for offset in [-1, self.end() + 1] {
+            let located = metadata
+                .locate(partition(0), Offset(offset), 1)
+                .await
+                .unwrap();
+            assert!(
+                matches!(located, Located::OutOfRange(_)),
+                "{context}: {located:?}"
+            );
+        }
+        // A spread, and the last ones exactly, which are the largest of their rows.
+        let exact = (START + 4_950..START + 5_000).step_by(10);
+        for time in (START - 10..START + 5_020).step_by(333).chain(exact) {
+            let found = metadata
+                .locate_timestamp(partition(0), Timestamp(time))
+                .await
+                .unwrap();
+            let expected = self.0.iter().find(|(_, max)| max.0 >= time);
+            assert_eq!(
+                found,
+                expected.map(|(extent, _)| *extent),
+                "{context}, time {time}"
+            );
+        }
+        let found = metadata.locate_max_timestamp(partition(0)).await.unwrap();
+        let largest = self.0.iter().map(|(_, max)| *max).max();
+        let expected = self.0.iter().find(|(_, max)| Some(*max) == largest);
+        assert_eq!(found, expected.map(|(extent, _)| *extent), "{context}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_offset_and_time_is_found_before_and_after_checkpoints() {
+    let memory = Memory::new();
+    let mut running = fresh(&memory).await;
+    let mut model = Model::default();
+    model.compare(&running.metadata, "empty").await;
+    let mut number = 0;
+    for round in 0..12_u64 {
+        for _ in 0..[1, 3, 200, 1500][usize::try_from(round % 4).unwrap()] {
+            number += 1;
+            model.add(&running.metadata, number).await;
+        }
+        model
+            .compare(&running.metadata, &format!("round {round}, before"))
+            .await;
+        seconds(20).await;
+        model
+            .compare(&running.metadata, &format!("round {round}, after"))
+            .await;
+        if round % 3 == 2 {
+            running.kill().await;
+            running = run(memory.clone(), options(round)).await;
+            model
+                .compare(&running.metadata, &format!("round {round}, reborn"))
+                .await;
+        }
+    }
+    let rows = memory.snapshot();
+    let chunks = rows
+        .keys()
+        .filter(|key| matches!(Key::decode(key), Ok(Key::Index(..))));
+    assert!(chunks.count() > 16, "many index rows");
+    let large = rows.values().map(Bytes::len).max().unwrap();
+    assert!(large < 9 * 1024, "and none of them large: {large}");
+    assert_eq!(extents(&running.metadata, 0).await.len(), model.0.len());
+    running.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_takes_more_extents_than_one_step_and_may_stop_between() {
+    for commits in [2, 3, 4, 5, 9] {
+        let memory = Memory::new();
+        let running = fresh(&memory).await;
+        // Refused duplicates between the batches, so that each one is an extent of its own.
+        let mut answers = Vec::new();
+        for round in 0..100_u64 {
+            let mut batches = Vec::new();
+            for index in 0..100 {
+                let sequence = i32::try_from(round * 100 + index).unwrap();
+                batches.push(batch(1, Some((5, sequence))));
+                batches.push(batch(1, Some((5, sequence))));
+            }
+            answers.push(running.metadata.submit(commit(round, 0, batches)));
+        }
+        for answer in answers {
+            answer.await.unwrap();
+        }
+        running.kill().await;
+        let gated = Gated::open(&memory);
+        let running = run(gated.clone(), options(2)).await;
+        gated.let_through(commits);
+        tokio::select! {
+            () = running.metadata.close() => {}
+            () = seconds(10) => {}
+        }
+        running.task.abort();
+        let running = run(memory.clone(), options(3)).await;
+        let all = extents(&running.metadata, 0).await;
+        assert_eq!(all.len(), 10_000, "{commits}");
+        committed(&running.metadata, plain(1_000, 0)).await;
+        running.close().await;
+        let running = run(memory, options(4)).await;
+        let all = extents(&running.metadata, 0).await;
+        assert_eq!(
+            all.last().unwrap().end_offset(),
+            Offset(10_010),
+            "{commits}"
+        );
+        running.close().await;
+    }
+}

@@ -1,0 +1,326 @@
+//! The machine beside the model, one random step after the other, over a store that a crash may leave anyhow.
+
+use std::collections::BTreeSet;
+
+use super::model::{Model, end};
+use super::replay::{Portrait, extents};
+use super::*;
+use crate::checkpoint::{self, Checkpoint};
+use crate::command::{Command, CreatePartitions, CreateTopic, Outcome, Submission};
+use crate::effect::{Effect, LogBytes, decode_entry};
+use crate::keys::Key;
+use crate::kv::{Kv, Memory, Transaction};
+use crate::sequencer::takeover::replay;
+use crate::state::invariants;
+use crate::types::Lsn;
+
+/// Machine, model and store.
+pub(super) struct World {
+    pub(super) state: State,
+    model: Model,
+    /// As of the last drain in the store: what a crash goes back to.
+    durable_model: Model,
+    pub(super) kv: Memory,
+    pub(super) now: Timestamp,
+    /// The last drain in the store.
+    pub(super) durable: Lsn,
+    /// Decided, not yet in the store.
+    drain: Vec<Effect>,
+    checkpoint: Option<(Checkpoint, BTreeSet<ObjectKey>)>,
+    /// Has folded the log from its beginning, and was never loaded from rows.
+    replayed: State,
+    submissions: Vec<Submission>,
+    session: u64,
+    sequence: u64,
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        let kv = Memory::new();
+        let mut transaction = Transaction::default();
+        let row = checkpoint::encode_row(&State::default(), Lsn(0));
+        transaction.set(Key::Checkpoint.encode(), row);
+        kv.commit(transaction).await.unwrap();
+        let mut world = Self {
+            state: State::default(),
+            model: Model::default(),
+            durable_model: Model::default(),
+            kv,
+            now: Timestamp(START),
+            durable: Lsn(0),
+            drain: Vec::new(),
+            checkpoint: None,
+            replayed: State::default(),
+            submissions: Vec::new(),
+            session: 0,
+            sequence: 0,
+        };
+        world.open(Vec::new());
+        world
+    }
+
+    pub(super) async fn step(&mut self, step: &Step) {
+        match step {
+            Step::Create {
+                name,
+                id,
+                partitions,
+            } => self.submit(Command::CreateTopic(CreateTopic {
+                name: NAMES[*name].to_owned(),
+                id: TopicId(*id),
+                partitions: *partitions,
+                replication_factor: 1,
+                configs: [].into(),
+            })),
+            Step::Delete { id } => self.submit(Command::DeleteTopic(TopicId(*id))),
+            Step::Partitions { id, total } => {
+                let create = CreatePartitions {
+                    topic: TopicId(*id),
+                    total: *total,
+                };
+                self.submit(Command::CreatePartitions(create));
+            }
+            Step::Commit(segment) => {
+                let command = self.segment(segment);
+                self.submit(command);
+            }
+            Step::Allocate { count } => self.submit(Command::AllocateProducerIds { count: *count }),
+            Step::Open { closing } => {
+                let opened = self.model.sessions_opened;
+                let closing = closing.iter().map(|at| *at as u64 % (opened + 1)).collect();
+                self.open(closing);
+            }
+            Step::Expire { older_than_ms } => {
+                let before = Timestamp(self.now.0 - older_than_ms);
+                self.execute(own(Command::ExpireProducers { before }));
+            }
+            Step::Again { back } => {
+                let at = self.submissions.len().checked_sub(1 + back);
+                if let Some(earlier) = at.map(|at| self.submissions[at].clone()) {
+                    self.execute(earlier);
+                }
+            }
+            Step::Wait { ms } => {
+                self.flush().await;
+                self.now.0 += ms;
+            }
+            Step::NextDrain => self.flush().await,
+            Step::Checkpoint { transactions } => self.checkpoint(*transactions).await,
+            Step::Restart => self.restart().await,
+        }
+    }
+
+    /// Makes the segment's batches concrete, one after the other, as if each were accepted at once.
+    fn segment(&self, segment: &Segment) -> Command {
+        let object = ObjectKey::new(Timestamp(START - segment.age_ms), segment.object.into());
+        let mut scratch = self.model.clone();
+        let mut blocks = Vec::new();
+        for block in &segment.blocks {
+            let at = partition(block.topic, block.partition);
+            let mut batches = Vec::new();
+            for sent in &block.batches {
+                let batch = scratch.make(at, *sent, self.now);
+                let alone = commit(ObjectKey(0), vec![(at, vec![batch])]);
+                let _ = scratch.batch(self.now, ObjectKey(0), &alone.blocks[0], batch, 0);
+                batches.push(batch);
+            }
+            blocks.push((at, batches));
+        }
+        let mut command = commit(object, blocks);
+        if let Some(first) = command.blocks.first_mut().filter(|_| segment.torn) {
+            first.range.raw_length += 1;
+        }
+        Command::CommitObject(command)
+    }
+
+    fn open(&mut self, closing: Vec<u64>) {
+        self.execute(own(Command::OpenSession { closing }));
+        self.session = self.model.sessions_opened;
+        self.sequence = 0;
+    }
+
+    pub(super) fn submit(&mut self, command: Command) {
+        self.sequence += 1;
+        let asked = Submission {
+            session: self.session,
+            sequence: self.sequence,
+            seen: self.sequence.saturating_sub(4),
+            command,
+        };
+        self.submissions.push(asked.clone());
+        self.execute(asked);
+    }
+
+    fn execute(&mut self, asked: Submission) {
+        let before = self.state.counters;
+        let lsn = Lsn(self.durable.0 + 1);
+        let decision = self.state.execute(lsn, self.now, &asked);
+        let expected = self.model.submit(self.now, &asked);
+        assert_eq!(decision.outcome, expected, "{asked:?}");
+        check_references(&decision.effects, &decision.outcome);
+        self.drain.extend(decision.effects);
+        invariants::check(&self.state);
+        let after = self.state.counters;
+        assert!(after.next_producer >= before.next_producer);
+        assert!(after.next_session >= before.next_session);
+        assert!(after.expired_producer_end >= before.expired_producer_end);
+    }
+
+    /// The drain goes to the store.
+    pub(super) async fn flush(&mut self) {
+        let effects = std::mem::take(&mut self.drain);
+        if effects.is_empty() {
+            self.durable_model = self.model.clone();
+            return;
+        }
+        self.durable.0 += 1;
+        let mut log = LogBytes::new(self.now);
+        effects.iter().for_each(|effect| log.push(effect));
+        let mut transaction = Transaction::default();
+        let rows = log.into_rows(100);
+        for (part, row) in (0..).zip(&rows) {
+            transaction.set(Key::Log(self.durable, part).encode(), row.clone());
+        }
+        self.kv.commit(transaction).await.unwrap();
+        self.durable_model = self.model.clone();
+        let entry = decode_entry(rows.concat().into()).unwrap();
+        assert_eq!(entry.effects, effects);
+        for effect in &entry.effects {
+            self.replayed.fold(self.durable, entry.now, effect);
+        }
+        self.compare().await;
+    }
+
+    async fn compare(&mut self) {
+        let live = Portrait::of(&self.state, &self.kv).await;
+        let empty = Memory::new();
+        let mut replayed = Portrait::of(&self.replayed, &empty).await;
+        replayed
+            .objects
+            .retain(|key, _| self.model.objects.contains(key));
+        assert_eq!(live, replayed, "the log says the same");
+        let topics: Vec<_> = self.model.topics.keys().collect();
+        assert_eq!(topics, live.topics.keys().collect::<Vec<_>>());
+        assert!(live.deleted.iter().eq(&self.model.deleted));
+        assert!(live.objects.keys().eq(&self.model.objects));
+        assert!(live.sessions.keys().eq(self.model.sessions.keys()));
+        for (id, topic) in &self.model.topics {
+            for (index, log) in (0..).zip(&topic.partitions) {
+                let at = partition(id.0, index);
+                let found = self.state.topics.log(at).unwrap();
+                assert_eq!(found.bounds().high_watermark.0, end(log), "{at:?}");
+                let mut batches = log.iter().peekable();
+                for extent in extents(&self.state, &self.kv, at).await {
+                    let first = batches.peek().expect("a batch for each extent");
+                    assert_eq!(extent.base_offset.0, first.base_offset);
+                    assert_eq!(extent.raw_start, first.raw_start);
+                    let (mut next, mut raw) = (extent.base_offset.0, extent.raw_start);
+                    let mut latest = Timestamp(i64::MIN);
+                    // All batches that lie behind each other in one block are in one extent.
+                    let block = (extent.object, extent.block.position);
+                    while let Some(accepted) = batches.next_if(|accepted| {
+                        (accepted.object, accepted.position) == block && accepted.raw_start == raw
+                    }) {
+                        next += i64::from(accepted.batch.record_count);
+                        raw += accepted.batch.raw_length;
+                        latest = latest.max(accepted.batch.max_timestamp);
+                    }
+                    assert_eq!(extent.end_offset().0, next, "{at:?}");
+                    assert_eq!(extent.raw_start + extent.raw_length, raw, "{at:?}");
+                    assert_eq!(extent.max_timestamp, latest, "{at:?}");
+                }
+                assert!(batches.next().is_none(), "{at:?}: an extent for each batch");
+            }
+        }
+    }
+
+    pub(super) async fn checkpoint(&mut self, transactions: usize) {
+        self.flush().await;
+        for _ in 0..transactions {
+            let (mut checkpoint, objects) = self.checkpoint.take().unwrap_or_else(|| {
+                let checkpoint = Checkpoint::begin(&self.state).in_small_steps();
+                (checkpoint, self.model.objects.clone())
+            });
+            let transaction = checkpoint.step(&self.kv, &mut self.state).await.unwrap();
+            self.kv.commit(transaction).await.unwrap();
+            if checkpoint.is_done() {
+                self.model.objects.retain(|key| !objects.contains(key));
+                self.durable_model = self.model.clone();
+            } else {
+                self.checkpoint = Some((checkpoint, objects));
+            }
+            invariants::check(&self.state);
+        }
+        self.compare().await;
+        self.loads_as_it_is().await;
+    }
+
+    /// What another process would find.
+    async fn loads_as_it_is(&self) {
+        let (loaded, unfinished) = replay(&self.kv, self.durable).await.unwrap();
+        assert!(!unfinished);
+        invariants::check(&loaded);
+        let live = Portrait::of(&self.state, &self.kv).await;
+        assert_eq!(
+            Portrait::of(&loaded, &self.kv).await,
+            live,
+            "the store says the same"
+        );
+    }
+
+    async fn restart(&mut self) {
+        self.checkpoint = None;
+        self.drain.clear();
+        self.model = self.durable_model.clone();
+        (self.state, _) = replay(&self.kv, self.durable).await.unwrap();
+        invariants::check(&self.state);
+        self.compare().await;
+    }
+}
+
+fn own(command: Command) -> Submission {
+    Submission {
+        session: 0,
+        sequence: 0,
+        seen: 0,
+        command,
+    }
+}
+
+/// An object is said to hold as many extents as were appended with it.
+fn check_references(effects: &[Effect], outcome: &Outcome) {
+    let appended = |key| {
+        let of = |effect: &&Effect| matches!(effect, Effect::Appended(a) if a.extent.object == key);
+        effects.iter().filter(of).count()
+    };
+    let mut objects = 0;
+    for effect in effects {
+        if let Effect::ObjectCommitted {
+            object, references, ..
+        } = effect
+        {
+            objects += 1;
+            assert_eq!(appended(*object), usize::try_from(*references).unwrap());
+        }
+    }
+    let commits = usize::from(matches!(outcome, Outcome::Committed(_)));
+    assert!(objects <= commits, "an object only where one was committed");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 800, max_shrink_iters: 3000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_lawful_history_breaks_the_truth(steps in prop::collection::vec(step(), 1..90)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut world = World::new().await;
+            for step in &steps {
+                world.step(step).await;
+            }
+            world.flush().await;
+            world.loads_as_it_is().await;
+            world.restart().await;
+        });
+    }
+}

@@ -1,0 +1,233 @@
+//! Random lawful histories, judged by an independent model; and replays of them.
+
+mod history;
+mod model;
+mod replay;
+mod room;
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::State;
+use crate::command::{BatchProducer, CommitBatch, CommitBlock, CommitObject};
+use crate::types::{
+    BlockCodec, BlockRange, ObjectKey, PartitionIndex, ProducerEpoch, ProducerId, Sequence,
+    Timestamp, TopicId, TopicPartition,
+};
+
+const START: i64 = 1_790_000_000_000;
+const TOPICS: u128 = 5;
+const NAMES: [&str; 4] = ["a.b", "a_b", "orders", "x"];
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+enum Step {
+    Create {
+        name: usize,
+        id: u128,
+        partitions: i32,
+    },
+    Delete {
+        id: u128,
+    },
+    Partitions {
+        id: u128,
+        total: i32,
+    },
+    Commit(Segment),
+    Allocate {
+        count: u32,
+    },
+    /// The sessions at these places of the list of all ever opened are closed.
+    Open {
+        closing: Vec<usize>,
+    },
+    Expire {
+        older_than_ms: i64,
+    },
+    /// An earlier submission again, counted from the last one.
+    Again {
+        back: usize,
+    },
+    /// Time passes, or the clock is set back.
+    Wait {
+        ms: i64,
+    },
+    /// What is decided next gets a new lsn.
+    NextDrain,
+    /// So many transactions of a checkpoint, which is begun if none is under way.
+    Checkpoint {
+        transactions: usize,
+    },
+    /// The process dies, and another one loads what is in the store.
+    Restart,
+}
+
+#[derive(Clone, Debug)]
+struct Segment {
+    /// Few, so that some come again.
+    object: u64,
+    age_ms: i64,
+    blocks: Vec<Block>,
+    /// The lengths do not add up.
+    torn: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Block {
+    topic: u128,
+    partition: i32,
+    batches: Vec<Sent>,
+}
+
+/// A batch by its relation to what its producer sent before; made concrete when it is its turn.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    count: u32,
+    age_ms: i64,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Plain,
+    Next {
+        producer: i64,
+    },
+    /// One of the last, counted from the newest.
+    Again {
+        producer: i64,
+        back: usize,
+    },
+    /// As the last, but with another number of records.
+    Other {
+        producer: i64,
+    },
+    Gap {
+        producer: i64,
+        by: i32,
+    },
+    NewEpoch {
+        producer: i64,
+        sequence: i32,
+    },
+    OldEpoch {
+        producer: i64,
+    },
+    /// Just before sequences wrap.
+    NearWrap {
+        producer: i64,
+    },
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    let producer = || prop_oneof![0..4_i64, 900..902_i64];
+    prop_oneof![
+        3 => Just(Kind::Plain),
+        8 => producer().prop_map(|producer| Kind::Next { producer }),
+        3 => (producer(), 0..7_usize).prop_map(|(producer, back)| Kind::Again { producer, back }),
+        1 => producer().prop_map(|producer| Kind::Other { producer }),
+        1 => (producer(), -3..4).prop_map(|(producer, by)| Kind::Gap { producer, by }),
+        1 => (producer(), 0..2).prop_map(|(producer, sequence)| Kind::NewEpoch { producer, sequence }),
+        1 => producer().prop_map(|producer| Kind::OldEpoch { producer }),
+        1 => producer().prop_map(|producer| Kind::NearWrap { producer }),
+    ]
+}
+
+fn block() -> impl Strategy<Value = Block> {
+    let sent = (1..6_u32, 0..5_000_i64, kind());
+    let sent = sent.prop_map(|(count, age_ms, kind)| Sent {
+        count,
+        age_ms,
+        kind,
+    });
+    let batches = prop::collection::vec(sent, 1..6);
+    let partition = prop_oneof![12 => 0..3, 1 => -1..6];
+    (1..=TOPICS, partition, batches).prop_map(|(topic, partition, batches)| Block {
+        topic,
+        partition,
+        batches,
+    })
+}
+
+fn segment() -> impl Strategy<Value = Segment> {
+    let age = prop_oneof![20 => Just(0_i64), 1 => Just(7 * 3_600_000_i64)];
+    let blocks = prop::collection::vec(block(), 0..4);
+    let torn = prop::bool::weighted(0.03);
+    (0..40_u64, age, blocks, torn).prop_map(|(object, age_ms, blocks, torn)| Segment {
+        object,
+        age_ms,
+        blocks,
+        torn,
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let closing = prop::collection::vec(0..6_usize, 0..3);
+    prop_oneof![
+        3 => (0..NAMES.len(), 1..=TOPICS, 0..4).prop_map(|(name, id, partitions)| Step::Create {
+            name,
+            id,
+            partitions,
+        }),
+        1 => (1..=TOPICS).prop_map(|id| Step::Delete { id }),
+        1 => (1..=TOPICS, 0..6).prop_map(|(id, total)| Step::Partitions { id, total }),
+        12 => segment().prop_map(Step::Commit),
+        1 => (0..700_u32).prop_map(|count| Step::Allocate { count }),
+        1 => closing.prop_map(|closing| Step::Open { closing }),
+        1 => prop_oneof![0..2_000_i64, 0..20_000_i64].prop_map(|older_than_ms| Step::Expire { older_than_ms }),
+        2 => (0..12_usize).prop_map(|back| Step::Again { back }),
+        3 => prop_oneof![0..6_000_i64, -3_000..0_i64].prop_map(|ms| Step::Wait { ms }),
+        6 => Just(Step::NextDrain),
+        3 => (1..4_usize).prop_map(|transactions| Step::Checkpoint { transactions }),
+        1 => Just(Step::Restart),
+    ]
+}
+
+fn partition(topic: u128, index: i32) -> TopicPartition {
+    TopicPartition {
+        topic: TopicId(topic),
+        partition: PartitionIndex(index),
+    }
+}
+
+/// A segment whose batches are given; each has 100 bytes and one more for each record.
+fn commit(object: ObjectKey, blocks: Vec<(TopicPartition, Vec<CommitBatch>)>) -> CommitObject {
+    let mut position = 0;
+    let block = |(partition, batches): (TopicPartition, Vec<CommitBatch>)| {
+        let raw_length = batches.iter().map(|batch| batch.raw_length).sum();
+        let range = BlockRange {
+            position,
+            stored_length: raw_length,
+            raw_length,
+            codec: BlockCodec::Raw,
+        };
+        position += raw_length;
+        CommitBlock {
+            topic: partition.topic,
+            partition: partition.partition,
+            range,
+            batches,
+        }
+    };
+    let blocks: Vec<_> = blocks.into_iter().map(block).collect();
+    CommitObject {
+        object,
+        size: position.into(),
+        blocks,
+    }
+}
+
+fn batch(count: u32, time: Timestamp, producer: Option<(i64, i16, i32)>) -> CommitBatch {
+    CommitBatch {
+        raw_length: 100 + count,
+        record_count: count,
+        max_timestamp: time,
+        producer: producer.map(|(id, epoch, base_sequence)| BatchProducer {
+            id: ProducerId(id),
+            epoch: ProducerEpoch(epoch),
+            base_sequence: Sequence(base_sequence),
+        }),
+    }
+}

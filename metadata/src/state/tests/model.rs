@@ -1,0 +1,342 @@
+//! What the state machine should say, worked out in another way: from the list of everything ever accepted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::command::{Command, CreateTopic, Outcome, Placed, Rejected, Submission, Verdict};
+use crate::types::Offset;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Model {
+    pub(super) topics: BTreeMap<TopicId, ModelTopic>,
+    pub(super) deleted: BTreeSet<TopicId>,
+    /// Objects that a checkpoint has not moved to rows yet.
+    pub(super) objects: BTreeSet<ObjectKey>,
+    pub(super) sessions: BTreeMap<u64, ModelSession>,
+    pub(super) sessions_opened: u64,
+    next_producer: i64,
+    /// No producer with this id or a larger one was ever forgotten.
+    forgotten_end: i64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct ModelTopic {
+    name: String,
+    first_producer: i64,
+    pub(super) partitions: Vec<Vec<Accepted>>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct ModelSession {
+    last: u64,
+    seen: u64,
+    outcomes: BTreeMap<u64, Outcome>,
+}
+
+/// A batch that is part of a partition.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Accepted {
+    pub(super) base_offset: i64,
+    pub(super) batch: CommitBatch,
+    pub(super) object: ObjectKey,
+    /// Where its block lies.
+    pub(super) position: u32,
+    /// Bytes of its block before it.
+    pub(super) raw_start: u32,
+    accepted: Timestamp,
+    forgotten: bool,
+}
+
+pub(super) fn end(log: &[Accepted]) -> i64 {
+    let after = |last: &Accepted| last.base_offset + i64::from(last.batch.record_count);
+    log.last().map_or(0, after)
+}
+
+/// A producer's batches that are remembered, oldest first.
+fn known(log: &[Accepted], id: ProducerId) -> Vec<(BatchProducer, Accepted)> {
+    let of = |accepted: &Accepted| accepted.batch.producer.filter(|producer| producer.id == id);
+    log.iter()
+        .filter(|accepted| !accepted.forgotten)
+        .filter_map(|accepted| of(accepted).map(|producer| (producer, *accepted)))
+        .collect()
+}
+
+/// The sequence that follows a batch.
+fn following(sequence: i32, count: u32) -> i32 {
+    let next = i64::from(sequence) + i64::from(count);
+    i32::try_from(next & i64::from(i32::MAX)).unwrap()
+}
+
+impl Model {
+    pub(super) fn submit(&mut self, now: Timestamp, asked: &Submission) -> Outcome {
+        if asked.session == 0 {
+            return self.command(now, &asked.command);
+        }
+        let Some(session) = self.sessions.get(&asked.session) else {
+            return Outcome::Rejected(Rejected::SessionClosed);
+        };
+        if asked.sequence <= session.last {
+            let kept = session.outcomes.get(&asked.sequence).cloned();
+            let kept = kept.filter(|_| asked.sequence >= session.seen);
+            return kept.unwrap_or(Outcome::Rejected(Rejected::InvalidCommand));
+        }
+        let outcome = self.command(now, &asked.command);
+        if let Some(session) = self.sessions.get_mut(&asked.session) {
+            session.last = asked.sequence;
+            session.seen = session.seen.max(asked.seen);
+            session.outcomes.insert(asked.sequence, outcome.clone());
+        }
+        outcome
+    }
+
+    fn command(&mut self, now: Timestamp, command: &Command) -> Outcome {
+        let done = match command {
+            Command::CommitObject(commit) => self.commit(now, commit),
+            Command::CreateTopic(create) => self.create(create),
+            Command::DeleteTopic(topic) => match self.topics.remove(topic) {
+                Some(_) => {
+                    self.deleted.insert(*topic);
+                    Ok(Outcome::TopicDeleted)
+                }
+                None => Err(Rejected::UnknownTopic),
+            },
+            Command::CreatePartitions(create) => match self.topics.get_mut(&create.topic) {
+                None => Err(Rejected::UnknownTopic),
+                Some(topic) => match usize::try_from(create.total) {
+                    Ok(total) if total > topic.partitions.len() => {
+                        topic.partitions.resize(total, Vec::new());
+                        Ok(Outcome::PartitionsCreated)
+                    }
+                    _ => Err(Rejected::InvalidPartitions),
+                },
+            },
+            Command::AllocateProducerIds { count: 0 } => Err(Rejected::InvalidCommand),
+            Command::AllocateProducerIds { count } => {
+                let first = ProducerId(self.next_producer);
+                self.next_producer += i64::from(*count);
+                Ok(Outcome::ProducerIds {
+                    first,
+                    count: *count,
+                })
+            }
+            Command::OpenSession { closing } => {
+                self.sessions.retain(|id, _| !closing.contains(id));
+                self.sessions_opened += 1;
+                self.sessions
+                    .insert(self.sessions_opened, ModelSession::default());
+                Ok(Outcome::SessionOpened(self.sessions_opened))
+            }
+            Command::ExpireProducers { before } => {
+                self.expire(*before);
+                Ok(Outcome::ProducersExpired)
+            }
+        };
+        done.unwrap_or_else(Outcome::Rejected)
+    }
+
+    fn create(&mut self, create: &CreateTopic) -> Result<Outcome, Rejected> {
+        let alike = |a: &str, b: &str| a.replace('_', ".") == b.replace('_', ".");
+        let partitions = usize::try_from(create.partitions).unwrap();
+        if partitions == 0 {
+            return Err(Rejected::InvalidPartitions);
+        }
+        if self.topics.values().any(|topic| topic.name == create.name) {
+            return Err(Rejected::TopicExists);
+        }
+        if self
+            .topics
+            .values()
+            .any(|topic| alike(&topic.name, &create.name))
+        {
+            return Err(Rejected::TopicNameCollides);
+        }
+        if self.topics.contains_key(&create.id) || self.deleted.contains(&create.id) {
+            return Err(Rejected::InvalidCommand);
+        }
+        let topic = ModelTopic {
+            name: create.name.clone(),
+            first_producer: self.next_producer,
+            partitions: vec![Vec::new(); partitions],
+        };
+        self.topics.insert(create.id, topic);
+        Ok(Outcome::TopicCreated(create.id))
+    }
+
+    fn commit(&mut self, now: Timestamp, commit: &CommitObject) -> Result<Outcome, Rejected> {
+        if commit.object.created().0 < now.0 - 6 * 3_600_000 {
+            return Err(Rejected::ObjectTooOld);
+        }
+        if self.objects.contains(&commit.object) {
+            return Err(Rejected::ObjectCommitted);
+        }
+        let torn = |block: &CommitBlock| {
+            let lengths: u32 = block.batches.iter().map(|batch| batch.raw_length).sum();
+            lengths != block.range.raw_length
+        };
+        if commit.blocks.iter().any(torn) {
+            return Err(Rejected::InvalidCommand);
+        }
+        self.objects.insert(commit.object);
+        let mut verdicts = Vec::new();
+        for block in &commit.blocks {
+            let mut raw_start = 0;
+            for batch in &block.batches {
+                verdicts.push(self.batch(now, commit.object, block, *batch, raw_start));
+                raw_start += batch.raw_length;
+            }
+        }
+        Ok(Outcome::Committed(verdicts))
+    }
+
+    pub(super) fn batch(
+        &mut self,
+        now: Timestamp,
+        object: ObjectKey,
+        block: &CommitBlock,
+        batch: CommitBatch,
+        raw_start: u32,
+    ) -> Verdict {
+        let forgotten_end = self.forgotten_end;
+        let topic = self
+            .topics
+            .get_mut(&block.topic)
+            .ok_or(Rejected::UnknownTopic)?;
+        let first_producer = topic.first_producer;
+        let log = usize::try_from(block.partition.0).ok();
+        let log = log.and_then(|index| topic.partitions.get_mut(index));
+        let log = log.ok_or(Rejected::UnknownPartition)?;
+        let placed = |offset, duplicate| Placed {
+            base_offset: Offset(offset),
+            log_start_offset: Offset(0),
+            duplicate,
+        };
+        if let Some(claimed) = batch.producer {
+            let may_be_forgotten = claimed.id.0 < first_producer || claimed.id.0 < forgotten_end;
+            let (first, sequence) = (claimed.base_sequence.0 == 0, claimed.base_sequence.0);
+            let mine = known(log, claimed.id);
+            match mine.last() {
+                None if first || may_be_forgotten => {}
+                None => return Err(Rejected::OutOfOrderSequence),
+                Some((last, _)) if claimed.epoch < last.epoch => {
+                    return Err(Rejected::InvalidProducerEpoch);
+                }
+                Some((last, _)) if claimed.epoch > last.epoch => {
+                    if !first {
+                        return Err(Rejected::OutOfOrderSequence);
+                    }
+                }
+                Some((last, newest)) => {
+                    let window = mine.iter().rev().take(5);
+                    let mut window = window.take_while(|(known, _)| known.epoch == claimed.epoch);
+                    let original = window.find(|(known, accepted)| {
+                        known.base_sequence == claimed.base_sequence
+                            && accepted.batch.record_count == batch.record_count
+                    });
+                    if let Some((_, original)) = original {
+                        return Ok(placed(original.base_offset, true));
+                    }
+                    if following(last.base_sequence.0, newest.batch.record_count) != sequence {
+                        return Err(Rejected::OutOfOrderSequence);
+                    }
+                }
+            }
+        }
+        let base_offset = end(log);
+        log.push(Accepted {
+            base_offset,
+            batch,
+            object,
+            position: block.range.position,
+            raw_start,
+            accepted: now,
+            forgotten: false,
+        });
+        Ok(placed(base_offset, false))
+    }
+
+    fn expire(&mut self, before: Timestamp) {
+        for log in self
+            .topics
+            .values_mut()
+            .flat_map(|topic| &mut topic.partitions)
+        {
+            let ids: BTreeSet<_> = log
+                .iter()
+                .filter_map(|accepted| accepted.batch.producer)
+                .map(|p| p.id)
+                .collect();
+            for id in ids {
+                let silent = known(log, id)
+                    .last()
+                    .is_some_and(|(_, last)| last.accepted < before);
+                if silent {
+                    self.forgotten_end = self.forgotten_end.max(id.0 + 1);
+                    let mine = |accepted: &&mut Accepted| {
+                        accepted
+                            .batch
+                            .producer
+                            .is_some_and(|producer| producer.id == id)
+                    };
+                    log.iter_mut()
+                        .filter(mine)
+                        .for_each(|accepted| accepted.forgotten = true);
+                }
+            }
+        }
+    }
+
+    /// A batch that stands to its producer's earlier ones as `kind` says.
+    pub(super) fn make(&self, at: TopicPartition, sent: Sent, now: Timestamp) -> CommitBatch {
+        let time = Timestamp(now.0 - sent.age_ms);
+        let log = self
+            .topics
+            .get(&at.topic)
+            .and_then(|topic| topic.partitions.get(usize::try_from(at.partition.0).ok()?));
+        let mine = |producer| known(log.map_or(&[][..], Vec::as_slice), ProducerId(producer));
+        // Epoch and next sequence.
+        let next = |producer| match mine(producer).last() {
+            Some((last, accepted)) => {
+                let count = accepted.batch.record_count;
+                (last.epoch.0, following(last.base_sequence.0, count))
+            }
+            None => (0, 0),
+        };
+        let (count, producer) = match sent.kind {
+            Kind::Plain => (sent.count, None),
+            Kind::Next { producer } => {
+                let (epoch, sequence) = next(producer);
+                (sent.count, Some((producer, epoch, sequence)))
+            }
+            Kind::Again { producer, back } => match mine(producer).iter().rev().nth(back) {
+                Some((known, accepted)) => {
+                    let claimed = (producer, known.epoch.0, known.base_sequence.0);
+                    (accepted.batch.record_count, Some(claimed))
+                }
+                None => (sent.count, Some((producer, 0, 0))),
+            },
+            Kind::Other { producer } => match mine(producer).last() {
+                Some((known, accepted)) => {
+                    let claimed = (producer, known.epoch.0, known.base_sequence.0);
+                    (accepted.batch.record_count + 1, Some(claimed))
+                }
+                None => (sent.count, Some((producer, 0, 0))),
+            },
+            Kind::Gap { producer, by } => {
+                let (epoch, sequence) = next(producer);
+                let sequence = sequence.saturating_add(by).max(0);
+                (sent.count, Some((producer, epoch, sequence)))
+            }
+            Kind::NewEpoch { producer, sequence } => {
+                (sent.count, Some((producer, next(producer).0 + 1, sequence)))
+            }
+            Kind::OldEpoch { producer } => {
+                let (epoch, sequence) = next(producer);
+                (sent.count, Some((producer, (epoch - 1).max(0), sequence)))
+            }
+            Kind::NearWrap { producer } => {
+                (sent.count, Some((producer, next(producer).0, i32::MAX - 3)))
+            }
+        };
+        batch(count, time, producer)
+    }
+}
