@@ -197,13 +197,12 @@ where
     let request = R::decode(reader, header.api_version)?;
     Ok(Box::pin(async move {
         let response = handle(request).await;
-        drop(permit);
         count_request(R::KEY, ErrorCode::NONE);
         let slices =
             protocol::encode_response::<R>(header.correlation_id, header.api_version, &response);
         Ok(Reply {
             slices,
-            permit: None,
+            permit: Some(permit),
         })
     }))
 }

@@ -2,6 +2,8 @@
 
 /// Kafka's limit: file names of its log segments had to fit.
 const LENGTH_MAX: usize = 249;
+/// Where Kafka keeps groups and transactions. Tools take a topic with such a name for that, so nobody may make one.
+const INTERNAL: [&str; 2] = ["__consumer_offsets", "__transaction_state"];
 
 /// Whether Kafka allows the name; if not, a sentence that says why.
 pub(crate) fn check(name: &str) -> Result<(), String> {
@@ -23,6 +25,17 @@ pub(crate) fn check(name: &str) -> Result<(), String> {
             "the topic name '{name}' has characters other than ASCII letters, digits, '.', '_' and '-'"
         )),
     }
+}
+
+/// Whether a topic may be made under the name; if not, a sentence that says why.
+pub(crate) fn check_new(name: &str) -> Result<(), String> {
+    check(name)?;
+    if INTERNAL.contains(&name) {
+        return Err(format!(
+            "the topic name '{name}' is reserved for Kafka's own topic, which does not exist here"
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -53,5 +66,13 @@ mod tests {
         ] {
             assert!(check(bad).is_err(), "{bad}");
         }
+    }
+    #[test]
+    fn kafkas_own_topics_are_lawful_names_that_nobody_may_make() {
+        for internal in INTERNAL {
+            assert!(check(internal).is_ok() && check_new(internal).is_err());
+        }
+        assert_eq!(check_new("__mine"), Ok(()));
+        assert!(check_new("a b").is_err());
     }
 }

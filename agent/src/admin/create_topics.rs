@@ -15,6 +15,9 @@ use crate::context::{Context, TopicDefaults};
 use crate::topic_config::{self, SETTINGS, source};
 use crate::{topic_id, topic_name};
 
+/// Partitions that one request may make: Kafka's MAX_PARTITIONS_PER_BATCH.
+const REQUEST_PARTITIONS_MAX: i64 = 10_000;
+
 pub(crate) async fn handle(
     context: &Context,
     request: CreateTopicsRequest,
@@ -22,9 +25,21 @@ pub(crate) async fn handle(
 ) -> CreateTopicsResponse {
     let mode = Mode::of(request.validate_only);
     let wanted = once_each(request.topics);
+    if let Err(refused) = check_total(&context.topics, &wanted) {
+        return CreateTopicsResponse {
+            topics: wanted.iter().map(|each| refusal(each, &refused)).collect(),
+            ..CreateTopicsResponse::default()
+        };
+    }
+    let names = match mode {
+        Mode::Judge => metric_names(&context.metadata.catalogue()),
+        // The sequencer knows them.
+        Mode::Do => HashMap::new(),
+    };
     let mut topics = Vec::with_capacity(wanted.len());
     for some in wanted.chunks(AT_ONCE) {
-        topics.extend(join_all(some.iter().map(|each| answer(context, each, mode))).await);
+        let answers = some.iter().map(|each| answer(context, each, mode, &names));
+        topics.extend(join_all(answers).await);
     }
     CreateTopicsResponse {
         topics,
@@ -53,33 +68,62 @@ fn once_each(topics: Vec<CreatableTopic>) -> Vec<Named> {
     all
 }
 
-async fn answer(context: &Context, wanted: &Named, mode: Mode) -> CreatableTopicResult {
+async fn answer(
+    context: &Context,
+    wanted: &Named,
+    mode: Mode,
+    names: &MetricNames,
+) -> CreatableTopicResult {
     let created = match wanted.times {
-        1 => create(context, &wanted.topic, mode).await,
+        1 => create(context, &wanted.topic, mode, names).await,
         times => {
             let message = format!("the topic is named {times} times");
             refuse(ErrorCode::INVALID_REQUEST, message)
         }
     };
-    let name = wanted.topic.name.clone();
     match created {
         Ok(created) => result(&created, mode),
-        Err((error_code, message)) => CreatableTopicResult {
-            name,
-            error_code,
-            error_message: Some(message),
-            ..CreatableTopicResult::default()
-        },
+        Err(refused) => refusal(wanted, &refused),
     }
+}
+
+fn refusal(wanted: &Named, (error_code, message): &Refused) -> CreatableTopicResult {
+    CreatableTopicResult {
+        name: wanted.topic.name.clone(),
+        error_code: *error_code,
+        error_message: Some(message.clone()),
+        ..CreatableTopicResult::default()
+    }
+}
+
+/// Kafka refuses a request as a whole that asks for too much, before it looks at any topic.
+fn check_total(defaults: &TopicDefaults, wanted: &[Named]) -> Result<(), Refused> {
+    let partitions = |topic: &CreatableTopic| match (topic.assignments.len(), topic.num_partitions)
+    {
+        (0, -1) => i64::from(defaults.partitions),
+        (0, count) => i64::from(count.max(0)),
+        (assigned, _) => i64::try_from(assigned).unwrap_or(i64::MAX),
+    };
+    let once = wanted.iter().filter(|named| named.times == 1);
+    let total: i64 = once.map(|named| partitions(&named.topic)).sum();
+    if total > REQUEST_PARTITIONS_MAX {
+        let message = format!(
+            "{total} partitions are too many for one request: it may ask for {REQUEST_PARTITIONS_MAX}"
+        );
+        return refuse(ErrorCode::POLICY_VIOLATION, message);
+    }
+    Ok(())
 }
 
 async fn create(
     context: &Context,
     topic: &CreatableTopic,
     mode: Mode,
+    names: &MetricNames,
 ) -> Result<CreateTopic, Refused> {
     let wanted = check(&context.metadata.catalogue(), &context.topics, topic)?;
     if mode == Mode::Judge {
+        check_collision(names, &wanted.name)?;
         return Ok(wanted);
     }
     let command = Command::CreateTopic(wanted.clone());
@@ -97,7 +141,7 @@ fn check(
     defaults: &TopicDefaults,
     topic: &CreatableTopic,
 ) -> Result<CreateTopic, Refused> {
-    topic_name::check(&topic.name).map_err(|why| (ErrorCode::INVALID_TOPIC_EXCEPTION, why))?;
+    topic_name::check_new(&topic.name).map_err(|why| (ErrorCode::INVALID_TOPIC_EXCEPTION, why))?;
     check_free(catalogue, &topic.name)?;
     let (partitions, replication_factor) = match topic.assignments.as_slice() {
         [] => sizes(defaults, topic)?,
@@ -119,21 +163,34 @@ fn check(
     })
 }
 
-/// Names that differ only in '.' and '_' were one in the names of Kafka's metrics, so they may not stand side by side.
 fn check_free(catalogue: &Catalogue, name: &str) -> Result<(), Refused> {
     if catalogue.topic(name).is_some() {
         let message = format!("topic '{name}' exists already");
         return refuse(ErrorCode::TOPIC_ALREADY_EXISTS, message);
     }
-    if !name.contains(['.', '_']) {
-        return Ok(());
-    }
-    let plain = name.replace('.', "_");
-    let collides = |other: &str| other.contains(['.', '_']) && other.replace('.', "_") == plain;
-    match catalogue.topics().find(|topic| collides(&topic.name)) {
+    Ok(())
+}
+
+/// Topics by the names that Kafka's metrics would have, of those where the two differ.
+type MetricNames = HashMap<String, String>;
+
+/// Looks at every topic, so once a request, and only where the sequencer is not asked.
+fn metric_names(catalogue: &Catalogue) -> MetricNames {
+    let names = catalogue.topics().map(|topic| &topic.name);
+    let named = names.filter_map(|name| Some((metric_name(name)?, name.clone())));
+    named.collect()
+}
+
+fn metric_name(name: &str) -> Option<String> {
+    name.contains(['.', '_']).then(|| name.replace('.', "_"))
+}
+
+/// Names that differ only in '.' and '_' were one in the names of Kafka's metrics, so they may not stand side by side.
+fn check_collision(names: &MetricNames, name: &str) -> Result<(), Refused> {
+    match metric_name(name).and_then(|name| names.get(&name)) {
         None => Ok(()),
         Some(other) => {
-            let message = format!("topic '{name}' collides with '{}'", other.name);
+            let message = format!("topic '{name}' collides with '{other}'");
             refuse(ErrorCode::INVALID_TOPIC_EXCEPTION, message)
         }
     }
@@ -319,6 +376,31 @@ mod tests {
             ..topic(1, 1)
         };
         assert_eq!(checked(&nameless), Err(ErrorCode::INVALID_TOPIC_EXCEPTION));
+    }
+
+    #[test]
+    fn a_request_may_make_ten_thousand_partitions() {
+        let defaults = TopicDefaults {
+            auto_create: AutoCreate::Disabled,
+            partitions: 5_000,
+        };
+        let total = |topics: Vec<CreatableTopic>| {
+            let named = topics.into_iter().map(|topic| Named { topic, times: 1 });
+            check_total(&defaults, &named.collect::<Vec<_>>()).map_err(|(code, _)| code)
+        };
+        let four = assigned(&[(0, &[1]), (1, &[1]), (2, &[1]), (3, &[1])]);
+        assert_eq!(total(vec![topic(10_000, 1), topic(i32::MIN, 1)]), Ok(()));
+        assert_eq!(
+            total(vec![topic(-1, 1), topic(4_996, 1), four.clone()]),
+            Ok(())
+        );
+        for many in [
+            vec![topic(10_001, 1)],
+            vec![topic(i32::MAX, 1), topic(i32::MAX, 1)],
+            vec![topic(-1, 1), topic(4_997, 1), four],
+        ] {
+            assert_eq!(total(many), Err(ErrorCode::POLICY_VIOLATION));
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! DescribeConfigs: the settings of topics, and the few of this broker that tools look at.
 
+use std::collections::HashSet;
+
 use metadata::Topic;
 use protocol::ErrorCode;
 use protocol::messages::describe_configs::{
@@ -23,7 +25,13 @@ pub(crate) async fn handle(
     request: DescribeConfigsRequest,
     _: i16,
 ) -> DescribeConfigsResponse {
-    let results = request.resources.into_iter().map(|resource| {
+    // Once each: an answer is a thousand times larger than a name, which costs the client next to nothing to repeat.
+    let mut seen = HashSet::new();
+    let resources = request
+        .resources
+        .into_iter()
+        .filter(|each| seen.insert((each.resource_type, each.resource_name.clone())));
+    let results = resources.map(|resource| {
         let described = match resource.resource_type {
             TOPIC => describe_topic(context, &resource.resource_name),
             BROKER => describe_broker(context, &resource.resource_name),

@@ -25,7 +25,8 @@ pub(super) async fn run(options: Agent) -> anyhow::Result<()> {
     );
     settings.http = options.http;
     let server = Server::start(settings).await?;
-    tracing::info!(listen = %server.listen(), http = ?server.http(), "serving");
+    let http = server.http().map(tracing::field::display);
+    tracing::info!(listen = %server.listen(), http, "serving");
     server.run().await
 }
 

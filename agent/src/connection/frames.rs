@@ -1,13 +1,14 @@
 //! Frames off a socket. A frame's first chunk is read on credit, judged, and only then is memory asked for the rest,
 //! so a length prefix costs nothing and a trickling peer holds almost nothing.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use protocol::{ApiKey, RequestHeader, frame};
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::Close;
 use crate::admission::{Admission, FIRST_CHUNK_BYTES, Permit};
@@ -16,18 +17,33 @@ use crate::admission::{Admission, FIRST_CHUNK_BYTES, Permit};
 const IDLE_MAX: Duration = Duration::from_secs(600);
 /// From a frame's first byte to the end of its first chunk.
 const FIRST_CHUNK_TIME_MAX: Duration = Duration::from_secs(10);
-/// For the rest of a frame: this, and a second for each `BYTES_PER_SECOND_MIN`.
+/// For the rest of a frame: this, and a second for each `BYTES_PER_SECOND_MIN` that have arrived. A peer that stops
+/// sending holds its permit no longer than the first.
 const REST_TIME_MAX: Duration = Duration::from_secs(10);
 const BYTES_PER_SECOND_MIN: usize = 64 * 1024;
-/// Only Produce may carry more: no other request needs it.
-const OTHER_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Requests that name partitions, of which there may be many, each answered with about as much as was asked.
+const PARTITIONS_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// All others but Produce. Two bytes in them can ask for an answer of a hundred.
+const OTHER_FRAME_BYTES_MAX: usize = 1024 * 1024;
 const LENGTH_BYTES: usize = 4;
+/// Read ahead at the most.
+const AHEAD_BYTES: usize = LENGTH_BYTES + FIRST_CHUNK_BYTES;
 
 /// A whole request, without its length prefix.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) bytes: Bytes,
     pub(super) permit: Permit,
+    pub(super) turn: Turn,
+}
+
+/// When the next request is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// At once: batches of several requests share a segment.
+    Pipelined,
+    /// Once this one is answered, as in Kafka. A request that waits for long, then, holds none behind it in memory.
+    Alone,
 }
 
 #[derive(Debug)]
@@ -55,8 +71,8 @@ impl Frames {
         let length = frame::length(self.length_prefix(), protocol::FRAME_BYTES_MAX)?;
         let chunk = length.min(FIRST_CHUNK_BYTES);
         self.read_ahead(LENGTH_BYTES + chunk, deadline).await?;
-        self.judge(length, chunk)?;
-        let permit = self.admission.frame(length).await;
+        let turn = self.judge(length, chunk)?;
+        let mut permit = self.admission.frame(length).await;
         let _prefix = self.ahead.split_to(LENGTH_BYTES);
         let first = self.ahead.split_to(chunk);
         // Copied, so that a small batch which lives on in a segment does not keep the whole read buffer.
@@ -65,27 +81,55 @@ impl Frames {
         } else {
             self.read_rest(&first, length).await?
         };
-        Ok(Frame { bytes, permit })
+        if turn == Turn::Alone {
+            permit = self.admission.decode(length).await;
+        }
+        Ok(Frame {
+            bytes,
+            permit,
+            turn,
+        })
     }
 
-    /// An idle connection holds no buffer.
+    /// Resolves only if the client goes away before it asks for more.
+    pub(super) async fn hung_up(&mut self) -> Close {
+        match self.wait_for_first_byte().await {
+            Ok(()) => std::future::pending().await,
+            Err(close) => close,
+        }
+    }
+
+    /// An idle connection holds no buffer. Only a byte that was read ends the wait: a socket counts as readable until a
+    /// read finds nothing, and a frame that is not there must not be timed.
     async fn wait_for_first_byte(&mut self) -> Result<(), Close> {
-        if self.ahead.is_empty() {
+        if !self.ahead.is_empty() {
+            return Ok(());
+        }
+        let deadline = Instant::now() + IDLE_MAX;
+        loop {
             self.ahead = BytesMut::new();
-            timeout(IDLE_MAX, self.socket.readable())
+            timeout_at(deadline, self.socket.readable())
                 .await
                 .map_err(|_| Close::Idle)??;
+            self.ahead.reserve(AHEAD_BYTES);
+            let read = self
+                .socket
+                .try_read_buf(&mut (&mut self.ahead).limit(AHEAD_BYTES));
+            match read {
+                Ok(0) => return Err(Close::Gone),
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        Ok(())
     }
 
     /// Reads until `ahead` holds at least `bytes`.
     async fn read_ahead(&mut self, bytes: usize, deadline: Instant) -> Result<(), Close> {
         while self.ahead.len() < bytes {
-            let room = LENGTH_BYTES + FIRST_CHUNK_BYTES;
-            self.ahead
-                .reserve(room.saturating_sub(self.ahead.len()).max(1));
-            let mut window = (&mut self.socket).take(room.saturating_sub(self.ahead.len()) as u64);
+            let room = AHEAD_BYTES.saturating_sub(self.ahead.len());
+            self.ahead.reserve(room.max(1));
+            let mut window = (&mut self.socket).take(room as u64);
             let read = timeout_at(deadline, window.read_buf(&mut self.ahead))
                 .await
                 .map_err(|_| Close::TooSlow)??;
@@ -103,27 +147,36 @@ impl Frames {
     }
 
     /// Refuses what cannot be right before its bulk is read.
-    fn judge(&self, length: usize, chunk: usize) -> Result<(), Close> {
+    fn judge(&self, length: usize, chunk: usize) -> Result<Turn, Close> {
         let prefix = &self.ahead[LENGTH_BYTES..LENGTH_BYTES + chunk];
         let Some(header) = RequestHeader::peek(prefix, length)? else {
             return Err(Close::Refused("the request header is too long".into()));
         };
-        if length > OTHER_FRAME_BYTES_MAX && header.api_key != ApiKey::Produce.code() {
+        let (turn, bytes_max) = match ApiKey::from_code(header.api_key) {
+            Some(ApiKey::Produce) => (Turn::Pipelined, protocol::FRAME_BYTES_MAX),
+            Some(ApiKey::Fetch | ApiKey::ListOffsets | ApiKey::Metadata) => {
+                (Turn::Alone, PARTITIONS_FRAME_BYTES_MAX)
+            }
+            _ => (Turn::Alone, OTHER_FRAME_BYTES_MAX),
+        };
+        if length > bytes_max {
             return Err(Close::Refused(format!(
-                "a request of {length} bytes that is not Produce (at most {OTHER_FRAME_BYTES_MAX} are read)"
+                "a request of {length} bytes with API key {}, of which at most {bytes_max} are read",
+                header.api_key
             )));
         }
-        Ok(())
+        Ok(turn)
     }
 
     async fn read_rest(&mut self, first: &[u8], length: usize) -> Result<Bytes, Close> {
-        let seconds = u64::try_from(length / BYTES_PER_SECOND_MIN).unwrap_or(u64::MAX);
-        let deadline = Instant::now() + REST_TIME_MAX + Duration::from_secs(seconds);
+        let began = Instant::now();
         let mut whole = BytesMut::with_capacity(length);
         whole.extend_from_slice(first);
         // The next frame's first bytes may be here already only if this frame is complete, so `ahead` is empty now.
         debug_assert!(self.ahead.is_empty());
         while whole.len() < length {
+            let seconds = u64::try_from(whole.len() / BYTES_PER_SECOND_MIN).unwrap_or(u64::MAX);
+            let deadline = began + REST_TIME_MAX + Duration::from_secs(seconds);
             let mut window = (&mut self.socket).take((length - whole.len()) as u64);
             let read = timeout_at(deadline, window.read_buf(&mut whole))
                 .await

@@ -10,9 +10,12 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::{Close, PendingReply};
+use crate::admission::Permit;
 
 /// A client that takes nothing for so long is dropped, because its replies hold memory.
 const STALLED_MAX: Duration = Duration::from_secs(60);
+/// The same where others wait for that memory: clients that never read must not hold up those that do.
+const STALLED_WANTED_MAX: Duration = Duration::from_secs(1);
 /// Slices given to one `writev`.
 const SLICES_MAX: usize = 128;
 
@@ -23,7 +26,7 @@ pub(super) async fn write_all(
 ) -> Result<(), Close> {
     while let Some(pending) = replies.recv().await {
         let reply = pending.await?;
-        write_slices(&mut socket, reply.slices).await?;
+        write_slices(&mut socket, reply.slices, reply.permit.as_ref()).await?;
         drop(reply.permit);
     }
     // The client may be gone already; there is nobody left to tell.
@@ -31,7 +34,11 @@ pub(super) async fn write_all(
     Ok(())
 }
 
-async fn write_slices(socket: &mut OwnedWriteHalf, slices: Vec<Bytes>) -> Result<(), Close> {
+async fn write_slices(
+    socket: &mut OwnedWriteHalf,
+    slices: Vec<Bytes>,
+    permit: Option<&Permit>,
+) -> Result<(), Close> {
     let mut slices: std::collections::VecDeque<Bytes> = slices.into();
     slices.retain(|slice| !slice.is_empty());
     while !slices.is_empty() {
@@ -40,15 +47,30 @@ async fn write_slices(socket: &mut OwnedWriteHalf, slices: Vec<Bytes>) -> Result
             .take(SLICES_MAX)
             .map(|slice| IoSlice::new(slice))
             .collect();
-        let written = timeout(STALLED_MAX, socket.write_vectored(&vectors))
-            .await
-            .map_err(|_| Close::NotReading)??;
+        let written = write_some(socket, &vectors, permit).await?;
         if written == 0 {
             return Err(Close::Gone);
         }
         advance(&mut slices, written);
     }
     Ok(())
+}
+
+/// Writes at least a byte. Nothing is lost where a step is cut off: the socket has then taken nothing.
+async fn write_some(
+    socket: &mut OwnedWriteHalf,
+    vectors: &[IoSlice<'_>],
+    permit: Option<&Permit>,
+) -> Result<usize, Close> {
+    let mut stalled = Duration::ZERO;
+    while stalled < STALLED_MAX {
+        match timeout(STALLED_WANTED_MAX, socket.write_vectored(vectors)).await {
+            Ok(written) => return Ok(written?),
+            Err(_) if permit.is_some_and(Permit::is_wanted) => break,
+            Err(_) => stalled += STALLED_WANTED_MAX,
+        }
+    }
+    Err(Close::NotReading)
 }
 
 fn advance(slices: &mut std::collections::VecDeque<Bytes>, mut written: usize) {

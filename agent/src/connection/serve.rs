@@ -1,11 +1,14 @@
 //! The life of one connection: a reader and a writer side by side in one task.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
-use super::frames::Frames;
+use super::frames::{Frames, Turn};
 use super::{Close, ConnectionId, PendingReply, replies};
 use crate::admission::Admission;
 use crate::dispatch::Dispatch;
@@ -13,6 +16,8 @@ use crate::tasks::Stop;
 
 /// Requests of one connection that may wait for their reply; then it is not read any more.
 const IN_FLIGHT_MAX: usize = 64;
+/// What was asked before a request that ends the connection is answered for so long.
+const LAST_REPLIES_MAX: Duration = Duration::from_secs(10);
 
 /// Serves the socket until the client leaves, misbehaves, or the agent stops and all replies are written.
 pub(crate) async fn serve(
@@ -32,6 +37,11 @@ pub(crate) async fn serve(
         written = &mut writing => written,
         read = &mut reading => match read {
             Ok(()) => writing.await,
+            // Without these answers the client could not tell what happened of its earlier requests.
+            Err(close @ (Close::Malformed(_) | Close::Refused(_))) => {
+                let _ = timeout(LAST_REPLIES_MAX, writing).await;
+                Err(close)
+            }
             Err(close) => Err(close),
         },
     }
@@ -55,6 +65,29 @@ async fn read_requests(
             () = stop.requested() => return Ok(()),
             frame = frames.next() => frame?,
         };
-        place.send(dispatch.begin(id, frame.bytes, frame.permit).await?);
+        let turn = frame.turn;
+        let pending = dispatch.begin(id, frame.bytes, frame.permit).await?;
+        match turn {
+            Turn::Pipelined => place.send(pending),
+            Turn::Alone => {
+                let (pending, answered) = watched(pending);
+                place.send(pending);
+                tokio::select! {
+                    _ = answered => {}
+                    close = frames.hung_up() => return Err(close),
+                }
+            }
+        }
     }
+}
+
+/// A reply, and something that ends once there is one.
+fn watched(pending: PendingReply) -> (PendingReply, oneshot::Receiver<Infallible>) {
+    let (held, answered) = oneshot::channel();
+    let watched = async move {
+        let reply = pending.await;
+        drop(held);
+        reply
+    };
+    (Box::pin(watched), answered)
 }

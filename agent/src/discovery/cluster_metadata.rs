@@ -134,6 +134,9 @@ async fn by_name(
     match (topic_name::check(name), create) {
         (Err(_), _) => Err(ErrorCode::INVALID_TOPIC_EXCEPTION),
         (Ok(()), AutoCreate::Disabled) => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+        (Ok(()), AutoCreate::Enabled) if topic_name::check_new(name).is_err() => {
+            Err(ErrorCode::INVALID_TOPIC_EXCEPTION)
+        }
         (Ok(()), AutoCreate::Enabled) => make(context, name).await,
     }
 }

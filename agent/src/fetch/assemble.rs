@@ -10,6 +10,7 @@ use super::plan::Limits;
 use super::read::{ReadExtent, ReadWant};
 use super::{Found, Want};
 use crate::refusal;
+use crate::storage::{ErrorKind, StoreError};
 
 /// A batch up to this size is copied whole: cheaper than two slices of a vectored write.
 const COPIED_BYTES_MAX: usize = 1024;
@@ -40,13 +41,21 @@ pub(super) fn assemble(
         .map(|((want, found), read)| {
             let bounds = found.bounds();
             if let Found::Refused { code, bounds } = found {
-                return Served { code, bounds, slices: Vec::new() };
+                return Served {
+                    code,
+                    bounds,
+                    slices: Vec::new(),
+                };
             }
             let extents = match read {
                 Ok(extents) => extents,
                 Err(error) => {
-                    tracing::warn!(partition = ?want.partition, offset = want.offset.0, %error, "cannot read");
-                    return Served { code: refusal::store_fetch(&error), bounds, slices: Vec::new() };
+                    complain(want, &error);
+                    return Served {
+                        code: refusal::store_fetch(&error),
+                        bounds,
+                        slices: Vec::new(),
+                    };
                 }
             };
             let mut run = Run::new(want, left, anything);
@@ -57,9 +66,24 @@ pub(super) fn assemble(
             };
             left = left.saturating_sub(run.bytes);
             anything |= run.bytes > 0;
-            Served { code, bounds, slices: run.finish() }
+            Served {
+                code,
+                bounds,
+                slices: run.finish(),
+            }
         })
         .collect()
+}
+
+/// A bucket that is away comes back; an object that is gone or damaged needs a person.
+fn complain(want: &Want, error: &StoreError) {
+    let (partition, offset) = (want.partition, want.offset.0);
+    match error.kind {
+        ErrorKind::NotFound | ErrorKind::Corrupt => {
+            tracing::error!(?partition, offset, %error, "committed records cannot be read");
+        }
+        _ => tracing::warn!(?partition, offset, %error, "the bucket cannot be read"),
+    }
 }
 
 enum Stop {

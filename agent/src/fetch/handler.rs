@@ -17,9 +17,13 @@ use crate::connection::Reply;
 use crate::context::Context;
 use crate::metrics::count_request;
 use crate::storage::Cache;
+use crate::tasks::Stop;
 
 /// What one reply may carry, whatever the client asks for; Kafka's default `fetch.max.bytes`.
 const REPLY_BYTES_MAX: usize = 55 * 1024 * 1024;
+/// What a full request says of its session; any other epoch goes on with one, and there are none.
+const WITHOUT_SESSION: i32 = -1;
+const NEW_SESSION: i32 = 0;
 /// The only leader epoch there is: no data is ever truncated.
 const LEADER_EPOCH: i32 = 0;
 
@@ -29,6 +33,8 @@ pub(crate) struct Fetch {
     context: Arc<Context>,
     admission: Admission,
     reader: Reader,
+    /// While draining, nobody waits for records that may never come.
+    draining: Stop,
 }
 
 /// A partition of the request: wanted, or refused before anything was looked up.
@@ -43,11 +49,17 @@ struct Topic {
 }
 
 impl Fetch {
-    pub(crate) fn new(context: Arc<Context>, admission: Admission, cache: Cache) -> Self {
+    pub(crate) fn new(
+        context: Arc<Context>,
+        admission: Admission,
+        cache: Cache,
+        draining: Stop,
+    ) -> Self {
         Self {
             context,
             admission,
             reader: Reader::new(cache),
+            draining,
         }
     }
 
@@ -68,7 +80,7 @@ impl Fetch {
     }
 
     async fn answer(&self, request: FetchRequest) -> (FetchResponse, Option<Permit>) {
-        if request.session_id != 0 && request.session_epoch > 0 {
+        if !matches!(request.session_epoch, WITHOUT_SESSION | NEW_SESSION) {
             let error_code = ErrorCode::FETCH_SESSION_ID_NOT_FOUND;
             return (
                 FetchResponse {
@@ -78,7 +90,7 @@ impl Fetch {
                 None,
             );
         }
-        let limits = limits(&request);
+        let limits = limits(&request, self.admission.reply_share());
         let topics = self.translate(&request);
         let wants: Vec<Want> = wants(&topics).copied().collect();
         let refused = wants.len() < topics.iter().map(|topic| topic.slots.len()).sum();
@@ -87,7 +99,13 @@ impl Fetch {
         } else {
             patience(&request)
         };
-        let found = wait::locate(&self.context.metadata, &wants, patience).await;
+        let found = wait::locate(
+            &self.context.metadata,
+            &wants,
+            patience,
+            self.draining.clone(),
+        )
+        .await;
         let plan = plan::plan(&wants, &found, limits);
         let permit = match plan.raw_bytes() {
             0 => None,
@@ -147,11 +165,12 @@ fn wants(topics: &[Topic]) -> impl Iterator<Item = &Want> {
         .filter_map(|slot| slot.want.as_ref().ok())
 }
 
-fn limits(request: &FetchRequest) -> plan::Limits {
+fn limits(request: &FetchRequest, share: usize) -> plan::Limits {
     plan::Limits {
         bytes_max: usize::try_from(request.max_bytes)
             .unwrap_or(0)
-            .min(REPLY_BYTES_MAX),
+            .min(REPLY_BYTES_MAX)
+            .min(share),
     }
 }
 

@@ -57,7 +57,10 @@ impl Acceptor {
             gauge.decrement(1);
             match closed {
                 Ok(()) | Err(Close::Gone | Close::Socket(_) | Close::Idle) => {}
-                Err(close) => tracing::info!(peer = ?peer.ok(), %close, "closed a connection"),
+                Err(close) => {
+                    let peer = peer.ok().map(tracing::field::display);
+                    tracing::info!(peer, %close, "closed a connection");
+                }
             }
             Ok(())
         });

@@ -1,13 +1,16 @@
 //! Binds, starts the rooms, accepts under a limit, and stops everything in order. Called by `commands/`.
 
 mod accept;
+mod metadata_store;
+mod open_files;
 mod start;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, timeout};
 
 pub use self::start::Server;
 use crate::config::{CompressionLevel, HostPort, StoreUrl};
@@ -40,18 +43,41 @@ pub struct Settings {
     pub shutdown_grace: Duration,
 }
 
+/// The last steps of a drain have so long, however long its clients took.
+const CLOSE_MIN: Duration = Duration::from_secs(2);
+
+/// What asks a process to end. Caught from before anybody is served, so that none is cut off.
+#[derive(Debug)]
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 impl Server {
     /// Serves until a signal or a failed task, then drains: no new sockets, no new requests, everything that was
     /// accepted is stored, committed and answered.
     ///
     /// # Errors
     /// When a task failed: the process must not go on without it.
-    pub async fn run(self) -> anyhow::Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+    pub async fn run(mut self) -> anyhow::Result<()> {
         let failure = tokio::select! {
-            _ = terminate.recv() => None,
-            _ = interrupt.recv() => None,
+            () = self.signals.received() => None,
             failure = self.rooms.failed() => Some(failure),
         };
         match failure {
@@ -66,9 +92,10 @@ impl Server {
     }
 
     async fn drain(self) {
-        let left = self.shutdown_grace;
+        let deadline = Instant::now() + self.shutdown_grace;
+        let left = || deadline.saturating_duration_since(Instant::now());
         self.connections.stop();
-        let cut = self.connections.wait(left).await;
+        let cut = self.connections.wait(left()).await;
         if cut > 0 {
             tracing::warn!(
                 connections = cut,
@@ -76,9 +103,14 @@ impl Server {
             );
         }
         self.flusher.stop();
-        self.flusher.wait(left).await;
-        self.context.metadata.close().await;
+        self.flusher.wait(left()).await;
+        if timeout(left().max(CLOSE_MIN), self.context.metadata.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("no checkpoint at the end; the next start replays the log");
+        }
         self.rooms.stop();
-        self.rooms.wait(left).await;
+        self.rooms.wait(left().max(CLOSE_MIN)).await;
     }
 }

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use metadata::kv::{Kv, Memory, Redb};
 use tokio::net::TcpListener;
 
-use super::{Settings, accept};
+use super::{Settings, Signals, accept, metadata_store, open_files};
 use crate::admission::Admission;
 use crate::clock::Clock;
-use crate::config::{CompressionLevel, StoreUrl};
+use crate::config::CompressionLevel;
 use crate::context::{Context, Node, TopicDefaults};
 use crate::dispatch::Dispatch;
 use crate::fetch::Fetch;
@@ -39,6 +38,7 @@ pub struct Server {
     pub(super) flusher: Tasks,
     pub(super) rooms: Tasks,
     pub(super) shutdown_grace: Duration,
+    pub(super) signals: Signals,
     listen: SocketAddr,
     http: Option<SocketAddr>,
 }
@@ -50,19 +50,21 @@ impl Server {
     /// With a sentence for the operator. Nothing was written then, unless it is the store itself that failed.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let prometheus = metrics::install()?;
+        open_files::allow(settings.connections_max);
         let listener = bind(settings.listen, "listen").await?;
         let http_listener = match settings.http {
             Some(address) => Some(bind(address, "http").await?),
             None => None,
         };
         let listen = listener.local_addr()?;
+        metadata_store::check_folder(&settings)?;
         let store = Store::open(&settings.bucket, &settings.bucket_options).await?;
         store.check().await?;
         if let Some(data) = &settings.data {
             make_folder(data)?;
         }
         let rooms = Tasks::new();
-        let metadata = open_metadata(&settings.store, &rooms).await?;
+        let metadata = metadata_store::open(&settings.store, &rooms).await?;
         let context = Arc::new(context(&settings, listen, metadata));
         let admission = Admission::new(settings.buffer_memory, REPLY_BYTES_MAX);
         let cache = Cache::new(store.clone(), settings.cache_memory as u64, CACHE_IDLE);
@@ -73,10 +75,16 @@ impl Server {
         let dispatch = Arc::new(Dispatch {
             context: Arc::clone(&context),
             produce,
-            fetch: Fetch::new(Arc::clone(&context), admission.clone(), cache),
+            fetch: Fetch::new(
+                Arc::clone(&context),
+                admission.clone(),
+                cache,
+                connections.stopping(),
+            ),
             producer_ids: ProducerIds::new(),
         });
         let front = metrics::Front::new();
+        let signals = Signals::catch()?;
         rooms.spawn("metrics upkeep", {
             let (prometheus, stop) = (prometheus.clone(), rooms.stopping());
             async move {
@@ -117,6 +125,7 @@ impl Server {
             flusher,
             rooms,
             shutdown_grace,
+            signals,
             listen,
             http,
         })
@@ -148,29 +157,6 @@ fn make_folder(path: &Path) -> anyhow::Result<()> {
             path.display()
         )
     })
-}
-
-async fn open_metadata(url: &StoreUrl, rooms: &Tasks) -> anyhow::Result<metadata::Metadata> {
-    let kv: Arc<dyn Kv> = match url {
-        StoreUrl::Memory => Arc::new(Memory::new()),
-        StoreUrl::Redb(path) => {
-            let path = path.clone();
-            let opened = tokio::task::spawn_blocking(move || {
-                Redb::open(&path).map_err(|error| (path, error))
-            });
-            let opened = opened.await.context("the store's thread ended")?;
-            Arc::new(opened.map_err(|(path, error)| {
-                anyhow::anyhow!("cannot open the metadata in {}: {error}", path.display())
-            })?)
-        }
-    };
-    let clock = Clock::Real;
-    let options = metadata::Options::new(Arc::new(move || clock.now()));
-    let (metadata, sequencer) = metadata::start(kv, options)
-        .await
-        .context("cannot start the metadata")?;
-    rooms.spawn("sequencer", async move { Ok(sequencer.run().await?) });
-    Ok(metadata)
 }
 
 fn context(settings: &Settings, listen: SocketAddr, metadata: metadata::Metadata) -> Context {

@@ -19,8 +19,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::hedge::Hedge;
 use super::paths;
 
-/// From the first try to giving up.
-const PUT_DEADLINE: Duration = Duration::from_secs(30);
+/// From the first try to giving up. A PUT ends before the 30 s after which producers give up a request, so that they hear
+/// that nothing happened instead of having to guess.
+const PUT_DEADLINE: Duration = Duration::from_secs(25);
 const GET_DEADLINE: Duration = Duration::from_secs(20);
 /// The first try's time-out; later ones get twice the one before.
 const TRY_MIN: Duration = Duration::from_secs(5);
@@ -187,7 +188,7 @@ impl Store {
     /// reads an object before the metadata names it.
     ///
     /// # Errors
-    /// When it could not be stored within 30 s, or the bucket refuses.
+    /// When it could not be stored within 25 s, or the bucket refuses.
     pub async fn put_segment(&self, key: ObjectKey, payload: Vec<Bytes>) -> Result<(), StoreError> {
         let path = paths::segment(&self.0.prefix, key);
         let payload: PutPayload = payload.into_iter().collect();

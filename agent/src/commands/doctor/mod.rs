@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use metadata::ObjectKey;
-use metadata::kv::{Direction, Kv, KvError, Redb};
+use metadata::kv::Redb;
 use tokio::time::Instant;
 
 use super::logging;
@@ -168,18 +168,21 @@ async fn check_redb(path: &Path, report: &mut Report) {
     let owned = path.to_owned();
     let opened = tokio::task::spawn_blocking(move || Redb::open(&owned)).await;
     let read = match opened.expect("opening does not panic") {
-        Ok(redb) => redb.range(&[], &[u8::MAX], 1000, Direction::Forward).await,
-        Err(error) => Err(error),
+        Ok(redb) => metadata::check(&redb).await,
+        Err(error) => Err(error.into()),
     };
     match read {
-        Ok(_) => report.well(&format!("The metadata in {shown} can be opened and read.")),
-        Err(KvError::InUse(why)) => report.wrong(&format!(
+        Ok(()) => report.well(&format!("The metadata in {shown} can be opened and read.")),
+        Err(metadata::Error::InUse(why)) => report.wrong(&format!(
             "The metadata in {shown} could not be looked at because a process has it open ({why}): if that is an agent, \
              ask its /health/ready, or stop it and try again."
         )),
-        Err(KvError::Corrupt(why)) => report.wrong(&format!(
+        Err(metadata::Error::Corrupt(why)) => report.wrong(&format!(
             "The metadata in {shown} is damaged ({why}): start no agent with it, keep the file, and bring back a copy."
         )),
+        Err(error @ metadata::Error::NewerFormat { .. }) => {
+            report.wrong(&format!("The metadata in {shown} is not for this version: {error}."));
+        }
         Err(error) => report.wrong(&format!(
             "The metadata in {shown} cannot be read ({error}): check the path, its permissions and the disk."
         )),

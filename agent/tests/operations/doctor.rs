@@ -1,0 +1,173 @@
+//! `penstock doctor` over what is right and what is not.
+
+use std::path::Path;
+
+use metadata::kv::{Kv, Redb, Transaction};
+
+use super::bucket::{SECRET, Server, credentials, free_address};
+use super::tools::{Ran, contents, run};
+use crate::support::broker::{Broker, penstock};
+
+async fn doctor(arguments: &[&str]) -> Ran {
+    run(penstock(["doctor"]).args(arguments)).await
+}
+
+fn bucket_of(folder: &Path) -> String {
+    format!("file://{}", folder.join("bucket").display())
+}
+
+fn store_of(folder: &Path) -> String {
+    format!("redb://{}", folder.join("metadata.redb").display())
+}
+
+/// Says that all is well, and how fast the bucket is.
+fn well(ran: &Ran) {
+    assert!(ran.status.success(), "{ran:?}");
+    assert!(ran.stdout.contains("All is well."), "{ran:?}");
+    assert!(ran.stdout.contains("A small PUT takes"), "{ran:?}");
+    assert!(!ran.stdout.contains("WRONG"), "{ran:?}");
+}
+
+/// Says once what is wrong, in a sentence with each of `parts`.
+fn wrong(ran: &Ran, parts: &[&str]) {
+    assert_eq!(ran.status.code(), Some(1), "{ran:?}");
+    let said: Vec<&str> = ran
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("WRONG "))
+        .collect();
+    assert_eq!(said.len(), 1, "{ran:?}");
+    for part in parts {
+        assert!(said[0].contains(part), "no {part:?} in {:?}", said[0]);
+    }
+}
+
+#[tokio::test]
+async fn a_good_folder_is_well_and_left_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::in_folder(folder.path(), &[]).await;
+    assert!(broker.terminate().await.success());
+    let files = || {
+        let all = contents(folder.path()).into_iter();
+        all.filter(|(_, bytes)| bytes.is_some())
+            .map(|(path, _)| path)
+            .collect::<Vec<_>>()
+    };
+    let before = files();
+    let (bucket, store) = (bucket_of(folder.path()), store_of(folder.path()));
+    well(&doctor(&["--bucket", &bucket, "--store", &store]).await);
+    assert_eq!(files(), before);
+    let absent = format!("{store}.absent");
+    let ran = doctor(&["--bucket", &bucket, "--store", &absent]).await;
+    well(&ran);
+    assert!(ran.stdout.contains("the first agent makes it"), "{ran:?}");
+    assert_eq!(files(), before);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_folder_or_a_store_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "mine").unwrap();
+    let below = format!("file://{}/bucket", file.display());
+    wrong(
+        &doctor(&["--bucket", &below]).await,
+        &["cannot be made", "check the path"],
+    );
+    wrong(
+        &doctor(&["--bucket", "nonsense"]).await,
+        &["is not a bucket", "s3://bucket/prefix"],
+    );
+    let lost = format!("redb://{}/nowhere/m.redb", folder.path().display());
+    wrong(
+        &doctor(&["--bucket", "memory:", "--store", &lost]).await,
+        &["The folder of", "--store"],
+    );
+    let not_ours = format!("redb://{}", file.display());
+    wrong(
+        &doctor(&["--bucket", "memory:", "--store", &not_ours]).await,
+        &["is damaged", "copy"],
+    );
+    assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+}
+
+#[tokio::test]
+async fn a_store_in_use_or_of_a_newer_format_is_not_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store_of(folder.path());
+    let broker = Broker::in_folder(folder.path(), &[]).await;
+    wrong(
+        &doctor(&["--bucket", "memory:", "--store", &store]).await,
+        &["has it open", "/health/ready"],
+    );
+    assert!(broker.terminate().await.success());
+    well(&doctor(&["--bucket", "memory:", "--store", &store]).await);
+    {
+        let redb = Redb::open(&folder.path().join("metadata.redb")).unwrap();
+        let mut transaction = Transaction::default();
+        transaction.set([0, b'f'].to_vec().into(), b"\x63\x00".to_vec().into());
+        redb.commit(transaction).await.unwrap();
+    }
+    wrong(
+        &doctor(&["--bucket", "memory:", "--store", &store]).await,
+        &["format 99", "newer Penstock"],
+    );
+}
+
+#[tokio::test]
+async fn a_bucket_of_s3_is_looked_at_from_all_sides() {
+    for server in Server::all().await {
+        let mut good = penstock([
+            "doctor",
+            "--bucket",
+            "s3://there/p",
+            "--s3-endpoint",
+            &server.endpoint,
+        ]);
+        credentials(&mut good, SECRET);
+        let ran = run(&mut good).await;
+        well(&ran);
+        for sentence in [
+            "Objects can be stored and read",
+            "Objects can be deleted",
+            "The clock agrees",
+        ] {
+            assert!(
+                ran.stdout.contains(sentence),
+                "{}: no {sentence:?} in {ran:?}",
+                server.name
+            );
+        }
+        let mut stranger = penstock([
+            "doctor",
+            "--bucket",
+            "s3://there/p",
+            "--s3-endpoint",
+            &server.endpoint,
+        ]);
+        credentials(&mut stranger, "wrong-secret");
+        wrong(
+            &run(&mut stranger).await,
+            &["credentials are wrong", "AWS_SECRET_ACCESS_KEY"],
+        );
+        let mut lost = penstock([
+            "doctor",
+            "--bucket",
+            "s3://not-there",
+            "--s3-endpoint",
+            &server.endpoint,
+        ]);
+        credentials(&mut lost, SECRET);
+        wrong(&run(&mut lost).await, &["no such bucket", "create it"]);
+    }
+    let endpoint = format!("http://{}", free_address());
+    let mut away = penstock([
+        "doctor",
+        "--bucket",
+        "s3://there",
+        "--s3-endpoint",
+        &endpoint,
+    ]);
+    credentials(&mut away, SECRET);
+    wrong(&run(&mut away).await, &["does not answer", "--s3-endpoint"]);
+}

@@ -1,0 +1,24 @@
+//! Penstock as those see it who operate it: the real binary as a child process, on real sockets, over real folders and
+//! file systems. One file per concern.
+//!
+//! Tests that lack something say `SKIPPED` on standard error, past the harness' capture; with `CI=true` they fail
+//! instead. `PENSTOCK_KIT` names the folder whose `bin/` holds servers of S3, `target/kit` unless told otherwise.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what goes wrong in a helper of tests fails the test"
+)]
+
+#[path = "../support/mod.rs"]
+pub mod support;
+
+mod bucket;
+mod configuration;
+mod disk_full;
+mod doctor;
+mod footprint;
+mod hostile;
+mod lifecycle;
+mod tail;
+mod tools;

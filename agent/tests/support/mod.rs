@@ -1,0 +1,5 @@
+//! A running broker and a plain connection to it, for the tests in this folder. The broker is the real binary as a child
+//! process on free ports; it dies with the test. Both binaries declare it as `pub mod`: each uses its own part of what is here.
+
+pub mod broker;
+pub mod client;
