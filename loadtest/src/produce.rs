@@ -228,9 +228,7 @@ pub(crate) fn request(topic: &str, index: i32, batch: Bytes) -> ProduceRequest {
             partition_data: vec![PartitionProduceData {
                 index,
                 records: Some(Records::from(batch)),
-                ..Default::default()
             }],
-            ..Default::default()
         }],
         ..Default::default()
     }

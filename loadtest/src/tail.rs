@@ -58,7 +58,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
                     .context("no partition in the answer")?
                     .records
                     .as_ref();
-                if records.is_some_and(|records| records.len() > 0) {
+                if records.is_some_and(|records| !records.is_empty()) {
                     return anyhow::Ok(Instant::now());
                 }
             }
@@ -99,7 +99,6 @@ fn fetch(topic: &str, offset: u32) -> FetchRequest {
                 partition_max_bytes: 1_048_576,
                 ..Default::default()
             }],
-            ..Default::default()
         }],
         ..Default::default()
     }

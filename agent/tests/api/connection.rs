@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use protocol::messages::{ApiVersionsRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest};
+use protocol::messages::{
+    ApiVersionsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest,
+};
 use protocol::{ApiKey, ErrorCode};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
@@ -369,4 +371,42 @@ async fn clients_that_never_read_do_not_hold_up_the_others() {
     timeout(Duration::from_secs(40), served)
         .await
         .expect("a good client is served meanwhile");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_it_waits_is_let_go() {
+    let broker = Broker::in_memory(&[]).await;
+    let mut client = Client::connect(broker.listen).await;
+    assert_eq!(client.create_topic("t", 1, &[]).await, ErrorCode::NONE);
+    // Waits for a day, unless somebody produces.
+    client.send(12, &fetch_request("t", 0, 0, 86_400_000)).await;
+    let connections = async || broker.metric("penstock_connections", &[]).await;
+    assert_eq!(connections().await, 1.0);
+    drop(client);
+    let gone = async {
+        while connections().await > 0.0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, gone).await.expect("let go");
+}
+
+#[tokio::test]
+async fn what_follows_a_request_that_waits_is_answered_after_it() {
+    let broker = Broker::in_memory(&[]).await;
+    let mut client = Client::connect(broker.listen).await;
+    assert_eq!(client.create_topic("t", 1, &[]).await, ErrorCode::NONE);
+    client.send(12, &fetch_request("t", 0, 0, 86_400_000)).await;
+    client.send(3, &versions_asked()).await;
+    let mut other = Client::connect(broker.listen).await;
+    let placed = other.produce("t", 0, batch(&["wakes"])).await;
+    assert_eq!(placed.error_code, ErrorCode::NONE);
+    let fetched = client.receive_frame().await.expect("the first answer");
+    let (_, fetched) = protocol::decode_response::<FetchRequest>(12, fetched).expect("of a fetch");
+    let records = fetched.responses[0].partitions[0].records.as_ref();
+    assert!(records.is_some_and(|records| !records.is_empty()));
+    let versions = client.receive_frame().await.expect("the second answer");
+    let (_, versions) =
+        protocol::decode_response::<ApiVersionsRequest>(3, versions).expect("of the versions");
+    assert_eq!(versions.error_code, ErrorCode::NONE);
 }

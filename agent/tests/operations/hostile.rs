@@ -46,6 +46,8 @@ enum Attack {
     SlowFrame,
     /// Many requests for much, whose answers nobody reads.
     NeverReads,
+    /// Requests of a few bytes for each answer of a hundred, one after the other.
+    AsksForMuch,
 }
 
 impl Attack {
@@ -87,10 +89,29 @@ impl Attack {
                     socket.write_all(&request).await?;
                 }
             }
+            Self::AsksForMuch => {
+                let request = many_keys();
+                loop {
+                    socket.write_all(&request).await?;
+                    let length = u64::from(socket.read_u32().await?);
+                    let mut answer = (&mut *socket).take(length);
+                    tokio::io::copy(&mut answer, &mut tokio::io::sink()).await?;
+                }
+            }
         }
         socket.read_to_end(&mut Vec::new()).await?;
         Ok(())
     }
+}
+
+/// FindCoordinator for as many groups as fit in a frame: six bytes each, which is what a request may grow from.
+fn many_keys() -> Vec<u8> {
+    const KEYS: usize = 170_000;
+    // The header's tagged fields, the kind of key, the compact length of the array.
+    let mut body = vec![0, 0, 0x91, 0xb0, 0x0a];
+    body.extend(b"\x06group".repeat(KEYS));
+    body.push(0);
+    frame(ApiKey::FindCoordinator, 4, &body)
 }
 
 /// A frame with a classic request header around a body.
@@ -313,6 +334,19 @@ async fn huge_frames_sent_slowly_wait_for_permits() {
     let mut good = Good::new(&broker).await;
     let (grown, _crowd) = besiege(&broker, &mut good, &[(Attack::SlowFrame, 300)]).await;
     assert!(grown < 64 * MIB, "{grown} bytes");
+}
+
+#[tokio::test]
+async fn requests_for_much_are_answered_one_by_one() {
+    let broker = besieged(&[]).await;
+    let mut good = Good::new(&broker).await;
+    let (grown, crowd) = besiege(&broker, &mut good, &[(Attack::AsksForMuch, 32)]).await;
+    // Each of them takes some 70 MiB while it is answered; all at once would take two GiB.
+    assert!(grown < 512 * MIB, "{grown} bytes");
+    let answered = broker
+        .metric("penstock_requests_total", &["FindCoordinator"])
+        .await;
+    assert!(answered > 5.0 && crowd.ended.load(Ordering::Relaxed) == 0);
 }
 
 #[tokio::test]
