@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::types::{Lsn, Timestamp, TopicId};
+use crate::sequencer::subscribers::{Scope, TopicsUpdate};
+use crate::types::{Lsn, Timestamp, TopicId, TopicPartition};
 
 /// Topics by name and by id, as of an lsn.
 #[derive(Clone, Debug, Default)]
@@ -34,12 +35,51 @@ impl Catalogue {
             ..Self::default()
         };
         for topic in topics {
-            catalogue.by_id.insert(topic.id, Arc::clone(topic));
-            catalogue
-                .by_name
-                .insert(topic.name.clone(), Arc::clone(topic));
+            catalogue.insert(topic);
         }
         catalogue
+    }
+
+    /// The same after a change.
+    pub(crate) fn with(&self, update: &TopicsUpdate) -> Self {
+        let mut catalogue = match update.scope {
+            Scope::All => Self::default(),
+            Scope::Change => self.clone(),
+        };
+        catalogue.lsn = update.lsn;
+        for gone in &update.gone {
+            catalogue.remove(*gone);
+        }
+        for topic in &update.changed {
+            catalogue.remove(topic.id);
+            catalogue.insert(topic);
+        }
+        catalogue
+    }
+
+    fn insert(&mut self, topic: &Arc<Topic>) {
+        self.by_id.insert(topic.id, Arc::clone(topic));
+        self.by_name.insert(topic.name.clone(), Arc::clone(topic));
+    }
+
+    fn remove(&mut self, id: TopicId) {
+        let Some(topic) = self.by_id.remove(&id) else {
+            return;
+        };
+        // The name may be another topic's already.
+        if self
+            .by_name
+            .get(&topic.name)
+            .is_some_and(|named| named.id == id)
+        {
+            self.by_name.remove(&topic.name);
+        }
+    }
+
+    /// Whether there is such a partition.
+    pub(crate) fn has(&self, partition: TopicPartition) -> bool {
+        let topic = self.by_id.get(&partition.topic);
+        topic.is_some_and(|topic| (0..topic.partitions).contains(&partition.partition.0))
     }
 
     /// The topic with that name.

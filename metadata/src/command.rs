@@ -22,6 +22,8 @@ pub enum Command {
     OpenSession {
         closing: Vec<u64>,
     },
+    /// Ends a session whose agent is silent or has left.
+    CloseSession(u64),
     /// Forgets producers silent since `before`, so that their state does not pile up.
     ExpireProducers {
         before: Timestamp,
@@ -37,6 +39,18 @@ pub struct Submission {
     /// The agent has the outcomes of all sequences below this one; they need not be kept.
     pub seen: u64,
     pub command: Command,
+}
+
+impl Submission {
+    /// A command of the sequencer's own, which it never asks twice.
+    pub(crate) fn own(command: Command) -> Self {
+        Self {
+            session: 0,
+            sequence: 0,
+            seen: 0,
+            command,
+        }
+    }
 }
 
 /// Makes the record batches of one stored segment part of their partitions, in the order given.
@@ -119,6 +133,7 @@ pub enum Outcome {
     },
     SessionOpened(u64),
     ProducersExpired,
+    SessionClosed,
     /// The whole command was refused.
     Rejected(Rejected),
 }

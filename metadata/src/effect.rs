@@ -374,6 +374,7 @@ pub(crate) fn encode_outcome(outcome: &Outcome, row: &mut Encoder) {
             row.u64(*session);
         }
         Outcome::ProducersExpired => row.u8(8),
+        Outcome::SessionClosed => row.u8(9),
     }
 }
 
@@ -390,6 +391,7 @@ pub(crate) fn decode_outcome(row: &mut Decoder) -> Result<Outcome, Unreadable> {
         6 => Outcome::Rejected(rejected(row.u8()?)?),
         7 => Outcome::SessionOpened(row.u64()?),
         8 => Outcome::ProducersExpired,
+        9 => Outcome::SessionClosed,
         _ => return Err(Unreadable),
     })
 }

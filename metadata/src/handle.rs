@@ -2,11 +2,11 @@
 //! sequencer published.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::catalogue::Catalogue;
 use crate::command::{Answer, Command, Submission};
@@ -16,6 +16,8 @@ use crate::sequencer::reads::{self, Read};
 use crate::types::{Bounds, Extent, Located, Offset, Timestamp, TopicPartition};
 use crate::view::{View, Views};
 
+/// The sequencer's own commands have no session, nor has an agent that has reached no sequencer.
+pub(crate) const NO_SESSION: u64 = 0;
 /// Commands and reads that may wait for a drain, all agents together.
 pub(crate) const QUEUE_MAX: usize = 16 * 1024;
 
@@ -31,23 +33,27 @@ pub(crate) enum Asked {
 /// What sequencer and handles share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) kv: Arc<dyn Kv>,
-    pub(crate) cluster_id: String,
+    /// Where old extents are read; none in an agent that asks a sequencer elsewhere.
+    pub(crate) kv: Option<Arc<dyn Kv>>,
+    /// Known once a sequencer was reached.
+    pub(crate) cluster_id: OnceLock<String>,
     pub(crate) catalogue: Mutex<Arc<Catalogue>>,
     pub(crate) views: Views,
     pub(crate) ready: AtomicBool,
+    /// Whether a sequencer was ever reached.
+    pub(crate) joined: watch::Sender<bool>,
     pub(crate) counts: Counts,
     /// All sequences of this process's session below this one are answered.
     pub(crate) seen: AtomicU64,
-    session: Mutex<SessionState>,
+    pub(crate) session: Mutex<SessionState>,
 }
 
 /// Numbers commands in the order in which they enter the queue.
 #[derive(Debug)]
-struct SessionState {
-    id: u64,
-    next: u64,
-    closing: bool,
+pub(crate) struct SessionState {
+    pub(crate) id: u64,
+    pub(crate) next: u64,
+    pub(crate) closing: bool,
 }
 
 #[derive(Debug, Default)]
@@ -82,15 +88,35 @@ pub struct Metadata {
 impl Shared {
     pub(crate) fn new(kv: Arc<dyn Kv>, cluster_id: String, session: u64) -> Self {
         Self {
-            kv,
-            cluster_id,
+            kv: Some(kv),
+            cluster_id: OnceLock::from(cluster_id),
             catalogue: Mutex::default(),
             views: Views::default(),
             ready: AtomicBool::new(true),
+            joined: watch::Sender::new(true),
             counts: Counts::default(),
             seen: AtomicU64::new(1),
             session: Mutex::new(SessionState {
                 id: session,
+                next: 1,
+                closing: false,
+            }),
+        }
+    }
+
+    /// Of an agent whose sequencer is in another process, and not reached yet.
+    pub(crate) fn elsewhere() -> Self {
+        Self {
+            kv: None,
+            cluster_id: OnceLock::new(),
+            catalogue: Mutex::default(),
+            views: Views::default(),
+            ready: AtomicBool::new(false),
+            joined: watch::Sender::new(false),
+            counts: Counts::default(),
+            seen: AtomicU64::new(1),
+            session: Mutex::new(SessionState {
+                id: NO_SESSION,
                 next: 1,
                 closing: false,
             }),
@@ -128,6 +154,9 @@ impl Metadata {
         let mut session = self.shared.session.lock();
         if session.closing {
             return Err(Error::Closing);
+        }
+        if session.id == NO_SESSION {
+            return Err(Error::unavailable("no session with a sequencer yet"));
         }
         let submission = Submission {
             session: session.id,
@@ -232,6 +261,22 @@ impl Metadata {
         self.shared.ready.load(Ordering::Acquire) && !self.queue.is_closed()
     }
 
+    /// Resolves once a sequencer was reached and the catalogue is here; at once if it is in this process.
+    pub async fn joined(&self) {
+        // Fails only if the handle were gone, but this is it.
+        let _ = self
+            .shared
+            .joined
+            .subscribe()
+            .wait_for(|joined| *joined)
+            .await;
+    }
+
+    /// Resolves when nobody answers here any more.
+    pub(crate) async fn ended(&self) {
+        self.queue.closed().await;
+    }
+
     /// Counters for metrics.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -245,10 +290,10 @@ impl Metadata {
         }
     }
 
-    /// The cluster's name for itself: 22 characters, made when the store was.
+    /// The cluster's name for itself: 22 characters, made when the store was; empty until a sequencer was reached.
     #[must_use]
     pub fn cluster_id(&self) -> &str {
-        &self.shared.cluster_id
+        self.shared.cluster_id.get().map_or("", String::as_str)
     }
 
     /// Takes no more commands, finishes those it has, writes a checkpoint and ends the sequencer.
@@ -257,6 +302,11 @@ impl Metadata {
         // Fails only if the sequencer has ended already.
         let _ = self.queue.send(Asked::Close).await;
         self.queue.closed().await;
+    }
+
+    /// Puts something into the queue, behind what is there.
+    pub(crate) async fn put(&self, asked: Asked) -> Result<(), Error> {
+        self.queue.send(asked).await.map_err(|_| Error::Closing)
     }
 
     pub(crate) fn shared(&self) -> &Shared {

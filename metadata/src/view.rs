@@ -46,8 +46,7 @@ pub enum Look {
 
 impl View {
     pub(crate) fn new(bounds: Bounds, recent: &VecDeque<Extent>) -> Self {
-        let skip = recent.len().saturating_sub(VIEW_EXTENTS_MAX);
-        let extents = recent.iter().skip(skip).copied().collect();
+        let extents = newest(recent).collect();
         let known = Known {
             bounds,
             extents,
@@ -133,6 +132,12 @@ impl View {
     }
 }
 
+/// Those of a partition's extents that a view keeps.
+pub(crate) fn newest(recent: &VecDeque<Extent>) -> impl Iterator<Item = Extent> {
+    let skip = recent.len().saturating_sub(VIEW_EXTENTS_MAX);
+    recent.iter().skip(skip).copied()
+}
+
 /// Extents until they hold enough bytes; at least one, if there is one.
 pub(crate) fn enough<'a>(
     extents: impl Iterator<Item = &'a Extent>,
@@ -164,11 +169,19 @@ impl Views {
 
     /// The view there is, or the one given. Views nobody holds make room.
     pub(crate) fn insert(&self, partition: TopicPartition, view: View) -> Arc<View> {
+        self.make_room();
         let mut views = self.0.lock();
-        if views.len() >= VIEWS_MAX {
-            views.retain(|_, view| Arc::strong_count(view) > 1);
-        }
         Arc::clone(views.entry(partition).or_insert_with(|| Arc::new(view)))
+    }
+
+    /// Forgets views that nobody holds once there are many; which they were.
+    pub(crate) fn make_room(&self) -> Vec<TopicPartition> {
+        let mut views = self.0.lock();
+        if views.len() < VIEWS_MAX {
+            return Vec::new();
+        }
+        let unheld = views.extract_if(|_, view| Arc::strong_count(view) == 1);
+        unheld.map(|(partition, _)| partition).collect()
     }
 
     /// New extents are durable; wakes whoever waits for them.

@@ -13,17 +13,20 @@ use crate::command::{Answer, Command, Outcome, Submission};
 use crate::effect::{Effect, LogBytes};
 use crate::error::Error;
 use crate::handle::Asked;
-use crate::types::{Lsn, Timestamp};
+use crate::types::Lsn;
 
 /// A drain takes no more commands when its log is so large: stores limit transactions.
 const DRAIN_BYTES_MAX: usize = 500 * 1024;
 type Reply = oneshot::Sender<Result<Answer, Error>>;
 
+/// A command's session and its number there.
+type Place = (u64, u64);
+
 /// Commands decided together.
 struct Drain {
     log: LogBytes,
     effects: Vec<Effect>,
-    answers: Vec<(u64, Outcome, Reply)>,
+    answers: Vec<(Place, Outcome, Reply)>,
     reads: Vec<Read>,
 }
 
@@ -45,9 +48,8 @@ impl Sequencer {
                     let effects = decision.effects.iter();
                     effects.for_each(|effect| drain.log.push(effect));
                     drain.effects.extend(decision.effects);
-                    drain
-                        .answers
-                        .push((submission.sequence, decision.outcome, reply));
+                    let place = (submission.session, submission.sequence);
+                    drain.answers.push((place, decision.outcome, reply));
                 }
                 Some(Asked::Read(read)) => drain.reads.push(read),
                 Some(Asked::Close) => {
@@ -64,7 +66,7 @@ impl Sequencer {
             reads,
         } = drain;
         let written = match effects.is_empty() {
-            true => self.holder.check_owner(self.shared.kv.as_ref()).await,
+            true => self.holder.check_owner(self.kv.as_ref()).await,
             false => self.write(lsn, log).await,
         };
         match written {
@@ -74,8 +76,8 @@ impl Sequencer {
                 Ok(())
             }
             Err(error) => {
-                for (sequence, _, reply) in answers {
-                    self.seen(sequence);
+                for (place, _, reply) in answers {
+                    self.seen(place);
                     let _ = reply.send(Err(error.clone()));
                 }
                 reads.into_iter().for_each(|read| read.refuse(&error));
@@ -93,33 +95,36 @@ impl Sequencer {
         counts.drains.fetch_add(1, Ordering::Relaxed);
         let count = transactions.len() as u64;
         counts.transactions.fetch_add(count, Ordering::Relaxed);
-        let kv = self.shared.kv.as_ref();
+        let kv = self.kv.as_ref();
         self.holder
             .append(kv, lsn, transactions, &self.options)
             .await
     }
 
-    fn answer(&mut self, answers: Vec<(u64, Outcome, Reply)>, reads: Vec<Read>) {
+    /// Reads first: an agent that asked to watch a partition is told of it before anything is acknowledged to it.
+    fn answer(&mut self, answers: Vec<(Place, Outcome, Reply)>, reads: Vec<Read>) {
+        for read in reads {
+            self.answer_read(read);
+        }
         let lsn = self.state.lsn;
-        for (sequence, outcome, reply) in answers {
-            self.seen(sequence);
+        for (place, outcome, reply) in answers {
+            self.seen(place);
             // Whoever asked may have gone; what was decided stays.
             let _ = reply.send(Ok(Answer { lsn, outcome }));
         }
-        for read in reads {
-            read.answer(&self.state, &self.shared.views);
-        }
     }
 
-    /// In process an answer given is an answer seen.
-    fn seen(&self, sequence: u64) {
-        self.shared.seen.fetch_max(sequence + 1, Ordering::AcqRel);
+    /// In process an answer given is an answer seen. Agents elsewhere say themselves what they have seen.
+    fn seen(&self, (session, sequence): Place) {
+        if session == self.session {
+            self.shared.seen.fetch_max(sequence + 1, Ordering::AcqRel);
+        }
     }
 
     pub(super) fn refuse(&mut self, asked: Asked, error: &Error) {
         match asked {
             Asked::Command(submission, reply) => {
-                self.seen(submission.sequence);
+                self.seen((submission.session, submission.sequence));
                 // Nothing of it was ever written, whatever became of the drain before it.
                 let _ = reply.send(Err(error.clone().never_happened()));
             }
@@ -129,13 +134,8 @@ impl Sequencer {
     }
 
     /// A command of the sequencer's own.
-    pub(super) async fn expire_producers(&mut self, before: Timestamp) -> Result<(), Error> {
-        let own = Submission {
-            session: 0,
-            sequence: 0,
-            seen: 0,
-            command: Command::ExpireProducers { before },
-        };
+    pub(super) async fn command(&mut self, command: Command) -> Result<(), Error> {
+        let own = Submission::own(command);
         let now = (self.options.now)();
         let lsn = Lsn(self.state.lsn.0 + 1);
         let decision = self.state.execute(lsn, now, &own);

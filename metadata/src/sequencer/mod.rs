@@ -1,14 +1,18 @@
 //! One process at a time decides: a queue, drains that are decided, written in one transaction and then answered, and
 //! checkpoints between them. It owns nothing that it cannot load again from the store.
 
+mod candidate;
 mod drain;
+mod liveness;
 mod publish;
 pub(crate) mod reads;
 mod store;
+pub(crate) mod subscribers;
 pub(crate) mod takeover;
+mod tick;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
@@ -22,12 +26,19 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::checkpoint::Checkpoint;
+use crate::command::Command;
 use crate::error::{Error, Happened};
 use crate::handle::{Asked, Metadata, QUEUE_MAX, Shared};
 use crate::kv::Kv;
 use crate::state::State;
 use crate::types::Timestamp;
+pub use candidate::Candidate;
+use liveness::Liveness;
 use store::Holder;
+use subscribers::Subscribers;
+use tick::Tick;
+
+pub(crate) use liveness::Heard;
 
 /// Asked at once by a drain.
 const DRAIN_MAX: usize = 4096;
@@ -50,6 +61,19 @@ pub struct Options {
     pub checkpoint_interval: Duration,
     /// A checkpoint begins at once when so many bytes of log piled up.
     pub checkpoint_log_bytes: u64,
+    /// Whom it serves.
+    pub serves: Serves,
+    /// An agent's session is closed when nothing was heard of it for so long.
+    pub session_timeout: Duration,
+}
+
+/// Whom a sequencer serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// The agent in its own process, which has the store to itself.
+    ThisProcess,
+    /// Agents over the network, which reach it at this address; others like it wait for their turn.
+    Network(String),
 }
 
 impl Options {
@@ -61,6 +85,8 @@ impl Options {
             random: Arc::new(|| RandomState::new().build_hasher().finish()),
             checkpoint_interval: Duration::from_secs(15),
             checkpoint_log_bytes: 64 * 1024 * 1024,
+            serves: Serves::ThisProcess,
+            session_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -78,6 +104,7 @@ impl fmt::Debug for Options {
 #[derive(Debug)]
 pub struct Sequencer {
     queue: mpsc::Receiver<Asked>,
+    kv: Arc<dyn Kv>,
     shared: Arc<Shared>,
     options: Options,
     holder: Holder,
@@ -85,6 +112,11 @@ pub struct Sequencer {
     checkpoint: Option<Checkpoint>,
     checkpoint_due: Instant,
     expiry_due: Instant,
+    /// The session of this process's own agent; 0 if it serves a network.
+    session: u64,
+    subscribers: Subscribers,
+    liveness: Liveness,
+    tick: Tick,
     /// Bytes of log since the last checkpoint began.
     log_bytes: u64,
     /// Asked to close, while the store was failing.
@@ -113,11 +145,27 @@ pub async fn check(kv: &dyn Kv) -> Result<(), Error> {
 pub async fn start(kv: Arc<dyn Kv>, options: Options) -> Result<(Metadata, Sequencer), Error> {
     let (mut holder, mut state, cluster_id) = takeover::begin(kv.as_ref(), &options).await?;
     let session = takeover::open_session(kv.as_ref(), &options, &mut holder, &mut state).await?;
-    let shared = Arc::new(Shared::new(kv, cluster_id, session));
+    Ok(assemble(kv, options, (holder, state), cluster_id, session))
+}
+
+/// A sequencer that holds the store.
+fn assemble(
+    kv: Arc<dyn Kv>,
+    options: Options,
+    (holder, state): (Holder, State),
+    cluster_id: String,
+    session: u64,
+) -> (Metadata, Sequencer) {
+    let shared = Arc::new(Shared::new(Arc::clone(&kv), cluster_id, session));
     let (sender, queue) = mpsc::channel(QUEUE_MAX);
     let now = Instant::now();
-    let sequencer = Sequencer {
+    let mut sequencer = Sequencer {
         queue,
+        kv,
+        session,
+        subscribers: Subscribers::default(),
+        liveness: Liveness::new(options.session_timeout),
+        tick: Tick::new(&options),
         shared: Arc::clone(&shared),
         checkpoint: None,
         checkpoint_due: now + options.checkpoint_interval,
@@ -129,7 +177,7 @@ pub async fn start(kv: Arc<dyn Kv>, options: Options) -> Result<(Metadata, Seque
         closing: false,
     };
     sequencer.publish_all();
-    Ok((Metadata::new(sender, shared), sequencer))
+    (Metadata::new(sender, shared), sequencer)
 }
 
 impl Sequencer {
@@ -150,6 +198,7 @@ impl Sequencer {
                     self.begin_checkpoint();
                     Ok(None)
                 }
+                () = self.tick.due() => Ok(None),
             };
             let step = match step {
                 Ok(None) => self.background().await.map(|()| None),
@@ -187,6 +236,7 @@ impl Sequencer {
 
     /// One step of whatever is due besides drains.
     async fn background(&mut self) -> Result<(), Error> {
+        self.tick().await?;
         let due = self.log_bytes > 0 && self.checkpoint_due <= Instant::now();
         if due || self.log_bytes >= self.options.checkpoint_log_bytes {
             self.begin_checkpoint();
@@ -195,7 +245,7 @@ impl Sequencer {
         if self.expiry_due <= Instant::now() && self.checkpoint.is_none() {
             self.expiry_due = Instant::now() + EXPIRY_INTERVAL;
             let before = Timestamp((self.options.now)().0.saturating_sub(PRODUCER_EXPIRY_MS));
-            self.expire_producers(before).await?;
+            self.command(Command::ExpireProducers { before }).await?;
         }
         Ok(())
     }
@@ -212,7 +262,7 @@ impl Sequencer {
         let Some(mut checkpoint) = self.checkpoint.take() else {
             return Ok(());
         };
-        let kv = self.shared.kv.as_ref();
+        let kv = self.kv.as_ref();
         let transaction = checkpoint.step(kv, &mut self.state).await?;
         self.shared
             .counts
@@ -240,6 +290,11 @@ impl Sequencer {
                 break;
             }
         }
+        if matches!(self.options.serves, Serves::Network(_))
+            && let Err(error) = self.holder.leave(self.kv.as_ref()).await
+        {
+            tracing::info!(%error, "could not say goodbye; others find out by themselves");
+        }
         Ok(())
     }
 
@@ -253,6 +308,8 @@ impl Sequencer {
         );
         self.shared.ready.store(false, Ordering::Release);
         self.checkpoint = None;
+        // They shall not take silence for calm.
+        self.subscribers.clear();
         if self.closing {
             return Ok(Some(Ended::Closed));
         }
@@ -270,7 +327,7 @@ impl Sequencer {
                     }
                 }
             }
-            let kv = self.shared.kv.as_ref();
+            let kv = self.kv.as_ref();
             match takeover::resume(kv, &self.options, &mut self.holder).await {
                 Ok(state) => {
                     self.state = state;

@@ -1,16 +1,20 @@
 //! What is durable becomes visible: the catalogue and the views, before the answers of the same drain go out. So an ack
 //! means that the view of this process has it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Sequencer;
+use super::liveness::Heard;
+use super::reads::Read;
+use super::subscribers::{Feed, Scope, TopicsUpdate, ViewUpdate};
 use crate::catalogue::Catalogue;
 use crate::effect::Effect;
-use crate::types::{Extent, TopicPartition};
+use crate::types::{Extent, TopicId, TopicPartition};
+use crate::view::newest;
 
 impl Sequencer {
-    pub(super) fn publish(&self, effects: &[Effect]) {
+    pub(super) fn publish(&mut self, effects: &[Effect]) {
         let topics_changed = effects.iter().any(|effect| {
             matches!(
                 effect,
@@ -21,8 +25,10 @@ impl Sequencer {
         });
         if topics_changed {
             self.publish_catalogue();
+            let update = self.topics_update(effects);
+            self.subscribers.topics(&update);
         }
-        if self.shared.views.is_empty() {
+        if self.shared.views.is_empty() && self.subscribers.is_empty() {
             return;
         }
         let mut appended: BTreeMap<TopicPartition, Vec<Extent>> = BTreeMap::new();
@@ -34,18 +40,107 @@ impl Sequencer {
                     .push(each.extent);
             }
         }
+        let mut updates = Vec::new();
         for (partition, extents) in appended {
             if let Some(log) = self.state.topics.log(partition) {
-                self.shared
-                    .views
-                    .append(partition, log.bounds(), extents.into_iter());
+                let views = &self.shared.views;
+                views.append(partition, log.bounds(), extents.iter().copied());
+                updates.push(ViewUpdate {
+                    partition,
+                    scope: Scope::Change,
+                    bounds: log.bounds(),
+                    extents,
+                });
             }
+        }
+        self.subscribers.views(&updates);
+    }
+
+    fn topics_update(&self, effects: &[Effect]) -> TopicsUpdate {
+        let touched: BTreeSet<TopicId> = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::TopicCreated(created) => Some(created.id),
+                Effect::TopicDeleted(topic) | Effect::PartitionsCreated { topic, .. } => {
+                    Some(*topic)
+                }
+                _ => None,
+            })
+            .collect();
+        let mut update = TopicsUpdate {
+            lsn: self.state.lsn,
+            ..TopicsUpdate::default()
+        };
+        for id in touched {
+            match self.state.topics.get(id) {
+                Some(topic) => update.changed.push(Arc::clone(&topic.topic)),
+                None => update.gone.push(id),
+            }
+        }
+        update
+    }
+
+    /// A read whose drain is durable.
+    pub(super) fn answer_read(&mut self, read: Read) {
+        match read {
+            Read::Attach {
+                session,
+                feed,
+                heard,
+                reply,
+            } => {
+                let subscriber = self.attach(session, feed, heard);
+                let _ = reply.send(Ok(subscriber));
+            }
+            Read::Watch {
+                subscriber,
+                partitions,
+                reply,
+            } => {
+                let found = self.watch(subscriber, &partitions);
+                let _ = reply.send(Ok(found));
+            }
+            Read::Unwatch {
+                subscriber,
+                partitions,
+            } => self.subscribers.unwatch(subscriber, &partitions),
+            read => read.answer(&self.state, &self.shared.views),
         }
     }
 
-    /// Everything, after the state was loaded.
-    pub(super) fn publish_all(&self) {
+    fn attach(&mut self, session: u64, feed: Feed, heard: Arc<Heard>) -> Option<u64> {
+        self.state.sessions.get(session)?;
+        self.liveness.attach(session, heard);
+        let topics = self.state.topics.iter();
+        let all = TopicsUpdate {
+            lsn: self.state.lsn,
+            scope: Scope::All,
+            changed: topics.map(|topic| Arc::clone(&topic.topic)).collect(),
+            gone: Vec::new(),
+        };
+        Some(self.subscribers.attach(session, feed, all))
+    }
+
+    fn watch(&mut self, subscriber: u64, partitions: &[TopicPartition]) -> Vec<bool> {
+        let (mut found, mut views) = (Vec::new(), Vec::new());
+        for partition in partitions {
+            let log = self.state.topics.log(*partition);
+            found.push(log.is_some());
+            views.extend(log.map(|log| ViewUpdate {
+                partition: *partition,
+                scope: Scope::All,
+                bounds: log.bounds(),
+                extents: newest(log.recent()).collect(),
+            }));
+        }
+        self.subscribers.watch(subscriber, views);
+        found
+    }
+
+    /// Everything, after the state was loaded. Subscribers begin afresh.
+    pub(super) fn publish_all(&mut self) {
         self.publish_catalogue();
+        self.subscribers.clear();
         for partition in self.shared.views.partitions() {
             if let Some(log) = self.state.topics.log(partition) {
                 let recent = log.recent().iter().copied();

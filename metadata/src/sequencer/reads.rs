@@ -6,6 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::liveness::Heard;
+use super::subscribers::Feed;
 use crate::codec::Unreadable;
 use crate::error::Error;
 use crate::handle::Metadata;
@@ -43,6 +45,24 @@ pub(crate) enum Read {
         wanted: Wanted,
         reply: Reply<Option<HotByTime>>,
     },
+    /// An agent's stream begins. Answered with the subscriber's number; `None` if its session is closed.
+    Attach {
+        session: u64,
+        feed: Feed,
+        heard: Arc<Heard>,
+        reply: Reply<Option<u64>>,
+    },
+    /// A subscriber is told of these partitions from now on. Answered with which of them there are.
+    Watch {
+        subscriber: u64,
+        partitions: Vec<TopicPartition>,
+        reply: Reply<Vec<bool>>,
+    },
+    /// And no longer.
+    Unwatch {
+        subscriber: u64,
+        partitions: Vec<TopicPartition>,
+    },
 }
 
 /// Which extent, by time.
@@ -74,7 +94,19 @@ pub(crate) struct HotByTime {
     found: Option<Extent>,
 }
 
+impl HotByTime {
+    /// What another process found, with nothing left to look for.
+    pub(crate) fn found(extent: Extent) -> Self {
+        Self {
+            bounds: Bounds::default(),
+            until: Offset(0),
+            found: Some(extent),
+        }
+    }
+}
+
 impl Read {
+    /// Of those that subscribe, `publish` takes care.
     pub(super) fn answer(self, state: &State, views: &Views) {
         match self {
             Self::Bounds { partitions, reply } => {
@@ -108,16 +140,20 @@ impl Read {
                     found: best(wanted, log.recent().iter(), None),
                 })));
             }
+            Self::Attach { .. } | Self::Watch { .. } | Self::Unwatch { .. } => {}
         }
     }
 
-    pub(super) fn refuse(self, error: &Error) {
+    pub(crate) fn refuse(self, error: &Error) {
         let error = error.clone();
         match self {
             Self::Bounds { reply, .. } => drop(reply.send(Err(error))),
             Self::View { reply, .. } => drop(reply.send(Err(error))),
             Self::Locate { reply, .. } => drop(reply.send(Err(error))),
             Self::ByTime { reply, .. } => drop(reply.send(Err(error))),
+            Self::Attach { reply, .. } => drop(reply.send(Err(error))),
+            Self::Watch { reply, .. } => drop(reply.send(Err(error))),
+            Self::Unwatch { .. } => {}
         }
     }
 }
@@ -234,6 +270,8 @@ async fn index_rows(
     let rows = metadata
         .shared()
         .kv
+        .as_ref()
+        .ok_or_else(|| Error::unavailable("old extents are read by the sequencer's process"))?
         .range(&start, &end, ROWS_PER_READ, Direction::Forward)
         .await?;
     Ok(rows)

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::Options;
+use super::{Options, Serves};
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::effect::LogBytes;
 use crate::error::{Error, Happened};
@@ -72,15 +72,75 @@ impl Head {
     }
 }
 
-pub(super) fn encode_owner(epoch: u64, nonce: u64) -> Bytes {
-    let mut row = Encoder::versioned(VERSION);
-    row.u64(epoch);
-    row.u64(nonce);
-    row.into_bytes()
+/// The owner row of a sequencer that serves a network. Embedded ones write the older row, without an address.
+const VERSION_WITH_ADDRESS: u8 = 2;
+
+/// The owner row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) epoch: u64,
+    /// Tells two take-overs of the same epoch apart.
+    pub(super) nonce: u64,
+    /// Where agents reach it; `None` for one that serves its own process.
+    pub(super) serves: Option<Address>,
 }
 
-pub(super) fn decode_owner(row: Bytes) -> Result<u64, Unreadable> {
-    Decoder::versioned(row, VERSION)?.u64()
+/// Where the holder serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Address {
+    At(String),
+    /// Nowhere any more: it said goodbye.
+    Left,
+}
+
+impl Owner {
+    pub(super) fn new(epoch: u64, options: &Options) -> Self {
+        let serves = match &options.serves {
+            Serves::ThisProcess => None,
+            Serves::Network(address) => Some(Address::At(address.clone())),
+        };
+        Self {
+            epoch,
+            nonce: (options.random)(),
+            serves,
+        }
+    }
+
+    pub(super) fn encode(&self) -> Bytes {
+        let version = match self.serves {
+            None => VERSION,
+            Some(_) => VERSION_WITH_ADDRESS,
+        };
+        let mut row = Encoder::versioned(version);
+        row.u64(self.epoch);
+        row.u64(self.nonce);
+        match &self.serves {
+            None => {}
+            Some(Address::At(address)) => row.text(address),
+            Some(Address::Left) => row.text(""),
+        }
+        row.into_bytes()
+    }
+
+    pub(super) fn decode(row: Bytes) -> Result<Self, Unreadable> {
+        let mut row = Decoder::new(row);
+        let version = row.u8()?;
+        let (epoch, nonce) = (row.u64()?, row.u64()?);
+        let serves = match version {
+            VERSION => None,
+            VERSION_WITH_ADDRESS => Some(match row.text()? {
+                address if address.is_empty() => Address::Left,
+                address => Address::At(address),
+            }),
+            _ => return Err(Unreadable),
+        };
+        row.end()?;
+        Ok(Self {
+            epoch,
+            nonce,
+            serves,
+        })
+    }
 }
 
 /// What became of a transaction that was unclear.
@@ -165,6 +225,16 @@ impl Holder {
             }
         }
         Err(Error::unavailable("transactions conflict again and again"))
+    }
+
+    /// Lets others take over at once. It may fail: they find out by themselves.
+    pub(super) async fn leave(&mut self, kv: &dyn Kv) -> Result<(), Error> {
+        let mut owner = Owner::decode(self.owner.clone())?;
+        owner.serves = Some(Address::Left);
+        let mut transaction = Transaction::default();
+        transaction.expect(Key::Owner.encode(), Some(self.owner.clone()));
+        transaction.set(Key::Owner.encode(), owner.encode());
+        Ok(kv.commit(transaction).await?)
     }
 
     /// Is this process still the one that writes?

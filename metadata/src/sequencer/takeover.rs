@@ -2,9 +2,11 @@
 //! are loaded. Anyone may do it at any time; nothing rests on a lease or a clock.
 
 use bytes::{Bytes, BytesMut};
+use tokio::time::sleep;
 
-use super::Options;
-use super::store::{Head, Holder, decode_owner, encode_owner, log_transactions};
+use super::store::{Head, Holder, Owner, log_transactions};
+use super::tick::TICK;
+use super::{Options, Serves};
 use crate::checkpoint;
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::command::{Command, Outcome, Submission};
@@ -22,22 +24,39 @@ pub(crate) const ROWS_PER_READ: usize = 1000;
 /// Attempts when others take over at the same time.
 const ATTEMPTS: usize = 5;
 
+/// The cluster's id. A store that is empty is made one.
+pub(super) async fn open(kv: &dyn Kv, options: &Options) -> Result<String, Error> {
+    match kv.get(&Key::Format.encode()).await? {
+        Some(row) => read_format(row),
+        None => create(kv, options).await,
+    }
+}
+
+/// Takes over from that owner; `None` if it is another one by now.
+pub(super) async fn succeed(
+    kv: &dyn Kv,
+    options: &Options,
+    owner: Bytes,
+) -> Result<Option<(Holder, State)>, Error> {
+    let epoch = Owner::decode(owner.clone())?.epoch + 1;
+    let mine = Owner::new(epoch, options).encode();
+    if !take(kv, owner, &mine).await? {
+        return Ok(None);
+    }
+    let mut holder = hold(kv, epoch, mine).await?;
+    let state = load(kv, &mut holder, options).await?;
+    Ok(Some((holder, state)))
+}
+
 /// Takes over from whoever held the store, or makes a new one.
 pub(super) async fn begin(
     kv: &dyn Kv,
     options: &Options,
 ) -> Result<(Holder, State, String), Error> {
-    let cluster_id = match kv.get(&Key::Format.encode()).await? {
-        Some(row) => read_format(row)?,
-        None => create(kv, options).await?,
-    };
+    let cluster_id = open(kv, options).await?;
     for _ in 0..ATTEMPTS {
         let owner = kv.get(&Key::Owner.encode()).await?.ok_or(Unreadable)?;
-        let epoch = decode_owner(owner.clone())? + 1;
-        let mine = encode_owner(epoch, (options.random)());
-        if take(kv, owner, &mine).await? {
-            let mut holder = hold(kv, epoch, mine).await?;
-            let state = load(kv, &mut holder, options).await?;
+        if let Some((holder, state)) = succeed(kv, options, owner).await? {
             return Ok((holder, state, cluster_id));
         }
     }
@@ -55,7 +74,7 @@ pub(super) async fn resume(
 ) -> Result<State, Error> {
     let epoch = holder.epoch + 1;
     // The same row in every attempt, so that an earlier one that landed late is known as this process's own.
-    let claim = || encode_owner(epoch, (options.random)());
+    let claim = || Owner::new(epoch, options).encode();
     let mine = holder.claim.get_or_insert_with(claim).clone();
     let owner = kv.get(&Key::Owner.encode()).await?.ok_or(Unreadable)?;
     if owner != mine {
@@ -116,7 +135,13 @@ async fn create(kv: &dyn Kv, options: &Options) -> Result<String, Error> {
     let mut transaction = Transaction::default();
     transaction.expect(Key::Format.encode(), None);
     transaction.set(Key::Format.encode(), format.into_bytes());
-    transaction.set(Key::Owner.encode(), encode_owner(0, (options.random)()));
+    // Of nobody: whoever comes first takes over.
+    let owner = Owner {
+        epoch: 0,
+        nonce: (options.random)(),
+        serves: None,
+    };
+    transaction.set(Key::Owner.encode(), owner.encode());
     let head = Head {
         lsn: Lsn(0),
         nonce: (options.random)(),
@@ -155,7 +180,7 @@ fn cluster_id(high: u64, low: u64) -> String {
 /// Checkpoint rows, then the log after them.
 async fn load(kv: &dyn Kv, holder: &mut Holder, options: &Options) -> Result<State, Error> {
     let head = Head::decode(holder.head.clone())?.lsn;
-    let (state, unfinished) = replay(kv, head).await?;
+    let (state, unfinished) = replay_beating(kv, head, holder, options).await?;
     if unfinished {
         let mut transaction = Transaction::default();
         let start = Key::Log(Lsn(head.0 + 1), 0).encode();
@@ -165,13 +190,33 @@ async fn load(kv: &dyn Kv, holder: &mut Holder, options: &Options) -> Result<Sta
     Ok(state)
 }
 
+/// However long it takes, candidates see that somebody is at it.
+async fn replay_beating(
+    kv: &dyn Kv,
+    head: Lsn,
+    holder: &mut Holder,
+    options: &Options,
+) -> Result<(State, bool), Error> {
+    let replaying = replay(kv, head);
+    tokio::pin!(replaying);
+    loop {
+        tokio::select! {
+            biased;
+            replayed = &mut replaying => return replayed,
+            () = sleep(TICK), if matches!(options.serves, Serves::Network(_)) => {
+                holder.write(kv, Transaction::default(), options).await?;
+            }
+        }
+    }
+}
+
 /// What [`begin`] would find wrong, without taking over. A store that is still empty is right.
 pub(super) async fn check(kv: &dyn Kv) -> Result<(), Error> {
     let Some(format) = kv.get(&Key::Format.encode()).await? else {
         return Ok(());
     };
     read_format(format)?;
-    decode_owner(kv.get(&Key::Owner.encode()).await?.ok_or(Unreadable)?)?;
+    Owner::decode(kv.get(&Key::Owner.encode()).await?.ok_or(Unreadable)?)?;
     let head = kv.get(&Key::Head.encode()).await?.ok_or(Unreadable)?;
     replay(kv, Head::decode(head)?.lsn).await.map(|_| ())
 }
@@ -271,12 +316,7 @@ pub(super) async fn open_session(
     let command = Command::OpenSession {
         closing: state.sessions.ids().collect(),
     };
-    let own = Submission {
-        session: 0,
-        sequence: 0,
-        seen: 0,
-        command,
-    };
+    let own = Submission::own(command);
     let (now, lsn) = ((options.now)(), Lsn(state.lsn.0 + 1));
     let decision = state.execute(lsn, now, &own);
     let mut log = LogBytes::new(now);

@@ -105,6 +105,7 @@ impl State {
             Command::CreatePartitions(create) => self.topics.create_partitions(*create),
             Command::AllocateProducerIds { count } => self.counters.allocate(*count),
             Command::OpenSession { closing } => Ok(self.open_session(closing)),
+            Command::CloseSession(session) => Ok(self.close_session(*session)),
             Command::ExpireProducers { before } => Ok(self.expire_producers(*before)),
         };
         let (outcome, decided) = decided.unwrap_or_else(|no| (Outcome::Rejected(no), Vec::new()));
@@ -125,6 +126,14 @@ impl State {
         let session = self.counters.next_session + 1;
         effects.push(Effect::SessionOpened { session });
         (Outcome::SessionOpened(session), effects)
+    }
+
+    fn close_session(&self, session: u64) -> (Outcome, Vec<Effect>) {
+        let effects = match self.sessions.get(session) {
+            Some(_) => vec![Effect::SessionClosed { session }],
+            None => Vec::new(),
+        };
+        (Outcome::SessionClosed, effects)
     }
 
     fn expire_producers(&self, before: Timestamp) -> (Outcome, Vec<Effect>) {

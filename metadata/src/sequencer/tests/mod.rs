@@ -31,8 +31,8 @@ use crate::types::{
     ProducerId, Sequence, Timestamp, TopicId, TopicPartition,
 };
 
-const START: i64 = 1_790_000_000_000;
-const TOPIC: TopicId = TopicId(7);
+pub(crate) const START: i64 = 1_790_000_000_000;
+pub(crate) const TOPIC: TopicId = TopicId(7);
 
 /// A sequencer that runs, and its handle.
 struct Running {
@@ -41,7 +41,7 @@ struct Running {
 }
 
 /// The clock is tokio's, and the numbers come again with the seed.
-fn options(seed: u64) -> Options {
+pub(crate) fn options(seed: u64) -> Options {
     let begin = Instant::now();
     let now = move || {
         let elapsed = i64::try_from(begin.elapsed().as_millis()).unwrap();
@@ -85,14 +85,14 @@ impl Running {
     }
 }
 
-fn partition(index: i32) -> TopicPartition {
+pub(crate) fn partition(index: i32) -> TopicPartition {
     TopicPartition {
         topic: TOPIC,
         partition: PartitionIndex(index),
     }
 }
 
-async fn create_topic(metadata: &Metadata, id: TopicId, name: &str, partitions: i32) {
+pub(crate) async fn create_topic(metadata: &Metadata, id: TopicId, name: &str, partitions: i32) {
     let create = CreateTopic {
         name: name.to_owned(),
         id,
@@ -111,11 +111,11 @@ async fn fresh(memory: &Memory) -> Running {
     running
 }
 
-fn object(number: u64) -> ObjectKey {
+pub(crate) fn object(number: u64) -> ObjectKey {
     ObjectKey::new(Timestamp(START), number.into())
 }
 
-fn batch(record_count: u32, producer: Option<(i64, i32)>) -> CommitBatch {
+pub(crate) fn batch(record_count: u32, producer: Option<(i64, i32)>) -> CommitBatch {
     CommitBatch {
         raw_length: 100,
         record_count,
@@ -129,7 +129,7 @@ fn batch(record_count: u32, producer: Option<(i64, i32)>) -> CommitBatch {
 }
 
 /// One block of those batches.
-fn commit(number: u64, index: i32, batches: Vec<CommitBatch>) -> Command {
+pub(crate) fn commit(number: u64, index: i32, batches: Vec<CommitBatch>) -> Command {
     let raw_length = batches.iter().map(|batch| batch.raw_length).sum();
     let range = BlockRange {
         position: 0,
@@ -151,29 +151,29 @@ fn commit(number: u64, index: i32, batches: Vec<CommitBatch>) -> Command {
 }
 
 /// One batch of ten records without a producer.
-fn plain(number: u64, index: i32) -> Command {
+pub(crate) fn plain(number: u64, index: i32) -> Command {
     commit(number, index, vec![batch(10, None)])
 }
 
-fn placed(outcome: &Outcome) -> Placed {
+pub(crate) fn placed(outcome: &Outcome) -> Placed {
     match outcome {
         Outcome::Committed(verdicts) => verdicts[0].unwrap(),
         other => panic!("{other:?}"),
     }
 }
 
-async fn committed(metadata: &Metadata, command: Command) -> i64 {
+pub(crate) async fn committed(metadata: &Metadata, command: Command) -> i64 {
     let answer = metadata.submit(command).await.unwrap();
     placed(&answer.outcome).base_offset.0
 }
 
-async fn high_watermark(metadata: &Metadata, index: i32) -> i64 {
+pub(crate) async fn high_watermark(metadata: &Metadata, index: i32) -> i64 {
     let bounds = metadata.bounds(vec![partition(index)]).await.unwrap();
     bounds[0].unwrap().high_watermark.0
 }
 
 /// All extents of a partition, read as consumers do.
-async fn extents(metadata: &Metadata, index: i32) -> Vec<Extent> {
+pub(crate) async fn extents(metadata: &Metadata, index: i32) -> Vec<Extent> {
     let mut all: Vec<Extent> = Vec::new();
     loop {
         let next = all.last().map_or(Offset(0), Extent::end_offset);
@@ -192,7 +192,7 @@ async fn extents(metadata: &Metadata, index: i32) -> Vec<Extent> {
     }
 }
 
-async fn seconds(seconds: u64) {
+pub(crate) async fn seconds(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 

@@ -126,6 +126,10 @@ impl Model {
                     .insert(self.sessions_opened, ModelSession::default());
                 Ok(Outcome::SessionOpened(self.sessions_opened))
             }
+            Command::CloseSession(session) => {
+                self.sessions.remove(session);
+                Ok(Outcome::SessionClosed)
+            }
             Command::ExpireProducers { before } => {
                 self.expire(*before);
                 Ok(Outcome::ProducersExpired)

@@ -1,0 +1,143 @@
+//! Commands as bytes: those that agents may send. What the sequencer asks of itself has no encoding.
+
+use crate::codec::{Decoder, Encoder, Unreadable};
+use crate::command::{
+    BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions, CreateTopic,
+};
+use crate::types::{
+    BlockCodec, BlockRange, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Timestamp,
+};
+
+/// Sent for a command that is the sequencer's own; nobody can read it.
+const NOT_AN_AGENTS: u8 = 0;
+
+pub(super) fn encode_command(command: &Command, frame: &mut Encoder) {
+    match command {
+        Command::CommitObject(commit) => {
+            frame.u8(1);
+            frame.object(commit.object);
+            frame.u64(commit.size);
+            frame.u64(commit.blocks.len() as u64);
+            commit
+                .blocks
+                .iter()
+                .for_each(|block| encode_block(block, frame));
+        }
+        Command::CreateTopic(create) => {
+            frame.u8(2);
+            frame.text(&create.name);
+            frame.topic(create.id);
+            frame.i64(create.partitions.into());
+            frame.i64(create.replication_factor.into());
+            frame.u64(create.configs.len() as u64);
+            for (name, value) in &create.configs {
+                frame.text(name);
+                frame.text(value);
+            }
+        }
+        Command::DeleteTopic(topic) => {
+            frame.u8(3);
+            frame.topic(*topic);
+        }
+        Command::CreatePartitions(create) => {
+            frame.u8(4);
+            frame.topic(create.topic);
+            frame.i64(create.total.into());
+        }
+        Command::AllocateProducerIds { count } => {
+            frame.u8(5);
+            frame.u32(*count);
+        }
+        Command::OpenSession { .. }
+        | Command::CloseSession(_)
+        | Command::ExpireProducers { .. } => frame.u8(NOT_AN_AGENTS),
+    }
+}
+
+pub(super) fn decode_command(frame: &mut Decoder) -> Result<Command, Unreadable> {
+    Ok(match frame.u8()? {
+        1 => Command::CommitObject(CommitObject {
+            object: frame.object()?,
+            size: frame.u64()?,
+            blocks: frame.list(decode_block)?,
+        }),
+        2 => Command::CreateTopic(CreateTopic {
+            name: frame.text()?,
+            id: frame.topic()?,
+            partitions: frame.i32()?,
+            replication_factor: frame.i16()?,
+            configs: frame
+                .list(|frame| Ok((frame.text()?, frame.text()?)))?
+                .into_iter()
+                .collect(),
+        }),
+        3 => Command::DeleteTopic(frame.topic()?),
+        4 => Command::CreatePartitions(CreatePartitions {
+            topic: frame.topic()?,
+            total: frame.i32()?,
+        }),
+        5 => Command::AllocateProducerIds {
+            count: frame.u32()?,
+        },
+        _ => return Err(Unreadable),
+    })
+}
+
+fn encode_block(block: &CommitBlock, frame: &mut Encoder) {
+    frame.topic(block.topic);
+    frame.i64(block.partition.0.into());
+    frame.u32(block.range.position);
+    frame.u32(block.range.stored_length);
+    frame.u32(block.range.raw_length);
+    frame.u8(match block.range.codec {
+        BlockCodec::Raw => 0,
+        BlockCodec::Zstd => 1,
+    });
+    frame.u64(block.batches.len() as u64);
+    for batch in &block.batches {
+        frame.u32(batch.raw_length);
+        frame.u32(batch.record_count);
+        frame.i64(batch.max_timestamp.0);
+        frame.u8(u8::from(batch.producer.is_some()));
+        if let Some(producer) = batch.producer {
+            frame.i64(producer.id.0);
+            frame.i64(producer.epoch.0.into());
+            frame.i64(producer.base_sequence.0.into());
+        }
+    }
+}
+
+fn decode_block(frame: &mut Decoder) -> Result<CommitBlock, Unreadable> {
+    Ok(CommitBlock {
+        topic: frame.topic()?,
+        partition: PartitionIndex(frame.i32()?),
+        range: BlockRange {
+            position: frame.u32()?,
+            stored_length: frame.u32()?,
+            raw_length: frame.u32()?,
+            codec: match frame.u8()? {
+                0 => BlockCodec::Raw,
+                1 => BlockCodec::Zstd,
+                _ => return Err(Unreadable),
+            },
+        },
+        batches: frame.list(decode_batch)?,
+    })
+}
+
+fn decode_batch(frame: &mut Decoder) -> Result<CommitBatch, Unreadable> {
+    Ok(CommitBatch {
+        raw_length: frame.u32()?,
+        record_count: frame.u32()?,
+        max_timestamp: Timestamp(frame.i64()?),
+        producer: match frame.u8()? {
+            0 => None,
+            1 => Some(BatchProducer {
+                id: ProducerId(frame.i64()?),
+                epoch: ProducerEpoch(frame.i16()?),
+                base_sequence: Sequence(frame.i32()?),
+            }),
+            _ => return Err(Unreadable),
+        },
+    })
+}

@@ -1,0 +1,349 @@
+//! Links over sockets: one gRPC stream of frames on a connection of its own, with or without mutual TLS. Frames are opaque
+//! here; `message` reads them. The agent's `server/` accepts sockets and hands them to [`accept`].
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes};
+use http::uri::PathAndQuery;
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::SendRequest;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
+use tonic::body::Body;
+use tonic::client::GrpcService;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::server::StreamingService;
+use tonic::{Status, Streaming};
+
+use super::link::{DialError, FRAMES_MAX, Link};
+use super::message::FRAME_BYTES_MAX;
+
+const PATH: &str = "/penstock.metadata.v1.Sequencer/Session";
+/// For TLS, HTTP/2 and the beginning of the stream.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(5);
+/// Below what the links themselves notice: it keeps what lies between awake.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Bytes on their way that nobody has taken yet.
+const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+const HEADER_BYTES_MAX: u32 = 16 * 1024;
+
+/// How peers speak with each other.
+#[derive(Clone, Debug)]
+pub enum Wire {
+    Plain,
+    /// Each side shows a certificate that the other's authority has signed.
+    Tls(Tls),
+}
+
+/// Mutual TLS.
+#[derive(Clone)]
+pub struct Tls {
+    acceptor: TlsAcceptor,
+    connector: TlsConnector,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    pub(super) fn new(acceptor: TlsAcceptor, connector: TlsConnector) -> Self {
+        Self {
+            acceptor,
+            connector,
+        }
+    }
+}
+
+/// Connects to `HOST:PORT`.
+///
+/// # Errors
+/// See [`DialError`].
+pub async fn dial(wire: &Wire, address: &str) -> Result<Link, DialError> {
+    let socket = connect(address).await?;
+    match wire {
+        Wire::Plain => begin(socket).await,
+        Wire::Tls(tls) => {
+            let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+            let host = host.trim_matches(['[', ']']).to_owned();
+            let name = tokio_rustls::rustls::pki_types::ServerName::try_from(host)
+                .map_err(|error| DialError::Failed(error.to_string()))?;
+            let socket = tls.connector.connect(name, socket).await.map_err(failed)?;
+            begin(socket).await
+        }
+    }
+}
+
+/// Whether anybody listens at `HOST:PORT`.
+///
+/// # Errors
+/// See [`DialError`].
+pub async fn probe(address: &str) -> Result<(), DialError> {
+    connect(address).await.map(|_| ())
+}
+
+async fn connect(address: &str) -> Result<TcpStream, DialError> {
+    let socket = TcpStream::connect(address).await.map_err(failed)?;
+    // Frames are written whole; waiting for more would only delay them.
+    socket.set_nodelay(true).map_err(failed)?;
+    Ok(socket)
+}
+
+fn failed(error: io::Error) -> DialError {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => DialError::Refused,
+        _ => DialError::Failed(error.to_string()),
+    }
+}
+
+/// The agent's end of a link over any ordered bytes.
+pub(super) async fn begin<I>(io: I) -> Result<Link, DialError>
+where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let broken = |error: &dyn std::fmt::Display| DialError::Failed(error.to_string());
+    let (requests, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_header_list_size(HEADER_BYTES_MAX)
+        .handshake::<_, Body>(TokioIo::new(io))
+        .await
+        .map_err(|error| broken(&error))?;
+    let mut driver = JoinSet::new();
+    driver.spawn(async move {
+        // Its end is seen at the stream.
+        let _ = connection.await;
+    });
+    let (sender, frames) = mpsc::channel(FRAMES_MAX);
+    let origin = Uri::from_static("http://sequencer");
+    let mut grpc = tonic::client::Grpc::with_origin(Requests(requests), origin)
+        .max_decoding_message_size(FRAME_BYTES_MAX)
+        .max_encoding_message_size(FRAME_BYTES_MAX);
+    let ask = tonic::Request::new(ReceiverStream::new(frames));
+    let path = PathAndQuery::from_static(PATH);
+    let answered = timeout(HANDSHAKE_TIME_MAX, grpc.streaming(ask, path, Frames)).await;
+    let answered = answered
+        .map_err(|_| DialError::Failed("no answer".to_owned()))?
+        .map_err(|status| broken(&status))?;
+    let (into, receiver) = mpsc::channel(FRAMES_MAX);
+    driver.spawn(pump(answered.into_inner(), into));
+    Ok(Link {
+        sender,
+        receiver,
+        _driver: Some(driver),
+    })
+}
+
+/// Serves a socket to its end; the stream that its peer begins goes to `links`.
+///
+/// # Errors
+/// With why the peer was not served, for the log.
+pub async fn accept(
+    wire: &Wire,
+    socket: TcpStream,
+    links: mpsc::Sender<Link>,
+) -> Result<(), String> {
+    // As above.
+    socket
+        .set_nodelay(true)
+        .map_err(|error| error.to_string())?;
+    match wire {
+        Wire::Plain => serve(socket, links).await,
+        Wire::Tls(tls) => {
+            let socket = timeout(HANDSHAKE_TIME_MAX, tls.acceptor.accept(socket)).await;
+            let socket = socket.map_err(|_| "no TLS handshake in time".to_owned())?;
+            serve(socket.map_err(|error| error.to_string())?, links).await
+        }
+    }
+}
+
+/// The sequencer's end of a link over any ordered bytes.
+pub(super) async fn serve<I>(io: I, links: mpsc::Sender<Link>) -> Result<(), String>
+where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let deadline = tokio::time::Instant::now() + HANDSHAKE_TIME_MAX;
+    let (begun, mut streams) = mpsc::channel(1);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut begin = Begin {
+            links: links.clone(),
+            begun: begun.clone(),
+        };
+        async move {
+            let known = request.uri().path() == PATH;
+            let mut grpc = tonic::server::Grpc::new(Frames)
+                .max_decoding_message_size(FRAME_BYTES_MAX)
+                .max_encoding_message_size(FRAME_BYTES_MAX);
+            let response: Response<Body> = match known {
+                true => grpc.streaming(&mut begin, request).await,
+                false => Status::unimplemented("no such service").into_http(),
+            };
+            Ok::<_, std::convert::Infallible>(response)
+        }
+    });
+    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_header_list_size(HEADER_BYTES_MAX)
+        .max_concurrent_streams(1)
+        .serve_connection(TokioIo::new(io), service);
+    tokio::pin!(connection);
+    let mut stream: Option<Pumping> = None;
+    loop {
+        tokio::select! {
+            ended = &mut connection => return ended.map_err(|error| error.to_string()),
+            Some(begun) = streams.recv() => stream = Some(begun),
+            () = run(&mut stream), if stream.is_some() => return finish(connection).await,
+            () = sleep_until(deadline), if stream.is_none() => return Err("it asks for nothing".to_owned()),
+        }
+    }
+}
+
+/// The peer's stream has ended; what is still to be written is.
+async fn finish(connection: impl Future<Output = hyper::Result<()>>) -> Result<(), String> {
+    match timeout(HANDSHAKE_TIME_MAX, connection).await {
+        Ok(ended) => ended.map_err(|error| error.to_string()),
+        Err(_) => Ok(()),
+    }
+}
+
+type Pumping = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+async fn run(stream: &mut Option<Pumping>) {
+    if let Some(stream) = stream {
+        stream.await;
+    }
+}
+
+/// Frames from the peer, until there are no more or nobody wants them.
+async fn pump(mut frames: Streaming<Bytes>, into: mpsc::Sender<Bytes>) {
+    loop {
+        let frame = tokio::select! {
+            frame = frames.message() => frame,
+            () = into.closed() => return,
+        };
+        match frame {
+            Ok(Some(frame)) => {
+                if into.send(frame).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => return,
+            Err(status) => {
+                tracing::debug!(%status, "a link broke");
+                return;
+            }
+        }
+    }
+}
+
+/// Makes a link of the stream that the peer begins.
+struct Begin {
+    links: mpsc::Sender<Link>,
+    begun: mpsc::Sender<Pumping>,
+}
+
+type Outgoing = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
+type Beginning = Pin<Box<dyn Future<Output = Result<tonic::Response<Outgoing>, Status>> + Send>>;
+
+impl StreamingService<Bytes> for &mut Begin {
+    type Response = Bytes;
+    type ResponseStream = Outgoing;
+    type Future = Beginning;
+
+    fn call(&mut self, request: tonic::Request<Streaming<Bytes>>) -> Beginning {
+        let (links, begun) = (self.links.clone(), self.begun.clone());
+        Box::pin(async move {
+            let (into, receiver) = mpsc::channel(FRAMES_MAX);
+            let (sender, frames) = mpsc::channel(FRAMES_MAX);
+            let link = Link {
+                sender,
+                receiver,
+                _driver: None,
+            };
+            let gone = |_| Status::unavailable("this process is stopping");
+            links.send(link).await.map_err(gone)?;
+            let pumping: Pumping = Box::pin(pump(request.into_inner(), into));
+            let twice = |_| Status::resource_exhausted("one stream a connection");
+            begun.try_send(pumping).map_err(twice)?;
+            let frames: Outgoing = Box::pin(ReceiverStream::new(frames).map(Ok));
+            Ok(tonic::Response::new(frames))
+        })
+    }
+}
+
+/// hyper's connection as tonic wants it.
+struct Requests(SendRequest<Body>);
+
+impl GrpcService<Body> for Requests {
+    type ResponseBody = Incoming;
+    type Error = hyper::Error;
+    type Future = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        Box::pin(self.0.send_request(request))
+    }
+}
+
+/// Messages are frames as they are.
+#[derive(Clone, Copy, Debug)]
+struct Frames;
+
+impl Codec for Frames {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Frames {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, frame: Bytes, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        into.put(frame);
+        Ok(())
+    }
+}
+
+impl Decoder for Frames {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(from.copy_to_bytes(from.remaining())))
+    }
+}

@@ -1,0 +1,101 @@
+//! One ordered stream of frames each way between an agent and a sequencer's process, and how to get one. Tests join both
+//! ends in memory.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// Frames that wait in either direction.
+pub(super) const FRAMES_MAX: usize = 16;
+
+/// One end. Dropping it ends the stream for the other side, too.
+#[derive(Debug)]
+pub struct Link {
+    pub(super) sender: mpsc::Sender<Bytes>,
+    pub(super) receiver: mpsc::Receiver<Bytes>,
+    /// What carries the frames, if they leave the process.
+    pub(super) _driver: Option<JoinSet<()>>,
+}
+
+/// Two ends in one process.
+#[must_use]
+pub fn pair() -> (Link, Link) {
+    let (up, from_up) = mpsc::channel(FRAMES_MAX);
+    let (down, from_down) = mpsc::channel(FRAMES_MAX);
+    let agent = Link {
+        sender: up,
+        receiver: from_down,
+        _driver: None,
+    };
+    let sequencer = Link {
+        sender: down,
+        receiver: from_up,
+        _driver: None,
+    };
+    (agent, sequencer)
+}
+
+/// Why there is no link.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DialError {
+    /// Nobody listens there: the process is gone.
+    #[error("the connection is refused")]
+    Refused,
+    /// Anything else; it may still live.
+    #[error("{0}")]
+    Failed(String),
+}
+
+type Dialing = Pin<Box<dyn Future<Output = Result<Link, DialError>> + Send>>;
+type Probing = Pin<Box<dyn Future<Output = Result<(), DialError>> + Send>>;
+
+/// Makes links to addresses.
+#[derive(Clone)]
+pub struct Dial(Arc<dyn Fn(String) -> Dialing + Send + Sync>);
+
+impl Dial {
+    pub fn new<F>(dial: impl Fn(String) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Link, DialError>> + Send + 'static,
+    {
+        Self(Arc::new(move |address| Box::pin(dial(address))))
+    }
+
+    pub(super) async fn to(&self, address: &str) -> Result<Link, DialError> {
+        (self.0)(address.to_owned()).await
+    }
+}
+
+impl fmt::Debug for Dial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Dial").finish_non_exhaustive()
+    }
+}
+
+/// Looks whether anybody listens at an address.
+#[derive(Clone)]
+pub struct Probe(Arc<dyn Fn(String) -> Probing + Send + Sync>);
+
+impl Probe {
+    pub fn new<F>(probe: impl Fn(String) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), DialError>> + Send + 'static,
+    {
+        Self(Arc::new(move |address| Box::pin(probe(address))))
+    }
+
+    pub(crate) async fn of(&self, address: &str) -> Result<(), DialError> {
+        (self.0)(address.to_owned()).await
+    }
+}
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Probe").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,257 @@
+//! Every message comes back as it went, and no bytes upset the reader.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use crate::catalogue::Topic;
+use crate::command::{
+    BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions, CreateTopic,
+    Outcome, Placed, Rejected,
+};
+use crate::rpc::message::{Down, Question, Reply, Up};
+use crate::sequencer::subscribers::{Scope, TopicsUpdate, ViewUpdate};
+use crate::types::{
+    BlockCodec, BlockRange, Bounds, Extent, Located, Lsn, ObjectKey, Offset, PartitionIndex,
+    ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId, TopicPartition,
+};
+
+const PARTITION: TopicPartition = TopicPartition {
+    topic: TopicId(u128::MAX - 7),
+    partition: PartitionIndex(i32::MAX),
+};
+const BOUNDS: Bounds = Bounds {
+    log_start: Offset(3),
+    last_stable: Offset(i64::MAX - 1),
+    high_watermark: Offset(i64::MAX),
+    leader_epoch: 9,
+};
+
+fn range() -> BlockRange {
+    BlockRange {
+        position: 1,
+        stored_length: 2,
+        raw_length: u32::MAX,
+        codec: BlockCodec::Zstd,
+    }
+}
+
+fn extent() -> Extent {
+    Extent {
+        base_offset: Offset(300),
+        record_count: 70_000,
+        object: ObjectKey(1 << 100),
+        block: range(),
+        raw_start: 5,
+        raw_length: 6,
+        max_timestamp: Timestamp(-1),
+    }
+}
+
+fn commands() -> Vec<Command> {
+    let batch = |producer| CommitBatch {
+        raw_length: 61,
+        record_count: 1,
+        max_timestamp: Timestamp(1_790_000_000_000),
+        producer,
+    };
+    let producer = BatchProducer {
+        id: ProducerId(i64::MAX),
+        epoch: ProducerEpoch(i16::MAX),
+        base_sequence: Sequence(i32::MAX),
+    };
+    let block = |codec, batches| CommitBlock {
+        topic: TopicId(1),
+        partition: PartitionIndex(2),
+        range: BlockRange { codec, ..range() },
+        batches,
+    };
+    vec![
+        Command::CommitObject(CommitObject {
+            object: ObjectKey(u128::MAX),
+            size: u64::MAX,
+            blocks: vec![
+                block(BlockCodec::Raw, vec![batch(None), batch(Some(producer))]),
+                block(BlockCodec::Zstd, Vec::new()),
+            ],
+        }),
+        Command::CreateTopic(CreateTopic {
+            name: "orders".to_owned(),
+            id: TopicId(9),
+            partitions: 3,
+            replication_factor: -1,
+            configs: [("retention.ms".to_owned(), "1".to_owned())].into(),
+        }),
+        Command::DeleteTopic(TopicId(9)),
+        Command::CreatePartitions(CreatePartitions {
+            topic: TopicId(9),
+            total: 7,
+        }),
+        Command::AllocateProducerIds { count: 1000 },
+    ]
+}
+
+fn ups() -> Vec<Up> {
+    let questions = [
+        Question::Bounds(vec![PARTITION; 3]),
+        Question::Watch(vec![PARTITION]),
+        Question::Locate {
+            partition: PARTITION,
+            offset: Offset(-5),
+            raw_bytes_max: u64::MAX,
+        },
+        Question::Timestamp(PARTITION, Timestamp(i64::MIN)),
+        Question::MaxTimestamp(PARTITION),
+    ];
+    let mut all = vec![
+        Up::Hello { session: 300 },
+        Up::Unwatch(vec![PARTITION; 2]),
+        Up::Ping,
+        Up::Goodbye,
+    ];
+    all.extend(questions.map(|question| Up::Ask { id: 400, question }));
+    all.extend(commands().into_iter().map(|command| Up::Submit {
+        sequence: 500,
+        seen: 499,
+        command,
+    }));
+    all
+}
+
+fn downs() -> Vec<Down> {
+    let topic = Topic {
+        id: TopicId(4),
+        name: "orders".to_owned(),
+        partitions: 3,
+        replication_factor: 1,
+        configs: [("a".to_owned(), "b".to_owned())].into(),
+        created: Timestamp(5),
+    };
+    let update = TopicsUpdate {
+        lsn: Lsn(7),
+        scope: Scope::All,
+        changed: vec![Arc::new(topic)],
+        gone: vec![TopicId(8)],
+    };
+    let replies = [
+        Reply::Bounds(vec![None, Some(BOUNDS)]),
+        Reply::Watched(vec![true, false]),
+        Reply::Located(Located::Extents {
+            bounds: BOUNDS,
+            extents: vec![extent(); 3],
+        }),
+        Reply::Located(Located::OutOfRange(BOUNDS)),
+        Reply::Located(Located::UnknownPartition),
+        Reply::Extent(None),
+        Reply::Extent(Some(extent())),
+        Reply::Failed("why".to_owned()),
+    ];
+    let placed = Placed {
+        base_offset: Offset(9),
+        log_start_offset: Offset(0),
+        duplicate: true,
+    };
+    let outcomes = [
+        Outcome::Committed(vec![Ok(placed), Err(Rejected::OutOfOrderSequence)]),
+        Outcome::Rejected(Rejected::SessionClosed),
+    ];
+    let mut all = vec![
+        Down::Redirect("host:1".to_owned()),
+        Down::Welcome {
+            cluster_id: "x".repeat(22),
+            session: 3,
+        },
+        Down::Topics {
+            update: update.clone(),
+            last: true,
+        },
+        Down::Topics {
+            update: TopicsUpdate {
+                scope: Scope::Change,
+                ..update
+            },
+            last: false,
+        },
+        Down::Views(vec![ViewUpdate {
+            partition: PARTITION,
+            scope: Scope::Change,
+            bounds: BOUNDS,
+            extents: vec![extent()],
+        }]),
+        Down::Pong,
+        Down::End("over".to_owned()),
+    ];
+    all.extend(replies.map(|reply| Down::Reply { id: 6, reply }));
+    all.extend(outcomes.map(|outcome| Down::Answer {
+        sequence: 1,
+        lsn: Lsn(2),
+        outcome,
+    }));
+    all
+}
+
+#[test]
+fn messages_come_back_as_they_went_and_not_a_byte_shorter_or_longer() {
+    for up in ups() {
+        let frame = up.encode();
+        assert_eq!(Up::decode(frame.clone()), Ok(up.clone()));
+        for length in 0..frame.len() {
+            assert!(
+                Up::decode(frame.slice(..length)).is_err(),
+                "{up:?}, {length}"
+            );
+        }
+        assert!(Up::decode([&frame[..], &[0]].concat().into()).is_err());
+    }
+    for down in downs() {
+        let frame = down.encode();
+        assert_eq!(Down::decode(frame.clone()), Ok(down.clone()));
+        for length in 0..frame.len() {
+            assert!(
+                Down::decode(frame.slice(..length)).is_err(),
+                "{down:?}, {length}"
+            );
+        }
+        assert!(Down::decode([&frame[..], &[0]].concat().into()).is_err());
+    }
+}
+
+#[test]
+fn what_the_sequencer_asks_of_itself_cannot_be_sent() {
+    for command in [
+        Command::CloseSession(1),
+        Command::OpenSession { closing: vec![1] },
+        Command::ExpireProducers {
+            before: Timestamp(i64::MAX),
+        },
+    ] {
+        let submit = Up::Submit {
+            sequence: 1,
+            seen: 1,
+            command,
+        };
+        assert!(Up::decode(submit.encode()).is_err());
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_upset_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Up::decode(Bytes::from(bytes.clone()));
+        let _ = Down::decode(Bytes::from(bytes));
+    }
+
+    #[test]
+    fn nor_does_damage(which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let damaged = |frame: Bytes| {
+            let mut frame = frame.to_vec();
+            let at = at.index(frame.len());
+            frame[at] = byte;
+            Bytes::from(frame)
+        };
+        let (ups, downs) = (ups(), downs());
+        let _ = Up::decode(damaged(ups[which.index(ups.len())].encode()));
+        let _ = Down::decode(damaged(downs[which.index(downs.len())].encode()));
+    }
+}

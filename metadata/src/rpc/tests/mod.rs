@@ -1,0 +1,316 @@
+//! Many agents over one order, in one process: candidates over a shared store in memory, agents that reach them by links
+//! in memory or by gRPC over pipes, and everything that can happen to either.
+
+mod agents;
+mod failover;
+mod grpc;
+mod hostile;
+mod messages;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+use super::client::{Reach, connect};
+use super::link::{Dial, DialError, Link, Probe, pair};
+use crate::error::Error;
+use crate::handle::Metadata;
+use crate::kv::{Direction, Kv, KvError, Memory, Rows, Transaction};
+use crate::sequencer::Candidate;
+use crate::sequencer::tests::{
+    TOPIC, committed, create_topic, high_watermark, options, partition, plain, seconds,
+};
+
+/// Whatever is waited for comes in this time, on tokio's paused clock.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How frames travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Travel {
+    Links,
+    Grpc,
+}
+
+/// All processes that can be reached.
+#[derive(Clone, Debug)]
+struct Net {
+    travel: Travel,
+    open: Arc<Mutex<BTreeMap<String, Port>>>,
+    dialed: Arc<AtomicU64>,
+}
+
+#[derive(Clone, Debug)]
+struct Port {
+    links: mpsc::Sender<Link>,
+    frozen: watch::Receiver<bool>,
+}
+
+/// A process that may hold the order.
+struct Process {
+    frozen: watch::Sender<bool>,
+    stop: watch::Sender<bool>,
+    candidate: JoinHandle<Result<(), Error>>,
+    server: JoinHandle<()>,
+    address: String,
+    net: Net,
+}
+
+/// An agent.
+struct Agent {
+    metadata: Metadata,
+    task: JoinHandle<Result<(), Error>>,
+    frozen: watch::Sender<bool>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test owns its tasks")]
+fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(task)
+}
+
+async fn thaw(frozen: &mut watch::Receiver<bool>) {
+    let _ = frozen.wait_for(|frozen| !*frozen).await;
+}
+
+/// Passes frames on, unless either end is frozen.
+async fn relay(from: Link, to: Link, frozen: [watch::Receiver<bool>; 2]) {
+    let (up, down) = (
+        one_way(from.receiver, to.sender, frozen.clone()),
+        one_way(to.receiver, from.sender, frozen),
+    );
+    tokio::join!(up, down);
+}
+
+async fn one_way(
+    mut from: mpsc::Receiver<Bytes>,
+    to: mpsc::Sender<Bytes>,
+    mut frozen: [watch::Receiver<bool>; 2],
+) {
+    loop {
+        let frame = tokio::select! {
+            frame = from.recv() => frame,
+            () = to.closed() => None,
+        };
+        for each in &mut frozen {
+            thaw(each).await;
+        }
+        let Some(frame) = frame else { return };
+        if to.send(frame).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Net {
+    fn new(travel: Travel) -> Self {
+        Self {
+            travel,
+            open: Arc::default(),
+            dialed: Arc::default(),
+        }
+    }
+
+    /// The sequencer's process sees the other end.
+    async fn dial(&self, address: &str, agent: watch::Receiver<bool>) -> Result<Link, DialError> {
+        self.dialed.fetch_add(1, Ordering::Relaxed);
+        let port = self.open.lock().get(address).cloned();
+        let port = port.ok_or(DialError::Refused)?;
+        let (near, far) = match self.travel {
+            Travel::Links => pair(),
+            Travel::Grpc => {
+                let (client, server) = tokio::io::duplex(64 * 1024);
+                let (links, mut accepted) = mpsc::channel(1);
+                spawn(super::grpc::serve(server, links));
+                let near = super::grpc::begin(client).await?;
+                (near, accepted.recv().await.ok_or(DialError::Refused)?)
+            }
+        };
+        // `far` is what the server's process has of this link, behind the relay.
+        let (agent_end, relay_near) = pair();
+        let _ = &near;
+        spawn(relay(relay_near, near, [agent, port.frozen]));
+        port.links.send(far).await.map_err(|_| DialError::Refused)?;
+        Ok(agent_end)
+    }
+
+    fn probe(&self) -> Probe {
+        let net = self.clone();
+        Probe::new(move |address| {
+            let known = net.open.lock().contains_key(&address);
+            async move { known.then_some(()).ok_or(DialError::Refused) }
+        })
+    }
+
+    /// Starts a process over the store.
+    fn start(&self, kv: impl Kv + 'static, address: &str, seed: u64) -> Process {
+        let (links, incoming) = mpsc::channel(16);
+        let frozen = watch::Sender::new(false);
+        let stop = watch::Sender::new(false);
+        let port = Port {
+            links,
+            frozen: frozen.subscribe(),
+        };
+        self.open.lock().insert(address.to_owned(), port);
+        let kv = Arc::new(Freezing {
+            kv: Arc::new(kv),
+            frozen: frozen.subscribe(),
+        });
+        let (candidate, server) = Candidate::new(
+            kv,
+            options(seed),
+            address.to_owned(),
+            self.probe(),
+            incoming,
+        );
+        let mut stopped = stop.subscribe();
+        let candidate = spawn(candidate.run(async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        }));
+        Process {
+            frozen,
+            stop,
+            candidate,
+            server: spawn(server.run()),
+            address: address.to_owned(),
+            net: self.clone(),
+        }
+    }
+
+    /// Starts an agent that knows these addresses, and waits until it is connected.
+    async fn agent(&self, addresses: &[&str], seed: u64) -> Agent {
+        let agent = self.agent_alone(addresses, seed);
+        timeout(PATIENCE, agent.metadata.joined())
+            .await
+            .expect("it finds a sequencer");
+        agent
+    }
+
+    fn agent_alone(&self, addresses: &[&str], seed: u64) -> Agent {
+        let frozen = watch::Sender::new(false);
+        let (net, thawing) = (self.clone(), frozen.subscribe());
+        let dial = Dial::new(move |address| {
+            let (net, thawing) = (net.clone(), thawing.clone());
+            async move { net.dial(&address, thawing).await }
+        });
+        let (metadata, client) = connect(Reach {
+            addresses: addresses.iter().map(|each| (*each).to_owned()).collect(),
+            dial,
+            random: options(seed).random,
+        });
+        Agent {
+            metadata,
+            task: spawn(client.run()),
+            frozen,
+        }
+    }
+}
+
+impl Process {
+    /// As by SIGKILL: nothing is written or said any more, and the port refuses.
+    async fn kill(self) {
+        self.net.open.lock().remove(&self.address);
+        self.candidate.abort();
+        self.server.abort();
+        let _ = self.candidate.await;
+        let _ = self.server.await;
+    }
+
+    /// As by SIGTERM.
+    async fn terminate(self) {
+        self.stop.send_replace(true);
+        let ended = timeout(PATIENCE, self.candidate).await.expect("it stops");
+        ended.unwrap().unwrap();
+        self.net.open.lock().remove(&self.address);
+        self.server.abort();
+        let _ = self.server.await;
+    }
+}
+
+impl Agent {
+    async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+
+    async fn close(self) {
+        self.metadata.close().await;
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+/// A store that a frozen process cannot reach until it goes on.
+#[derive(Debug)]
+struct Freezing {
+    kv: Arc<dyn Kv>,
+    frozen: watch::Receiver<bool>,
+}
+
+impl Freezing {
+    async fn thaw(&self) {
+        thaw(&mut self.frozen.clone()).await;
+    }
+}
+
+#[async_trait]
+impl Kv for Freezing {
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
+        self.thaw().await;
+        self.kv.get(key).await
+    }
+
+    async fn range(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        limit: usize,
+        direction: Direction,
+    ) -> Result<Rows, KvError> {
+        self.thaw().await;
+        self.kv.range(start, end, limit, direction).await
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
+        self.thaw().await;
+        self.kv.commit(transaction).await
+    }
+
+    fn name(&self) -> &'static str {
+        "freezing"
+    }
+}
+
+/// One process, a topic of three partitions, and two agents.
+async fn two_agents(travel: Travel) -> (Memory, Net, Process, Agent, Agent) {
+    let (memory, net) = (Memory::new(), Net::new(travel));
+    let process = net.start(memory.clone(), "one:1", 1);
+    let a = net.agent(&["one:1"], 11).await;
+    let b = net.agent(&["one:1"], 12).await;
+    create_topic(&a.metadata, TOPIC, "orders", 3).await;
+    (memory, net, process, a, b)
+}
+
+/// Commits until it succeeds, as producers do; the offset, and how long it took.
+async fn committed_at_last(metadata: &Metadata, numbers: &mut u64) -> (i64, Duration) {
+    let begun = Instant::now();
+    loop {
+        *numbers += 1;
+        match metadata.submit(plain(*numbers, 0)).await {
+            Ok(answer) => {
+                let offset = crate::sequencer::tests::placed(&answer.outcome)
+                    .base_offset
+                    .0;
+                return (offset, begun.elapsed());
+            }
+            Err(Error::Unavailable { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(error) => panic!("{error}"),
+        }
+        assert!(begun.elapsed() < PATIENCE, "it takes too long");
+    }
+}

@@ -1,0 +1,62 @@
+//! What a sequencer that serves a network does twice a second: shows candidates that it lives, by moving the head, and
+//! closes the sessions of agents that do not.
+
+use std::future::pending;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep_until};
+
+use super::{Options, Sequencer, Serves};
+use crate::command::Command;
+use crate::error::Error;
+use crate::kv::Transaction;
+
+/// The head moves at least once in two of these.
+pub(super) const TICK: Duration = Duration::from_millis(450);
+
+/// When to look next, if ever, and what the head was.
+#[derive(Debug)]
+pub(super) struct Tick {
+    at: Option<Instant>,
+    head: Bytes,
+}
+
+impl Tick {
+    pub(super) fn new(options: &Options) -> Self {
+        let serves = matches!(options.serves, Serves::Network(_));
+        Self {
+            at: serves.then(|| Instant::now() + TICK),
+            head: Bytes::new(),
+        }
+    }
+
+    pub(super) async fn due(&self) {
+        match self.at {
+            Some(at) => sleep_until(at).await,
+            None => pending().await,
+        }
+    }
+}
+
+impl Sequencer {
+    /// Does what is due.
+    pub(super) async fn tick(&mut self) -> Result<(), Error> {
+        if self.tick.at.is_none_or(|at| at > Instant::now()) {
+            return Ok(());
+        }
+        self.tick.at = Some(Instant::now() + TICK);
+        self.subscribers.sweep();
+        for session in self.liveness.silent(self.state.sessions.ids()) {
+            tracing::info!(session, "an agent is silent; its session is closed");
+            self.command(Command::CloseSession(session)).await?;
+            self.subscribers.close(session);
+        }
+        if self.holder.head == self.tick.head {
+            let (kv, nothing) = (self.kv.as_ref(), Transaction::default());
+            self.holder.write(kv, nothing, &self.options).await?;
+        }
+        self.tick.head = self.holder.head.clone();
+        Ok(())
+    }
+}
