@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use metadata::Status;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
@@ -24,9 +25,20 @@ use crate::tasks::{Stop, Tasks};
 const CONNECTIONS_MAX: usize = 64;
 const HEADERS_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// What the pages show.
+/// Whose pages they are.
 #[derive(Clone, Debug)]
-pub(crate) struct Pages {
+pub(crate) enum Pages {
+    Agent(Box<AgentPages>),
+    /// A process that is nothing but a candidate for the order.
+    Metadata {
+        prometheus: PrometheusHandle,
+        status: Status,
+    },
+}
+
+/// What the pages of an agent show.
+#[derive(Clone, Debug)]
+pub(crate) struct AgentPages {
     pub(crate) prometheus: PrometheusHandle,
     pub(crate) context: Arc<Context>,
     pub(crate) admission: Admission,
@@ -79,14 +91,7 @@ pub(crate) async fn serve(
 impl Pages {
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         match request.uri().path() {
-            "/metrics" => {
-                self.refresh();
-                respond(
-                    StatusCode::OK,
-                    "text/plain; version=0.0.4",
-                    self.prometheus.render(),
-                )
-            }
+            "/metrics" => respond(StatusCode::OK, "text/plain; version=0.0.4", self.figures()),
             "/health/live" => respond(StatusCode::OK, "text/plain", "live\n".into()),
             "/health/ready" => self.ready(),
             _ => respond(
@@ -97,8 +102,38 @@ impl Pages {
         }
     }
 
+    fn figures(&self) -> String {
+        match self {
+            Self::Agent(agent) => {
+                agent.refresh();
+                agent.prometheus.render()
+            }
+            Self::Metadata { prometheus, status } => {
+                metrics::holds_order(status.holds(), status.stats());
+                prometheus.render()
+            }
+        }
+    }
+
     fn ready(&self) -> Response<Full<Bytes>> {
-        let (status, said) = if self.draining.is_requested() {
+        let (status, said) = match self {
+            Self::Agent(agent) => agent.readiness(),
+            Self::Metadata { status, .. } => match (status.holds(), status.ready()) {
+                (true, false) => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the metadata store cannot be written\n",
+                ),
+                (true, true) => (StatusCode::OK, "holds the order\n"),
+                (false, _) => (StatusCode::OK, "waits for its turn\n"),
+            },
+        };
+        respond(status, "text/plain", said.into())
+    }
+}
+
+impl AgentPages {
+    fn readiness(&self) -> (StatusCode, &'static str) {
+        if self.draining.is_requested() {
             (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
         } else if !self.context.metadata.ready() {
             (
@@ -107,8 +142,7 @@ impl Pages {
             )
         } else {
             (StatusCode::OK, "ready\n")
-        };
-        respond(status, "text/plain", said.into())
+        }
     }
 
     /// Figures that others keep are read when somebody asks.

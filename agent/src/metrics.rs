@@ -57,6 +57,10 @@ fn describe() {
         "Size of stored segments"
     );
     describe_gauge!(
+        "penstock_holds_order",
+        "1 where the order of offsets is decided, 0 where a process waits for its turn"
+    );
+    describe_gauge!(
         "penstock_buffered_bytes",
         Unit::Bytes,
         "Record batches waiting for their ack"
@@ -145,6 +149,12 @@ impl Front {
             drains: counter!("penstock_drains_total"),
         }
     }
+}
+
+/// What a process of `penstock metadata` did since it took over, when somebody asks.
+pub(crate) fn holds_order(holds: bool, stats: metadata::Stats) {
+    gauge!("penstock_holds_order").set(f64::from(u8::from(holds)));
+    counter!("penstock_drains_total").absolute(stats.drains);
 }
 
 /// Counts one answered request.

@@ -127,7 +127,10 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("redb", &[]),
     ("hyper", &["http"]),
     ("clap", &["commands", "config"]),
-    ("rand", &["commands", "produce", "storage", "topic_id"]),
+    (
+        "rand",
+        &["commands", "produce", "server", "storage", "topic_id"],
+    ),
 ];
 
 fn root() -> PathBuf {

@@ -29,7 +29,7 @@ pub use command::{
 };
 pub use error::{Error, Happened};
 pub use handle::{Metadata, Stats};
-pub use sequencer::{Candidate, Options, Sequencer, Serves, check, start};
+pub use sequencer::{Candidate, Options, Sequencer, Serves, Status, check, start};
 pub use types::{
     BlockCodec, BlockRange, Bounds, Extent, Located, Lsn, ObjectKey, Offset, PartitionIndex,
     ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId, TopicPartition,

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::logging;
-use crate::config::{Agent, Common, StoreUrl};
+use anyhow::Context as _;
+
+use crate::config::{Agent, Common, HostPort};
 use crate::context::AutoCreate;
-use crate::server::{Server, Settings};
+use crate::server::{Order, PeerListen, Server, Settings};
 use crate::storage::StoreOptions;
 
 pub(super) async fn run(options: Agent) -> anyhow::Result<()> {
@@ -16,13 +18,35 @@ pub(super) async fn run(options: Agent) -> anyhow::Result<()> {
     } else {
         AutoCreate::Disabled
     };
+    let peer = options.peer_listen.map(|listen| PeerListen {
+        listen,
+        advertise: options
+            .peer_advertise
+            .map(|advertise| advertise.to_string()),
+    });
+    let order = match (options.store, options.metadata.is_empty()) {
+        (Some(store), true) => Order::Here { store, peer },
+        (None, false) if peer.is_none() => {
+            let addresses = options.metadata.iter().map(HostPort::to_string).collect();
+            Order::Elsewhere { addresses }
+        }
+        (None, false) => {
+            anyhow::bail!("--peer-listen is for the metadata of --store; leave it out")
+        }
+        (Some(_), false) => anyhow::bail!("give --store or --metadata, not both"),
+        (None, true) => anyhow::bail!(
+            "give --metadata HOST:PORT, where the metadata is served, or --store URL to carry it inside"
+        ),
+    };
+    let tls = options.peer_tls.files().context("peers")?;
     let mut settings = settings(
         options.common,
         options.bucket,
-        options.store,
+        order,
         options.listen,
         auto_create,
     );
+    settings.peer_tls = tls;
     settings.http = options.http;
     let server = Server::start(settings).await?;
     let http = server.http().map(tracing::field::display);
@@ -34,7 +58,7 @@ pub(super) async fn run(options: Agent) -> anyhow::Result<()> {
 pub(super) fn settings(
     common: Common,
     bucket: String,
-    store: StoreUrl,
+    order: Order,
     listen: SocketAddr,
     auto_create: AutoCreate,
 ) -> Settings {
@@ -48,7 +72,8 @@ pub(super) fn settings(
         bucket_options: StoreOptions {
             s3_endpoint: common.s3_endpoint,
         },
-        store,
+        order,
+        peer_tls: None,
         data: None,
         auto_create,
         num_partitions: common.num_partitions,

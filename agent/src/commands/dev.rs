@@ -7,18 +7,18 @@ use anyhow::Context;
 use super::{agent, logging};
 use crate::config::{Dev, StoreUrl};
 use crate::context::AutoCreate;
-use crate::server::{Server, Settings};
+use crate::server::{Order, Server, Settings};
 
 pub(super) async fn run(options: Dev) -> anyhow::Result<()> {
     logging::start(&options.common.log)?;
-    let settings = settings(options)?;
-    let (bucket, store) = (settings.bucket.clone(), settings.store.clone());
+    let (settings, store) = settings(options)?;
+    let bucket = settings.bucket.clone();
     let server = Server::start(settings).await?;
     greet(&server, &bucket, &store);
     server.run().await
 }
 
-fn settings(options: Dev) -> anyhow::Result<Settings> {
+fn settings(options: Dev) -> anyhow::Result<(Settings, StoreUrl)> {
     let data =
         absolute(&options.data).with_context(|| format!("--data {}", options.data.display()))?;
     let needs_folder = options.bucket.is_none() || options.store.is_none();
@@ -34,10 +34,14 @@ fn settings(options: Dev) -> anyhow::Result<Settings> {
     } else {
         AutoCreate::Disabled
     };
-    let mut settings = agent::settings(options.common, bucket, store, options.listen, auto_create);
+    let order = Order::Here {
+        store: store.clone(),
+        peer: None,
+    };
+    let mut settings = agent::settings(options.common, bucket, order, options.listen, auto_create);
     settings.http = Some(options.http);
     settings.data = needs_folder.then_some(data);
-    Ok(settings)
+    Ok((settings, store))
 }
 
 fn folder_url(data: &Path) -> anyhow::Result<String> {

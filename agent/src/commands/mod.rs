@@ -4,6 +4,7 @@ mod agent;
 mod dev;
 mod doctor;
 mod logging;
+mod metadata;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Dev(options) => dev::run(options).await.map(|()| ExitCode::SUCCESS),
         Command::Agent(options) => agent::run(options).await.map(|()| ExitCode::SUCCESS),
+        Command::Metadata(options) => metadata::run(options).await.map(|()| ExitCode::SUCCESS),
         Command::Doctor(options) => doctor::run(options).await,
     }
 }

@@ -34,6 +34,8 @@ pub enum Command {
     Dev(Dev),
     /// Run one agent over a bucket and a metadata store
     Agent(Agent),
+    /// Hold the order of offsets for agents elsewhere, or wait to take over from the process that does
+    Metadata(Metadata),
     /// Check a bucket and a metadata store, and say what is wrong and what to do
     Doctor(Doctor),
 }
@@ -67,9 +69,20 @@ pub struct Agent {
     /// Bucket: memory:, file:///path or s3://bucket/prefix
     #[arg(long, value_name = "URL")]
     pub bucket: String,
-    /// Metadata store, carried inside this process: memory: or redb:///path
+    /// Metadata store, carried inside this process: memory: or redb:///path; or give --metadata
     #[arg(long, value_name = "URL")]
-    pub store: StoreUrl,
+    pub store: Option<StoreUrl>,
+    /// Processes of `penstock metadata` that hold the order or know who does, with commas between them
+    #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',')]
+    pub metadata: Vec<HostPort>,
+    /// Where other agents reach the metadata carried inside this process [default: nowhere]
+    #[arg(long, value_name = "ADDR")]
+    pub peer_listen: Option<SocketAddr>,
+    /// Host and port that other agents are told for --peer-listen [default: the address listened on]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub peer_advertise: Option<HostPort>,
+    #[command(flatten)]
+    pub peer_tls: PeerTlsFiles,
     /// Where Kafka clients connect
     #[arg(long, value_name = "ADDR")]
     pub listen: SocketAddr,
@@ -81,6 +94,70 @@ pub struct Agent {
     pub auto_create_topics_enable: bool,
     #[command(flatten)]
     pub common: Common,
+}
+
+#[derive(Args, Debug)]
+pub struct Metadata {
+    /// Metadata store: memory: or redb:///path
+    #[arg(long, value_name = "URL")]
+    pub store: StoreUrl,
+    /// Where agents connect
+    #[arg(long, value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// Host and port that agents and other candidates are told [default: the address listened on]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Option<HostPort>,
+    /// Where metrics and health are served
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<SocketAddr>,
+    #[command(flatten)]
+    pub peer_tls: PeerTlsFiles,
+    /// TOML file whose keys are the long flags
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Log filter, as in `info` or `penstock=debug`
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub log: String,
+}
+
+/// Mutual TLS between Penstock's own processes: all three or none.
+#[derive(Args, Debug)]
+pub struct PeerTlsFiles {
+    /// Certificate of this process for its peers, PEM [default: peers speak without TLS]
+    #[arg(long, value_name = "FILE")]
+    pub peer_tls_cert: Option<PathBuf>,
+    /// Its key, PEM
+    #[arg(long, value_name = "FILE")]
+    pub peer_tls_key: Option<PathBuf>,
+    /// The authority that signed the certificates of all peers, PEM
+    #[arg(long, value_name = "FILE")]
+    pub peer_tls_ca: Option<PathBuf>,
+}
+
+/// The files of [`PeerTlsFiles`], all there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerTls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    pub authority: PathBuf,
+}
+
+impl PeerTlsFiles {
+    /// # Errors
+    /// When only some are named.
+    pub fn files(self) -> anyhow::Result<Option<PeerTls>> {
+        match (self.peer_tls_cert, self.peer_tls_key, self.peer_tls_ca) {
+            (None, None, None) => Ok(None),
+            (Some(certificate), Some(key), Some(authority)) => Ok(Some(PeerTls {
+                certificate,
+                key,
+                authority,
+            })),
+            _ => anyhow::bail!(
+                "give --peer-tls-cert, --peer-tls-key and --peer-tls-ca together, or none of them"
+            ),
+        }
+    }
 }
 
 #[derive(Args, Debug)]

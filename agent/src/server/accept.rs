@@ -7,12 +7,14 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::admission::Admission;
 use crate::connection::{self, Close, ConnectionId};
+use crate::context::Context;
 use crate::dispatch::Dispatch;
 use crate::metrics;
 use crate::tasks::{Stop, Tasks};
 
 pub(super) struct Acceptor {
     pub(super) listener: TcpListener,
+    pub(super) context: Arc<Context>,
     pub(super) dispatch: Arc<Dispatch>,
     pub(super) admission: Admission,
     pub(super) front: metrics::Front,
@@ -23,6 +25,11 @@ pub(super) struct Acceptor {
 impl Acceptor {
     /// Until the agent drains; then the port is closed, so that clients look elsewhere.
     pub(super) async fn run(self, mut stop: Stop) -> anyhow::Result<()> {
+        // Without a catalogue, clients would be told that their topics do not exist. Until then they wait in the backlog.
+        tokio::select! {
+            () = self.context.metadata.joined() => {}
+            () = stop.requested() => return Ok(()),
+        }
         for id in 0_u64.. {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use metadata::kv::{Kv, KvError, Memory, Redb};
+use metadata::rpc::Wire;
+use metadata::{Metadata, Options};
 
-use super::Settings;
+use super::peers::{PeerPort, connect, wire};
+use super::{Order, Settings};
 use crate::clock::Clock;
 use crate::config::StoreUrl;
 use crate::tasks::Tasks;
@@ -14,8 +17,61 @@ use crate::tasks::Tasks;
 /// What to do about a file that cannot be read.
 const RESTORE: &str = "start nothing with it, keep the file, and bring back a copy";
 
-/// Opens the store and starts the sequencer as one of `rooms`.
-pub(super) async fn open(url: &StoreUrl, rooms: &Tasks) -> anyhow::Result<metadata::Metadata> {
+/// What is needed to speak with other processes, made ready before anything is written.
+#[derive(Debug)]
+pub(super) struct Peers {
+    wire: Wire,
+    port: Option<PeerPort>,
+}
+
+impl Peers {
+    pub(super) async fn prepare(settings: &Settings) -> anyhow::Result<Self> {
+        let wire = wire(settings.peer_tls.as_ref())?;
+        let Order::Here { store, peer } = &settings.order else {
+            return Ok(Self { wire, port: None });
+        };
+        check_folder(store, settings.data.as_deref())?;
+        let port = match peer {
+            None => None,
+            Some(peer) => {
+                let (wire, advertise) = (wire.clone(), peer.advertise.clone());
+                Some(PeerPort::open(peer.listen, advertise, wire, "peer-listen").await?)
+            }
+        };
+        Ok(Self { wire, port })
+    }
+}
+
+/// What the sequencer needs from this process.
+pub(super) fn options() -> Options {
+    let clock = Clock::Real;
+    Options::new(Arc::new(move || clock.now()))
+}
+
+/// Opens the store and starts the sequencer, or reaches for one elsewhere, as some of `rooms`.
+pub(super) async fn open(order: &Order, peers: Peers, rooms: &Tasks) -> anyhow::Result<Metadata> {
+    let store = match order {
+        Order::Elsewhere { addresses } => {
+            return Ok(connect(addresses.clone(), peers.wire, rooms));
+        }
+        Order::Here { store, .. } => store,
+    };
+    let kv = open_store(store).await?;
+    if let Some(port) = peers.port {
+        // One path for all agents, this one included: whoever holds the order may be another process.
+        let address = port.address().to_owned();
+        port.serve(kv, options(), rooms);
+        return Ok(connect(vec![address], peers.wire, rooms));
+    }
+    let (metadata, sequencer) = metadata::start(kv, options())
+        .await
+        .map_err(start_refused)?;
+    rooms.spawn("sequencer", async move { Ok(sequencer.run().await?) });
+    Ok(metadata)
+}
+
+/// Opens the store.
+pub(super) async fn open_store(url: &StoreUrl) -> anyhow::Result<Arc<dyn Kv>> {
     let kv: Arc<dyn Kv> = match url {
         StoreUrl::Memory => Arc::new(Memory::new()),
         StoreUrl::Redb(path) => {
@@ -27,11 +83,7 @@ pub(super) async fn open(url: &StoreUrl, rooms: &Tasks) -> anyhow::Result<metada
             Arc::new(opened.map_err(|(path, error)| store_refused(&path, error))?)
         }
     };
-    let clock = Clock::Real;
-    let options = metadata::Options::new(Arc::new(move || clock.now()));
-    let (metadata, sequencer) = metadata::start(kv, options).await.map_err(start_refused)?;
-    rooms.spawn("sequencer", async move { Ok(sequencer.run().await?) });
-    Ok(metadata)
+    Ok(kv)
 }
 
 /// Why the file of the metadata was not opened, and what to do.
@@ -63,12 +115,12 @@ fn start_refused(error: metadata::Error) -> anyhow::Error {
 }
 
 /// A store whose folder is missing is refused before anything is made.
-pub(super) fn check_folder(settings: &Settings) -> anyhow::Result<()> {
-    let StoreUrl::Redb(path) = &settings.store else {
+pub(super) fn check_folder(store: &StoreUrl, made_here: Option<&Path>) -> anyhow::Result<()> {
+    let StoreUrl::Redb(path) = store else {
         return Ok(());
     };
     let folder = path.parent();
-    if folder == settings.data.as_deref() || folder.is_some_and(Path::is_dir) {
+    if (folder.is_some() && folder == made_here) || folder.is_some_and(Path::is_dir) {
         return Ok(());
     }
     anyhow::bail!(

@@ -1,8 +1,10 @@
 //! Binds, starts the rooms, accepts under a limit, and stops everything in order. Called by `commands/`.
 
 mod accept;
+mod metadata_role;
 mod metadata_store;
 mod open_files;
+mod peers;
 mod start;
 
 use std::net::SocketAddr;
@@ -12,8 +14,9 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, timeout};
 
+pub use self::metadata_role::{MetadataSettings, serve_metadata};
 pub use self::start::Server;
-use crate::config::{CompressionLevel, HostPort, StoreUrl};
+use crate::config::{CompressionLevel, HostPort, PeerTls, StoreUrl};
 use crate::context::AutoCreate;
 use crate::storage::StoreOptions;
 
@@ -27,7 +30,8 @@ pub struct Settings {
     pub zone: Option<String>,
     pub bucket: String,
     pub bucket_options: StoreOptions,
-    pub store: StoreUrl,
+    pub order: Order,
+    pub peer_tls: Option<PeerTls>,
     /// Made if it is not there, once everything else is known to be right.
     pub data: Option<PathBuf>,
     pub auto_create: AutoCreate,
@@ -41,6 +45,25 @@ pub struct Settings {
     pub compression: CompressionLevel,
     pub connections_max: usize,
     pub shutdown_grace: Duration,
+}
+
+/// Where offsets come from.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// Out of a store that this process opens: for itself alone, or for other agents as well.
+    Here {
+        store: StoreUrl,
+        peer: Option<PeerListen>,
+    },
+    /// From whoever holds it; one of these addresses is or knows that one.
+    Elsewhere { addresses: Vec<String> },
+}
+
+/// A port for peers.
+#[derive(Clone, Debug)]
+pub struct PeerListen {
+    pub listen: SocketAddr,
+    pub advertise: Option<String>,
 }
 
 /// The last steps of a drain have so long, however long its clients took.

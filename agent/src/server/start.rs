@@ -57,14 +57,14 @@ impl Server {
             None => None,
         };
         let listen = listener.local_addr()?;
-        metadata_store::check_folder(&settings)?;
+        let peers = metadata_store::Peers::prepare(&settings).await?;
         let store = Store::open(&settings.bucket, &settings.bucket_options).await?;
         store.check().await?;
         if let Some(data) = &settings.data {
             make_folder(data)?;
         }
         let rooms = Tasks::new();
-        let metadata = metadata_store::open(&settings.store, &rooms).await?;
+        let metadata = metadata_store::open(&settings.order, peers, &rooms).await?;
         let context = Arc::new(context(&settings, listen, metadata));
         let admission = Admission::new(settings.buffer_memory, REPLY_BYTES_MAX);
         let cache = Cache::new(store.clone(), settings.cache_memory as u64, CACHE_IDLE);
@@ -97,13 +97,13 @@ impl Server {
             .map(TcpListener::local_addr)
             .transpose()?;
         if let Some(listener) = http_listener {
-            let pages = http::Pages {
+            let pages = http::Pages::Agent(Box::new(http::AgentPages {
                 prometheus,
                 context: Arc::clone(&context),
                 admission: admission.clone(),
                 front: front.clone(),
                 draining: connections.stopping(),
-            };
+            }));
             rooms.spawn(
                 "http",
                 http::serve(listener, pages, Tasks::new(), rooms.stopping()),
@@ -111,6 +111,7 @@ impl Server {
         }
         let acceptor = accept::Acceptor {
             listener,
+            context: Arc::clone(&context),
             dispatch,
             admission,
             front,
@@ -144,7 +145,7 @@ impl Server {
     }
 }
 
-async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+pub(super) async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}; is another process there? Choose another address with --{flag}")
     })

@@ -104,12 +104,23 @@ async fn a_wrong_flag_value_or_key_names_what_is_right() {
 async fn an_agent_must_be_told_what_it_works_on() {
     misused(
         &mut penstock(["agent"]),
-        &["--bucket <URL>", "--store <URL>", "--listen <ADDR>"],
+        &["--bucket <URL>", "--listen <ADDR>"],
     )
     .await;
+    let agent = ["agent", "--bucket", "memory:", "--listen", "127.0.0.1:0"];
+    let both = ["--store", "memory:", "--metadata", "127.0.0.1:1"];
+    run(&mut penstock(agent))
+        .await
+        .refused(&["--store URL", "--metadata HOST:PORT"]);
+    run(penstock(agent).args(both))
+        .await
+        .refused(&["--store or --metadata, not both"]);
+    run(penstock(agent).args(["--store", "memory:", "--peer-tls-cert", "x"]))
+        .await
+        .refused(&["--peer-tls-ca", "together"]);
     misused(
-        &mut penstock(["agent", "--bucket", "memory:", "--listen", "127.0.0.1:0"]),
-        &["--store <URL>"],
+        &mut penstock(["metadata"]),
+        &["--store <URL>", "--listen <ADDR>"],
     )
     .await;
     misused(&mut penstock(["doctor"]), &["--bucket <URL>"]).await;
@@ -123,7 +134,13 @@ async fn help_and_version_read_well() {
     for (words, parts) in [
         (
             vec!["--help"],
-            vec!["dev", "agent", "doctor", "Usage: penstock <COMMAND>"],
+            vec![
+                "dev",
+                "agent",
+                "metadata",
+                "doctor",
+                "Usage: penstock <COMMAND>",
+            ],
         ),
         (
             vec!["dev", "--help"],
@@ -139,6 +156,8 @@ async fn help_and_version_read_well() {
             vec![
                 "--bucket <URL>",
                 "--store <URL>",
+                "--metadata <HOST:PORT,...>",
+                "--peer-listen <ADDR>",
                 "--advertise <HOST:PORT>",
                 "--zone <ZONE>",
             ],

@@ -20,5 +20,6 @@ mod doctor;
 mod footprint;
 mod hostile;
 mod lifecycle;
+mod network;
 mod tail;
 mod tools;

@@ -22,8 +22,8 @@ pub(crate) enum Role {
 /// Serves the links it is given. Does nothing until [`Server::run`] is polled.
 #[derive(Debug)]
 pub struct Server {
-    links: mpsc::Receiver<Link>,
-    roles: watch::Receiver<Role>,
+    pub(super) links: mpsc::Receiver<Link>,
+    pub(super) roles: watch::Receiver<Role>,
 }
 
 impl Server {

@@ -13,7 +13,7 @@ use super::store::{Address, Owner};
 use super::{Options, Sequencer, Serves, assemble, takeover};
 use crate::codec::Unreadable;
 use crate::error::Error;
-use crate::handle::{Metadata, NO_SESSION};
+use crate::handle::{Metadata, NO_SESSION, Stats};
 use crate::keys::Key;
 use crate::kv::Kv;
 use crate::rpc::server::Role;
@@ -36,6 +36,38 @@ pub struct Candidate {
     address: String,
     probe: Probe,
     roles: watch::Sender<Role>,
+}
+
+/// What a candidate is right now, for those who watch it.
+#[derive(Clone, Debug)]
+pub struct Status(watch::Receiver<Role>);
+
+impl Status {
+    fn holding(&self) -> Option<Metadata> {
+        match &*self.0.borrow() {
+            Role::Holding(metadata) => Some(metadata.clone()),
+            Role::Waiting { .. } => None,
+        }
+    }
+
+    /// Whether this process holds the order.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.holding().is_some()
+    }
+
+    /// Whether it holds the order and the store can be written.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.holding().is_some_and(|metadata| metadata.ready())
+    }
+
+    /// Counters since it took over; zeros while it waits.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.holding()
+            .map_or_else(Stats::default, |metadata| metadata.stats())
+    }
 }
 
 /// What was seen of the holder last.
@@ -66,6 +98,12 @@ impl Candidate {
             roles,
         };
         (candidate, Server::new(links, serving))
+    }
+
+    /// For health and metrics.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status(self.roles.subscribe())
     }
 
     /// Until `stop` resolves: then the last checkpoint is written and others may take over at once.

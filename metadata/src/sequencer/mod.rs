@@ -32,7 +32,7 @@ use crate::handle::{Asked, Metadata, QUEUE_MAX, Shared};
 use crate::kv::Kv;
 use crate::state::State;
 use crate::types::Timestamp;
-pub use candidate::Candidate;
+pub use candidate::{Candidate, Status};
 use liveness::Liveness;
 use store::Holder;
 use subscribers::Subscribers;

@@ -34,7 +34,7 @@ async fn another_takes_over_as_soon_as_it_can() {
             Gone::Killed => first.kill().await,
             Gone::Terminated => first.terminate().await,
             Gone::Frozen => {
-                first.frozen.send_replace(true);
+                first.freeze();
                 frozen = Some(first);
             }
         }
@@ -47,7 +47,7 @@ async fn another_takes_over_as_soon_as_it_can() {
         assert_eq!(offset, 20, "{gone:?}");
         // Those that know one address alone were sent there before, or are told when it is back.
         if let Some(first) = frozen {
-            first.frozen.send_replace(false);
+            first.go_on();
             seconds(10).await;
             let (offset, _) = committed_at_last(&a.metadata, &mut number).await;
             assert_eq!(offset, 30);
@@ -67,9 +67,9 @@ async fn a_commit_that_landed_unseen_is_answered_once_by_the_next() {
         assert_eq!(committed(&c.metadata, plain(1, 0)).await, 0);
         // Written, but the process never hears of it, and dies.
         memory.faults().inject([Fault::UnknownLanded]);
-        first.frozen.send_replace(true);
+        first.freeze();
         let unclear = c.metadata.submit(plain(2, 0));
-        first.frozen.send_replace(false);
+        first.go_on();
         tokio::time::sleep(Duration::from_millis(1)).await;
         first.kill().await;
         let later = c.metadata.submit(plain(3, 0));
@@ -120,9 +120,10 @@ async fn nothing_is_lost_or_doubled_or_goes_back_whatever_happens() {
                         process.terminate().await;
                     }
                     _ => {
-                        process.frozen.send_replace(true);
+                        process.freeze();
                         tokio::time::sleep(Duration::from_millis(random() % 8000)).await;
-                        process.frozen.send_replace(false);
+                        process.go_on();
+                        tokio::time::sleep(Duration::from_millis(random() % 300)).await;
                         process.kill().await;
                     }
                 }
@@ -194,35 +195,56 @@ async fn reply(link: &mut Link) -> Option<Reply> {
     }
 }
 
+/// Either the whole process stood still, or only what decides: then the question waits in its queue, and is the first thing
+/// it sees.
 #[tokio::test(start_paused = true)]
 async fn one_that_was_frozen_for_half_a_minute_answers_no_stale_end_offset() {
-    let (memory, net, first, a, _b) = two_agents(Travel::Links).await;
-    let second = net.start(memory.clone(), "two:2", 2);
-    let c = net.agent(&["one:1", "two:2"], 13).await;
-    let mut number = 0;
-    committed_at_last(&c.metadata, &mut number).await;
-    let (mut link, _thawed) = greet(&net, "one:1").await;
-    let question = |id| {
-        let question = Question::Bounds(vec![partition(0)]);
-        Up::Ask { id, question }.encode()
-    };
-    link.sender.send(question(1)).await.unwrap();
-    let Some(Reply::Bounds(bounds)) = reply(&mut link).await else {
-        panic!("it holds the order")
-    };
-    assert_eq!(bounds[0].unwrap().high_watermark, Offset(10));
-    first.frozen.send_replace(true);
-    let (offset, _) = committed_at_last(&c.metadata, &mut number).await;
-    assert_eq!(offset, 10);
-    // Asked after that commit was acknowledged: "10" would be wrong now.
-    link.sender.send(question(2)).await.unwrap();
-    seconds(30).await;
-    first.frozen.send_replace(false);
-    let answered = reply(&mut link).await;
-    assert!(answered.is_none(), "{answered:?}");
-    assert_eq!(high_watermark(&c.metadata, 0).await, 20);
-    assert_eq!(committed_at_last(&a.metadata, &mut number).await.0, 20);
-    second.terminate().await;
+    for whole in [true, false] {
+        let (memory, net, first, a, _b) = two_agents(Travel::Links).await;
+        let second = net.start(memory.clone(), "two:2", 2);
+        let c = net.agent(&["one:1", "two:2"], 13).await;
+        let mut number = 0;
+        committed_at_last(&c.metadata, &mut number).await;
+        let (mut link, _thawed) = greet(&net, "one:1").await;
+        let pings = link.sender.clone();
+        let pinging = spawn(async move {
+            while pings.send(Up::Ping.encode()).await.is_ok() {
+                seconds(1).await;
+            }
+        });
+        let question = |id| {
+            let question = Question::Bounds(vec![partition(0)]);
+            Up::Ask { id, question }.encode()
+        };
+        link.sender.send(question(1)).await.unwrap();
+        let Some(Reply::Bounds(bounds)) = reply(&mut link).await else {
+            panic!("it holds the order")
+        };
+        assert_eq!(bounds[0].unwrap().high_watermark, Offset(10));
+        match whole {
+            true => first.freeze(),
+            false => drop(first.stuck.send_replace(true)),
+        }
+        // It answers pings still, if only a part of it stands still: then its agents stay and wait.
+        let d = net.agent_alone(&["two:2"], 14);
+        timeout(PATIENCE, d.metadata.joined())
+            .await
+            .expect("the other takes over");
+        let (offset, _) = committed_at_last(&d.metadata, &mut number).await;
+        assert_eq!(offset, 10);
+        // Asked after that commit was acknowledged: "10" would be wrong now.
+        link.sender.send(question(2)).await.unwrap();
+        seconds(30).await;
+        pinging.abort();
+        first.go_on();
+        let answered = reply(&mut link).await;
+        assert!(answered.is_none(), "whole {whole}: {answered:?}");
+        assert_eq!(high_watermark(&d.metadata, 0).await, 20);
+        let knows_both = committed_at_last(&c.metadata, &mut number).await;
+        assert_eq!(knows_both.0, 20);
+        assert_eq!(committed_at_last(&a.metadata, &mut number).await.0, 30);
+        second.terminate().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

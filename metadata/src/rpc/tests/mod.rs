@@ -16,11 +16,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
 use super::client::{Reach, connect};
 use super::link::{Dial, DialError, Link, Probe, pair};
+use super::server::Server;
 use crate::error::Error;
 use crate::handle::Metadata;
 use crate::kv::{Direction, Kv, KvError, Memory, Rows, Transaction};
@@ -55,7 +56,10 @@ struct Port {
 
 /// A process that may hold the order.
 struct Process {
+    /// Sessions and what the network carries for it.
     frozen: watch::Sender<bool>,
+    /// The sequencer.
+    stuck: watch::Sender<bool>,
     stop: watch::Sender<bool>,
     candidate: JoinHandle<Result<(), Error>>,
     server: JoinHandle<()>,
@@ -77,6 +81,22 @@ fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> J
 
 async fn thaw(frozen: &mut watch::Receiver<bool>) {
     let _ = frozen.wait_for(|frozen| !*frozen).await;
+}
+
+/// Is not polled while frozen, as a process that is stopped.
+async fn freezable<T>(inner: impl Future<Output = T>, mut frozen: watch::Receiver<bool>) -> T {
+    tokio::pin!(inner);
+    loop {
+        let froze = tokio::select! {
+            biased;
+            froze = frozen.wait_for(|frozen| *frozen) => froze.is_ok(),
+            done = &mut inner => return done,
+        };
+        if !froze {
+            return inner.await;
+        }
+        thaw(&mut frozen).await;
+    }
 }
 
 /// Passes frames on, unless either end is frozen.
@@ -152,6 +172,7 @@ impl Net {
     fn start(&self, kv: impl Kv + 'static, address: &str, seed: u64) -> Process {
         let (links, incoming) = mpsc::channel(16);
         let frozen = watch::Sender::new(false);
+        let stuck = watch::Sender::new(false);
         let stop = watch::Sender::new(false);
         let port = Port {
             links,
@@ -160,7 +181,7 @@ impl Net {
         self.open.lock().insert(address.to_owned(), port);
         let kv = Arc::new(Freezing {
             kv: Arc::new(kv),
-            frozen: frozen.subscribe(),
+            frozen: stuck.subscribe(),
         });
         let (candidate, server) = Candidate::new(
             kv,
@@ -170,14 +191,20 @@ impl Net {
             incoming,
         );
         let mut stopped = stop.subscribe();
-        let candidate = spawn(candidate.run(async move {
+        let running = candidate.run(async move {
             let _ = stopped.wait_for(|stop| *stop).await;
-        }));
+        });
+        let candidate = spawn(freezable(running, stuck.subscribe()));
+        let server = match self.travel {
+            Travel::Grpc => spawn(server.run()),
+            Travel::Links => spawn(freezing_server(server, frozen.subscribe())),
+        };
         Process {
+            stuck,
             frozen,
             stop,
             candidate,
-            server: spawn(server.run()),
+            server,
             address: address.to_owned(),
             net: self.clone(),
         }
@@ -212,7 +239,26 @@ impl Net {
     }
 }
 
+/// As `Server::run`, with sessions that freeze.
+async fn freezing_server(mut server: Server, frozen: watch::Receiver<bool>) {
+    let mut sessions = JoinSet::new();
+    while let Some(link) = server.links.recv().await {
+        let session = super::session::serve(link, server.roles.clone());
+        sessions.spawn(freezable(session, frozen.clone()));
+    }
+}
+
 impl Process {
+    fn freeze(&self) {
+        self.frozen.send_replace(true);
+        self.stuck.send_replace(true);
+    }
+
+    fn go_on(&self) {
+        self.frozen.send_replace(false);
+        self.stuck.send_replace(false);
+    }
+
     /// As by SIGKILL: nothing is written or said any more, and the port refuses.
     async fn kill(self) {
         self.net.open.lock().remove(&self.address);

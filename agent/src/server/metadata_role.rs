@@ -1,0 +1,68 @@
+//! A process that is nothing but a candidate for the order: `penstock metadata`. Called by `commands/metadata`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::peers::{PeerPort, wire};
+use super::start::bind;
+use super::{Signals, metadata_store};
+use crate::config::{PeerTls, StoreUrl};
+use crate::http;
+use crate::metrics;
+use crate::tasks::Tasks;
+
+/// The last checkpoint and the goodbye have so long.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Everything such a process needs to know.
+#[derive(Clone, Debug)]
+pub struct MetadataSettings {
+    pub store: StoreUrl,
+    pub listen: SocketAddr,
+    /// What agents and other candidates are told; the address listened on if nothing is given.
+    pub advertise: Option<String>,
+    pub http: Option<SocketAddr>,
+    pub tls: Option<PeerTls>,
+}
+
+/// Runs until a signal, or until the store turns out damaged.
+///
+/// # Errors
+/// With a sentence for the operator.
+pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
+    let prometheus = metrics::install()?;
+    let wire = wire(settings.tls.as_ref())?;
+    let port = PeerPort::open(settings.listen, settings.advertise, wire, "listen").await?;
+    let http_listener = match settings.http {
+        Some(address) => Some(bind(address, "http").await?),
+        None => None,
+    };
+    metadata_store::check_folder(&settings.store, None)?;
+    let kv = metadata_store::open_store(&settings.store).await?;
+    let mut signals = Signals::catch()?;
+    let rooms = Tasks::new();
+    let address = port.address().to_owned();
+    let status = port.serve(kv, metadata_store::options(), &rooms);
+    let http = http_listener
+        .as_ref()
+        .map(tokio::net::TcpListener::local_addr)
+        .transpose()?;
+    if let Some(listener) = http_listener {
+        let pages = http::Pages::Metadata { prometheus, status };
+        let serving = http::serve(listener, pages, Tasks::new(), rooms.stopping());
+        rooms.spawn("http", serving);
+    }
+    let http = http.map(tracing::field::display);
+    tracing::info!(listen = address, http, "serving metadata");
+    let failure = tokio::select! {
+        () = signals.received() => None,
+        failure = rooms.failed() => Some(failure),
+    };
+    if let Some(failure) = failure {
+        anyhow::bail!("stopped because {failure}");
+    }
+    rooms.stop();
+    rooms.wait(CLOSE_TIME_MAX).await;
+    tracing::info!("stopped");
+    Ok(())
+}

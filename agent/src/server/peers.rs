@@ -1,0 +1,152 @@
+//! The port on which agents and the metadata's processes speak with each other, and the candidate for the order behind it.
+//! Never the clients' port. Called by `metadata_store` and `metadata_role`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use metadata::kv::Kv;
+use metadata::rpc::{Dial, Link, Probe, Reach, Wire, accept, dial, probe};
+use metadata::{Candidate, Metadata, Options, Status};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::start::bind;
+use crate::config::PeerTls;
+use crate::tasks::{Stop, Tasks};
+
+/// Connections of peers at a time; more are turned away.
+const CONNECTIONS_MAX: usize = 4096;
+/// Links that wait to be served.
+const LINKS_MAX: usize = 16;
+
+/// A port for peers, and the name they know it by.
+#[derive(Debug)]
+pub(super) struct PeerPort {
+    listener: TcpListener,
+    address: String,
+    wire: Wire,
+}
+
+/// How peers speak, from the files that were named, if any.
+pub(super) fn wire(tls: Option<&PeerTls>) -> anyhow::Result<Wire> {
+    let Some(tls) = tls else {
+        return Ok(Wire::Plain);
+    };
+    let read = |path: &std::path::Path| {
+        std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let (certificate, key) = (read(&tls.certificate)?, read(&tls.key)?);
+    let authority = read(&tls.authority)?;
+    let pem = metadata::rpc::Pem {
+        certificate: &certificate,
+        key: &key,
+        authority: &authority,
+    };
+    Wire::tls(pem).map_err(|reason| anyhow::anyhow!("--peer-tls-cert, -key and -ca: {reason}"))
+}
+
+impl PeerPort {
+    pub(super) async fn open(
+        listen: SocketAddr,
+        advertise: Option<String>,
+        wire: Wire,
+        flag: &str,
+    ) -> anyhow::Result<Self> {
+        let listener = bind(listen, flag).await?;
+        let address = match advertise {
+            Some(address) => address,
+            None => listener.local_addr()?.to_string(),
+        };
+        Ok(Self {
+            listener,
+            address,
+            wire,
+        })
+    }
+
+    /// What peers are told.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Waits for the order of that store, and serves it while this process holds it, as some of `rooms`.
+    pub(super) fn serve(self, kv: Arc<dyn Kv>, options: Options, rooms: &Tasks) -> Status {
+        let Self {
+            listener,
+            address,
+            wire,
+        } = self;
+        let (links, incoming) = mpsc::channel(LINKS_MAX);
+        let probing = Probe::new(|address| async move { probe(&address).await });
+        let (candidate, server) = Candidate::new(kv, options, address, probing, incoming);
+        let status = candidate.status();
+        let mut stop = rooms.stopping();
+        rooms.spawn("metadata", async move {
+            let stopped = async move { stop.requested().await };
+            Ok(candidate.run(stopped).await?)
+        });
+        rooms.spawn("metadata links", async move {
+            server.run().await;
+            Ok(())
+        });
+        let (tasks, stop) = (rooms.clone(), rooms.stopping());
+        rooms.spawn("peers", async move {
+            take(listener, wire, links, tasks, stop).await;
+            Ok(())
+        });
+        status
+    }
+}
+
+async fn take(
+    listener: TcpListener,
+    wire: Wire,
+    links: mpsc::Sender<Link>,
+    rooms: Tasks,
+    mut stop: Stop,
+) {
+    let connections = Tasks::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.requested() => return,
+        };
+        let Ok((socket, peer)) = accepted else {
+            // Out of file descriptors, most likely: give it time.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        if connections.live() >= CONNECTIONS_MAX {
+            tracing::warn!(%peer, "turned a peer away: too many connections");
+            continue;
+        }
+        let (wire, links, mut stop) = (wire.clone(), links.clone(), rooms.stopping());
+        connections.spawn("peer", async move {
+            let ended = tokio::select! {
+                ended = accept(&wire, socket, links) => ended,
+                () = stop.requested() => Ok(()),
+            };
+            if let Err(reason) = ended {
+                tracing::info!(%peer, reason, "closed a peer's connection");
+            }
+            Ok(())
+        });
+    }
+}
+
+/// A handle on the order at one of those addresses, kept connected as one of `rooms`.
+pub(super) fn connect(addresses: Vec<String>, wire: Wire, rooms: &Tasks) -> Metadata {
+    let dial = Dial::new(move |address| {
+        let wire = wire.clone();
+        async move { dial(&wire, &address).await }
+    });
+    let (metadata, client) = metadata::rpc::connect(Reach {
+        addresses,
+        dial,
+        random: Arc::new(rand::random),
+    });
+    rooms.spawn("metadata client", async move { Ok(client.run().await?) });
+    metadata
+}
