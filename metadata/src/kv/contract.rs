@@ -304,7 +304,7 @@ fn any_key(random: &mut SplitMix) -> Bytes {
     clippy::disallowed_methods,
     reason = "concurrent callers are the point of the test"
 )]
-async fn increments_are_never_lost<K: Kv + 'static>(kv: Arc<K>) {
+pub(crate) async fn increments_are_never_lost<K: Kv + 'static>(kv: Arc<K>) {
     let increment = |kv: Arc<K>| async move {
         loop {
             let old = kv.get(b"n").await.unwrap();

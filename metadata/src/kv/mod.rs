@@ -4,9 +4,13 @@
 #[cfg(test)]
 mod contract;
 mod memory;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 mod redb;
 
 pub use memory::{Fault, Faults, Memory, ReadFault};
+#[cfg(feature = "postgres")]
+pub use postgres::{Examined, Postgres, PostgresUrl};
 pub use redb::Redb;
 
 use std::fmt;

@@ -3,6 +3,8 @@
 mod close;
 mod faults;
 mod locate;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod random;
 mod redb;
 mod takeover;

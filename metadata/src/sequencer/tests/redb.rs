@@ -7,11 +7,16 @@ use crate::kv::Redb;
 async fn a_file_keeps_what_was_answered_through_kills_and_closes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
+    keeps_what_was_answered(async || Redb::open(&path).unwrap()).await;
+}
+
+/// Every round opens the store anew, as the next process does.
+pub(super) async fn keeps_what_was_answered<K: Kv + 'static>(open: impl AsyncFn() -> K) {
     let mut end = 0;
     for round in 0..6_i32 {
         let mut options = options(u64::from(round.unsigned_abs()));
         options.checkpoint_interval = Duration::from_millis(20);
-        let running = run(Redb::open(&path).unwrap(), options).await;
+        let running = run(open().await, options).await;
         if round == 0 {
             create_topic(&running.metadata, TOPIC, "orders", 3).await;
         }

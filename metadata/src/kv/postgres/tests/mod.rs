@@ -1,0 +1,142 @@
+//! The store over a real server: the contract, conflicts, backends killed and servers stopped at any moment, and what is
+//! said when something is not as it must be.
+
+mod counting;
+mod figures;
+mod proxy;
+mod refused;
+#[expect(unreachable_pub, reason = "the agent's tests have it as well")]
+pub(crate) mod server;
+
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+
+use super::*;
+use crate::kv::contract;
+use server::Server;
+
+pub(crate) async fn open(server: &Server, parameters: &str) -> Postgres {
+    let url = server.url(parameters).parse().unwrap();
+    Postgres::open(&url).await.unwrap()
+}
+
+fn b(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+fn set(key: &str, value: &str) -> Transaction {
+    let mut transaction = Transaction::default();
+    transaction.set(b(key), b(value));
+    transaction
+}
+
+/// From within a runtime, by one of its own.
+fn open_at_once(server: &Server, parameters: &str) -> Postgres {
+    thread::scope(|scope| {
+        let opened = scope.spawn(|| Runtime::new().unwrap().block_on(open(server, parameters)));
+        opened.join().unwrap()
+    })
+}
+
+#[tokio::test]
+async fn keeps_the_contract() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let mut count = 0;
+    contract::suite(|| {
+        count += 1;
+        Arc::new(open_at_once(&server, &format!("schema=contract_{count}")))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_processes_share_the_rows_and_only_one_of_them_wins() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    // Both find nothing and make the schema.
+    let (one, other) = tokio::join!(open(&server, ""), open(&server, ""));
+    one.commit(set("n", "0")).await.unwrap();
+    for round in 1..=50_u32 {
+        let next = |mine: &str| {
+            let mut transaction = set("n", &round.to_string());
+            transaction.expect(b("n"), Some(b(&(round - 1).to_string())));
+            transaction.expect(b(&format!("by {round}")), None);
+            transaction.set(b(&format!("by {round}")), b(mine));
+            transaction
+        };
+        let outcomes = tokio::join!(one.commit(next("one")), other.commit(next("other")));
+        let outcomes = [outcomes.0, outcomes.1];
+        assert!(outcomes.contains(&Ok(())), "round {round}: {outcomes:?}");
+        assert!(outcomes.contains(&Err(KvError::Conflict)), "{outcomes:?}");
+        let winner = if outcomes[0].is_ok() { "one" } else { "other" };
+        for kv in [&one, &other] {
+            let by = kv.get(format!("by {round}").as_bytes()).await.unwrap();
+            assert_eq!(by, Some(b(winner)));
+        }
+    }
+}
+
+/// What other sessions and defaults do must not change what a commit means.
+#[tokio::test]
+async fn defaults_of_the_role_change_nothing() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    for default in [
+        "default_transaction_isolation = 'repeatable read'",
+        "synchronous_commit = off",
+        "statement_timeout = '400ms'",
+        "search_path = nowhere",
+        "idle_session_timeout = '100ms'",
+        "bytea_output = escape",
+    ] {
+        server.sql(
+            "postgres",
+            &format!("ALTER DATABASE {} SET {default}", server::DATABASE),
+        );
+    }
+    let kv = Arc::new(open(&server, "").await);
+    contract::increments_are_never_lost(Arc::clone(&kv)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    kv.commit(set("after", "a pause")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lock_that_stays_is_given_up_and_nothing_is_written() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let kv = open(&server, "").await;
+    kv.commit(set("n", "1")).await.unwrap();
+    let hold = "BEGIN; SELECT version FROM penstock.format FOR UPDATE; SELECT pg_sleep(60)";
+    let mut holder = server.psql(server::DATABASE, hold).spawn().unwrap();
+    while server.sql(server::DATABASE, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)' AND pid <> pg_backend_pid()") != "1" {}
+    let refused = kv.commit(set("n", "2")).await;
+    assert!(
+        matches!(&refused, Err(KvError::Unavailable(text)) if text.contains("locked out")),
+        "{refused:?}"
+    );
+    assert_eq!(kv.get(b"n").await, Ok(Some(b("1"))));
+    server.sql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)' AND pid <> pg_backend_pid()");
+    assert!(!holder.wait().unwrap().success());
+    kv.commit(set("n", "3")).await.unwrap();
+    assert_eq!(kv.get(b"n").await, Ok(Some(b("3"))));
+}
+
+#[tokio::test]
+async fn keys_too_long_for_the_index_are_too_large() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let kv = open(&server, "").await;
+    let mut random = crate::kv::memory::SplitMix(3);
+    let long: String = (0..20_000)
+        .map(|_| char::from(b'a' + u8::try_from(random.below(26)).unwrap()))
+        .collect();
+    assert_eq!(kv.commit(set(&long, "1")).await, Err(KvError::TooLarge));
+    kv.commit(set("short", "1")).await.unwrap();
+}
