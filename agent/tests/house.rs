@@ -125,6 +125,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("aws_config", &["storage"]),
     ("aws_credential_types", &["storage"]),
     ("redb", &[]),
+    ("tokio_postgres", &[]),
     ("hyper", &["http"]),
     ("clap", &["commands", "config"]),
     (

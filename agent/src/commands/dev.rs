@@ -57,6 +57,8 @@ fn greet(server: &Server, bucket: &str, store: &StoreUrl) {
     let store = match store {
         StoreUrl::Memory => "memory:".to_string(),
         StoreUrl::Redb(path) => format!("redb://{}", path.display()),
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(url) => url.to_string(),
     };
     println!("Penstock listens on {listen}. Bucket: {bucket}  Metadata: {store}");
     if let Some(http) = server.http() {

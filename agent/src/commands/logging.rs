@@ -16,6 +16,7 @@ pub(super) fn start(filter: &str) -> anyhow::Result<()> {
         "hyper_util",
         "reqwest",
         "rustls",
+        "tokio_postgres",
     ];
     let mut all = filter.to_string();
     for library in quiet {

@@ -54,8 +54,8 @@ pub struct Dev {
     /// Bucket: memory:, file:///path or s3://bucket/prefix [default: a folder under --data]
     #[arg(long, value_name = "URL")]
     pub bucket: Option<String>,
-    /// Metadata store: memory: or redb:///path [default: a file under --data]
-    #[arg(long, value_name = "URL")]
+    /// Metadata store: memory:, redb:///path or postgres://user:password@host/database [default: a file under --data]
+    #[arg(long, value_name = "URL", hide_default_value = true)]
     pub store: Option<StoreUrl>,
     /// Create topics that clients name in a Metadata request
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
@@ -69,8 +69,9 @@ pub struct Agent {
     /// Bucket: memory:, file:///path or s3://bucket/prefix
     #[arg(long, value_name = "URL")]
     pub bucket: String,
-    /// Metadata store, carried inside this process: memory: or redb:///path; or give --metadata
-    #[arg(long, value_name = "URL")]
+    /// Metadata store, carried inside this process: memory:, redb:///path or postgres://user:password@host/database; or
+    /// give --metadata
+    #[arg(long, value_name = "URL", hide_default_value = true)]
     pub store: Option<StoreUrl>,
     /// Processes of `penstock metadata` that hold the order or know who does, with commas between them
     #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',')]
@@ -98,8 +99,8 @@ pub struct Agent {
 
 #[derive(Args, Debug)]
 pub struct Metadata {
-    /// Metadata store: memory: or redb:///path
-    #[arg(long, value_name = "URL")]
+    /// Metadata store: memory:, redb:///path or postgres://user:password@host/database
+    #[arg(long, value_name = "URL", hide_default_value = true)]
     pub store: StoreUrl,
     /// Where agents connect
     #[arg(long, value_name = "ADDR")]
@@ -165,8 +166,8 @@ pub struct Doctor {
     /// Bucket: memory:, file:///path or s3://bucket/prefix
     #[arg(long, value_name = "URL")]
     pub bucket: String,
-    /// Metadata store: memory: or redb:///path
-    #[arg(long, value_name = "URL")]
+    /// Metadata store: memory:, redb:///path or postgres://user:password@host/database
+    #[arg(long, value_name = "URL", hide_default_value = true)]
     pub store: Option<StoreUrl>,
     /// S3 endpoint, for everything that is not AWS [default: from the AWS configuration]
     #[arg(long, value_name = "URL")]

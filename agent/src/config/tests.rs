@@ -99,6 +99,10 @@ fn wrong_values_say_what_is_right() {
             "write memory: or redb:///absolute",
         ),
         (
+            ["dev", "--store", "postgres://pen:hush@h/meta?sslmode=allow"],
+            "sslmode must be",
+        ),
+        (
             ["dev", "--advertise", "nowhere"],
             "as in broker.example.com:9092",
         ),
@@ -111,7 +115,32 @@ fn wrong_values_say_what_is_right() {
     ] {
         let error = parse_words(&words).expect_err("refused");
         assert!(error.to_string().contains(said), "{words:?} said {error}");
+        assert!(!error.to_string().contains("hush"), "{error}");
         assert_ne!(error.exit_code(), 0);
+    }
+}
+
+/// Neither a password in a URL that is refused, nor one in the file behind the help.
+#[test]
+fn passwords_are_not_shown() {
+    let file = file("store = \"postgres://pen:hush@h/meta\"\n");
+    let path = file.path().to_str().expect("utf-8");
+    let Ok(Command::Dev(dev)) = parse_words(&["dev", "--config", path]) else {
+        panic!("refused");
+    };
+    for shown in [
+        format!("{dev:?}"),
+        parse_words(&["dev", "--config", path, "--help"])
+            .expect_err("help")
+            .to_string(),
+        parse_words(&["dev", "--store", "postgres://pen:hu@sh@h/meta"])
+            .expect_err("refused")
+            .to_string(),
+    ] {
+        assert!(
+            !shown.contains("hush") && !shown.contains("sh@h"),
+            "{shown}"
+        );
     }
 }
 

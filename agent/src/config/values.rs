@@ -1,9 +1,15 @@
 //! Values of options, with their units and what is said about wrong ones.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+
+use clap::builder::{TypedValueParser, ValueParserFactory};
+use clap::error::ErrorKind;
+#[cfg(feature = "postgres")]
+use metadata::kv::PostgresUrl;
 
 /// A size in bytes: `4096`, `64KiB`, `8MiB`, `1GiB` (also `KB`, `MB`, `GB`, powers of ten).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +96,9 @@ pub enum StoreUrl {
     Memory,
     /// One file, one process.
     Redb(PathBuf),
+    /// A schema of a database.
+    #[cfg(feature = "postgres")]
+    Postgres(Box<PostgresUrl>),
 }
 
 impl FromStr for StoreUrl {
@@ -99,10 +108,57 @@ impl FromStr for StoreUrl {
         if text == "memory:" {
             return Ok(Self::Memory);
         }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Self::postgres(text);
+        }
         match text.strip_prefix("redb://") {
             Some(path) if path.starts_with('/') && path.len() > 1 => Ok(Self::Redb(path.into())),
-            _ => Err("not a store: write memory: or redb:///absolute/path/to/file".to_string()),
+            _ => Err(
+                "not a store: write memory: or redb:///absolute/path/to/file or postgres://user:password@host/database"
+                    .to_string(),
+            ),
         }
+    }
+}
+
+impl StoreUrl {
+    #[cfg(feature = "postgres")]
+    fn postgres(text: &str) -> Result<Self, String> {
+        Ok(Self::Postgres(Box::new(text.parse()?)))
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    fn postgres(_: &str) -> Result<Self, String> {
+        Err("this build knows no PostgreSQL: build it with the cargo feature postgres".to_string())
+    }
+}
+
+impl ValueParserFactory for StoreUrl {
+    type Parser = StoreParser;
+
+    fn value_parser() -> StoreParser {
+        StoreParser
+    }
+}
+
+/// Reads a store and says what is wrong with it without repeating it, for it may hold a password.
+#[derive(Clone, Debug)]
+pub struct StoreParser;
+
+impl TypedValueParser for StoreParser {
+    type Value = StoreUrl;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<StoreUrl, clap::Error> {
+        let read = value.to_string_lossy().parse();
+        read.map_err(|said: String| {
+            let said = format!("invalid value for '--store <URL>': {said}");
+            command.clone().error(ErrorKind::ValueValidation, said)
+        })
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use metadata::kv::{Kv, KvError, Memory, Redb};
+#[cfg(feature = "postgres")]
+use metadata::kv::{Postgres, PostgresUrl};
 use metadata::rpc::Wire;
 use metadata::{Metadata, Options};
 
@@ -14,8 +16,9 @@ use crate::clock::Clock;
 use crate::config::StoreUrl;
 use crate::tasks::Tasks;
 
-/// What to do about a file that cannot be read.
-const RESTORE: &str = "start nothing with it, keep the file, and bring back a copy";
+/// What to do about a store that cannot be read.
+const RESTORE: &str = "start nothing with it, keep it, and bring back a copy";
+const UPGRADE: &str = "use a newer Penstock";
 
 /// What is needed to speak with other processes, made ready before anything is written.
 #[derive(Debug)]
@@ -82,6 +85,11 @@ pub(super) async fn open_store(url: &StoreUrl) -> anyhow::Result<Arc<dyn Kv>> {
             let opened = opened.await.context("the store's thread ended")?;
             Arc::new(opened.map_err(|(path, error)| store_refused(&path, error))?)
         }
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(url) => {
+            let opened = Postgres::open(url).await;
+            Arc::new(opened.map_err(|error| database_refused(url, &error))?)
+        }
     };
     Ok(kv)
 }
@@ -91,7 +99,7 @@ fn store_refused(path: &Path, error: KvError) -> anyhow::Error {
     let advice = match &error {
         KvError::InUse(_) => "stop that one, or choose another folder with --data or --store",
         KvError::Corrupt(_) => RESTORE,
-        KvError::NewerFormat(_) => "use a newer Penstock",
+        KvError::NewerFormat(_) => UPGRADE,
         _ => {
             "check the path, its permissions and the disk, or choose another with --data or --store"
         }
@@ -103,6 +111,17 @@ fn store_refused(path: &Path, error: KvError) -> anyhow::Error {
         anyhow::anyhow!("cannot open the metadata: {said}: {advice}")
     } else {
         anyhow::anyhow!("cannot open the metadata in {shown}: {said}: {advice}")
+    }
+}
+
+/// What the database says already names what to do, in most cases.
+#[cfg(feature = "postgres")]
+fn database_refused(url: &PostgresUrl, error: &KvError) -> anyhow::Error {
+    let what = format!("cannot open the metadata in {url}: {error}");
+    match error {
+        KvError::Corrupt(_) => anyhow::anyhow!("{what}: {RESTORE}"),
+        KvError::NewerFormat(_) => anyhow::anyhow!("{what}: {UPGRADE}"),
+        _ => anyhow::anyhow!(what),
     }
 }
 

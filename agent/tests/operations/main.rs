@@ -15,11 +15,17 @@ pub mod support;
 
 mod bucket;
 mod configuration;
+/// As a module that others could use, for these tests need only a part of it.
+#[cfg(feature = "postgres")]
+#[path = "../../../metadata/src/kv/postgres/tests/server.rs"]
+pub mod database;
 mod disk_full;
 mod doctor;
 mod footprint;
 mod hostile;
 mod lifecycle;
 mod network;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod tail;
 mod tools;

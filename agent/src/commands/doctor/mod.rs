@@ -1,6 +1,8 @@
 //! `penstock doctor`: looks at a bucket and a metadata store as an agent would, and says in sentences what is wrong and
 //! what to do. Called by `commands`.
 
+#[cfg(feature = "postgres")]
+mod postgres;
 mod s3;
 
 use std::path::Path;
@@ -34,6 +36,8 @@ pub(super) async fn run(options: Doctor) -> anyhow::Result<ExitCode> {
         None => report.note("No metadata store was named; give --store to have it checked."),
         Some(StoreUrl::Memory) => report.well("The metadata is kept in memory only."),
         Some(StoreUrl::Redb(path)) => check_redb(path, &mut report).await,
+        #[cfg(feature = "postgres")]
+        Some(StoreUrl::Postgres(url)) => postgres::check(url, &mut report).await,
     }
     Ok(report.finish())
 }

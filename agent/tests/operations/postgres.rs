@@ -1,0 +1,195 @@
+//! A broker whose metadata is in PostgreSQL: what was acknowledged outlives its process and the server's, the next process
+//! takes over, and what is wrong is said without the password.
+
+use std::path::Path;
+
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::database::{DATABASE, ENCODED_PASSWORD, PASSWORD, Server, USER};
+use super::tools::{Ran, ready, run, until, values};
+use crate::support::broker::{Broker, PATIENCE, penstock};
+use crate::support::client::{Client, batch};
+use protocol::ErrorCode;
+
+/// `penstock dev` on free ports, its bucket in a folder.
+fn dev(data: &Path, store: &str) -> Command {
+    let mut command = penstock(["dev", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    command.arg("--data").arg(data).args(["--store", store]);
+    command
+}
+
+async fn doctor(store: &str) -> Ran {
+    let ran = run(&mut penstock([
+        "doctor", "--bucket", "memory:", "--store", store,
+    ]))
+    .await;
+    for said in [&ran.stdout, &ran.stderr] {
+        for secret in [PASSWORD, ENCODED_PASSWORD, "hush"] {
+            assert!(!said.contains(secret), "{ran:?}");
+        }
+    }
+    ran
+}
+
+/// Says all of `parts`, and that something is wrong only if `code` is 1.
+async fn diagnosed(store: &str, code: i32, parts: &[&str]) {
+    let ran = doctor(store).await;
+    assert_eq!(ran.status.code(), Some(code), "{ran:?}");
+    assert_eq!(ran.stdout.contains("WRONG"), code == 1, "{ran:?}");
+    for part in parts {
+        assert!(ran.stdout.contains(part), "no {part:?} in {ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_outlives_the_broker_and_the_server() {
+    let Some(mut server) = Server::start() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let store = server.url("");
+    let mut broker = Broker::start(&mut dev(folder.path(), &store)).await;
+    let mut client = Client::connect(broker.listen).await;
+    assert_eq!(client.create_topic("t", 1, &[]).await, ErrorCode::NONE);
+    let mut sent: Vec<String> = Vec::new();
+    for round in 0..3 {
+        for number in 0..20 {
+            let value = format!("{round}-{number}");
+            let answer = client.produce("t", 0, batch(&[&value])).await;
+            assert_eq!(answer.error_code, ErrorCode::NONE);
+            sent.push(value);
+        }
+        if round == 1 {
+            // The server goes away and comes back: not ready meanwhile, then as before.
+            server.stop("QUIT");
+            let refused = client.produce("t", 0, batch(&["away"])).await;
+            assert_ne!(refused.error_code, ErrorCode::NONE);
+            until("not ready", async || {
+                broker.page("/health/ready").await.0 != 200
+            })
+            .await;
+            server.run();
+            ready(&broker).await;
+            let found = values(&mut client, "t", 0).await;
+            assert!(
+                found.len() == sent.len() || found.last().unwrap() == "away",
+                "{found:?}"
+            );
+            sent = found;
+        }
+        broker.kill().await;
+        broker = Broker::start(&mut dev(folder.path(), &store)).await;
+        client = Client::connect(broker.listen).await;
+        assert_eq!(values(&mut client, "t", 0).await, sent, "round {round}");
+    }
+    // Another process takes over, and the one before ends.
+    let next = Broker::start(&mut dev(folder.path(), &store)).await;
+    let mut client = Client::connect(next.listen).await;
+    assert_eq!(values(&mut client, "t", 0).await, sent);
+    let mut old = Client::connect(broker.listen).await;
+    let mut ended = std::pin::pin!(broker.child.wait());
+    let ended = timeout(PATIENCE, async {
+        tokio::select! {
+            ended = &mut ended => ended,
+            // Whatever it is asked, it finds out.
+            _ = old.produce("t", 0, batch(&["too late"])) => ended.await,
+        }
+    });
+    assert!(!ended.await.expect("it ends").unwrap().success());
+    assert_eq!(values(&mut client, "t", 0).await, sent);
+    assert!(next.terminate().await.success());
+}
+
+#[tokio::test]
+async fn the_doctor_says_what_is_wrong_with_a_database() {
+    let Some(mut server) = Server::start() else {
+        return;
+    };
+    let careless = "fsync = off";
+    diagnosed(
+        &server.url(""),
+        1,
+        &["PostgreSQL 1", "the first agent makes it", careless],
+    )
+    .await;
+    server.stop("INT");
+    let whole = server.url("");
+    diagnosed(
+        &whole,
+        1,
+        &["refused", "start it, or correct host and port"],
+    )
+    .await;
+    let Some(server) = Server::with(&[], |_| {}) else {
+        return;
+    };
+    diagnosed(
+        &server.url(""),
+        0,
+        &["without TLS", "the first agent makes it", "All is well."],
+    )
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(&mut dev(folder.path(), &server.url(""))).await;
+    // It is only read, so it may be looked at while it is used.
+    diagnosed(
+        &server.url(""),
+        0,
+        &["can be read", "A small read takes", "All is well."],
+    )
+    .await;
+    assert!(broker.terminate().await.success());
+    diagnosed(&server.url(""), 0, &["can be read"]).await;
+    let port = server.port();
+    let wrong = format!("postgres://{USER}:hush@127.0.0.1:{port}/{DATABASE}");
+    diagnosed(
+        &wrong,
+        1,
+        &["authentication failed", "correct user and password"],
+    )
+    .await;
+    let absent = server.url("").replace(DATABASE, "absent");
+    diagnosed(&absent, 1, &["CREATE DATABASE \"absent\""]).await;
+    server.sql(DATABASE, "UPDATE penstock.format SET version = 2");
+    diagnosed(
+        &server.url(""),
+        1,
+        &["2 (schema penstock)", "newer Penstock"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_broker_that_cannot_use_its_database_says_one_sentence() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let port = server.port();
+    let wrong = format!("postgres://{USER}:hush@127.0.0.1:{port}/{DATABASE}");
+    let ran = run(&mut dev(&data, &wrong)).await;
+    ran.refused(&["authentication failed", "correct user and password"]);
+    assert!(!ran.stderr.contains("hush"), "{ran:?}");
+    let ran = run(&mut dev(&data, &format!("{wrong}?sslmode=allow"))).await;
+    assert_eq!(ran.status.code(), Some(2), "{ran:?}");
+    assert!(
+        ran.stderr.contains("sslmode must be") && !ran.stderr.contains("hush"),
+        "{ran:?}"
+    );
+    server.sql(DATABASE, "CREATE SCHEMA penstock; CREATE TABLE penstock.format (version bigint); INSERT INTO penstock.format VALUES (2)");
+    let ran = run(&mut dev(&data, &server.url(""))).await;
+    ran.refused(&[
+        "newer format",
+        "2 (schema penstock)",
+        "use a newer Penstock",
+    ]);
+    assert_eq!(
+        server.sql(
+            DATABASE,
+            "SELECT count(*) FROM pg_tables WHERE schemaname = 'penstock'"
+        ),
+        "1"
+    );
+}
