@@ -114,6 +114,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("protocol/derive", &[]),
     ("protocol", &["protocol-derive"]),
     ("metadata", &[]),
+    ("metadata/fdb-look-alike", &[]),
     ("loadtest", &["protocol"]),
     ("agent", &["metadata", "protocol"]),
 ];
@@ -126,6 +127,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("aws_credential_types", &["storage"]),
     ("redb", &[]),
     ("tokio_postgres", &[]),
+    ("foundationdb", &[]),
     ("hyper", &["http"]),
     ("clap", &["commands", "config"]),
     (
@@ -383,6 +385,7 @@ fn crates_depend_on_what_they_may() {
         "protocol",
         "protocol-derive",
         "loadtest",
+        "fdb-look-alike",
     ];
     for (name, allowed) in CRATES {
         let manifest =

@@ -3,11 +3,15 @@
 
 #[cfg(test)]
 mod contract;
+#[cfg(feature = "fdb")]
+pub(crate) mod foundationdb;
 mod memory;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 mod redb;
 
+#[cfg(feature = "fdb")]
+pub use self::foundationdb::FoundationDb;
 pub use memory::{Fault, Faults, Memory, ReadFault};
 #[cfg(feature = "postgres")]
 pub use postgres::{Examined, Postgres, PostgresUrl};

@@ -2,6 +2,8 @@
 
 mod close;
 mod faults;
+#[cfg(feature = "fdb")]
+mod foundationdb;
 mod locate;
 #[cfg(feature = "postgres")]
 mod postgres;
