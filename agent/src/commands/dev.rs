@@ -59,6 +59,11 @@ fn greet(server: &Server, bucket: &str, store: &StoreUrl) {
         StoreUrl::Redb(path) => format!("redb://{}", path.display()),
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => url.to_string(),
+        #[cfg(feature = "fdb")]
+        StoreUrl::FoundationDb {
+            cluster_file,
+            prefix,
+        } => format!("fdb://{}?prefix={prefix}", cluster_file.display()),
     };
     println!("Penstock listens on {listen}. Bucket: {bucket}  Metadata: {store}");
     if let Some(http) = server.http() {

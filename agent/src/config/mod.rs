@@ -54,7 +54,8 @@ pub struct Dev {
     /// Bucket: memory:, file:///path or s3://bucket/prefix [default: a folder under --data]
     #[arg(long, value_name = "URL")]
     pub bucket: Option<String>,
-    /// Metadata store: memory:, redb:///path or postgres://user:password@host/database [default: a file under --data]
+    /// Metadata store: memory:, redb:///path, postgres://user:password@host/database or fdb:///path [default: a
+    /// file under --data]
     #[arg(long, value_name = "URL", hide_default_value = true)]
     pub store: Option<StoreUrl>,
     /// Create topics that clients name in a Metadata request
@@ -69,8 +70,8 @@ pub struct Agent {
     /// Bucket: memory:, file:///path or s3://bucket/prefix
     #[arg(long, value_name = "URL")]
     pub bucket: String,
-    /// Metadata store, carried inside this process: memory:, redb:///path or postgres://user:password@host/database; or
-    /// give --metadata
+    /// Metadata store, carried inside this process: memory:, redb:///path, postgres://user:password@host/database
+    /// or fdb:///path; or give --metadata
     #[arg(long, value_name = "URL", hide_default_value = true)]
     pub store: Option<StoreUrl>,
     /// Processes of `penstock metadata` that hold the order or know who does, with commas between them
@@ -166,7 +167,7 @@ pub struct Doctor {
     /// Bucket: memory:, file:///path or s3://bucket/prefix
     #[arg(long, value_name = "URL")]
     pub bucket: String,
-    /// Metadata store: memory:, redb:///path or postgres://user:password@host/database
+    /// Metadata store: memory:, redb:///path, postgres://user:password@host/database or fdb:///path
     #[arg(long, value_name = "URL", hide_default_value = true)]
     pub store: Option<StoreUrl>,
     /// S3 endpoint, for everything that is not AWS [default: from the AWS configuration]

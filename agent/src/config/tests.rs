@@ -74,6 +74,39 @@ fn the_example_of_deploy_is_read() {
     assert_eq!(agent.common.buffer_memory, Bytes(256 << 20));
 }
 
+#[cfg(not(feature = "fdb"))]
+#[test]
+fn a_binary_without_foundationdb_says_how_to_build_one_with_it() {
+    let said = "fdb:///etc/foundationdb/fdb.cluster".parse::<StoreUrl>();
+    let said = said.expect_err("there is no client library in it");
+    assert!(said.contains("built without FoundationDB"), "{said}");
+    assert!(said.contains("-p penstock --features fdb"), "{said}");
+}
+
+#[cfg(feature = "fdb")]
+#[test]
+fn a_store_in_foundationdb_is_a_cluster_file_and_a_prefix() {
+    let store = |prefix: &str| StoreUrl::FoundationDb {
+        cluster_file: "/etc/foundationdb/fdb.cluster".into(),
+        prefix: prefix.to_string(),
+    };
+    let url = "fdb:///etc/foundationdb/fdb.cluster";
+    assert_eq!(url.parse(), Ok(store("penstock")));
+    assert_eq!(format!("{url}?prefix=a b").parse(), Ok(store("a b")));
+    for wrong in [
+        "fdb:",
+        "fdb:///",
+        "fdb://host/file",
+        "fdb:///file?",
+        "fdb:///file?prefix=",
+        "fdb:///file?prefix=a&b=c",
+        "fdb:///file?tenant=a",
+    ] {
+        let said = wrong.parse::<StoreUrl>().expect_err(wrong);
+        assert!(said.contains("fdb:///path?prefix=NAME"), "{wrong}: {said}");
+    }
+}
+
 #[test]
 fn an_unknown_key_names_the_nearest() {
     let file = file("num-partition = 4\n");

@@ -99,6 +99,12 @@ pub enum StoreUrl {
     /// A schema of a database.
     #[cfg(feature = "postgres")]
     Postgres(Box<PostgresUrl>),
+    /// A cluster, and the prefix of our keys in it.
+    #[cfg(feature = "fdb")]
+    FoundationDb {
+        cluster_file: PathBuf,
+        prefix: String,
+    },
 }
 
 impl FromStr for StoreUrl {
@@ -110,6 +116,9 @@ impl FromStr for StoreUrl {
         }
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             return Self::postgres(text);
+        }
+        if let Some(rest) = text.strip_prefix("fdb:") {
+            return foundation_db(rest);
         }
         match text.strip_prefix("redb://") {
             Some(path) if path.starts_with('/') && path.len() > 1 => Ok(Self::Redb(path.into())),
@@ -160,6 +169,32 @@ impl TypedValueParser for StoreParser {
             command.clone().error(ErrorKind::ValueValidation, said)
         })
     }
+}
+
+/// What follows `fdb:`.
+#[cfg(feature = "fdb")]
+fn foundation_db(rest: &str) -> Result<StoreUrl, String> {
+    let (path, query) = rest.split_once('?').unwrap_or((rest, "prefix=penstock"));
+    let path = path.strip_prefix("//");
+    let path = path.filter(|path| path.starts_with('/') && path.len() > 1);
+    let prefix = query.strip_prefix("prefix=");
+    let prefix = prefix.filter(|prefix| !prefix.is_empty() && !prefix.contains(['&', '\0']));
+    let store = |(cluster_file, prefix): (&str, &str)| StoreUrl::FoundationDb {
+        cluster_file: cluster_file.into(),
+        prefix: prefix.to_string(),
+    };
+    path.zip(prefix).map(store).ok_or_else(|| {
+        "not a store in FoundationDB: write fdb:///absolute/path/to/fdb.cluster or fdb:///path?prefix=NAME"
+            .to_string()
+    })
+}
+
+/// What follows `fdb:` means nothing to this binary.
+#[cfg(not(feature = "fdb"))]
+fn foundation_db(_rest: &str) -> Result<StoreUrl, String> {
+    let say = "this penstock was built without FoundationDB: install FoundationDB's client library and libclang, and \
+               build it with cargo build --release -p penstock --features fdb";
+    Err(say.to_string())
 }
 
 /// How blocks that clients did not compress are stored.

@@ -90,6 +90,14 @@ pub(super) async fn open_store(url: &StoreUrl) -> anyhow::Result<Arc<dyn Kv>> {
             let opened = Postgres::open(url).await;
             Arc::new(opened.map_err(|error| database_refused(url, &error))?)
         }
+        #[cfg(feature = "fdb")]
+        StoreUrl::FoundationDb {
+            cluster_file,
+            prefix,
+        } => Arc::new(
+            metadata::kv::FoundationDb::open(cluster_file, prefix)
+                .context("cannot open the metadata in FoundationDB")?,
+        ),
     };
     Ok(kv)
 }

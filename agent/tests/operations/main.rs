@@ -22,6 +22,8 @@ pub mod database;
 mod disk_full;
 mod doctor;
 mod footprint;
+#[cfg(feature = "fdb")]
+mod foundationdb;
 mod hostile;
 mod lifecycle;
 mod network;

@@ -38,6 +38,11 @@ pub(super) async fn run(options: Doctor) -> anyhow::Result<ExitCode> {
         Some(StoreUrl::Redb(path)) => check_redb(path, &mut report).await,
         #[cfg(feature = "postgres")]
         Some(StoreUrl::Postgres(url)) => postgres::check(url, &mut report).await,
+        #[cfg(feature = "fdb")]
+        Some(StoreUrl::FoundationDb {
+            cluster_file,
+            prefix,
+        }) => check_foundationdb(cluster_file, prefix, &mut report).await,
     }
     Ok(report.finish())
 }
@@ -189,6 +194,32 @@ async fn check_redb(path: &Path, report: &mut Report) {
         }
         Err(error) => report.wrong(&format!(
             "The metadata in {shown} cannot be read ({error}): check the path, its permissions and the disk."
+        )),
+    }
+}
+
+/// Reads, and writes nothing, so an agent may be at work.
+#[cfg(feature = "fdb")]
+async fn check_foundationdb(cluster_file: &Path, prefix: &str, report: &mut Report) {
+    let read = match metadata::kv::FoundationDb::open(cluster_file, prefix) {
+        Ok(store) => metadata::check(&store).await,
+        Err(error) => Err(error.into()),
+    };
+    let shown = cluster_file.display();
+    match read {
+        Ok(()) => report.well(&format!(
+            "The metadata under the prefix {prefix} in the cluster of {shown} can be read."
+        )),
+        Err(metadata::Error::Corrupt(why)) => report.wrong(&format!(
+            "What lies under the prefix {prefix} in the cluster of {shown} cannot be read as metadata ({why}): ask again \
+             if an agent was at work meanwhile; else start none with it, or choose another prefix."
+        )),
+        Err(error @ metadata::Error::NewerFormat { .. }) => report.wrong(&format!(
+            "The metadata in the cluster of {shown} is not for this version: {error}."
+        )),
+        Err(error) => report.wrong(&format!(
+            "The metadata in the cluster of {shown} cannot be read ({error}): check the cluster file, whether fdbcli \
+             reaches the cluster with it, and what its status says."
         )),
     }
 }
