@@ -19,6 +19,7 @@ use std::time::Duration;
 use ::foundationdb as fdb;
 use async_trait::async_trait;
 use bytes::Bytes;
+use fdb::future::FdbKeyValue;
 use fdb::options::{StreamingMode, TransactionOption};
 use fdb::{Database, FdbError, RangeOption};
 use tokio::time::Instant;
@@ -97,33 +98,26 @@ impl FoundationDb {
         Ok(found.map(|value| Bytes::copy_from_slice(&value)))
     }
 
-    /// A page, all of it as of one version.
     async fn range_once(&self, wanted: &Wanted, time: Duration) -> Result<Rows, FdbError> {
         let transaction = self.begin(time)?;
-        let (mut rows, mut bytes) = (Rows::new(), 0);
-        let mut option = Some(RangeOption {
+        let option = RangeOption {
             limit: Some(wanted.limit),
+            target_bytes: RANGE_BYTES,
+            // All that fits comes in one answer.
             mode: StreamingMode::Exact,
             reverse: wanted.direction == Direction::Backward,
             ..RangeOption::from((wanted.start.as_slice(), wanted.end.as_slice()))
-        });
-        while let Some(mut part) = option.take()
-            && bytes < RANGE_BYTES
-        {
-            part.target_bytes = RANGE_BYTES - bytes;
-            let found = transaction.get_range(&part, 1, true).await?;
-            for row in found.iter() {
-                bytes += row.key().len() + row.value().len();
-                let key = Bytes::copy_from_slice(&row.key()[self.prefix.len()..]);
-                rows.push((key, Bytes::copy_from_slice(row.value())));
-            }
-            if found.is_empty() && found.more() {
-                // A page without rows would pass for the end of the range.
-                return Err(FdbError::from_code(errors::OPERATION_FAILED));
-            }
-            option = part.next_range(&found);
+        };
+        let found = transaction.get_range(&option, 1, true).await?;
+        if found.is_empty() && found.more() {
+            // It would pass for the end of the range.
+            return Err(FdbError::from_code(errors::OPERATION_FAILED));
         }
-        Ok(rows)
+        let row = |row: &FdbKeyValue| {
+            let key = Bytes::copy_from_slice(&row.key()[self.prefix.len()..]);
+            (key, Bytes::copy_from_slice(row.value()))
+        };
+        Ok(found.iter().map(row).collect())
     }
 
     /// Whether all expectations hold. The reads are serializable: if anything read here changes before the commit, the
