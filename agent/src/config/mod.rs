@@ -100,7 +100,7 @@ pub struct Agent {
 
 #[derive(Args, Debug)]
 pub struct Metadata {
-    /// Metadata store: memory:, redb:///path or postgres://user:password@host/database
+    /// Metadata store: memory:, redb:///path, postgres://user:password@host/database or fdb:///path
     #[arg(long, value_name = "URL", hide_default_value = true)]
     pub store: StoreUrl,
     /// Where agents connect
