@@ -4,12 +4,14 @@
 use metadata::Metadata;
 
 use crate::clock::Clock;
+use crate::random::Random;
 
 /// Shared by all rooms of an agent.
 #[derive(Debug)]
 pub struct Context {
     pub metadata: Metadata,
     pub clock: Clock,
+    pub random: Random,
     pub node: Node,
     pub topics: TopicDefaults,
 }

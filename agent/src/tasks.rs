@@ -4,8 +4,11 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use crate::life::{Life, Living};
 
 /// A family of tasks that stop together. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -13,6 +16,7 @@ pub struct Tasks {
     stop: watch::Sender<bool>,
     live: watch::Sender<usize>,
     failure: watch::Sender<Option<String>>,
+    life: Life,
 }
 
 /// Tells a task that it should come to an end.
@@ -41,11 +45,24 @@ impl Default for Tasks {
 impl Tasks {
     #[must_use]
     pub fn new() -> Self {
+        Self::of(Life::Real)
+    }
+
+    /// A family of the process with that life.
+    #[must_use]
+    pub fn of(life: Life) -> Self {
         Self {
             stop: watch::Sender::new(false),
             live: watch::Sender::new(0),
             failure: watch::Sender::new(None),
+            life,
         }
+    }
+
+    /// Another family of the same process.
+    #[must_use]
+    pub fn sibling(&self) -> Self {
+        Self::of(self.life.clone())
     }
 
     /// Starts a task that is part of this family until it ends.
@@ -59,13 +76,22 @@ impl Tasks {
     {
         let live = Counted::new(self.live.clone());
         let failure = self.failure.clone();
-        tokio::spawn(async move {
+        let task = async move {
             let _live = live;
             if let Err(error) = task.await {
                 tracing::error!(task = name, error = format!("{error:#}"), "task failed");
                 failure.send_replace(Some(format!("{name}: {error:#}")));
             }
-        })
+        };
+        match &self.life {
+            Life::Real => tokio::spawn(task),
+            Life::Held(held) => {
+                let (life, task) = (held.clone(), Box::pin(task));
+                let task = tokio::spawn(Living { life, task });
+                held.adopt(task.abort_handle());
+                task
+            }
+        }
     }
 
     /// What a task of this family watches.
@@ -87,9 +113,10 @@ impl Tasks {
     /// Resolves when a task has failed, with what it said.
     pub async fn failed(&self) -> String {
         let mut failure = self.failure.subscribe();
-        match failure.wait_for(Option::is_some).await {
-            Ok(said) => said.clone().unwrap_or_default(),
-            Err(_) => std::future::pending().await,
+        let said = failure.wait_for(Option::is_some).await;
+        match said.ok().and_then(|said| said.clone()) {
+            Some(said) => said,
+            None => std::future::pending().await,
         }
     }
 
@@ -100,6 +127,17 @@ impl Tasks {
         let _ = tokio::time::timeout(grace, live.wait_for(|left| *left == 0)).await;
         self.live()
     }
+}
+
+/// Does work that takes the CPU for long where it holds up no other task. A runtime of one thread, as tests and simulation
+/// have, does it at once: results of other threads would come in an order of their own.
+pub async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return work();
+    }
+    tokio::task::spawn_blocking(work)
+        .await
+        .expect("the work does not panic")
 }
 
 /// Counts a task for as long as it exists, however it ends.

@@ -27,7 +27,7 @@ const AGENT: &[(&str, &[&str])] = &[
     ),
     ("config", &[]),
     ("connection", &["admission", "dispatch", "tasks"]),
-    ("context", &["clock"]),
+    ("context", &["clock", "random"]),
     (
         "discovery",
         &["context", "refusal", "topic_id", "topic_name"],
@@ -60,8 +60,9 @@ const AGENT: &[(&str, &[&str])] = &[
         ],
     ),
     ("http", &["admission", "context", "metrics", "tasks"]),
+    ("life", &[]),
     ("metrics", &["tasks"]),
-    ("offsets", &["context", "refusal", "storage"]),
+    ("offsets", &["context", "refusal", "storage", "tasks"]),
     (
         "produce",
         &[
@@ -75,6 +76,7 @@ const AGENT: &[(&str, &[&str])] = &[
             "topic_config",
         ],
     ),
+    ("random", &[]),
     ("refusal", &["storage"]),
     (
         "server",
@@ -89,15 +91,16 @@ const AGENT: &[(&str, &[&str])] = &[
             "http",
             "metrics",
             "produce",
+            "random",
             "storage",
             "tasks",
             "transactions",
         ],
     ),
-    ("storage", &["metrics", "tasks"]),
-    ("tasks", &[]),
+    ("storage", &["metrics", "random", "tasks"]),
+    ("tasks", &["life"]),
     ("topic_config", &[]),
-    ("topic_id", &[]),
+    ("topic_id", &["random"]),
     ("topic_name", &[]),
     ("transactions", &["context", "refusal"]),
 ];
@@ -130,10 +133,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("foundationdb", &[]),
     ("hyper", &["http"]),
     ("clap", &["commands", "config"]),
-    (
-        "rand",
-        &["commands", "produce", "server", "storage", "topic_id"],
-    ),
+    ("rand", &["commands", "random", "server"]),
 ];
 
 fn root() -> PathBuf {

@@ -4,6 +4,9 @@
 //! decided by `state`, written as effects in one transaction of [`kv::Kv`], and only then answered. `checkpoint` moves
 //! state to rows; `index` is where old extents lie; `keys` has the whole data model on a page.
 
+#[macro_use]
+pub mod planted;
+
 mod catalogue;
 mod checkpoint;
 mod codec;

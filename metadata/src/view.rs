@@ -1,7 +1,7 @@
 //! What an agent knows of a partition that somebody reads: its bounds and newest extents, kept fresh by the sequencer.
 //! Tail reads are answered from here without asking anybody.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -154,9 +154,9 @@ pub(crate) fn enough<'a>(
     found
 }
 
-/// The views of one agent.
+/// The views of one agent. Sorted, so that who waits is woken in an order that simulation can repeat.
 #[derive(Debug, Default)]
-pub(crate) struct Views(Mutex<HashMap<TopicPartition, Arc<View>>>);
+pub(crate) struct Views(Mutex<BTreeMap<TopicPartition, Arc<View>>>);
 
 impl Views {
     pub(crate) fn get(&self, partition: TopicPartition) -> Option<Arc<View>> {
@@ -180,7 +180,7 @@ impl Views {
         if views.len() < VIEWS_MAX {
             return Vec::new();
         }
-        let unheld = views.extract_if(|_, view| Arc::strong_count(view) == 1);
+        let unheld = views.extract_if(.., |_, view| Arc::strong_count(view) == 1);
         unheld.map(|(partition, _)| partition).collect()
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures::future::join_all;
-use metadata::{Catalogue, Command, CreateTopic, Outcome};
+use metadata::{Catalogue, Command, CreateTopic, Outcome, TopicId};
 use protocol::messages::create_topics::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfigs, CreatableTopicResult,
 };
@@ -121,7 +121,8 @@ async fn create(
     mode: Mode,
     names: &MetricNames,
 ) -> Result<CreateTopic, Refused> {
-    let wanted = check(&context.metadata.catalogue(), &context.topics, topic)?;
+    let id = topic_id::fresh(&context.random);
+    let wanted = check(&context.metadata.catalogue(), &context.topics, id, topic)?;
     if mode == Mode::Judge {
         check_collision(names, &wanted.name)?;
         return Ok(wanted);
@@ -139,6 +140,7 @@ async fn create(
 fn check(
     catalogue: &Catalogue,
     defaults: &TopicDefaults,
+    id: TopicId,
     topic: &CreatableTopic,
 ) -> Result<CreateTopic, Refused> {
     topic_name::check_new(&topic.name).map_err(|why| (ErrorCode::INVALID_TOPIC_EXCEPTION, why))?;
@@ -156,7 +158,7 @@ fn check(
     let configs = topic_config::check(given).map_err(|why| (ErrorCode::INVALID_CONFIG, why))?;
     Ok(CreateTopic {
         name: topic.name.clone(),
-        id: topic_id::fresh(),
+        id,
         partitions,
         replication_factor,
         configs,
@@ -309,7 +311,7 @@ mod tests {
             auto_create: AutoCreate::Disabled,
             partitions: 7,
         };
-        match check(&Catalogue::default(), &defaults, topic) {
+        match check(&Catalogue::default(), &defaults, TopicId(7), topic) {
             Ok(created) => Ok((created.partitions, created.replication_factor)),
             Err((code, message)) => {
                 assert!(!message.is_empty());

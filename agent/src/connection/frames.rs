@@ -1,13 +1,15 @@
 //! Frames off a socket. A frame's first chunk is read on credit, judged, and only then is memory asked for the rest,
 //! so a length prefix costs nothing and a trickling peer holds almost nothing.
 
-use std::io::ErrorKind;
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use protocol::{ApiKey, RequestHeader, frame};
-use tokio::io::AsyncReadExt;
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
 use super::Close;
@@ -47,15 +49,15 @@ pub(super) enum Turn {
 }
 
 #[derive(Debug)]
-pub(super) struct Frames {
-    socket: OwnedReadHalf,
+pub(super) struct Frames<R> {
+    socket: R,
     /// What was read and not yet handed out: never more than a first chunk and its length prefix. Empty when idle.
     ahead: BytesMut,
     admission: Admission,
 }
 
-impl Frames {
-    pub(super) fn new(socket: OwnedReadHalf, admission: Admission) -> Self {
+impl<R: AsyncRead + Unpin> Frames<R> {
+    pub(super) fn new(socket: R, admission: Admission) -> Self {
         Self {
             socket,
             ahead: BytesMut::new(),
@@ -99,28 +101,27 @@ impl Frames {
         }
     }
 
-    /// An idle connection holds no buffer. Only a byte that was read ends the wait: a socket counts as readable until a
-    /// read finds nothing, and a frame that is not there must not be timed.
+    /// An idle connection holds no buffer: what comes first is read onto the stack. Only a byte that was read ends the
+    /// wait, for a frame that is not there must not be timed.
     async fn wait_for_first_byte(&mut self) -> Result<(), Close> {
         if !self.ahead.is_empty() {
             return Ok(());
         }
         let deadline = Instant::now() + IDLE_MAX;
-        loop {
-            self.ahead = BytesMut::new();
-            timeout_at(deadline, self.socket.readable())
-                .await
-                .map_err(|_| Close::Idle)??;
-            self.ahead.reserve(AHEAD_BYTES);
-            let read = self
-                .socket
-                .try_read_buf(&mut (&mut self.ahead).limit(AHEAD_BYTES));
-            match read {
-                Ok(0) => return Err(Close::Gone),
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error.into()),
-            }
+        self.ahead = BytesMut::new();
+        let (socket, ahead) = (&mut self.socket, &mut self.ahead);
+        let first = poll_fn(|cx| {
+            let mut stack = [MaybeUninit::uninit(); AHEAD_BYTES];
+            let mut read = ReadBuf::uninit(&mut stack);
+            ready!(Pin::new(&mut *socket).poll_read(cx, &mut read))?;
+            ahead.extend_from_slice(read.filled());
+            Poll::Ready(Ok::<_, std::io::Error>(read.filled().len()))
+        });
+        match timeout_at(deadline, first).await {
+            Ok(Ok(0)) => Err(Close::Gone),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(Close::Idle),
         }
     }
 

@@ -4,8 +4,7 @@ use std::io::IoSlice;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::OwnedWriteHalf;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -22,7 +21,7 @@ const SLICES_MAX: usize = 128;
 /// Writes until the requests end, then closes the sending side.
 pub(super) async fn write_all(
     mut replies: mpsc::Receiver<PendingReply>,
-    mut socket: OwnedWriteHalf,
+    mut socket: impl AsyncWrite + Unpin,
 ) -> Result<(), Close> {
     while let Some(pending) = replies.recv().await {
         let reply = pending.await?;
@@ -35,7 +34,7 @@ pub(super) async fn write_all(
 }
 
 async fn write_slices(
-    socket: &mut OwnedWriteHalf,
+    socket: &mut (impl AsyncWrite + Unpin),
     slices: Vec<Bytes>,
     permit: Option<&Permit>,
 ) -> Result<(), Close> {
@@ -58,7 +57,7 @@ async fn write_slices(
 
 /// Writes at least a byte. Nothing is lost where a step is cut off: the socket has then taken nothing.
 async fn write_some(
-    socket: &mut OwnedWriteHalf,
+    socket: &mut (impl AsyncWrite + Unpin),
     vectors: &[IoSlice<'_>],
     permit: Option<&Permit>,
 ) -> Result<usize, Close> {

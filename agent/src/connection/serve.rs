@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -19,20 +19,21 @@ const IN_FLIGHT_MAX: usize = 64;
 /// What was asked before a request that ends the connection is answered for so long.
 const LAST_REPLIES_MAX: Duration = Duration::from_secs(10);
 
-/// Serves the socket until the client leaves, misbehaves, or the agent stops and all replies are written.
+/// Serves a socket, given as its two directions, until the client leaves, misbehaves, or the agent stops and all replies are written.
 pub(crate) async fn serve(
     id: ConnectionId,
-    socket: TcpStream,
+    (read, write): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
     dispatch: Arc<Dispatch>,
     admission: Admission,
     stop: Stop,
 ) -> Result<(), Close> {
-    let (read, write) = socket.into_split();
     let (sender, receiver) = mpsc::channel::<PendingReply>(IN_FLIGHT_MAX);
     let reading = read_requests(id, Frames::new(read, admission), dispatch, sender, stop);
     let writing = replies::write_all(receiver, write);
     tokio::pin!(reading, writing);
     tokio::select! {
+        // In this order, so that simulation repeats itself.
+        biased;
         // The writer ends when all replies are out after the reader stopped, or when the socket fails.
         written = &mut writing => written,
         read = &mut reading => match read {
@@ -50,7 +51,7 @@ pub(crate) async fn serve(
 /// Reads and begins requests in order until the agent stops.
 async fn read_requests(
     id: ConnectionId,
-    mut frames: Frames,
+    mut frames: Frames<impl AsyncRead + Unpin>,
     dispatch: Arc<Dispatch>,
     replies: mpsc::Sender<PendingReply>,
     mut stop: Stop,
@@ -73,6 +74,7 @@ async fn read_requests(
                 let (pending, answered) = watched(pending);
                 place.send(pending);
                 tokio::select! {
+                    biased;
                     _ = answered => {}
                     close = frames.hung_up() => return Err(close),
                 }

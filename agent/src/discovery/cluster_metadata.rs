@@ -145,7 +145,7 @@ async fn by_name(
 async fn make(context: &Context, name: &str) -> Result<Arc<Topic>, ErrorCode> {
     let create = CreateTopic {
         name: name.to_owned(),
-        id: topic_id::fresh(),
+        id: topic_id::fresh(&context.random),
         partitions: context.topics.partitions,
         replication_factor: 1,
         configs: BTreeMap::new(),

@@ -7,6 +7,7 @@ use metadata::{Options, Timestamp, kv};
 
 use crate::clock::Clock;
 use crate::context::{AutoCreate, Context, Node, TopicDefaults};
+use crate::random::Random;
 
 /// What the clock says.
 pub(crate) const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -19,6 +20,7 @@ pub(crate) async fn with_context(auto_create: AutoCreate, test: impl AsyncFnOnce
     let context = Context {
         metadata,
         clock: Clock::Manual(Arc::new(AtomicI64::new(NOW.0))),
+        random: Random::Real,
         node: Node {
             id: 7,
             host: "broker.test".to_owned(),

@@ -2,7 +2,7 @@
 //! 16 bytes (outside the checksum), cuts to the client's limits. Pure; payloads are not copied. Called by `handler`.
 
 use bytes::{Bytes, BytesMut};
-use metadata::{Bounds, Offset};
+use metadata::{Bounds, Offset, planted};
 use protocol::ErrorCode;
 use protocol::record_batch::{self, BatchHeader, PREFIX_BYTES};
 
@@ -122,6 +122,7 @@ impl Run {
             extent.raw_start as usize,
             (extent.raw_start + extent.raw_length) as usize,
         );
+        planted!(let start = "dead-bytes-served" => start.min(0));
         let mut position = 0;
         let mut base_offset = extent.base_offset;
         for slice in read.block.iter() {
@@ -168,6 +169,7 @@ impl Run {
         if !fits && !first {
             return Err(Stop::Full);
         }
+        planted!(let base_offset = "base-offset-off-by-one" => Offset(base_offset.0 + i64::from(self.bytes > 0)));
         self.bytes += batch.len();
         self.copied
             .extend_from_slice(&record_batch::prefix(header, base_offset.0, LEADER_EPOCH));

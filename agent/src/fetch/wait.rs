@@ -110,6 +110,10 @@ async fn look(metadata: &Metadata, want: &Want, view: &View) -> Found {
     match view.look(want.offset, raw_bytes_max) {
         Look::Extents { bounds, extents } => Found::Extents { bounds, extents },
         Look::Earlier(bounds) if want.offset < bounds.log_start => out_of_range(bounds),
+        #[cfg(feature = "planted-bugs")]
+        Look::Past(bounds) if metadata::planted::is("out-of-range-unconfirmed") => {
+            out_of_range(bounds)
+        }
         // Before what the view keeps, or past what it has heard of: the metadata knows.
         Look::Earlier(_) | Look::Past(_) => ask(metadata, want, raw_bytes_max).await,
     }

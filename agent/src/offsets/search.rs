@@ -11,6 +11,7 @@ use super::list_offsets::{Found, NOTHING};
 use crate::context::Context;
 use crate::refusal;
 use crate::storage::{Cache, RawBlock};
+use crate::tasks::compute;
 
 /// What a batch may unpack into while it is searched.
 const UNPACKED_BYTES_MAX: usize = 128 * 1024 * 1024;
@@ -100,19 +101,16 @@ impl Search<'_> {
         };
         let permit = SEARCHING.acquire().await.expect("it is never closed");
         let extent = *extent;
-        let found = tokio::task::spawn_blocking(move || {
+        let found = compute(move || {
             let found = look_into(&block, &extent, wanted);
             drop(permit);
             found
         });
-        found
-            .await
-            .expect("searching does not panic")
-            .map_err(|error| {
-                // Headers were checked when the batches came; what does not read now is damage.
-                tracing::error!(?extent, %error, "a block does not hold what was committed of it");
-                ErrorCode::CORRUPT_MESSAGE
-            })
+        found.await.map_err(|error| {
+            // Headers were checked when the batches came; what does not read now is damage.
+            tracing::error!(?extent, %error, "a block does not hold what was committed of it");
+            ErrorCode::CORRUPT_MESSAGE
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
-use metadata::{Answer, Outcome};
+use metadata::{Answer, Outcome, planted};
 use protocol::ErrorCode;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -166,8 +166,12 @@ impl Flusher {
         for arrived in sealed.waiters.arrivals() {
             self.metrics.buffer.record(arrived.elapsed());
         }
-        self.uploads
-            .push_back(Box::pin(self.upload.start(&self.tasks, sealed)));
+        let uploading = Box::pin(self.upload.start(&self.tasks, sealed));
+        planted!("commit-order-swapped", {
+            self.uploads.push_front(uploading);
+            return;
+        });
+        self.uploads.push_back(uploading);
     }
 
     /// The order of these calls is the order of seals, because `uploads` yields in that order.
@@ -192,6 +196,11 @@ impl Flusher {
             reason = "a histogram needs no more than 52 bits"
         )]
         self.metrics.segment_bytes.record(commit.size as f64);
+        planted!("hedge-committed-too", {
+            let mut hedge = commit.clone();
+            hedge.object.0 ^= 1;
+            drop(self.upload.submit(hedge));
+        });
         let submitted = Instant::now();
         let answer = self.upload.submit(commit);
         self.commits.push_back(Box::pin(async move {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use metadata::{Answer, BlockRange, Command, CommitBlock, CommitObject, ObjectKey};
+use metadata::{Answer, BlockRange, Command, CommitBlock, CommitObject, ObjectKey, planted};
 use protocol::ErrorCode;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use super::buffer::{Sealed, SealedBlock, Waiters};
 use crate::context::Context;
 use crate::refusal;
 use crate::storage::{Cache, Store, segment};
-use crate::tasks::Tasks;
+use crate::tasks::{Tasks, compute};
 
 /// What uploads need.
 #[derive(Clone, Debug)]
@@ -71,15 +71,16 @@ impl Upload {
             blocks, waiters, ..
         } = sealed;
         let compression = self.compression;
-        let (blocks, encoded) = tokio::task::spawn_blocking(move || {
+        let (blocks, encoded) = compute(move || {
             let inputs: Vec<_> = blocks.iter().map(input).collect();
             let encoded = segment::encode(&inputs, compression);
             (blocks, encoded)
         })
-        .await
-        .expect("encoding does not panic");
-        let object = ObjectKey::new(self.context.clock.now(), rand::random());
-        if let Err(error) = self.store.put_segment(object, encoded.payload).await {
+        .await;
+        let object = ObjectKey::new(self.context.clock.now(), self.context.random.u128());
+        let stored = self.store.put_segment(object, encoded.payload).await;
+        planted!(let stored = "failed-put-committed" => stored.or(Ok(())));
+        if let Err(error) = stored {
             tracing::warn!(%object, %error, "a segment could not be stored");
             return Err(Failed {
                 waiters,

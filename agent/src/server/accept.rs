@@ -5,20 +5,15 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::admission::Admission;
-use crate::connection::{self, Close, ConnectionId};
+use super::rooms::Door;
+use crate::connection::ConnectionId;
 use crate::context::Context;
-use crate::dispatch::Dispatch;
-use crate::metrics;
-use crate::tasks::{Stop, Tasks};
+use crate::tasks::Stop;
 
 pub(super) struct Acceptor {
     pub(super) listener: TcpListener,
     pub(super) context: Arc<Context>,
-    pub(super) dispatch: Arc<Dispatch>,
-    pub(super) admission: Admission,
-    pub(super) front: metrics::Front,
-    pub(super) connections: Tasks,
+    pub(super) door: Door,
     pub(super) connections_max: usize,
 }
 
@@ -36,7 +31,7 @@ impl Acceptor {
                 () = stop.requested() => break,
             };
             match accepted {
-                Ok((socket, _)) if self.connections.live() < self.connections_max => {
+                Ok((socket, _)) if self.door.connections.live() < self.connections_max => {
                     self.serve(ConnectionId(id), socket);
                 }
                 Ok((_, peer)) => {
@@ -53,23 +48,9 @@ impl Acceptor {
     }
 
     fn serve(&self, id: ConnectionId, socket: TcpStream) {
-        let (dispatch, admission) = (Arc::clone(&self.dispatch), self.admission.clone());
-        let (gauge, stop) = (self.front.connections.clone(), self.connections.stopping());
-        self.connections.spawn("connection", async move {
-            gauge.increment(1);
-            let peer = socket.peer_addr();
-            // Replies are written whole; waiting for more would only delay them.
-            let _ = socket.set_nodelay(true);
-            let closed = connection::serve(id, socket, dispatch, admission, stop).await;
-            gauge.decrement(1);
-            match closed {
-                Ok(()) | Err(Close::Gone | Close::Socket(_) | Close::Idle) => {}
-                Err(close) => {
-                    let peer = peer.ok().map(tracing::field::display);
-                    tracing::info!(peer, %close, "closed a connection");
-                }
-            }
-            Ok(())
-        });
+        let peer = socket.peer_addr().ok();
+        // Replies are written whole; waiting for more would only delay them.
+        let _ = socket.set_nodelay(true);
+        self.door.serve(id, socket.into_split(), peer);
     }
 }

@@ -5,6 +5,7 @@ mod metadata_role;
 mod metadata_store;
 mod open_files;
 mod peers;
+mod rooms;
 mod start;
 
 use std::net::SocketAddr;
@@ -12,9 +13,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, timeout};
 
 pub use self::metadata_role::{MetadataSettings, serve_metadata};
+pub use self::rooms::{Outside, Rooms};
 pub use self::start::Server;
 use crate::config::{CompressionLevel, HostPort, PeerTls, StoreUrl};
 use crate::context::AutoCreate;
@@ -66,9 +67,6 @@ pub struct PeerListen {
     pub advertise: Option<String>,
 }
 
-/// The last steps of a drain have so long, however long its clients took.
-const CLOSE_MIN: Duration = Duration::from_secs(2);
-
 /// What asks a process to end. Caught from before anybody is served, so that none is cut off.
 #[derive(Debug)]
 struct Signals {
@@ -107,33 +105,10 @@ impl Server {
             Some(failure) => Err(anyhow::anyhow!("stopped because {failure}")),
             None => {
                 tracing::info!("draining");
-                self.drain().await;
+                self.rooms.drain(self.shutdown_grace).await;
                 tracing::info!("stopped");
                 Ok(())
             }
         }
-    }
-
-    async fn drain(self) {
-        let deadline = Instant::now() + self.shutdown_grace;
-        let left = || deadline.saturating_duration_since(Instant::now());
-        self.connections.stop();
-        let cut = self.connections.wait(left()).await;
-        if cut > 0 {
-            tracing::warn!(
-                connections = cut,
-                "gave up waiting; their unanswered requests will be retried"
-            );
-        }
-        self.flusher.stop();
-        self.flusher.wait(left()).await;
-        if timeout(left().max(CLOSE_MIN), self.context.metadata.close())
-            .await
-            .is_err()
-        {
-            tracing::warn!("no checkpoint at the end; the next start replays the log");
-        }
-        self.rooms.stop();
-        self.rooms.wait(left().max(CLOSE_MIN)).await;
     }
 }

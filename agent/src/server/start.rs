@@ -8,35 +8,20 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
+use super::rooms::{Outside, Rooms};
 use super::{Settings, Signals, accept, metadata_store, open_files};
-use crate::admission::Admission;
 use crate::clock::Clock;
-use crate::config::CompressionLevel;
-use crate::context::{Context, Node, TopicDefaults};
-use crate::dispatch::Dispatch;
-use crate::fetch::Fetch;
+use crate::context::Node;
 use crate::http;
 use crate::metrics;
-use crate::produce::{Flusher, Produce, SealPolicy, Upload};
-use crate::storage::segment::Compression;
-use crate::storage::{Cache, Store};
+use crate::random::Random;
+use crate::storage::Store;
 use crate::tasks::Tasks;
-use crate::transactions::ProducerIds;
-
-/// Fetched bytes on their way to clients, together.
-const REPLY_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Blocks nobody read for so long leave the cache.
-const CACHE_IDLE: Duration = Duration::from_secs(20);
-/// Segments sealed early, without waiting for their age, while fewer than these are under way.
-const EAGER_SEGMENTS: usize = 2;
 
 /// A running agent.
 #[derive(Debug)]
 pub struct Server {
-    pub(super) context: Arc<Context>,
-    pub(super) connections: Tasks,
-    pub(super) flusher: Tasks,
-    pub(super) rooms: Tasks,
+    pub(super) rooms: Rooms,
     pub(super) shutdown_grace: Duration,
     pub(super) signals: Signals,
     listen: SocketAddr,
@@ -63,30 +48,19 @@ impl Server {
         if let Some(data) = &settings.data {
             make_folder(data)?;
         }
-        let rooms = Tasks::new();
-        let metadata = metadata_store::open(&settings.order, peers, &rooms).await?;
-        let context = Arc::new(context(&settings, listen, metadata));
-        let admission = Admission::new(settings.buffer_memory, REPLY_BYTES_MAX);
-        let cache = Cache::new(store.clone(), settings.cache_memory as u64, CACHE_IDLE);
-        spawn_cache(&rooms, &cache);
-        let connections = Tasks::new();
-        let flusher = Tasks::new();
-        let produce = start_flusher(&settings, &context, &admission, store, &cache, &flusher);
-        let dispatch = Arc::new(Dispatch {
-            context: Arc::clone(&context),
-            produce,
-            fetch: Fetch::new(
-                Arc::clone(&context),
-                admission.clone(),
-                cache,
-                connections.stopping(),
-            ),
-            producer_ids: ProducerIds::new(),
-        });
-        let front = metrics::Front::new();
+        let tasks = Tasks::new();
+        let metadata = metadata_store::open(&settings.order, peers, &tasks).await?;
+        let outside = Outside {
+            metadata,
+            store,
+            clock: Clock::Real,
+            random: Random::Real,
+            tasks: tasks.clone(),
+        };
+        let rooms = Rooms::start(&settings, node(&settings, listen), outside);
         let signals = Signals::catch()?;
-        rooms.spawn("metrics upkeep", {
-            let (prometheus, stop) = (prometheus.clone(), rooms.stopping());
+        tasks.spawn("metrics upkeep", {
+            let (prometheus, stop) = (prometheus.clone(), tasks.stopping());
             async move {
                 metrics::upkeep(prometheus, stop).await;
                 Ok(())
@@ -99,33 +73,27 @@ impl Server {
         if let Some(listener) = http_listener {
             let pages = http::Pages::Agent(Box::new(http::AgentPages {
                 prometheus,
-                context: Arc::clone(&context),
-                admission: admission.clone(),
-                front: front.clone(),
-                draining: connections.stopping(),
+                context: Arc::clone(&rooms.context),
+                admission: rooms.door.admission.clone(),
+                front: rooms.door.front.clone(),
+                draining: rooms.door.connections.stopping(),
             }));
-            rooms.spawn(
+            tasks.spawn(
                 "http",
-                http::serve(listener, pages, Tasks::new(), rooms.stopping()),
+                http::serve(listener, pages, Tasks::new(), tasks.stopping()),
             );
         }
         let acceptor = accept::Acceptor {
             listener,
-            context: Arc::clone(&context),
-            dispatch,
-            admission,
-            front,
-            connections: connections.clone(),
+            context: Arc::clone(&rooms.context),
+            door: rooms.door.clone(),
             connections_max: settings.connections_max,
         };
-        rooms.spawn("acceptor", acceptor.run(connections.stopping()));
-        let shutdown_grace = settings.shutdown_grace;
+        let stop = rooms.door.connections.stopping();
+        tasks.spawn("acceptor", acceptor.run(stop));
         Ok(Self {
-            context,
-            connections,
-            flusher,
             rooms,
-            shutdown_grace,
+            shutdown_grace: settings.shutdown_grace,
             signals,
             listen,
             http,
@@ -160,60 +128,15 @@ fn make_folder(path: &Path) -> anyhow::Result<()> {
     })
 }
 
-fn context(settings: &Settings, listen: SocketAddr, metadata: metadata::Metadata) -> Context {
+fn node(settings: &Settings, listen: SocketAddr) -> Node {
     let (host, port) = match &settings.advertise {
         Some(advertise) => (advertise.host.clone(), advertise.port),
         None => (listen.ip().to_string(), listen.port()),
     };
-    Context {
-        metadata,
-        clock: Clock::Real,
-        node: Node {
-            id: settings.node_id,
-            host,
-            port,
-            zone: settings.zone.clone(),
-        },
-        topics: TopicDefaults {
-            auto_create: settings.auto_create,
-            partitions: settings.num_partitions,
-        },
+    Node {
+        id: settings.node_id,
+        host,
+        port,
+        zone: settings.zone.clone(),
     }
-}
-
-fn spawn_cache(rooms: &Tasks, cache: &Cache) {
-    let (cache, stop) = (cache.clone(), rooms.stopping());
-    rooms.spawn("cache", async move {
-        cache.run(stop).await;
-        Ok(())
-    });
-}
-
-fn start_flusher(
-    settings: &Settings,
-    context: &Arc<Context>,
-    admission: &Admission,
-    store: Store,
-    cache: &Cache,
-    tasks: &Tasks,
-) -> Produce {
-    let policy = SealPolicy {
-        segment_bytes: settings.segment_bytes,
-        age_max: settings.age_max,
-        eager_segments: EAGER_SEGMENTS,
-        puts_per_second: (!store.is_local()).then_some(settings.puts_per_second),
-    };
-    let compression = match settings.compression {
-        CompressionLevel::Off => Compression::Off,
-        CompressionLevel::Zstd(level) => Compression::Zstd(level),
-    };
-    let upload = Upload {
-        context: Arc::clone(context),
-        store,
-        cache: cache.clone(),
-        compression,
-    };
-    let (flusher, handle) = Flusher::new(upload, tasks.clone(), policy);
-    tasks.spawn("flusher", flusher.run(tasks.stopping()));
-    Produce::new(Arc::clone(context), admission.clone(), handle)
 }

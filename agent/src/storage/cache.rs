@@ -9,14 +9,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt, Shared};
 use futures::stream::{FuturesUnordered, StreamExt};
-use metadata::{BlockCodec, BlockRange, ObjectKey};
+use metadata::{BlockCodec, BlockRange, ObjectKey, planted};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
 
 use super::segment::decode_block;
 use super::store::{Cause, Store, StoreError};
-use crate::tasks::Stop;
+use crate::tasks::{Stop, compute};
 
 /// Blocks of an object that lie no farther apart are read at once.
 const GAP_MAX: u64 = 64 * 1024;
@@ -165,7 +165,9 @@ impl Cache {
                 Found::Ready(block, source) => (block, source),
                 Found::Loading(loading) => {
                     let run = loading.run.await?;
-                    (Arc::clone(&run[loading.index]), Source::Store)
+                    let index = loading.index;
+                    planted!(let index = "wrong-block-of-a-run" => index.saturating_sub(1));
+                    (Arc::clone(&run[index]), Source::Store)
                 }
             });
         }
@@ -189,6 +191,8 @@ impl Cache {
         let mut downloads = FuturesUnordered::new();
         loop {
             tokio::select! {
+                // In this order, so that simulation repeats itself.
+                biased;
                 () = stop.requested() => return,
                 _ = sweep.tick() => self.0.sweep(),
                 Some(wanted) = queues.prefetches.recv(), if prefetching.len() < PREFETCHES => {
@@ -288,7 +292,7 @@ async fn download(
         .get_range(object, start..end(ranges), Cause::Fetch)
         .await?;
     let ranges = ranges.to_vec();
-    tokio::task::spawn_blocking(move || {
+    compute(move || {
         let decode = |range: &BlockRange| {
             let from = (range.position - first) as usize;
             let to = from + range.stored_length as usize;
@@ -308,7 +312,6 @@ async fn download(
         ranges.iter().map(decode).collect()
     })
     .await
-    .expect("decoding does not panic")
 }
 
 impl Inner {

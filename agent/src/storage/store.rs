@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{Either, select};
-use metadata::ObjectKey;
+use metadata::{ObjectKey, planted};
 use metrics::{counter, histogram};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::hedge::Hedge;
 use super::paths;
+use crate::random::Random;
 
 /// From the first try to giving up. A PUT ends before the 30 s after which producers give up a request, so that they hear
 /// that nothing happened instead of having to guess.
@@ -154,6 +155,7 @@ struct Inner {
     prefix: Path,
     /// A folder or memory: requests cost nothing and hedging cannot help.
     local: bool,
+    random: Random,
     puts: Mutex<Hedge>,
     gets: Mutex<Hedge>,
 }
@@ -168,11 +170,23 @@ impl Store {
     /// Over any object store; tests bring their own.
     #[must_use]
     pub fn from_object_store(objects: Arc<dyn ObjectStore>, prefix: Path, local: bool) -> Self {
+        Self::with_random(objects, prefix, local, Random::Real)
+    }
+
+    /// The same, whose pauses are of that randomness.
+    #[must_use]
+    pub fn with_random(
+        objects: Arc<dyn ObjectStore>,
+        prefix: Path,
+        local: bool,
+        random: Random,
+    ) -> Self {
         let (puts, gets) = (Mutex::default(), Mutex::default());
         Self(Arc::new(Inner {
             objects,
             prefix,
             local,
+            random,
             puts,
             gets,
         }))
@@ -192,6 +206,11 @@ impl Store {
     pub async fn put_segment(&self, key: ObjectKey, payload: Vec<Bytes>) -> Result<(), StoreError> {
         let path = paths::segment(&self.0.prefix, key);
         let payload: PutPayload = payload.into_iter().collect();
+        planted!("ack-before-put", {
+            let put = self.0.objects.put(&path, payload);
+            drop(futures::FutureExt::now_or_never(put));
+            return Ok(());
+        });
         let bytes = payload.content_length();
         let put = || async {
             self.0.objects.put(&path, payload.clone()).await?;
@@ -302,7 +321,7 @@ impl Store {
                 Err(error) => {
                     let error = error.after(outcome);
                     outcome = error.outcome;
-                    let jittered = pause.mul_f64(rand::random_range(0.5..1.5));
+                    let jittered = pause.mul_f64(self.0.random.jitter());
                     if Instant::now() + jittered >= until {
                         return Err(error);
                     }

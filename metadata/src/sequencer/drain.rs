@@ -65,10 +65,20 @@ impl Sequencer {
             answers,
             reads,
         } = drain;
+        planted!(let answers = "ack-before-commit" => {
+            self.answer(answers, Vec::new());
+            Vec::new()
+        });
+        planted!("published-before-commit", self.publish(&effects));
         let written = match effects.is_empty() {
             true => self.holder.check_owner(self.kv.as_ref()).await,
             false => self.write(lsn, log).await,
         };
+        planted!(let written = "fenced-drain-answered" => match written {
+            Err(Error::Fenced) => Ok(()),
+            other => other,
+        });
+        planted!(let effects = "view-not-updated" => Vec::new());
         match written {
             Ok(()) => {
                 self.publish(&effects);

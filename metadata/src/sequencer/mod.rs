@@ -330,6 +330,10 @@ impl Sequencer {
             let kv = self.kv.as_ref();
             match takeover::resume(kv, &self.options, &mut self.holder).await {
                 Ok(state) => {
+                    planted!(let state = "state-kept-after-failure" => {
+                        drop(state);
+                        self.state.clone()
+                    });
                     self.state = state;
                     self.log_bytes = 1;
                     self.publish_all();

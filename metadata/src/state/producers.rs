@@ -62,6 +62,7 @@ impl Producer {
             base_sequence,
             ..
         } = batch.claimed;
+        planted!("duplicate-check-off", return Ok(None));
         let Some(last) = self.batches.back() else {
             return match base_sequence {
                 Sequence(0) => Ok(None),
@@ -69,6 +70,11 @@ impl Producer {
                 _ => Ok(None),
             };
         };
+        planted!("epoch-ignored", {
+            if epoch < self.epoch {
+                return Ok(None);
+            }
+        });
         if epoch < self.epoch {
             return Err(Rejected::InvalidProducerEpoch);
         }
@@ -95,6 +101,7 @@ impl Producer {
             self.batches.clear();
             self.epoch = batch.epoch;
         }
+        planted!("window-of-one", self.batches.clear());
         if self.batches.len() == BATCHES_KEPT {
             self.batches.pop_front();
         }

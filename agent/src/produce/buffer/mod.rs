@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
-use metadata::{CommitBatch, Placed, TopicPartition};
+use metadata::{CommitBatch, Placed, TopicPartition, planted};
 use protocol::ErrorCode;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -179,6 +179,7 @@ impl Waiters {
     ) {
         let owners = blocks.iter().flat_map(|block| &block.owners);
         for (&(waiter, slot), outcome) in owners.zip(outcomes) {
+            planted!(let waiter = "acks-mixed-up" => self.0.len() - 1 - waiter);
             self.0[waiter].outcomes[slot] = outcome;
         }
     }

@@ -1,0 +1,225 @@
+//! The rooms of an agent: started over what the process has of the world, and stopped in order. `Server` puts them behind
+//! its listener, simulation behind pipes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metadata::Metadata;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout};
+
+use super::Settings;
+use crate::admission::Admission;
+use crate::clock::Clock;
+use crate::config::CompressionLevel;
+use crate::connection::{self, Close, ConnectionId};
+use crate::context::{Context, Node, TopicDefaults};
+use crate::dispatch::Dispatch;
+use crate::fetch::Fetch;
+use crate::metrics;
+use crate::produce::{Flusher, Produce, SealPolicy, Upload};
+use crate::random::Random;
+use crate::storage::segment::Compression;
+use crate::storage::{Cache, Store};
+use crate::tasks::Tasks;
+use crate::transactions::ProducerIds;
+
+/// Fetched bytes on their way to clients, together.
+const REPLY_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Blocks nobody read for so long leave the cache.
+const CACHE_IDLE: Duration = Duration::from_secs(20);
+/// Segments sealed early, without waiting for their age, while fewer than these are under way.
+const EAGER_SEGMENTS: usize = 2;
+/// The last steps of a drain have so long, however long its clients took.
+const CLOSE_MIN: Duration = Duration::from_secs(2);
+
+/// What a process has of the world.
+#[derive(Debug)]
+pub struct Outside {
+    pub metadata: Metadata,
+    pub store: Store,
+    pub clock: Clock,
+    pub random: Random,
+    /// Those that end last, the sequencer among them. All others of the agent live as they do.
+    pub tasks: Tasks,
+}
+
+/// A running agent without its sockets.
+#[derive(Debug)]
+pub struct Rooms {
+    pub(super) context: Arc<Context>,
+    pub(super) door: Door,
+    pub(super) tasks: Tasks,
+    flusher: Tasks,
+}
+
+/// Where connections come in.
+#[derive(Clone, Debug)]
+pub(super) struct Door {
+    dispatch: Arc<Dispatch>,
+    pub(super) admission: Admission,
+    pub(super) front: metrics::Front,
+    pub(super) connections: Tasks,
+}
+
+impl Rooms {
+    /// Starts everything that answers requests.
+    #[must_use]
+    pub fn start(settings: &Settings, node: Node, outside: Outside) -> Self {
+        let Outside {
+            metadata,
+            store,
+            clock,
+            random,
+            tasks,
+        } = outside;
+        let topics = TopicDefaults {
+            auto_create: settings.auto_create,
+            partitions: settings.num_partitions,
+        };
+        let context = Arc::new(Context {
+            metadata,
+            clock,
+            random,
+            node,
+            topics,
+        });
+        let admission = Admission::new(settings.buffer_memory, REPLY_BYTES_MAX);
+        let cache = Cache::new(store.clone(), settings.cache_memory as u64, CACHE_IDLE);
+        spawn_cache(&tasks, &cache);
+        let (connections, flusher) = (tasks.sibling(), tasks.sibling());
+        let produce = start_flusher(settings, &context, &admission, store, &cache, &flusher);
+        let fetch = Fetch::new(
+            Arc::clone(&context),
+            admission.clone(),
+            cache,
+            connections.stopping(),
+        );
+        let dispatch = Arc::new(Dispatch {
+            context: Arc::clone(&context),
+            produce,
+            fetch,
+            producer_ids: ProducerIds::new(),
+        });
+        let door = Door {
+            dispatch,
+            admission,
+            front: metrics::Front::new(),
+            connections,
+        };
+        Self {
+            context,
+            door,
+            tasks,
+            flusher,
+        }
+    }
+
+    /// Serves a client whose bytes come and go by those two; `id` is new.
+    pub fn connect(
+        &self,
+        id: u64,
+        socket: (
+            impl AsyncRead + Send + Unpin + 'static,
+            impl AsyncWrite + Send + Unpin + 'static,
+        ),
+    ) {
+        self.door.serve(ConnectionId(id), socket, None);
+    }
+
+    /// Resolves when a task has failed that the agent cannot do without, with what it said.
+    pub async fn failed(&self) -> String {
+        self.tasks.failed().await
+    }
+
+    /// No new requests; everything that was accepted is stored, committed and answered, but for what takes longer than
+    /// `grace`.
+    pub async fn drain(&self, grace: Duration) {
+        let deadline = Instant::now() + grace;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        self.door.connections.stop();
+        let cut = self.door.connections.wait(left()).await;
+        if cut > 0 {
+            tracing::warn!(
+                connections = cut,
+                "gave up waiting; their unanswered requests will be retried"
+            );
+        }
+        self.flusher.stop();
+        self.flusher.wait(left()).await;
+        if timeout(left().max(CLOSE_MIN), self.context.metadata.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("no checkpoint at the end; the next start replays the log");
+        }
+        self.tasks.stop();
+        self.tasks.wait(left().max(CLOSE_MIN)).await;
+    }
+}
+
+impl Door {
+    pub(super) fn serve(
+        &self,
+        id: ConnectionId,
+        socket: (
+            impl AsyncRead + Send + Unpin + 'static,
+            impl AsyncWrite + Send + Unpin + 'static,
+        ),
+        peer: Option<SocketAddr>,
+    ) {
+        let (dispatch, admission) = (Arc::clone(&self.dispatch), self.admission.clone());
+        let (gauge, stop) = (self.front.connections.clone(), self.connections.stopping());
+        self.connections.spawn("connection", async move {
+            gauge.increment(1);
+            let closed = connection::serve(id, socket, dispatch, admission, stop).await;
+            gauge.decrement(1);
+            match closed {
+                Ok(()) | Err(Close::Gone | Close::Socket(_) | Close::Idle) => {}
+                Err(close) => {
+                    let peer = peer.map(tracing::field::display);
+                    tracing::info!(peer, %close, "closed a connection");
+                }
+            }
+            Ok(())
+        });
+    }
+}
+
+fn spawn_cache(tasks: &Tasks, cache: &Cache) {
+    let (cache, stop) = (cache.clone(), tasks.stopping());
+    tasks.spawn("cache", async move {
+        cache.run(stop).await;
+        Ok(())
+    });
+}
+
+fn start_flusher(
+    settings: &Settings,
+    context: &Arc<Context>,
+    admission: &Admission,
+    store: Store,
+    cache: &Cache,
+    tasks: &Tasks,
+) -> Produce {
+    let policy = SealPolicy {
+        segment_bytes: settings.segment_bytes,
+        age_max: settings.age_max,
+        eager_segments: EAGER_SEGMENTS,
+        puts_per_second: (!store.is_local()).then_some(settings.puts_per_second),
+    };
+    let compression = match settings.compression {
+        CompressionLevel::Off => Compression::Off,
+        CompressionLevel::Zstd(level) => Compression::Zstd(level),
+    };
+    let upload = Upload {
+        context: Arc::clone(context),
+        store,
+        cache: cache.clone(),
+        compression,
+    };
+    let (flusher, handle) = Flusher::new(upload, tasks.clone(), policy);
+    tasks.spawn("flusher", flusher.run(tasks.stopping()));
+    Produce::new(Arc::clone(context), admission.clone(), handle)
+}
