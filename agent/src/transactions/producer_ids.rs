@@ -2,15 +2,26 @@
 
 use std::ops::Range;
 
-use metadata::{Command, Error, Metadata, Outcome, ProducerId};
+use metadata::{Command, Error, Lsn, Metadata, Outcome, ProducerId};
 use parking_lot::Mutex;
 
 /// Ids taken at once.
 const BLOCK: u32 = 1000;
 
 /// What is left of the blocks taken; usually of one. No block in here is empty.
+///
+/// A topic takes producers older than itself for such that may have been forgotten, whose first batch need not be their
+/// first. So that none is taken for older than it is, blocks are handed out only while the catalogue is the one that
+/// there was when they were taken.
 #[derive(Debug, Default)]
-pub(crate) struct ProducerIds(Mutex<Vec<Range<i64>>>);
+pub(crate) struct ProducerIds(Mutex<Blocks>);
+
+#[derive(Debug, Default)]
+struct Blocks {
+    /// The catalogue they belong to.
+    catalogue: Lsn,
+    left: Vec<Range<i64>>,
+}
 
 impl ProducerIds {
     pub(crate) fn new() -> Self {
@@ -23,7 +34,8 @@ impl ProducerIds {
     /// # Errors
     /// When the metadata cannot give a block.
     pub(crate) async fn next(&self, metadata: &Metadata) -> Result<ProducerId, Error> {
-        if let Some(id) = self.take() {
+        let catalogue = metadata.catalogue().lsn;
+        if let Some(id) = self.take(catalogue) {
             return Ok(id);
         }
         let answer = metadata
@@ -32,23 +44,32 @@ impl ProducerIds {
         let Outcome::ProducerIds { first, count } = answer.outcome else {
             return Err(Error::Corrupt("no producer ids were handed out".to_owned()));
         };
-        self.keep(first.0.saturating_add(1)..first.0.saturating_add(count.into()));
+        let rest = first.0.saturating_add(1)..first.0.saturating_add(count.into());
+        self.keep(catalogue, rest);
         Ok(first)
     }
 
-    fn take(&self) -> Option<ProducerId> {
+    fn take(&self, catalogue: Lsn) -> Option<ProducerId> {
         let mut blocks = self.0.lock();
-        let block = blocks.last_mut()?;
+        if blocks.catalogue != catalogue {
+            *blocks = Blocks {
+                catalogue,
+                left: Vec::new(),
+            };
+        }
+        let block = blocks.left.last_mut()?;
         let id = block.next();
         if block.is_empty() {
-            blocks.pop();
+            blocks.left.pop();
         }
         id.map(ProducerId)
     }
 
-    fn keep(&self, block: Range<i64>) {
-        if !block.is_empty() {
-            self.0.lock().push(block);
+    /// `catalogue` is the one there was before the block was taken.
+    fn keep(&self, catalogue: Lsn, block: Range<i64>) {
+        let mut blocks = self.0.lock();
+        if blocks.catalogue == catalogue && !block.is_empty() {
+            blocks.left.push(block);
         }
     }
 }
@@ -64,13 +85,28 @@ mod tests {
     #[test]
     fn blocks_taken_side_by_side_are_all_handed_out_once() {
         let ids = ProducerIds::new();
-        ids.keep(1..1000);
-        ids.keep(1001..2000);
-        ids.keep(2001..2001);
-        let handed_out: Vec<i64> = std::iter::from_fn(|| ids.take()).map(|id| id.0).collect();
+        ids.keep(Lsn(0), 1..1000);
+        ids.keep(Lsn(0), 1001..2000);
+        ids.keep(Lsn(0), 2001..2001);
+        let handed_out: Vec<i64> = std::iter::from_fn(|| ids.take(Lsn(0)))
+            .map(|id| id.0)
+            .collect();
         let distinct: BTreeSet<i64> = handed_out.iter().copied().collect();
         assert_eq!((handed_out.len(), distinct.len()), (1998, 1998));
-        assert!(!distinct.contains(&1000) && ids.0.lock().is_empty());
+        assert!(!distinct.contains(&1000) && ids.0.lock().left.is_empty());
+    }
+
+    #[test]
+    fn what_is_left_is_forgotten_when_topics_change() {
+        let ids = ProducerIds::new();
+        ids.keep(Lsn(0), 1..1000);
+        assert_eq!(ids.take(Lsn(0)), Some(ProducerId(1)));
+        assert_eq!(ids.take(Lsn(5)), None);
+        // Taken before the change.
+        ids.keep(Lsn(0), 1001..2000);
+        assert_eq!(ids.take(Lsn(5)), None);
+        ids.keep(Lsn(5), 2001..3000);
+        assert_eq!(ids.take(Lsn(5)), Some(ProducerId(2001)));
     }
 
     #[tokio::test]
