@@ -1,0 +1,305 @@
+//! A bucket that does everything buckets do: slow with a long tail, busy, silent, stuck, answering with damage, and unclear
+//! about what it stored. What it has taken in happens whether or not somebody still waits for it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{BoxStream, StreamExt};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::history::{Event, History};
+use crate::world::{Dice, spawn};
+
+/// How bad it is, in thousandths of requests.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Weather {
+    /// 503, and nothing happened.
+    pub(crate) busy: u64,
+    /// 403, and nothing happened.
+    pub(crate) refused: u64,
+    /// An error, though it was stored.
+    pub(crate) failed_and_done: u64,
+    /// An error now, stored some seconds later.
+    pub(crate) failed_and_done_later: u64,
+    /// Stored, and no answer ever.
+    pub(crate) silent: u64,
+    /// What is read is damaged or cut short.
+    pub(crate) damaged: u64,
+    /// Slow by seconds.
+    pub(crate) slow: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    objects: Arc<InMemory>,
+    history: Arc<History>,
+    dice: Dice,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    weather: Weather,
+    stuck_until: Instant,
+    /// What was first stored under each key: a key is never used for other bytes.
+    stored: BTreeMap<Path, Bytes>,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Done,
+    Busy,
+    Refused,
+    FailedAndDone,
+    FailedAndDoneLater,
+    Silent,
+    Damaged,
+}
+
+impl Bucket {
+    pub(crate) fn new(history: Arc<History>, dice: Dice) -> Self {
+        Self {
+            objects: Arc::new(InMemory::new()),
+            history,
+            dice,
+            state: Mutex::new(State {
+                weather: Weather::default(),
+                stuck_until: Instant::now(),
+                stored: BTreeMap::new(),
+            }),
+        }
+    }
+
+    pub(crate) fn weather(&self, weather: Weather) {
+        self.state.lock().weather = weather;
+    }
+
+    /// Nothing is done and nothing answered for so long.
+    pub(crate) fn stick(&self, duration: Duration) {
+        self.state.lock().stuck_until = Instant::now() + duration;
+    }
+
+    /// No more trouble.
+    pub(crate) fn heal(&self) {
+        let mut state = self.state.lock();
+        state.weather = Weather::default();
+        state.stuck_until = Instant::now();
+    }
+
+    /// The bytes of an object, past all trouble: for the audit.
+    pub(crate) async fn look(&self, path: &Path) -> Option<Bytes> {
+        let got = self
+            .objects
+            .get_opts(path, GetOptions::default())
+            .await
+            .ok()?;
+        got.bytes().await.ok()
+    }
+
+    /// When a request is done, what becomes of it, and how long its answer takes.
+    fn draw(&self, puts: bool) -> (Instant, Fate, Duration) {
+        let state = self.state.lock();
+        let (weather, dice) = (state.weather, &self.dice);
+        let mut takes = Duration::from_millis(5 + dice.below(30) * dice.below(4));
+        if dice.chance(weather.slow) {
+            takes += dice.millis(200, 9000);
+        }
+        let fate = if dice.chance(weather.busy) {
+            Fate::Busy
+        } else if dice.chance(weather.refused) {
+            Fate::Refused
+        } else if dice.chance(weather.silent) {
+            Fate::Silent
+        } else if puts && dice.chance(weather.failed_and_done) {
+            Fate::FailedAndDone
+        } else if puts && dice.chance(weather.failed_and_done_later) {
+            Fate::FailedAndDoneLater
+        } else if !puts && dice.chance(weather.damaged) {
+            Fate::Damaged
+        } else {
+            Fate::Done
+        };
+        let at = (Instant::now() + takes).max(state.stuck_until);
+        (at, fate, dice.latency())
+    }
+
+    fn note(&self, what: &str, path: &Path, fate: Fate) {
+        self.history.note(format!(
+            "bucket {what} {} {fate:?}",
+            path.filename().unwrap_or_default()
+        ));
+    }
+
+    /// A key names one content for ever.
+    fn check_same(&self, path: &Path, payload: &PutPayload) {
+        let bytes: Bytes = payload
+            .iter()
+            .flatten()
+            .copied()
+            .collect::<Vec<u8>>()
+            .into();
+        let mut state = self.state.lock();
+        let first = state
+            .stored
+            .entry(path.clone())
+            .or_insert_with(|| bytes.clone());
+        if *first != bytes {
+            self.history.push(Event::Broken(format!(
+                "{path} was stored with other bytes before"
+            )));
+        }
+    }
+}
+
+fn failed(what: &'static str) -> Error {
+    Error::Generic {
+        store: "simulated",
+        source: what.into(),
+    }
+}
+
+fn refused(path: &Path) -> Error {
+    Error::PermissionDenied {
+        path: path.to_string(),
+        source: "403".into(),
+    }
+}
+
+/// The same with a bit turned over, or cut short.
+async fn damaged(got: GetResult, dice: &Dice) -> Result<GetResult> {
+    let (meta, range) = (got.meta.clone(), got.range.clone());
+    let (attributes, extensions) = (got.attributes.clone(), got.extensions.clone());
+    let mut bytes = got.bytes().await?.to_vec();
+    let at = usize::try_from(dice.below(bytes.len() as u64)).unwrap_or_default();
+    if dice.chance(300) {
+        bytes.truncate(at);
+    } else if let Some(byte) = bytes.get_mut(at) {
+        *byte ^= 1 << dice.below(8);
+    }
+    let stream = futures::stream::once(std::future::ready(Ok(Bytes::from(bytes)))).boxed();
+    Ok(GetResult {
+        payload: GetResultPayload::Stream(stream),
+        meta,
+        range,
+        attributes,
+        extensions,
+    })
+}
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("simulated")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Bucket {
+    async fn put_opts(
+        &self,
+        path: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        let (at, fate, back) = self.draw(true);
+        self.note("put", path, fate);
+        self.check_same(path, &payload);
+        let (objects, path) = (Arc::clone(&self.objects), path.clone());
+        let later = self.dice.millis(500, 20_000);
+        let (reply, answer) = oneshot::channel();
+        spawn(async move {
+            sleep_until(at).await;
+            let reply_with = |result: Result<PutResult>| drop(reply.send(result));
+            match fate {
+                Fate::Busy => reply_with(Err(failed("503 slow down"))),
+                Fate::Refused => reply_with(Err(refused(&path))),
+                Fate::FailedAndDoneLater => {
+                    reply_with(Err(failed("500 try again")));
+                    sleep(later).await;
+                    let _ = objects.put_opts(&path, payload, options).await;
+                }
+                Fate::FailedAndDone => {
+                    let _ = objects.put_opts(&path, payload, options).await;
+                    sleep(back).await;
+                    reply_with(Err(failed("connection reset")));
+                }
+                Fate::Silent => {
+                    let _ = objects.put_opts(&path, payload, options).await;
+                    sleep(Duration::from_secs(600)).await;
+                    reply_with(Err(failed("no answer")));
+                }
+                Fate::Done | Fate::Damaged => {
+                    let done = objects.put_opts(&path, payload, options).await;
+                    sleep(back).await;
+                    reply_with(done);
+                }
+            }
+        });
+        answer.await.unwrap_or_else(|_| Err(failed("gone")))
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        _: &Path,
+        _: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        Err(failed("segments are stored with one request"))
+    }
+
+    async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+        let (at, fate, back) = self.draw(false);
+        self.note("get", path, fate);
+        let (objects, path, dice) = (Arc::clone(&self.objects), path.clone(), self.dice.fork());
+        let (reply, answer) = oneshot::channel();
+        spawn(async move {
+            sleep_until(at).await;
+            let got = match fate {
+                Fate::Busy => Err(failed("503 slow down")),
+                Fate::Refused => Err(refused(&path)),
+                Fate::Silent => {
+                    sleep(Duration::from_secs(600)).await;
+                    Err(failed("no answer"))
+                }
+                Fate::Damaged => match objects.get_opts(&path, options).await {
+                    Ok(got) => damaged(got, &dice).await,
+                    error => error,
+                },
+                _ => objects.get_opts(&path, options).await,
+            };
+            sleep(back).await;
+            let _ = reply.send(got);
+        });
+        answer.await.unwrap_or_else(|_| Err(failed("gone")))
+    }
+
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        self.objects.delete_stream(paths)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.objects.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.objects.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
+        Err(failed("nothing is copied"))
+    }
+}

@@ -1,0 +1,180 @@
+//! Trouble, in turns with calm: processes are killed, frozen, drained and started beside each other, the store and the bucket
+//! go away or misbehave, clocks jump.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::bucket::Weather;
+use crate::process::Process;
+use crate::world::{Dice, World};
+
+/// For so long, then everything heals.
+pub(crate) async fn trouble(world: Arc<World>, dice: Dice, duration: Duration) {
+    let until = Instant::now() + duration;
+    let store_per_mille = [0, 10, 40, 150][dice.index(4)];
+    world
+        .memory
+        .faults()
+        .at_random(dice.number(), store_per_mille);
+    while Instant::now() < until {
+        sleep(dice.millis(50, 3000)).await;
+        match dice.below(18) {
+            0 | 1 => kill(&world, &dice).await,
+            2..=4 => freeze(&world, &dice),
+            5 => drain(&world, &dice).await,
+            6 | 7 => drop(world.start_process()),
+            8 => clock(&world, &dice),
+            9 => store_away(&world, &dice, store_per_mille),
+            10 => cut(&world, &dice),
+            11 => {
+                world.history.note("the bucket is stuck");
+                world
+                    .bucket
+                    .stick(dice.millis(100, [3_000, 15_000, 45_000][dice.index(3)]));
+            }
+            12..=14 => {
+                let weather = weather(&dice);
+                world.history.note(format!("{weather:?}"));
+                world.bucket.weather(weather);
+            }
+            15 | 16 => late(&world, &dice),
+            _ => world.bucket.heal(),
+        }
+    }
+}
+
+/// No trouble any more, and one process that works.
+pub(crate) async fn heal(world: &World, dice: &Dice) {
+    world.history.note("everything heals");
+    world.heal();
+    world.bucket.heal();
+    world.memory.faults().cease();
+    world.memory.faults().land();
+    for process in world.processes() {
+        process.link.cut(false);
+        process.link.late(0);
+        process.thaw();
+    }
+    if dice.chance(500) {
+        for process in world.processes() {
+            process.kill();
+        }
+    }
+}
+
+/// As whoever runs processes does: one that serves is always there soon.
+pub(crate) async fn supervise(world: Arc<World>) {
+    loop {
+        sleep(Duration::from_millis(150)).await;
+        if !world.processes().iter().any(|process| process.serves()) {
+            drop(world.start_process());
+        }
+    }
+}
+
+fn any(world: &World, dice: &Dice) -> Option<Arc<Process>> {
+    let processes = world.processes();
+    processes.get(dice.index(processes.len())).cloned()
+}
+
+async fn kill(world: &World, dice: &Dice) {
+    if let Some(process) = any(world, dice) {
+        process.kill();
+        sleep(dice.millis(0, 1500)).await;
+    }
+}
+
+/// Stands still for a while; another one takes over meanwhile, as the supervisor sees to.
+fn freeze(world: &World, dice: &Dice) {
+    let Some(process) = any(world, dice).filter(|process| !process.is_frozen()) else {
+        return;
+    };
+    process.freeze();
+    let duration = dice.millis(50, [300, 3000, 30_000][dice.index(3)]);
+    crate::world::spawn(async move {
+        sleep(duration).await;
+        process.thaw();
+    });
+}
+
+async fn drain(world: &World, dice: &Dice) {
+    if let Some(process) = any(world, dice) {
+        process.terminate();
+        sleep(dice.millis(0, 500)).await;
+    }
+}
+
+fn clock(world: &World, dice: &Dice) {
+    let Some(process) = any(world, dice) else {
+        return;
+    };
+    let far = [1_000, 60_000, 5 * 3_600_000][dice.index(3)];
+    let by = i64::try_from(dice.below(2 * far)).unwrap_or(0) - i64::try_from(far).unwrap_or(0);
+    world.history.note(format!(
+        "the clock of process {} jumps by {by} ms",
+        process.id
+    ));
+    process.clock_forward(by);
+}
+
+fn store_away(world: &Arc<World>, dice: &Dice, per_mille: u16) {
+    world.history.note("the store goes away");
+    world.memory.faults().go_away();
+    let (world, seed, duration) = (Arc::clone(world), dice.number(), dice.millis(50, 4000));
+    crate::world::spawn(async move {
+        sleep(duration).await;
+        world.history.note("the store is back");
+        if !world.has_healed() {
+            world.memory.faults().cease();
+            world.memory.faults().at_random(seed, per_mille);
+        }
+    });
+}
+
+fn cut(world: &World, dice: &Dice) {
+    let Some(process) = any(world, dice) else {
+        return;
+    };
+    world
+        .history
+        .note(format!("process {} is cut off from the store", process.id));
+    process.link.cut(true);
+    let duration = dice.millis(50, 6000);
+    crate::world::spawn(async move {
+        sleep(duration).await;
+        process.link.cut(false);
+    });
+}
+
+/// The store is unsure of some commits.
+fn late(world: &World, dice: &Dice) {
+    if let Some(process) = any(world, dice) {
+        let per_mille = dice.below(120);
+        world.history.note(format!(
+            "{per_mille} of 1000 commits of process {} are late",
+            process.id
+        ));
+        process.link.late(per_mille);
+    }
+}
+
+fn weather(dice: &Dice) -> Weather {
+    let some = |most: u64| {
+        if dice.chance(500) {
+            dice.below(most)
+        } else {
+            0
+        }
+    };
+    Weather {
+        busy: some(400),
+        refused: some(60),
+        failed_and_done: some(200),
+        failed_and_done_later: some(150),
+        silent: some(100),
+        damaged: some(300),
+        slow: some(300),
+    }
+}

@@ -1,0 +1,442 @@
+//! One seed from beginning to end: a world, clients, trouble, healing, a last reading, an audit of the bucket, a verdict.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use metadata::{Located, Offset, TopicPartition};
+use object_store::path::Path;
+use penstock::storage::{paths, segment};
+use protocol::ErrorCode;
+use protocol::messages::create_topics::CreatableTopic;
+use protocol::messages::delete_topics::DeleteTopicState;
+use protocol::messages::fetch::{FetchPartition, FetchTopic};
+use protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest, FetchRequest};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::checker::{Anomaly, check};
+use crate::history::{Event, Kind, Timed};
+use crate::nemesis;
+use crate::producer::{Plan, Producer, topic_name};
+use crate::reader::{Reader, ask_ends, asker, joined, read_all};
+use crate::wire::{Gone, Wire};
+use crate::world::{Dice, EPOCH_MS, World, spawn};
+
+const TICK: Duration = Duration::from_millis(20);
+/// Once everything healed, producers must come to an end within so long.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Topics that come and go have numbers from here on.
+const PASSING_TOPICS: u32 = 100;
+/// Events shown before an anomaly.
+const SHOWN: usize = 40;
+
+/// What became of a seed.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) seed: u64,
+    pub(crate) hash: u64,
+    pub(crate) simulated: Duration,
+    pub(crate) history: Vec<Timed>,
+    pub(crate) anomalies: Vec<Anomaly>,
+}
+
+thread_local! {
+    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A panic in a task ends a real process; here it is an anomaly.
+fn catch_panics() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICS.with_borrow_mut(|panics| panics.push(panic.to_string()));
+            before(panic);
+        }));
+    });
+    PANICS.with_borrow_mut(Vec::clear);
+}
+
+/// Runs a seed.
+pub(crate) fn run(seed: u64) -> Report {
+    catch_panics();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime without threads");
+    let report = runtime.block_on(async move {
+        let world = World::new(seed);
+        let began = Instant::now();
+        story(&world).await;
+        for panic in PANICS.with_borrow(Clone::clone) {
+            world.history.push(Event::Broken(panic));
+        }
+        let (hash, history) = (world.history.hash(), world.history.take());
+        let anomalies = check(&history);
+        Report {
+            seed,
+            hash,
+            simulated: began.elapsed(),
+            history,
+            anomalies,
+        }
+    });
+    drop(runtime);
+    report
+}
+
+/// What one run is to be.
+struct Shape {
+    topics: u32,
+    partitions: i32,
+    producers: Vec<Plan>,
+    readers: u32,
+    trouble: Duration,
+}
+
+impl Shape {
+    fn draw(dice: &Dice) -> Self {
+        let (topics, partitions) = (
+            1 + u32::from(dice.chance(400)),
+            1 + i32::from(dice.chance(600)) + i32::from(dice.chance(300)),
+        );
+        let producers = (0..dice.between(1, 5)).map(|_| Plan {
+            kind: if dice.chance(750) {
+                Kind::Idempotent
+            } else {
+                Kind::Plain
+            },
+            topic: u32::try_from(dice.below(topics.into())).unwrap_or(0),
+            partitions,
+            batches: u32::try_from(dice.between(10, 80)).unwrap_or(0),
+            pause: dice.millis(0, [5, 100, 1500][dice.index(3)]),
+            request_timeout: dice.millis(500, [2_000, 10_000, 30_000][dice.index(3)]),
+            delivery_timeout: dice.millis(1_500, [4_000, 20_000, 90_000][dice.index(3)]),
+            retries_pipelined: dice.chance(500),
+        });
+        let producers = producers.collect();
+        Self {
+            topics,
+            partitions,
+            producers,
+            readers: 1 + u32::from(dice.chance(500)),
+            trouble: dice.millis(3_000, 40_000),
+        }
+    }
+}
+
+async fn story(world: &Arc<World>) {
+    let dice = world.dice.fork();
+    let shape = Shape::draw(&dice);
+    let ticking = Arc::clone(world);
+    spawn(async move {
+        loop {
+            sleep(TICK).await;
+            ticking.tick(TICK);
+        }
+    });
+    drop(world.start_process());
+    for topic in 0..shape.topics {
+        create(world, &dice, topic, shape.partitions).await;
+    }
+    let partitions = usize::try_from(shape.partitions).unwrap_or(0);
+    let mut clients = Vec::new();
+    for number in 0..shape.readers {
+        for topic in 0..shape.topics {
+            let reader = Reader::new(
+                Arc::clone(world),
+                10 * number + topic,
+                topic,
+                shape.partitions,
+            );
+            clients.push(spawn(reader.run()));
+        }
+    }
+    clients.push(spawn(asker(Arc::clone(world), 0, partitions)));
+    let producers: Vec<_> = (1..)
+        .zip(shape.producers)
+        .map(|(number, plan)| spawn(Producer::new(Arc::clone(world), number, plan).run()))
+        .collect();
+    let passing = spawn(passing_topics(Arc::clone(world), dice.fork()));
+    let supervisor = spawn(nemesis::supervise(Arc::clone(world)));
+    nemesis::trouble(Arc::clone(world), dice.fork(), shape.trouble).await;
+    // What goes on by itself, such as thawing, is over soon after.
+    nemesis::heal(world, &dice).await;
+    let all = async {
+        for producer in producers {
+            // A producer that panics was noticed.
+            let _ = producer.await;
+        }
+        let _ = passing.await;
+    };
+    if timeout(PATIENCE, all).await.is_err() {
+        world.history.push(Event::Broken(
+            "not all producers came to an end once everything had healed".to_owned(),
+        ));
+    }
+    clients.into_iter().for_each(|client| client.abort());
+    supervisor.abort();
+    finish(world, &dice, shape.topics, partitions).await;
+}
+
+/// Everything ends; a new process, and after it the bucket, must have it all.
+async fn finish(world: &Arc<World>, dice: &Dice, topics: u32, partitions: usize) {
+    for process in world.processes() {
+        match dice.chance(500) {
+            true => process.kill(),
+            false => process.terminate(),
+        }
+    }
+    sleep(Duration::from_secs(30)).await;
+    world.processes().iter().for_each(|process| process.kill());
+    world.bucket.heal();
+    world.memory.faults().cease();
+    drop(world.start_process());
+    for topic in 0..topics {
+        if timeout(PATIENCE, read_last(world, dice, topic, partitions))
+            .await
+            .is_err()
+        {
+            world.history.push(Event::Broken(format!(
+                "topic {topic} cannot be read in the end"
+            )));
+        }
+    }
+    world.processes().iter().for_each(|process| process.kill());
+    audit(world, topics, partitions).await;
+}
+
+async fn create(world: &Arc<World>, dice: &Dice, topic: u32, partitions: i32) {
+    let request = CreateTopicsRequest {
+        topics: vec![CreatableTopic {
+            name: topic_name(topic),
+            num_partitions: partitions,
+            replication_factor: 1,
+            ..CreatableTopic::default()
+        }],
+        ..CreateTopicsRequest::default()
+    };
+    loop {
+        let mut wire = world.connect(dice).await;
+        if let Ok(made) = wire
+            .ask(7, &request, Instant::now() + Duration::from_secs(15))
+            .await
+        {
+            let code = made.topics[0].error_code;
+            world.history.note(format!("topic {topic} is made: {code}"));
+            if matches!(code, ErrorCode::NONE | ErrorCode::TOPIC_ALREADY_EXISTS) {
+                return;
+            }
+        }
+        sleep(dice.millis(20, 300)).await;
+    }
+}
+
+/// Topics are made, written to, read and removed.
+async fn passing_topics(world: Arc<World>, dice: Dice) {
+    for topic in PASSING_TOPICS..PASSING_TOPICS + u32::try_from(dice.below(4)).unwrap_or(0) {
+        sleep(dice.millis(100, 5000)).await;
+        create(&world, &dice, topic, 1).await;
+        let plan = Plan {
+            kind: Kind::Idempotent,
+            topic,
+            partitions: 1,
+            batches: 5,
+            pause: dice.millis(1, 50),
+            request_timeout: Duration::from_secs(5),
+            delivery_timeout: Duration::from_secs(60),
+            retries_pipelined: true,
+        };
+        Producer::new(Arc::clone(&world), topic, plan).run().await;
+        if dice.chance(500) {
+            read_last(&world, &dice, topic, 1).await;
+        }
+        remove(&world, &dice, topic).await;
+    }
+}
+
+async fn remove(world: &Arc<World>, dice: &Dice, topic: u32) {
+    let request = DeleteTopicsRequest {
+        topics: vec![DeleteTopicState {
+            name: Some(topic_name(topic)),
+            ..DeleteTopicState::default()
+        }],
+        timeout_ms: 30_000,
+        ..DeleteTopicsRequest::default()
+    };
+    loop {
+        let mut wire = world.connect(dice).await;
+        if let Ok(removed) = wire
+            .ask(6, &request, Instant::now() + Duration::from_secs(15))
+            .await
+        {
+            let code = removed.responses[0].error_code;
+            world
+                .history
+                .note(format!("topic {topic} is removed: {code}"));
+            if matches!(
+                code,
+                ErrorCode::NONE | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+            ) {
+                return;
+            }
+        }
+        sleep(dice.millis(20, 300)).await;
+    }
+}
+
+/// Reads partitions to the end that the metadata confirms.
+async fn read_last(world: &Arc<World>, dice: &Dice, topic: u32, partitions: usize) {
+    let ends = loop {
+        let mut wire = world.connect(dice).await;
+        let ends = ask_ends(world, &mut wire, topic, partitions)
+            .await
+            .unwrap_or_default();
+        let ends: Option<Vec<i64>> = ends.into_iter().collect();
+        if let Some(ends) = ends.filter(|ends| !ends.is_empty()) {
+            break ends;
+        }
+        sleep(Duration::from_millis(200)).await;
+    };
+    for (index, end) in (0..).zip(ends) {
+        let mut records: Vec<(i64, crate::history::Value)> = Vec::new();
+        let mut wire = world.connect(dice).await;
+        loop {
+            let next = records.last().map_or(0, |(offset, _)| offset + 1);
+            if next >= end {
+                break;
+            }
+            match fetch(&mut wire, topic, index, next).await {
+                Ok(Ok(more)) => records.extend(more),
+                Ok(Err(what)) => {
+                    world
+                        .history
+                        .note(format!("topic {topic} at {next}: {what}"));
+                    sleep(Duration::from_millis(200)).await;
+                }
+                Err(Gone) => wire = world.connect(dice).await,
+            }
+        }
+        world.history.push(Event::Last {
+            place: (topic, index),
+            end,
+            records,
+        });
+    }
+}
+
+async fn fetch(
+    wire: &mut Wire,
+    topic: u32,
+    index: i32,
+    offset: i64,
+) -> Result<Result<Vec<(i64, crate::history::Value)>, String>, Gone> {
+    let request = FetchRequest {
+        max_wait_ms: 500,
+        min_bytes: 1,
+        session_epoch: -1,
+        topics: vec![FetchTopic {
+            topic: topic_name(topic),
+            partitions: vec![FetchPartition {
+                partition: index,
+                current_leader_epoch: -1,
+                fetch_offset: offset,
+                partition_max_bytes: 1 << 20,
+                ..FetchPartition::default()
+            }],
+        }],
+        ..FetchRequest::default()
+    };
+    let response = wire
+        .ask(11, &request, Instant::now() + Duration::from_secs(60))
+        .await?;
+    let data = &response.responses[0].partitions[0];
+    Ok(match data.error_code {
+        ErrorCode::NONE => read_all(joined(data), offset),
+        code => Err(code.name().to_owned()),
+    })
+}
+
+/// Every extent that the metadata names lies in the bucket, undamaged.
+async fn audit(world: &Arc<World>, topics: u32, partitions: usize) {
+    let options = metadata::Options::new(Arc::new(|| metadata::Timestamp(EPOCH_MS)));
+    let started = metadata::start(Arc::new(world.memory.clone()), options).await;
+    let (metadata, sequencer) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            world.history.push(Event::Broken(format!(
+                "the metadata cannot be read in the end: {error}"
+            )));
+            return;
+        }
+    };
+    let running = spawn(async move { drop(sequencer.run().await) });
+    let catalogue = metadata.catalogue();
+    for topic in (0..topics).filter_map(|topic| catalogue.topic(&topic_name(topic))) {
+        for index in (0..).take(partitions) {
+            let partition = TopicPartition {
+                topic: topic.id,
+                partition: metadata::PartitionIndex(index),
+            };
+            let mut next = Offset(0);
+            while let Ok(Located::Extents { extents, .. }) =
+                metadata.locate(partition, next, 1 << 20).await
+            {
+                let Some(last) = extents.last() else {
+                    break;
+                };
+                next = last.end_offset();
+                for extent in &extents {
+                    if let Err(what) = look(world, extent).await {
+                        world
+                            .history
+                            .push(Event::Broken(format!("{extent:?}: {what}")));
+                    }
+                }
+            }
+        }
+    }
+    running.abort();
+}
+
+async fn look(world: &World, extent: &metadata::Extent) -> Result<(), String> {
+    let object = world
+        .bucket
+        .look(&paths::segment(&Path::default(), extent.object))
+        .await;
+    let object = object.ok_or("its object is not in the bucket")?;
+    let from = extent.block.position as usize;
+    let to = from + extent.block.stored_length as usize;
+    if to > object.len() {
+        return Err("its object is too short".to_owned());
+    }
+    let block = segment::decode_block(object.slice(from..to), &extent.block);
+    block.map(drop).map_err(|error| error.to_string())
+}
+
+impl Report {
+    /// The first anomaly, what happened around it, and how to see it again.
+    pub(crate) fn story(&self) -> String {
+        let mut text = String::new();
+        let Some(first) = self.anomalies.first() else {
+            return text;
+        };
+        let from = first.at.saturating_sub(SHOWN);
+        for (at, timed) in self.history.iter().enumerate().skip(from).take(SHOWN + 5) {
+            let _ = writeln!(text, "{at:>6} {timed}");
+        }
+        for anomaly in self.anomalies.iter().take(10) {
+            let _ = writeln!(text, "{anomaly}");
+        }
+        let seed = self.seed;
+        let _ = writeln!(
+            text,
+            "seed {seed}: {} anomalies. Again: cargo sim --seeds {seed}..{} --trace",
+            self.anomalies.len(),
+            seed + 1
+        );
+        text
+    }
+}

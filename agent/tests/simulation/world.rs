@@ -1,0 +1,158 @@
+//! What a run has one of: history, randomness, metadata store, bucket, and the processes there are. Everything of it
+//! happens in one thread, in simulated time, and follows from the seed.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use metadata::kv::Memory;
+use parking_lot::Mutex;
+use penstock::random::Random;
+use tokio::time::sleep;
+
+use crate::bucket::Bucket;
+use crate::history::History;
+use crate::process::Process;
+use crate::wire::Wire;
+
+/// Where the clocks of all processes begin.
+pub(crate) const EPOCH_MS: i64 = 1_790_000_000_000;
+
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) history: Arc<History>,
+    pub(crate) memory: Memory,
+    pub(crate) bucket: Arc<Bucket>,
+    pub(crate) dice: Dice,
+    processes: Mutex<Vec<Arc<Process>>>,
+    next_process: AtomicU32,
+    next_wire: AtomicU32,
+    healed: AtomicBool,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Arc<Self> {
+        let history = Arc::new(History::new());
+        let dice = Dice::new(seed);
+        let bucket = Arc::new(Bucket::new(Arc::clone(&history), dice.fork()));
+        Arc::new(Self {
+            history,
+            memory: Memory::new(),
+            bucket,
+            dice,
+            processes: Mutex::default(),
+            next_process: AtomicU32::new(1),
+            next_wire: AtomicU32::new(1),
+            healed: AtomicBool::new(false),
+        })
+    }
+
+    /// A new process, whatever the others do.
+    pub(crate) fn start_process(&self) -> Arc<Process> {
+        let id = self.next_process.fetch_add(1, Ordering::Relaxed);
+        self.history.note(format!("process {id} starts"));
+        let process = Process::start(self, id);
+        self.processes.lock().push(Arc::clone(&process));
+        process
+    }
+
+    /// From now on nobody makes trouble.
+    pub(crate) fn heal(&self) {
+        self.healed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_healed(&self) -> bool {
+        self.healed.load(Ordering::Relaxed)
+    }
+
+    /// Those that have not ended.
+    pub(crate) fn processes(&self) -> Vec<Arc<Process>> {
+        let mut processes = self.processes.lock();
+        processes.retain(|process| !process.has_ended());
+        processes.clone()
+    }
+
+    /// Moves every process' clock on. Called now and then by the run.
+    pub(crate) fn tick(&self, by: Duration) {
+        for process in self.processes.lock().iter() {
+            process.clock_forward(i64::try_from(by.as_millis()).unwrap_or_default());
+        }
+    }
+
+    /// A connection to some process whose port answers; frozen ones take connections too, as a kernel does for them.
+    pub(crate) async fn connect(&self, dice: &Dice) -> Wire {
+        loop {
+            sleep(dice.latency()).await;
+            let processes = self.processes();
+            if !processes.is_empty() {
+                let chosen = &processes[dice.index(processes.len())];
+                if let Some(socket) = chosen.connect() {
+                    let number = self.next_wire.fetch_add(1, Ordering::Relaxed);
+                    return Wire::new(socket, chosen.id, number);
+                }
+            }
+            sleep(Duration::from_millis(20 + dice.below(80))).await;
+        }
+    }
+}
+
+/// Starts a task of the world itself, which no process' end touches.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the world owns its tasks: they end with the runtime"
+)]
+pub(crate) fn spawn(
+    task: impl Future<Output = ()> + Send + 'static,
+) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(task)
+}
+
+/// A seed's chances.
+#[derive(Clone, Debug)]
+pub(crate) struct Dice(Random);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Random::seeded(seed.wrapping_mul(0x1000_0000_01b3)))
+    }
+
+    /// Dice of somebody's own, so that what others do changes them not.
+    pub(crate) fn fork(&self) -> Self {
+        Self(Random::seeded(self.0.u64()))
+    }
+
+    pub(crate) fn random(&self) -> Random {
+        Random::seeded(self.0.u64())
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.0.u64()
+    }
+
+    pub(crate) fn below(&self, end: u64) -> u64 {
+        self.0.u64() % end.max(1)
+    }
+
+    /// Into something that long.
+    pub(crate) fn index(&self, length: usize) -> usize {
+        usize::try_from(self.below(length as u64)).unwrap_or_default()
+    }
+
+    pub(crate) fn between(&self, from: u64, to: u64) -> u64 {
+        from + self.below(to.saturating_sub(from).max(1))
+    }
+
+    pub(crate) fn chance(&self, per_mille: u64) -> bool {
+        self.below(1000) < per_mille
+    }
+
+    pub(crate) fn millis(&self, from: u64, to: u64) -> Duration {
+        Duration::from_millis(self.between(from, to))
+    }
+
+    /// Of a message between two machines.
+    pub(crate) fn latency(&self) -> Duration {
+        Duration::from_micros(self.between(200, 3000))
+    }
+}
