@@ -1,7 +1,7 @@
 //! What every room may use: the metadata, the clock, who this agent is, and the defaults for topics.
 //! Built once by `server.rs`; rooms hold it in an `Arc` and never change it.
 
-use metadata::Metadata;
+use metadata::{Agent, Metadata};
 
 use crate::clock::Clock;
 use crate::random::Random;
@@ -26,6 +26,18 @@ pub struct Node {
     pub port: u16,
     /// Availability zone, shown as the broker's rack.
     pub zone: Option<String>,
+}
+
+impl Node {
+    /// As other agents and their clients are told of it.
+    pub(crate) fn to_agent(&self) -> Agent {
+        Agent {
+            node_id: self.id,
+            host: self.host.clone(),
+            port: self.port,
+            zone: self.zone.clone(),
+        }
+    }
 }
 
 /// What a topic gets when its creator does not say.

@@ -90,14 +90,19 @@ impl Dispatch {
                     discovery::api_versions::handle(&all.context, request, version).await
                 },
             ),
-            ApiKey::Metadata => later(
-                header,
-                reader,
-                permit,
-                move |request: MetadataRequest| async move {
-                    discovery::cluster_metadata::handle(&all.context, request, version).await
-                },
-            ),
+            ApiKey::Metadata => {
+                let client_id = header.client_id.clone();
+                later(
+                    header,
+                    reader,
+                    permit,
+                    move |request: MetadataRequest| async move {
+                        let (context, client_id) = (&all.context, client_id.as_deref());
+                        discovery::cluster_metadata::handle(context, request, version, client_id)
+                            .await
+                    },
+                )
+            }
             ApiKey::FindCoordinator => later(
                 header,
                 reader,

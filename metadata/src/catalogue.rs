@@ -28,6 +28,17 @@ pub struct Topic {
     pub created: Timestamp,
 }
 
+/// An agent that serves clients, as clients are told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// Kafka's broker id, not negative.
+    pub node_id: i32,
+    pub host: String,
+    pub port: u16,
+    /// Availability zone.
+    pub zone: Option<String>,
+}
+
 impl Catalogue {
     pub(crate) fn new<'a>(lsn: Lsn, topics: impl Iterator<Item = &'a Arc<Topic>>) -> Self {
         let mut catalogue = Self {

@@ -61,6 +61,11 @@ impl Encoder {
         self.0.put_slice(text.as_bytes());
     }
 
+    /// As they are; their end must be known otherwise.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.0.put_slice(bytes);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Agent, Catalogue};
 use crate::command::{Answer, Command, Submission};
 use crate::error::Error;
 use crate::kv::Kv;
@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     /// Known once a sequencer was reached.
     pub(crate) cluster_id: OnceLock<String>,
     pub(crate) catalogue: Mutex<Arc<Catalogue>>,
+    /// Agents that serve clients, by node id; none where there is only this one.
+    pub(crate) agents: Mutex<Arc<Vec<Arc<Agent>>>>,
     pub(crate) views: Views,
     pub(crate) ready: AtomicBool,
     /// Whether a sequencer was ever reached.
@@ -91,6 +93,7 @@ impl Shared {
             kv: Some(kv),
             cluster_id: OnceLock::from(cluster_id),
             catalogue: Mutex::default(),
+            agents: Mutex::default(),
             views: Views::default(),
             ready: AtomicBool::new(true),
             joined: watch::Sender::new(true),
@@ -110,6 +113,7 @@ impl Shared {
             kv: None,
             cluster_id: OnceLock::new(),
             catalogue: Mutex::default(),
+            agents: Mutex::default(),
             views: Views::default(),
             ready: AtomicBool::new(false),
             joined: watch::Sender::new(false),
@@ -195,6 +199,20 @@ impl Metadata {
     #[must_use]
     pub fn catalogue(&self) -> Arc<Catalogue> {
         Arc::clone(&self.shared.catalogue.lock())
+    }
+
+    /// The agents that serve clients, by node id, as last heard. Empty where the order is of this process alone.
+    #[must_use]
+    pub fn agents(&self) -> Arc<Vec<Arc<Agent>>> {
+        Arc::clone(&self.shared.agents.lock())
+    }
+
+    /// Clients shall be sent to this agent no more. Nothing waits for it.
+    pub fn withdraw(&self) {
+        // A full queue has worse to tell; closing the session says the same.
+        let _ = self
+            .queue
+            .try_send(Asked::Read(Read::Withdraw { subscriber: 0 }));
     }
 
     /// What this agent knows of a partition, kept fresh from now on. `None`: there is no such partition.

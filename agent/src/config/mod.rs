@@ -187,9 +187,9 @@ pub struct Common {
     /// Host and port that clients are told to connect to [default: the address listened on]
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Option<HostPort>,
-    /// Broker id in protocol replies
-    #[arg(long, value_name = "ID", default_value_t = 1, value_parser = clap::value_parser!(i32).range(0..))]
-    pub node_id: i32,
+    /// Broker id in protocol replies [default: 1, or made from the address clients are told if agents share an order]
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(i32).range(0..))]
+    pub node_id: Option<i32>,
     /// Availability zone of this agent
     #[arg(long, value_name = "ZONE")]
     pub zone: Option<String>,

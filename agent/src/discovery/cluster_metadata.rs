@@ -12,6 +12,7 @@ use protocol::messages::metadata::{
 use protocol::messages::{MetadataRequest, MetadataResponse};
 use protocol::{ErrorCode, Uuid};
 
+use super::brokers::Brokers;
 use super::operations;
 use crate::context::{AutoCreate, Context};
 use crate::{refusal, topic_id, topic_name};
@@ -29,14 +30,16 @@ pub(crate) async fn handle(
     context: &Context,
     request: MetadataRequest,
     version: i16,
+    client_id: Option<&str>,
 ) -> MetadataResponse {
+    let brokers = Brokers::of(context, client_id);
     let asked = request.include_topic_authorized_operations;
     let cluster_asked = request.include_cluster_authorized_operations;
     let mut topics = match wanted(request.topics, version) {
         None => {
             let catalogue = context.metadata.catalogue();
             let all = catalogue.topics();
-            all.map(|topic| found(context, topic)).collect()
+            all.map(|topic| found(&brokers, topic)).collect()
         }
         Some(wanted) => {
             let create = version < SAYS_CREATE || request.allow_auto_topic_creation;
@@ -45,22 +48,22 @@ pub(crate) async fn handle(
             } else {
                 AutoCreate::Disabled
             };
-            describe_all(context, &wanted, create, version).await
+            describe_all(context, &brokers, &wanted, create, version).await
         }
     };
     for topic in &mut topics {
         topic.topic_authorized_operations = operations::topic(asked, topic.error_code);
     }
-    let node = &context.node;
+    let listed = brokers.all().iter().map(|agent| MetadataResponseBroker {
+        node_id: agent.node_id,
+        host: agent.host.clone(),
+        port: agent.port.into(),
+        rack: agent.zone.clone(),
+    });
     MetadataResponse {
-        brokers: vec![MetadataResponseBroker {
-            node_id: node.id,
-            host: node.host.clone(),
-            port: node.port.into(),
-            rack: node.zone.clone(),
-        }],
+        brokers: listed.collect(),
         cluster_id: Some(context.metadata.cluster_id().to_owned()),
-        controller_id: node.id,
+        controller_id: brokers.controller(context),
         topics,
         cluster_authorized_operations: operations::cluster(cluster_asked),
         ..MetadataResponse::default()
@@ -81,6 +84,7 @@ fn wanted(
 
 async fn describe_all(
     context: &Context,
+    brokers: &Brokers,
     wanted: &[MetadataRequestTopic],
     create: AutoCreate,
     version: i16,
@@ -89,7 +93,7 @@ async fn describe_all(
     for some in wanted.chunks(CREATED_AT_ONCE) {
         let described = some
             .iter()
-            .map(|topic| describe(context, topic, create, version));
+            .map(|topic| describe(context, brokers, topic, create, version));
         topics.extend(join_all(described).await);
     }
     topics
@@ -97,6 +101,7 @@ async fn describe_all(
 
 async fn describe(
     context: &Context,
+    brokers: &Brokers,
     wanted: &MetadataRequestTopic,
     create: AutoCreate,
     version: i16,
@@ -113,7 +118,7 @@ async fn describe(
         }
     };
     match topic {
-        Ok(topic) => found(context, &topic),
+        Ok(topic) => found(brokers, &topic),
         Err(error_code) => MetadataResponseTopic {
             error_code,
             name: wanted.name.clone(),
@@ -168,15 +173,17 @@ async fn make(context: &Context, name: &str) -> Result<Arc<Topic>, ErrorCode> {
     topic.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
 }
 
-fn found(context: &Context, topic: &Topic) -> MetadataResponseTopic {
-    let here = context.node.id;
-    let partition = |partition_index| MetadataResponsePartition {
-        partition_index,
-        leader_id: here,
-        leader_epoch: 0,
-        replica_nodes: vec![here],
-        isr_nodes: vec![here],
-        ..MetadataResponsePartition::default()
+fn found(brokers: &Brokers, topic: &Topic) -> MetadataResponseTopic {
+    let partition = |partition_index| {
+        let leader_id = brokers.leader(topic.id, partition_index);
+        MetadataResponsePartition {
+            partition_index,
+            leader_id,
+            leader_epoch: 0,
+            replica_nodes: vec![leader_id],
+            isr_nodes: vec![leader_id],
+            ..MetadataResponsePartition::default()
+        }
     };
     MetadataResponseTopic {
         name: Some(topic.name.clone()),

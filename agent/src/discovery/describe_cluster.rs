@@ -4,6 +4,7 @@ use protocol::ErrorCode;
 use protocol::messages::describe_cluster::DescribeClusterBroker;
 use protocol::messages::{DescribeClusterRequest, DescribeClusterResponse};
 
+use super::brokers::Brokers;
 use super::operations;
 use crate::context::Context;
 
@@ -27,19 +28,20 @@ pub(crate) async fn handle(
             ..DescribeClusterResponse::default()
         };
     }
-    let node = &context.node;
+    let brokers = Brokers::of(context, None);
+    let listed = brokers.all().iter().map(|agent| DescribeClusterBroker {
+        broker_id: agent.node_id,
+        host: agent.host.clone(),
+        port: agent.port.into(),
+        rack: agent.zone.clone(),
+        is_fenced: false,
+    });
     let asked = request.include_cluster_authorized_operations;
     DescribeClusterResponse {
         endpoint_type: BROKERS,
         cluster_id: context.metadata.cluster_id().to_owned(),
-        controller_id: node.id,
-        brokers: vec![DescribeClusterBroker {
-            broker_id: node.id,
-            host: node.host.clone(),
-            port: node.port.into(),
-            rack: node.zone.clone(),
-            is_fenced: false,
-        }],
+        controller_id: brokers.controller(context),
+        brokers: listed.collect(),
         cluster_authorized_operations: operations::cluster(asked),
         ..DescribeClusterResponse::default()
     }

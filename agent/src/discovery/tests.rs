@@ -33,7 +33,7 @@ async fn ask(
         topics,
         ..MetadataRequest::default()
     };
-    cluster_metadata::handle(context, request, version)
+    cluster_metadata::handle(context, request, version, None)
         .await
         .topics
 }
@@ -100,7 +100,7 @@ async fn nothing_is_made_unless_client_and_broker_want_it() {
                 allow_auto_topic_creation: false,
                 ..MetadataRequest::default()
             };
-            let response = cluster_metadata::handle(context, request, version).await;
+            let response = cluster_metadata::handle(context, request, version, None).await;
             assert_eq!(response.topics[0].error_code, code, "version {version}");
         }
     })
@@ -130,7 +130,7 @@ async fn operations_are_listed_only_if_asked_for() {
                 include_cluster_authorized_operations: asked,
                 ..MetadataRequest::default()
             };
-            let response = cluster_metadata::handle(context, request, 10).await;
+            let response = cluster_metadata::handle(context, request, 10, None).await;
             assert_eq!(response.topics[0].topic_authorized_operations, topic);
             assert_eq!(response.cluster_authorized_operations, cluster);
             assert_eq!(response.controller_id, response.brokers[0].node_id);

@@ -8,7 +8,7 @@ use metadata::kv::{Kv, KvError, Memory, Redb};
 #[cfg(feature = "postgres")]
 use metadata::kv::{Postgres, PostgresUrl};
 use metadata::rpc::Wire;
-use metadata::{Metadata, Options};
+use metadata::{Agent, Metadata, Options};
 
 use super::peers::{PeerPort, connect, wire};
 use super::{Order, Settings};
@@ -52,10 +52,15 @@ pub(super) fn options() -> Options {
 }
 
 /// Opens the store and starts the sequencer, or reaches for one elsewhere, as some of `rooms`.
-pub(super) async fn open(order: &Order, peers: Peers, rooms: &Tasks) -> anyhow::Result<Metadata> {
+pub(super) async fn open(
+    order: &Order,
+    peers: Peers,
+    agent: Agent,
+    rooms: &Tasks,
+) -> anyhow::Result<Metadata> {
     let store = match order {
         Order::Elsewhere { addresses } => {
-            return Ok(connect(addresses.clone(), peers.wire, rooms));
+            return Ok(connect(addresses.clone(), peers.wire, agent, rooms));
         }
         Order::Here { store, .. } => store,
     };
@@ -64,7 +69,7 @@ pub(super) async fn open(order: &Order, peers: Peers, rooms: &Tasks) -> anyhow::
         // One path for all agents, this one included: whoever holds the order may be another process.
         let address = port.address().to_owned();
         port.serve(kv, options(), rooms);
-        return Ok(connect(vec![address], peers.wire, rooms));
+        return Ok(connect(vec![address], peers.wire, agent, rooms));
     }
     let (metadata, sequencer) = metadata::start(kv, options())
         .await

@@ -27,7 +27,7 @@ pub struct Settings {
     pub listen: SocketAddr,
     pub http: Option<SocketAddr>,
     pub advertise: Option<HostPort>,
-    pub node_id: i32,
+    pub node_id: Option<i32>,
     pub zone: Option<String>,
     pub bucket: String,
     pub bucket_options: StoreOptions,

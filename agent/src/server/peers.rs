@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use metadata::kv::Kv;
 use metadata::rpc::{Dial, Link, Probe, Reach, Wire, accept, dial, probe};
-use metadata::{Candidate, Metadata, Options, Status};
+use metadata::{Agent, Candidate, Metadata, Options, Status};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -137,7 +137,7 @@ async fn take(
 }
 
 /// A handle on the order at one of those addresses, kept connected as one of `rooms`.
-pub(super) fn connect(addresses: Vec<String>, wire: Wire, rooms: &Tasks) -> Metadata {
+pub(super) fn connect(addresses: Vec<String>, wire: Wire, agent: Agent, rooms: &Tasks) -> Metadata {
     let dial = Dial::new(move |address| {
         let wire = wire.clone();
         async move { dial(&wire, &address).await }
@@ -145,6 +145,7 @@ pub(super) fn connect(addresses: Vec<String>, wire: Wire, rooms: &Tasks) -> Meta
     let (metadata, client) = metadata::rpc::connect(Reach {
         addresses,
         dial,
+        agent: Some(agent),
         random: Arc::new(rand::random),
     });
     rooms.spawn("metadata client", async move { Ok(client.run().await?) });

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use metadata::Metadata;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Settings;
 use crate::admission::Admission;
@@ -31,6 +31,8 @@ const REPLY_BYTES_MAX: usize = 256 * 1024 * 1024;
 const CACHE_IDLE: Duration = Duration::from_secs(20);
 /// Segments sealed early, without waiting for their age, while fewer than these are under way.
 const EAGER_SEGMENTS: usize = 2;
+/// In which the other agents hear that this one takes no more clients.
+const WITHDRAW_PAUSE: Duration = Duration::from_millis(300);
 /// The last steps of a drain have so long, however long its clients took.
 const CLOSE_MIN: Duration = Duration::from_secs(2);
 
@@ -138,6 +140,11 @@ impl Rooms {
     pub async fn drain(&self, grace: Duration) {
         let deadline = Instant::now() + grace;
         let left = || deadline.saturating_duration_since(Instant::now());
+        // Clients look elsewhere before this agent turns them away.
+        if self.context.metadata.agents().len() > 1 {
+            self.context.metadata.withdraw();
+            sleep(WITHDRAW_PAUSE.min(left())).await;
+        }
         self.door.connections.stop();
         let cut = self.door.connections.wait(left()).await;
         if cut > 0 {

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use super::rooms::{Outside, Rooms};
-use super::{Settings, Signals, accept, metadata_store, open_files};
+use super::{Order, Settings, Signals, accept, metadata_store, open_files};
 use crate::clock::Clock;
 use crate::context::Node;
 use crate::http;
@@ -42,6 +42,7 @@ impl Server {
             None => None,
         };
         let listen = listener.local_addr()?;
+        let node = node(&settings, listen);
         let peers = metadata_store::Peers::prepare(&settings).await?;
         let store = Store::open(&settings.bucket, &settings.bucket_options).await?;
         store.check().await?;
@@ -49,7 +50,8 @@ impl Server {
             make_folder(data)?;
         }
         let tasks = Tasks::new();
-        let metadata = metadata_store::open(&settings.order, peers, &tasks).await?;
+        let metadata =
+            metadata_store::open(&settings.order, peers, node.to_agent(), &tasks).await?;
         let outside = Outside {
             metadata,
             store,
@@ -57,7 +59,7 @@ impl Server {
             random: Random::Real,
             tasks: tasks.clone(),
         };
-        let rooms = Rooms::start(&settings, node(&settings, listen), outside);
+        let rooms = Rooms::start(&settings, node, outside);
         let signals = Signals::catch()?;
         tasks.spawn("metrics upkeep", {
             let (prometheus, stop) = (prometheus.clone(), tasks.stopping());
@@ -128,15 +130,30 @@ fn make_folder(path: &Path) -> anyhow::Result<()> {
     })
 }
 
+/// Who this agent is to clients.
 fn node(settings: &Settings, listen: SocketAddr) -> Node {
     let (host, port) = match &settings.advertise {
         Some(advertise) => (advertise.host.clone(), advertise.port),
         None => (listen.ip().to_string(), listen.port()),
     };
+    let alone = matches!(settings.order, Order::Here { peer: None, .. });
+    let id = settings.node_id.unwrap_or_else(|| match alone {
+        true => 1,
+        false => node_id(&host, port),
+    });
     Node {
-        id: settings.node_id,
+        id,
         host,
         port,
         zone: settings.zone.clone(),
     }
+}
+
+/// The same for the same address, and nearly certainly another for another; positive.
+fn node_id(host: &str, port: u16) -> i32 {
+    let hash = crc_fast::checksum(
+        crc_fast::CrcAlgorithm::Crc32Iscsi,
+        format!("{host}:{port}").as_bytes(),
+    );
+    i32::try_from(hash & 0x7fff_ffff).unwrap_or_default().max(1)
 }

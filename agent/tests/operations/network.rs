@@ -7,7 +7,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use protocol::messages::{FetchRequest, InitProducerIdRequest, ProduceRequest, ProduceResponse};
+use protocol::messages::{
+    FetchRequest, InitProducerIdRequest, MetadataRequest, ProduceRequest, ProduceResponse,
+};
 use protocol::records::BatchOptions;
 use protocol::{ErrorCode, Request, RequestHeader};
 use tokio::net::{TcpListener, TcpStream};
@@ -268,6 +270,31 @@ async fn a_commit_through_one_agent_wakes_a_fetch_at_the_other() {
             (data.error_code, data.high_watermark),
             (ErrorCode::NONE, offset + 1)
         );
+    }
+    // Clients are told of both, and are sent to the same one for a partition by either.
+    let wanted = MetadataRequest {
+        topics: None,
+        ..Default::default()
+    };
+    let begun = Instant::now();
+    loop {
+        let told = [one.ask(12, &wanted).await, other.ask(12, &wanted).await];
+        let ids = told.each_ref().map(|told| {
+            let ids = told.brokers.iter().map(|broker| broker.node_id);
+            ids.collect::<Vec<_>>()
+        });
+        if ids == [[1, 2], [1, 2]] {
+            assert_eq!(told[0].topics, told[1].topics);
+            let ports: Vec<_> = told[0].brokers.iter().map(|broker| broker.port).collect();
+            let listen = cluster
+                .agents
+                .each_ref()
+                .map(|agent| i32::from(agent.listen.port()));
+            assert_eq!(ports, listen);
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{ids:?}");
+        sleep(Duration::from_millis(50)).await;
     }
     // Without a sequencer an agent is not ready, and serves what it knows.
     cluster.metadata.kill().await;

@@ -11,8 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::link::{Dial, Link};
-use super::message::{Down, Question, Reply, Up};
+use super::message::{Down, FRAME_BYTES_MAX, Question, Reply, Up, command_bytes, submit};
 use super::route::Route;
+use crate::catalogue::Agent;
 use crate::command::{Answer, Outcome, Rejected, Submission};
 use crate::error::{Error, Happened};
 use crate::handle::{Asked, Metadata, QUEUE_MAX, Shared};
@@ -31,6 +32,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(250);
 /// Partitions asked for at once.
 const WATCHED_AT_ONCE: usize = 1000;
+/// A command or an answer past these would not fit in a frame, and break every link it is put on.
+const BYTES_MAX: usize = FRAME_BYTES_MAX - 64;
+const BOUNDS_MAX: usize = 256 * 1024;
 /// A leaving agent waits so long for the sequencer to have heard it.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -40,6 +44,8 @@ pub struct Reach {
     /// Processes that hold the order, or know who does.
     pub addresses: Vec<String>,
     pub dial: Dial,
+    /// Who clients are told that this agent is.
+    pub agent: Option<Agent>,
     /// For pauses that differ between agents.
     pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -75,6 +81,7 @@ pub fn connect(reach: Reach) -> (Metadata, Client) {
             queue,
             shared: Arc::clone(&shared),
             session: 0,
+            agent: reach.agent,
             commands: BTreeMap::new(),
             questions: BTreeMap::new(),
             last_question: 0,
@@ -88,7 +95,8 @@ pub fn connect(reach: Reach) -> (Metadata, Client) {
 
 /// A command that is not answered yet.
 struct Submitted {
-    submission: Submission,
+    sequence: u64,
+    command: Bytes,
     reply: oneshot::Sender<Result<Answer, Error>>,
     deadline: Instant,
     /// Put on a link at least once: it may have happened.
@@ -104,6 +112,7 @@ struct Work {
     queue: mpsc::Receiver<Asked>,
     shared: Arc<Shared>,
     session: u64,
+    agent: Option<Agent>,
     commands: BTreeMap<u64, Submitted>,
     questions: BTreeMap<u64, Questioned>,
     last_question: u64,
@@ -193,8 +202,8 @@ impl Work {
     /// Says who it is, and hears which session it has from now on.
     async fn greet(&mut self, link: &mut Link) -> Result<Result<(), Ended>, Error> {
         let lost = |reason: &str| Ok(Err(Ended::Lost(reason.to_owned())));
-        let session = self.session;
-        let hello = Up::Hello { session }.encode();
+        let (session, agent) = (self.session, self.agent.clone());
+        let hello = Up::Hello { session, agent }.encode();
         if link.sender.try_send(hello).is_err() {
             return lost("the link takes nothing");
         }
@@ -324,18 +333,26 @@ impl Work {
         match asked {
             None | Some(Asked::Close) => self.closing = true,
             Some(Asked::Command(submission, reply)) => {
+                let Submission {
+                    session,
+                    sequence,
+                    command,
+                    ..
+                } = submission;
                 let submitted = Submitted {
-                    submission,
+                    sequence,
+                    command: command_bytes(&command),
                     reply,
                     deadline: now + COMMAND_TIME_MAX,
                     sent: false,
                 };
-                if submitted.submission.session != self.session {
+                if session != self.session {
                     submitted.fail("the agent's session was closed");
                 } else if self.commands.len() >= QUEUE_MAX {
                     submitted.fail("too many commands wait for the sequencer");
+                } else if submitted.command.len() > BYTES_MAX {
+                    submitted.fail("the command is too large for the sequencer");
                 } else {
-                    let sequence = submitted.submission.sequence;
                     self.commands.insert(sequence, submitted);
                 }
             }
@@ -352,10 +369,20 @@ impl Work {
             }
             return;
         }
+        if let Read::Withdraw { .. } = read {
+            self.agent = None;
+            self.outgoing.push_back(Up::Withdraw.encode());
+            return;
+        }
         if self.questions.len() >= QUEUE_MAX {
             return read.refuse(&Error::unavailable(
                 "too many questions wait for the sequencer",
             ));
+        }
+        if let Read::Bounds { partitions, .. } = &read
+            && partitions.len() > BOUNDS_MAX
+        {
+            return read.refuse(&Error::unavailable("too many partitions in one question"));
         }
         self.last_question += 1;
         let questioned = Questioned { read, deadline };
@@ -417,6 +444,10 @@ impl Work {
                 views.into_iter().for_each(|view| self.view(view));
                 Ok(())
             }
+            Down::Agents(agents) => {
+                *self.shared.agents.lock() = Arc::new(agents);
+                Ok(())
+            }
             Down::Reply { id, reply } => match self.questions.remove(&id) {
                 Some(questioned) => self.reply(questioned.read, reply),
                 // Given up meanwhile, or a view of an earlier link.
@@ -459,8 +490,8 @@ impl Work {
         let views = &self.shared.views;
         if scope == Scope::All && views.get(partition).is_none() {
             let dropped = views.make_room();
-            if !dropped.is_empty() {
-                self.outgoing.push_back(Up::Unwatch(dropped).encode());
+            for some in dropped.chunks(WATCHED_AT_ONCE) {
+                self.outgoing.push_back(Up::Unwatch(some.to_vec()).encode());
             }
             views.insert(partition, View::new(bounds, &extents.into()));
         } else {
@@ -514,12 +545,7 @@ impl Work {
 
 impl Submitted {
     fn frame(&self, seen: u64) -> Bytes {
-        Up::Submit {
-            sequence: self.submission.sequence,
-            seen,
-            command: self.submission.command.clone(),
-        }
-        .encode()
+        submit(self.sequence, seen, &self.command)
     }
 
     fn fail(self, reason: &str) {
@@ -555,7 +581,9 @@ fn ask(id: u64, read: &Read) -> Option<Bytes> {
             Wanted::AtOrAfter(timestamp) => Question::Timestamp(*partition, *timestamp),
             Wanted::Largest => Question::MaxTimestamp(*partition),
         },
-        Read::Attach { .. } | Read::Watch { .. } | Read::Unwatch { .. } => return None,
+        Read::Attach { .. } | Read::Watch { .. } | Read::Withdraw { .. } | Read::Unwatch { .. } => {
+            return None;
+        }
     };
     Some(Up::Ask { id, question }.encode())
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::command::{decode_command, encode_command};
-use crate::catalogue::Topic;
+use crate::catalogue::{Agent, Topic};
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::command::{Command, Outcome};
 use crate::effect::{decode_extent, decode_outcome, encode_extent, encode_outcome};
@@ -27,7 +27,11 @@ pub(crate) const FRAME_BYTES: usize = 256 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Up {
     /// Always first. `session` is the one it had before, 0 if none.
-    Hello { session: u64 },
+    Hello {
+        session: u64,
+        /// For clients to be sent to; none of an agent that takes none.
+        agent: Option<Agent>,
+    },
     /// A command of its session.
     Submit {
         sequence: u64,
@@ -38,6 +42,8 @@ pub(crate) enum Up {
     Ask { id: u64, question: Question },
     /// It looks at these partitions no longer.
     Unwatch(Vec<TopicPartition>),
+    /// It takes no more clients.
+    Withdraw,
     /// It lives.
     Ping,
     /// It leaves and wants its session closed. Nothing follows.
@@ -81,6 +87,8 @@ pub(crate) enum Down {
         last: bool,
     },
     Views(Vec<ViewUpdate>),
+    /// All that serve clients.
+    Agents(Vec<Arc<Agent>>),
     Reply {
         id: u64,
         reply: Reply,
@@ -107,21 +115,17 @@ impl Up {
     pub(crate) fn encode(&self) -> Bytes {
         let mut frame = Encoder::default();
         match self {
-            Self::Hello { session } => {
+            Self::Hello { session, agent } => {
                 frame.u8(1);
                 frame.u8(VERSION);
                 frame.u64(*session);
+                encode_option(agent.as_ref(), &mut frame, encode_agent);
             }
             Self::Submit {
                 sequence,
                 seen,
                 command,
-            } => {
-                frame.u8(2);
-                frame.u64(*sequence);
-                frame.u64(*seen);
-                encode_command(command, &mut frame);
-            }
+            } => return submit(*sequence, *seen, &command_bytes(command)),
             Self::Ask { id, question } => {
                 frame.u8(3);
                 frame.u64(*id);
@@ -133,6 +137,7 @@ impl Up {
             }
             Self::Ping => frame.u8(5),
             Self::Goodbye => frame.u8(6),
+            Self::Withdraw => frame.u8(7),
         }
         frame.into_bytes()
     }
@@ -146,6 +151,7 @@ impl Up {
                 }
                 Self::Hello {
                     session: frame.u64()?,
+                    agent: decode_option(&mut frame, decode_agent)?,
                 }
             }
             2 => Self::Submit {
@@ -160,11 +166,29 @@ impl Up {
             4 => Self::Unwatch(frame.list(decode_partition)?),
             5 => Self::Ping,
             6 => Self::Goodbye,
+            7 => Self::Withdraw,
             _ => return Err(Unreadable),
         };
         frame.end()?;
         Ok(up)
     }
+}
+
+/// A command as it lies in an [`Up::Submit`], kept so until it is answered.
+pub(crate) fn command_bytes(command: &Command) -> Bytes {
+    let mut bytes = Encoder::default();
+    encode_command(command, &mut bytes);
+    bytes.into_bytes()
+}
+
+/// An [`Up::Submit`].
+pub(crate) fn submit(sequence: u64, seen: u64, command: &[u8]) -> Bytes {
+    let mut frame = Encoder::default();
+    frame.u8(2);
+    frame.u64(sequence);
+    frame.u64(seen);
+    frame.bytes(command);
+    frame.into_bytes()
 }
 
 impl Question {
@@ -260,6 +284,13 @@ impl Down {
                 reply.encode(&mut frame);
             }
             Self::Pong => frame.u8(7),
+            Self::Agents(agents) => {
+                frame.u8(9);
+                frame.u64(agents.len() as u64);
+                agents
+                    .iter()
+                    .for_each(|agent| encode_agent(agent, &mut frame));
+            }
             Self::End(reason) => {
                 frame.u8(8);
                 frame.text(reason);
@@ -299,6 +330,7 @@ impl Down {
             },
             7 => Self::Pong,
             8 => Self::End(frame.text()?),
+            9 => Self::Agents(frame.list(|frame| decode_agent(frame).map(Arc::new))?),
             _ => return Err(Unreadable),
         };
         frame.end()?;
@@ -367,6 +399,47 @@ impl Reply {
             _ => return Err(Unreadable),
         })
     }
+}
+
+fn encode_agent(agent: &Agent, frame: &mut Encoder) {
+    frame.i64(agent.node_id.into());
+    frame.text(&agent.host);
+    frame.u32(agent.port.into());
+    encode_option(agent.zone.as_deref(), frame, |zone, frame| frame.text(zone));
+}
+
+fn decode_agent(frame: &mut Decoder) -> Result<Agent, Unreadable> {
+    let agent = Agent {
+        node_id: frame.i32()?,
+        host: frame.text()?,
+        port: u16::try_from(frame.u32()?).map_err(|_| Unreadable)?,
+        zone: decode_option(frame, Decoder::text)?,
+    };
+    match agent.node_id {
+        0.. => Ok(agent),
+        _ => Err(Unreadable),
+    }
+}
+
+fn encode_option<T: ?Sized>(
+    value: Option<&T>,
+    frame: &mut Encoder,
+    encode: impl FnOnce(&T, &mut Encoder),
+) {
+    frame.u8(u8::from(value.is_some()));
+    if let Some(value) = value {
+        encode(value, frame);
+    }
+}
+
+fn decode_option<T>(
+    frame: &mut Decoder,
+    decode: impl FnOnce(&mut Decoder) -> Result<T, Unreadable>,
+) -> Result<Option<T>, Unreadable> {
+    Ok(match decode_flag(frame)? {
+        true => Some(decode(frame)?),
+        false => None,
+    })
 }
 
 fn encode_topics(update: &TopicsUpdate, frame: &mut Encoder) {

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::link::Link;
 use super::message::{Down, FRAME_BYTES, Question, Reply, Up};
 use super::server::Role;
+use crate::catalogue::Agent;
 use crate::command::{Answer, Command, Outcome, Submission};
 use crate::error::Error;
 use crate::handle::{Asked, Metadata};
@@ -40,7 +41,7 @@ pub(super) async fn serve(mut link: Link, roles: watch::Receiver<Role>) {
     let Ok(Some(frame)) = timeout(HELLO_TIME_MAX, link.receiver.recv()).await else {
         return;
     };
-    let Ok(Up::Hello { session }) = Up::decode(frame) else {
+    let Ok(Up::Hello { session, agent }) = Up::decode(frame) else {
         tracing::info!("closed a link that does not speak this version of the protocol");
         return;
     };
@@ -50,7 +51,12 @@ pub(super) async fn serve(mut link: Link, roles: watch::Receiver<Role>) {
         Role::Holding(_) => return say(&link, Down::Redirect(String::new())).await,
         Role::Waiting { holder } => return say(&link, Down::Redirect(holder)).await,
     };
-    match timeout(HELLO_TIME_MAX, Session::begin(link, metadata, session)).await {
+    match timeout(
+        HELLO_TIME_MAX,
+        Session::begin(link, metadata, session, agent.map(Arc::new)),
+    )
+    .await
+    {
         Ok(Ok(Some(session))) => session.run().await,
         Ok(Ok(None)) => {}
         Ok(Err(error)) => tracing::info!(%error, "an agent's session could not begin"),
@@ -97,7 +103,12 @@ enum Event {
 
 impl Session {
     /// Takes up the agent's session, or opens a new one if that is closed.
-    async fn begin(link: Link, metadata: Metadata, session: u64) -> Result<Option<Self>, Error> {
+    async fn begin(
+        link: Link,
+        metadata: Metadata,
+        session: u64,
+        agent: Option<Arc<Agent>>,
+    ) -> Result<Option<Self>, Error> {
         let heard = Arc::new(Heard::now());
         let mut wanted = session;
         for _ in 0..2 {
@@ -108,6 +119,7 @@ impl Session {
             let heard = Arc::clone(&heard);
             let attached = metadata.read(|reply| Read::Attach {
                 session: wanted,
+                agent: agent.clone(),
                 feed,
                 heard: Arc::clone(&heard),
                 reply,
@@ -160,7 +172,6 @@ impl Session {
                 }
                 Err(_) => Event::Received(None),
             },
-            update = self.updates.next(), if room => Event::Update(update),
             answer = front(&mut self.commands), if room && !self.commands.is_empty() => {
                 Event::Command(answer)
             }
@@ -168,6 +179,7 @@ impl Session {
                 Ok(done) => Event::Question(done),
                 Err(_) => Event::Ended,
             },
+            update = self.updates.next(), if room => Event::Update(update),
             frame = self.link.receiver.recv(), if room && may_ask => Event::Received(frame),
             () = sleep_until(self.moved + SILENCE_MAX) => Event::Silence,
         }
@@ -240,6 +252,10 @@ impl Session {
                 };
                 self.put(Asked::Read(read)).await?;
             }
+            Up::Withdraw => {
+                let subscriber = self.subscriber;
+                self.put(Asked::Read(Read::Withdraw { subscriber })).await?;
+            }
             Up::Ping => self.push(&Down::Pong),
             Up::Goodbye => {
                 let (reply, closed) = oneshot::channel();
@@ -297,6 +313,7 @@ impl Session {
 
     fn tell(&mut self, update: Update) {
         match update {
+            Update::Agents(agents) => self.push(&Down::Agents(agents.to_vec())),
             Update::Topics(topics) => in_parts(topics, |down| self.push(&down)),
             Update::Views(views) => {
                 let mut part = Vec::new();

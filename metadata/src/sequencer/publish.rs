@@ -8,7 +8,7 @@ use super::Sequencer;
 use super::liveness::Heard;
 use super::reads::Read;
 use super::subscribers::{Feed, Scope, TopicsUpdate, ViewUpdate};
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Agent, Catalogue};
 use crate::effect::Effect;
 use crate::types::{Extent, TopicId, TopicPartition};
 use crate::view::newest;
@@ -85,11 +85,12 @@ impl Sequencer {
         match read {
             Read::Attach {
                 session,
+                agent,
                 feed,
                 heard,
                 reply,
             } => {
-                let subscriber = self.attach(session, feed, heard);
+                let subscriber = self.attach(session, agent, feed, heard);
                 let _ = reply.send(Ok(subscriber));
             }
             Read::Watch {
@@ -104,11 +105,28 @@ impl Sequencer {
                 subscriber,
                 partitions,
             } => self.subscribers.unwatch(subscriber, &partitions),
+            Read::Withdraw { subscriber } => {
+                self.subscribers.withdraw(subscriber);
+                self.publish_agents();
+            }
             read => read.answer(&self.state, &self.shared.views),
         }
     }
 
-    fn attach(&mut self, session: u64, feed: Feed, heard: Arc<Heard>) -> Option<u64> {
+    /// Who serves clients, if that changed and all had time to come back after a take-over.
+    pub(super) fn publish_agents(&mut self) {
+        if self.tick.settled() {
+            self.subscribers.publish_agents();
+        }
+    }
+
+    fn attach(
+        &mut self,
+        session: u64,
+        agent: Option<Arc<Agent>>,
+        feed: Feed,
+        heard: Arc<Heard>,
+    ) -> Option<u64> {
         self.state.sessions.get(session)?;
         self.liveness.attach(session, heard);
         let topics = self.state.topics.iter();
@@ -118,7 +136,7 @@ impl Sequencer {
             changed: topics.map(|topic| Arc::clone(&topic.topic)).collect(),
             gone: Vec::new(),
         };
-        Some(self.subscribers.attach(session, feed, all))
+        Some(self.subscribers.attach(session, agent, feed, all))
     }
 
     fn watch(&mut self, subscriber: u64, partitions: &[TopicPartition]) -> Vec<bool> {

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::liveness::Heard;
 use super::subscribers::Feed;
+use crate::catalogue::Agent;
 use crate::codec::Unreadable;
 use crate::error::Error;
 use crate::handle::Metadata;
@@ -48,6 +49,7 @@ pub(crate) enum Read {
     /// An agent's stream begins. Answered with the subscriber's number; `None` if its session is closed.
     Attach {
         session: u64,
+        agent: Option<Arc<Agent>>,
         feed: Feed,
         heard: Arc<Heard>,
         reply: Reply<Option<u64>>,
@@ -63,6 +65,8 @@ pub(crate) enum Read {
         subscriber: u64,
         partitions: Vec<TopicPartition>,
     },
+    /// The subscriber's agent takes no more clients.
+    Withdraw { subscriber: u64 },
 }
 
 /// Which extent, by time.
@@ -140,7 +144,10 @@ impl Read {
                     found: best(wanted, log.recent().iter(), None),
                 })));
             }
-            Self::Attach { .. } | Self::Watch { .. } | Self::Unwatch { .. } => {}
+            Self::Attach { .. }
+            | Self::Watch { .. }
+            | Self::Withdraw { .. }
+            | Self::Unwatch { .. } => {}
         }
     }
 
@@ -153,7 +160,7 @@ impl Read {
             Self::ByTime { reply, .. } => drop(reply.send(Err(error))),
             Self::Attach { reply, .. } => drop(reply.send(Err(error))),
             Self::Watch { reply, .. } => drop(reply.send(Err(error))),
-            Self::Unwatch { .. } => {}
+            Self::Unwatch { .. } | Self::Withdraw { .. } => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
-use crate::catalogue::Topic;
+use crate::catalogue::{Agent, Topic};
 use crate::types::{Bounds, Extent, Lsn, TopicId, TopicPartition};
 
 /// Updates that may wait for one subscriber, and the extents and topics in them.
@@ -20,6 +20,8 @@ const UPDATE_ITEMS_MAX: usize = 256 * 1024;
 pub(crate) enum Update {
     Topics(TopicsUpdate),
     Views(Vec<ViewUpdate>),
+    /// All that serve clients, by node id.
+    Agents(Arc<Vec<Arc<Agent>>>),
 }
 
 /// How the catalogue changed.
@@ -54,6 +56,7 @@ impl Update {
     fn items(&self) -> usize {
         match self {
             Self::Topics(topics) => topics.changed.len() + topics.gone.len(),
+            Self::Agents(agents) => agents.len(),
             Self::Views(views) => views.iter().map(|view| 1 + view.extents.len()).sum(),
         }
     }
@@ -130,11 +133,14 @@ pub(super) struct Subscribers {
     last: u64,
     by_id: BTreeMap<u64, Subscriber>,
     watchers: HashMap<TopicPartition, Vec<u64>>,
+    /// As last told.
+    agents: Arc<Vec<Arc<Agent>>>,
 }
 
 #[derive(Debug)]
 struct Subscriber {
     session: u64,
+    agent: Option<Arc<Agent>>,
     feed: Feed,
     watched: HashSet<TopicPartition>,
 }
@@ -145,17 +151,47 @@ impl Subscribers {
     }
 
     /// A new one, in place of an earlier one of the same session, which is cut off.
-    pub(super) fn attach(&mut self, session: u64, feed: Feed, all: TopicsUpdate) -> u64 {
+    pub(super) fn attach(
+        &mut self,
+        session: u64,
+        agent: Option<Arc<Agent>>,
+        feed: Feed,
+        all: TopicsUpdate,
+    ) -> u64 {
         self.remove(|subscriber| subscriber.session == session);
         self.last += 1;
         feed.push(Update::Topics(all));
+        if !self.agents.is_empty() {
+            feed.push(Update::Agents(Arc::clone(&self.agents)));
+        }
         let subscriber = Subscriber {
             session,
+            agent,
             feed,
             watched: HashSet::new(),
         };
         self.by_id.insert(self.last, subscriber);
         self.last
+    }
+
+    /// The subscriber's agent takes no more clients.
+    pub(super) fn withdraw(&mut self, id: u64) {
+        if let Some(subscriber) = self.by_id.get_mut(&id) {
+            subscriber.agent = None;
+        }
+    }
+
+    /// Tells everybody who serves clients, if that changed. Of two with the same node id, the one that came last counts.
+    pub(super) fn publish_agents(&mut self) {
+        let live = self.by_id.values().filter_map(|each| each.agent.as_ref());
+        let by_id: BTreeMap<i32, &Arc<Agent>> = live.map(|agent| (agent.node_id, agent)).collect();
+        if by_id.values().copied().eq(self.agents.iter()) {
+            return;
+        }
+        let agents = Arc::new(by_id.into_values().cloned().collect());
+        self.agents = Arc::clone(&agents);
+        let told = || Update::Agents(Arc::clone(&agents));
+        self.remove(|subscriber| !subscriber.feed.push(told()));
     }
 
     /// Tells the subscriber of these partitions from now on, beginning with what there is.

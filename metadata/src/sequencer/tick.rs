@@ -15,10 +15,14 @@ use crate::kv::Transaction;
 /// The head moves at least once in two of these.
 pub(super) const TICK: Duration = Duration::from_millis(450);
 
+/// After a take-over; longer than agents take to come.
+const SETTLE: Duration = Duration::from_secs(3);
+
 /// When to look next, if ever, and what the head was.
 #[derive(Debug)]
 pub(super) struct Tick {
     at: Option<Instant>,
+    began: Instant,
     head: Bytes,
 }
 
@@ -27,8 +31,14 @@ impl Tick {
         let serves = matches!(options.serves, Serves::Network(_));
         Self {
             at: serves.then(|| Instant::now() + TICK),
+            began: Instant::now(),
             head: Bytes::new(),
         }
+    }
+
+    /// Whether agents that lost the last holder have had time to come here. Until then they keep the list they have.
+    pub(super) fn settled(&self) -> bool {
+        self.began.elapsed() >= SETTLE
     }
 
     pub(super) async fn due(&self) {
@@ -47,6 +57,7 @@ impl Sequencer {
         }
         self.tick.at = Some(Instant::now() + TICK);
         self.subscribers.sweep();
+        self.publish_agents();
         for session in self.liveness.silent(self.state.sessions.ids()) {
             tracing::info!(session, "an agent is silent; its session is closed");
             self.command(Command::CloseSession(session)).await?;

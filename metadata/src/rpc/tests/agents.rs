@@ -203,3 +203,44 @@ async fn an_agent_that_left_or_died_leaves_no_session_behind() {
     process.terminate().await;
     assert_eq!(sessions(), 1, "only the other one's");
 }
+
+fn nodes(agent: &Agent) -> Vec<i32> {
+    agent
+        .metadata
+        .agents()
+        .iter()
+        .map(|each| each.node_id)
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_agents_know_which_agents_serve_clients() {
+    let (memory, net, process, a, b) = two_agents(Travel::Links).await;
+    let second = net.start(memory, "two:2", 2);
+    let c = net.agent(&["one:1", "two:2"], 13).await;
+    seconds(5).await;
+    for agent in [&a, &b, &c] {
+        assert_eq!(nodes(agent), [11, 12, 13]);
+    }
+    // A take-over does not empty the list while agents come back one by one.
+    let d = net.agent(&["one:1", "two:2"], 14).await;
+    seconds(1).await;
+    assert_eq!(nodes(&d), [11, 12, 13, 14]);
+    process.kill().await;
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(nodes(&c), [11, 12, 13, 14]);
+    }
+    seconds(5).await;
+    // Those that know only the first one are gone.
+    assert_eq!((nodes(&c), nodes(&d)), (vec![13, 14], vec![13, 14]));
+    d.metadata.withdraw();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!((nodes(&c), nodes(&d)), (vec![13], vec![13]));
+    assert!(d.metadata.ready(), "it goes on with those it has");
+    committed_at_last(&d.metadata, &mut 0).await;
+    c.kill().await;
+    seconds(1).await;
+    assert_eq!(nodes(&d), [0; 0]);
+    second.terminate().await;
+}

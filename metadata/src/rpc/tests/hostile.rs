@@ -13,9 +13,17 @@ async fn nonsense_ends_the_link_and_nothing_else() {
     for travel in [Travel::Links, Travel::Grpc] {
         let (_, net, process, a, _b) = two_agents(travel).await;
         let (awake, _) = watch::channel(false);
-        let hello = Up::Hello { session: 0 }.encode();
+        let hello = Up::Hello {
+            session: 0,
+            agent: None,
+        }
+        .encode();
         let later = [1, 99, 0];
-        let stranger = Up::Hello { session: u64::MAX }.encode();
+        let stranger = Up::Hello {
+            session: u64::MAX,
+            agent: None,
+        }
+        .encode();
         let own = crate::Command::CloseSession(1);
         let closes = Up::Submit {
             sequence: 1,
@@ -88,5 +96,35 @@ async fn an_agent_leaves_a_sequencer_that_sends_nonsense() {
     create_topic(&agent.metadata, TOPIC, "orders", 1).await;
     assert_eq!(committed(&agent.metadata, plain(1, 0)).await, 0);
     bad.abort();
+    process.terminate().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fits_in_no_frame_is_refused_and_harms_nobody() {
+    use crate::sequencer::tests::{batch, commit};
+    let (_, _, process, a, _b) = two_agents(Travel::Grpc).await;
+    let batches = vec![batch(1, Some((1, 0))); 1_500_000];
+    let refused = a.metadata.submit(commit(1, 0, batches)).await;
+    assert!(
+        matches!(
+            refused,
+            Err(Error::Unavailable {
+                happened: crate::Happened::No,
+                ..
+            })
+        ),
+        "it is refused, and did not happen"
+    );
+    let refused = a.metadata.bounds(vec![partition(0); 300_000]).await;
+    assert!(refused.is_err());
+    assert!(a.metadata.ready());
+    let many = a.metadata.bounds(vec![partition(0); 200_000]).await;
+    assert_eq!(many.unwrap().len(), 200_000);
+    let batches = vec![batch(1, None); 20_000];
+    let answer = a.metadata.submit(commit(2, 0, batches)).await.unwrap();
+    let crate::Outcome::Committed(verdicts) = answer.outcome else {
+        panic!("it is a commit")
+    };
+    assert!(verdicts.len() == 20_000 && verdicts.iter().all(Result::is_ok));
     process.terminate().await;
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use crate::catalogue::Topic;
+use crate::catalogue::{Agent, Topic};
 use crate::command::{
     BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions, CreateTopic,
     Outcome, Placed, Rejected,
@@ -46,6 +46,15 @@ fn extent() -> Extent {
         raw_start: 5,
         raw_length: 6,
         max_timestamp: Timestamp(-1),
+    }
+}
+
+fn agent() -> Agent {
+    Agent {
+        node_id: i32::MAX,
+        host: "broker.test".to_owned(),
+        port: u16::MAX,
+        zone: Some("a".to_owned()),
     }
 }
 
@@ -105,8 +114,16 @@ fn ups() -> Vec<Up> {
         Question::MaxTimestamp(PARTITION),
     ];
     let mut all = vec![
-        Up::Hello { session: 300 },
+        Up::Hello {
+            session: 300,
+            agent: None,
+        },
         Up::Unwatch(vec![PARTITION; 2]),
+        Up::Hello {
+            session: 0,
+            agent: Some(agent()),
+        },
+        Up::Withdraw,
         Up::Ping,
         Up::Goodbye,
     ];
@@ -179,6 +196,13 @@ fn downs() -> Vec<Down> {
             bounds: BOUNDS,
             extents: vec![extent()],
         }]),
+        Down::Agents(vec![
+            Arc::new(agent()),
+            Arc::new(Agent {
+                zone: None,
+                ..agent()
+            }),
+        ]),
         Down::Pong,
         Down::End("over".to_owned()),
     ];

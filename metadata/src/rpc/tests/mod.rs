@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout};
 use super::client::{Reach, connect};
 use super::link::{Dial, DialError, Link, Probe, pair};
 use super::server::Server;
+use crate::catalogue::Agent as Node;
 use crate::error::Error;
 use crate::handle::Metadata;
 use crate::kv::{Direction, Kv, KvError, Memory, Rows, Transaction};
@@ -229,6 +230,12 @@ impl Net {
         let (metadata, client) = connect(Reach {
             addresses: addresses.iter().map(|each| (*each).to_owned()).collect(),
             dial,
+            agent: Some(Node {
+                node_id: i32::try_from(seed).unwrap(),
+                host: format!("agent{seed}"),
+                port: 9092,
+                zone: None,
+            }),
             random: options(seed).random,
         });
         Agent {
@@ -324,6 +331,10 @@ impl Kv for Freezing {
 
     async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
         self.thaw().await;
+        // Stores take their time, in which others go on.
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
         self.kv.commit(transaction).await
     }
 
