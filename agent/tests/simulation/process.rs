@@ -223,7 +223,7 @@ fn settings(dice: &Dice) -> Settings {
         listen: nowhere,
         http: None,
         advertise: None,
-        node_id: 1,
+        node_id: Some(1),
         zone: None,
         bucket: "simulated".to_owned(),
         bucket_options: StoreOptions::default(),
