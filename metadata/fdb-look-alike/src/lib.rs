@@ -12,7 +12,7 @@
 //! Not imitated: real time behind versions (it passes only on command), selectors with offsets other than 1, atomic
 //! operations, watches, versionstamps, tenants, the system keys, and everything about servers.
 //!
-//! Faults are steered by [`faults`], through the exported `fdb_look_alike_control` or the variable
+//! Faults are steered by `faults`, through the exported `fdb_look_alike_control` or the variable
 //! `FDB_LOOK_ALIKE_FAULTS`.
 
 #![expect(
