@@ -2,10 +2,12 @@
 //! A task that fails ends the whole process, because what it owned is gone (house plan, section 4).
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::life::{Life, Living};
@@ -13,7 +15,7 @@ use crate::life::{Life, Living};
 /// A family of tasks that stop together. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Tasks {
-    stop: watch::Sender<bool>,
+    stop: Arc<Owner>,
     live: watch::Sender<usize>,
     failure: watch::Sender<Option<String>>,
     life: Life,
@@ -21,18 +23,45 @@ pub struct Tasks {
 
 /// Tells a task that it should come to an end.
 #[derive(Clone, Debug)]
-pub struct Stop(watch::Receiver<bool>);
+pub struct Stop(Arc<Flag>);
+
+/// Raised once. A `watch` would wake those who wait in an order of its own choosing, and simulation must repeat itself.
+#[derive(Debug, Default)]
+struct Flag {
+    raised: AtomicBool,
+    changed: Notify,
+}
+
+impl Flag {
+    fn raise(&self) {
+        self.raised.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+}
+
+/// The flag, as long as the family exists: one that is gone cannot want its tasks to go on.
+#[derive(Debug, Default)]
+struct Owner(Arc<Flag>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.raise();
+    }
+}
 
 impl Stop {
     /// Resolves once the family was told to stop, at once if it already was.
     pub async fn requested(&mut self) {
-        // A family that no longer exists cannot want its tasks to go on.
-        let _ = self.0.wait_for(|stop| *stop).await;
+        // Taken before looking, so that nothing falls between.
+        let changed = self.0.changed.notified();
+        if !self.is_requested() {
+            changed.await;
+        }
     }
 
     #[must_use]
     pub fn is_requested(&self) -> bool {
-        *self.0.borrow()
+        self.0.raised.load(Ordering::Acquire)
     }
 }
 
@@ -52,7 +81,7 @@ impl Tasks {
     #[must_use]
     pub fn of(life: Life) -> Self {
         Self {
-            stop: watch::Sender::new(false),
+            stop: Arc::default(),
             live: watch::Sender::new(0),
             failure: watch::Sender::new(None),
             life,
@@ -97,12 +126,12 @@ impl Tasks {
     /// What a task of this family watches.
     #[must_use]
     pub fn stopping(&self) -> Stop {
-        Stop(self.stop.subscribe())
+        Stop(Arc::clone(&self.stop.0))
     }
 
     /// Tells all tasks of this family to stop.
     pub fn stop(&self) {
-        self.stop.send_replace(true);
+        self.stop.0.raise();
     }
 
     #[must_use]
