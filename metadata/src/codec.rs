@@ -1,6 +1,8 @@
 //! Bytes of rows and log entries: variable-length integers, text, ids. Used by `effect`, `checkpoint`, `index` and
 //! `keys`; every row begins with a version so that old stores stay readable.
 
+use std::collections::BTreeMap;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::types::{ObjectKey, TopicId};
@@ -64,6 +66,15 @@ impl Encoder {
     /// As they are; their end must be known otherwise.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.0.put_slice(bytes);
+    }
+
+    /// Names and their values, counted.
+    pub(crate) fn texts(&mut self, texts: &BTreeMap<String, String>) {
+        self.u64(texts.len() as u64);
+        for (name, value) in texts {
+            self.text(name);
+            self.text(value);
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -185,6 +196,12 @@ impl Decoder {
     /// What is not read yet.
     pub(crate) fn rest(self) -> Bytes {
         self.0
+    }
+
+    /// Names and their values.
+    pub(crate) fn texts(&mut self) -> Result<BTreeMap<String, String>, Unreadable> {
+        let pairs = self.list(|row| Ok((row.text()?, row.text()?)))?;
+        Ok(pairs.into_iter().collect())
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -240,11 +240,7 @@ impl TopicCreated {
         row.text(&self.name);
         row.i64(self.partitions.into());
         row.i64(self.replication_factor.into());
-        row.u64(self.configs.len() as u64);
-        for (name, value) in &self.configs {
-            row.text(name);
-            row.text(value);
-        }
+        row.texts(&self.configs);
         row.i64(self.first_producer.0);
     }
 
@@ -254,10 +250,7 @@ impl TopicCreated {
             name: row.text()?,
             partitions: row.i32()?,
             replication_factor: row.i16()?,
-            configs: row
-                .list(|row| Ok((row.text()?, row.text()?)))?
-                .into_iter()
-                .collect(),
+            configs: row.texts()?,
             first_producer: ProducerId(row.i64()?),
         })
     }

@@ -29,11 +29,7 @@ pub(super) fn encode_command(command: &Command, frame: &mut Encoder) {
             frame.topic(create.id);
             frame.i64(create.partitions.into());
             frame.i64(create.replication_factor.into());
-            frame.u64(create.configs.len() as u64);
-            for (name, value) in &create.configs {
-                frame.text(name);
-                frame.text(value);
-            }
+            frame.texts(&create.configs);
         }
         Command::DeleteTopic(topic) => {
             frame.u8(3);
@@ -66,10 +62,7 @@ pub(super) fn decode_command(frame: &mut Decoder) -> Result<Command, Unreadable>
             id: frame.topic()?,
             partitions: frame.i32()?,
             replication_factor: frame.i16()?,
-            configs: frame
-                .list(|frame| Ok((frame.text()?, frame.text()?)))?
-                .into_iter()
-                .collect(),
+            configs: frame.texts()?,
         }),
         3 => Command::DeleteTopic(frame.topic()?),
         4 => Command::CreatePartitions(CreatePartitions {

@@ -468,11 +468,7 @@ fn encode_topic(topic: &Topic, frame: &mut Encoder) {
     frame.text(&topic.name);
     frame.i64(topic.partitions.into());
     frame.i64(topic.replication_factor.into());
-    frame.u64(topic.configs.len() as u64);
-    for (name, value) in &topic.configs {
-        frame.text(name);
-        frame.text(value);
-    }
+    frame.texts(&topic.configs);
     frame.i64(topic.created.0);
 }
 
@@ -482,10 +478,7 @@ fn decode_topic(frame: &mut Decoder) -> Result<Topic, Unreadable> {
         name: frame.text()?,
         partitions: frame.i32()?,
         replication_factor: frame.i16()?,
-        configs: frame
-            .list(|frame| Ok((frame.text()?, frame.text()?)))?
-            .into_iter()
-            .collect(),
+        configs: frame.texts()?,
         created: Timestamp(frame.i64()?),
     };
     match topic.partitions {
