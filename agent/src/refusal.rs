@@ -17,6 +17,8 @@ pub(crate) fn rejected(rejected: Rejected) -> ErrorCode {
         Rejected::InvalidPartitions => ErrorCode::INVALID_PARTITIONS,
         Rejected::OutOfOrderSequence => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
         Rejected::InvalidProducerEpoch => ErrorCode::INVALID_PRODUCER_EPOCH,
+        // What failed was a segment before it, so the code is that of `store_produce`.
+        Rejected::Withheld => ErrorCode::NOT_ENOUGH_REPLICAS,
         // Nothing was appended and asking again, here or elsewhere, will do.
         Rejected::ObjectTooOld | Rejected::ObjectCommitted | Rejected::SessionClosed => {
             ErrorCode::NOT_LEADER_OR_FOLLOWER
@@ -114,7 +116,8 @@ mod tests {
             | Rejected::ObjectTooOld
             | Rejected::ObjectCommitted
             | Rejected::SessionClosed
-            | Rejected::InvalidCommand => rejected,
+            | Rejected::InvalidCommand
+            | Rejected::Withheld => rejected,
         };
         [
             (
@@ -143,6 +146,7 @@ mod tests {
             (Rejected::ObjectCommitted, ErrorCode::NOT_LEADER_OR_FOLLOWER),
             (Rejected::SessionClosed, ErrorCode::NOT_LEADER_OR_FOLLOWER),
             (Rejected::InvalidCommand, ErrorCode::UNKNOWN_SERVER_ERROR),
+            (Rejected::Withheld, ErrorCode::NOT_ENOUGH_REPLICAS),
         ]
         .map(|(rejected, code)| (listed(rejected), code))
         .into()

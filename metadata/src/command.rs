@@ -81,6 +81,8 @@ pub struct CommitBatch {
     pub max_timestamp: Timestamp,
     /// `None` for a producer without idempotence.
     pub producer: Option<BatchProducer>,
+    /// Its producer was told that one before it failed, and will send both again: its bytes are dead.
+    pub withheld: bool,
 }
 
 /// What a batch says of its idempotent producer.
@@ -168,6 +170,8 @@ pub enum Rejected {
     OutOfOrderSequence,
     #[error("the producer's epoch is older than the one known")]
     InvalidProducerEpoch,
+    #[error("the agent withheld the batch behind one that it could not store")]
+    Withheld,
     #[error("the object was named too long ago to be committed")]
     ObjectTooOld,
     #[error("the object was committed before")]

@@ -425,6 +425,7 @@ const REJECTED: &[(u8, Rejected)] = &[
     (9, Rejected::ObjectCommitted),
     (10, Rejected::SessionClosed),
     (11, Rejected::InvalidCommand),
+    (12, Rejected::Withheld),
 ];
 
 fn rejected_code(rejected: Rejected) -> u8 {

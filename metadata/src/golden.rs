@@ -74,8 +74,9 @@ fn rejections() -> Vec<Rejected> {
         Rejected::SessionClosed,
         Rejected::InvalidCommand,
     ];
+    let with_later = [all.clone(), vec![Rejected::Withheld]].concat();
     cover!(
-        all,
+        with_later,
         Rejected,
         Rejected::UnknownTopic,
         Rejected::UnknownPartition,
@@ -88,6 +89,7 @@ fn rejections() -> Vec<Rejected> {
         Rejected::ObjectCommitted,
         Rejected::SessionClosed,
         Rejected::InvalidCommand,
+        Rejected::Withheld,
     );
     all
 }
@@ -116,7 +118,7 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::ProducersExpired,
     ];
     all.extend(rejections().into_iter().map(Outcome::Rejected));
-    let with_later = [all.clone(), later_outcomes()].concat();
+    let with_later = [all.clone(), later_outcomes(), latest_outcomes()].concat();
     cover!(
         with_later,
         Outcome,
@@ -136,6 +138,11 @@ fn outcomes() -> Vec<Outcome> {
 /// What came after the first file was written.
 fn later_outcomes() -> Vec<Outcome> {
     vec![Outcome::SessionClosed]
+}
+
+/// And after the second.
+fn latest_outcomes() -> Vec<Outcome> {
+    vec![Outcome::Committed(vec![Err(Rejected::Withheld)])]
 }
 
 fn extents() -> Vec<Extent> {
@@ -258,6 +265,7 @@ fn every_outcome_is_written_and_read_as_ever() {
     for (name, outcomes) in [
         ("outcomes-1.bin", outcomes()),
         ("outcomes-2.bin", later_outcomes()),
+        ("outcomes-3.bin", latest_outcomes()),
     ] {
         let mut encoded = Encoder::default();
         outcomes
@@ -329,6 +337,7 @@ fn commit(object: u128, base_sequence: i32) -> Command {
             epoch: ProducerEpoch(1),
             base_sequence: Sequence(base_sequence),
         }),
+        withheld: false,
     };
     let range = BlockRange {
         position: 32,

@@ -59,6 +59,7 @@ async fn commit(context: &Context, cache: &Cache, object: u128, batches: Vec<Byt
             record_count: header.record_count.unsigned_abs(),
             max_timestamp: Timestamp(header.max_timestamp),
             producer: None,
+            withheld: false,
         }
     });
     let object = ObjectKey::new(NOW, object);

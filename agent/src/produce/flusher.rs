@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::budget::PutBudget;
 use super::buffer::{Append, Buffer, SealedBlock, Waiters};
+use super::failures::Failures;
 use super::upload::{Failed, Upload, Uploaded};
 use crate::metrics;
 use crate::refusal;
@@ -55,6 +56,7 @@ pub(crate) struct Flusher {
     buffer: Buffer,
     policy: SealPolicy,
     budget: PutBudget,
+    failures: Failures,
     uploads: FuturesOrdered<Pending<Result<Uploaded, Failed>>>,
     commits: FuturesOrdered<Pending<Committing>>,
     metrics: metrics::Produce,
@@ -88,6 +90,7 @@ impl Flusher {
             buffer: Buffer::new(policy),
             policy,
             budget: PutBudget::new(policy.puts_per_second, Instant::now()),
+            failures: Failures::default(),
             uploads: FuturesOrdered::new(),
             commits: FuturesOrdered::new(),
             metrics: metrics::Produce::new(),
@@ -166,6 +169,7 @@ impl Flusher {
         for arrived in sealed.waiters.arrivals() {
             self.metrics.buffer.record(arrived.elapsed());
         }
+        self.failures.sealed();
         let uploading = Box::pin(self.upload.start(&self.tasks, sealed));
         planted!("commit-order-swapped", {
             self.uploads.push_front(uploading);
@@ -176,19 +180,26 @@ impl Flusher {
 
     /// The order of these calls is the order of seals, because `uploads` yields in that order.
     fn submit(&mut self, uploaded: Result<Uploaded, Failed>) {
+        self.failures.next_turn();
         let Uploaded {
-            commit,
+            mut commit,
             blocks,
             waiters,
             put,
         } = match uploaded {
             Ok(uploaded) => uploaded,
-            Err(Failed { mut waiters, code }) => {
+            Err(Failed {
+                blocks,
+                mut waiters,
+                code,
+            }) => {
+                self.failures.failed(&blocks);
                 waiters.settle_all(code);
                 self.buffer.answer(waiters);
                 return;
             }
         };
+        self.failures.withhold(&mut commit);
         self.metrics.put.record(put);
         self.metrics.segments.increment(1);
         #[expect(
@@ -240,10 +251,14 @@ impl Flusher {
                 ..
             }) => {
                 tracing::warn!(%rejected, "the sequencer refused a segment");
+                self.failures.failed(&blocks);
                 waiters.settle_all(refusal::rejected_segment(rejected));
             }
             Ok(Answer { outcome, .. }) => unreachable!("a commit is not answered with {outcome:?}"),
-            Err(code) => waiters.settle_all(code),
+            Err(code) => {
+                self.failures.failed(&blocks);
+                waiters.settle_all(code);
+            }
         }
         for waited in self.buffer.answer(waiters) {
             self.metrics.total.record(waited);

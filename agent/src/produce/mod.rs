@@ -5,6 +5,7 @@
 
 mod budget;
 mod buffer;
+mod failures;
 mod flusher;
 mod handler;
 mod upload;

@@ -36,6 +36,7 @@ pub(super) struct Uploaded {
 
 /// A segment that could not be stored: nothing of it happened.
 pub(super) struct Failed {
+    pub(super) blocks: Vec<SealedBlock>,
     pub(super) waiters: Waiters,
     pub(super) code: ErrorCode,
 }
@@ -83,6 +84,7 @@ impl Upload {
         if let Err(error) = stored {
             tracing::warn!(%object, %error, "a segment could not be stored");
             return Err(Failed {
+                blocks,
                 waiters,
                 code: refusal::store_produce(&error),
             });

@@ -133,7 +133,17 @@ struct Shared {
     objects: Mutex<HashMap<String, Bytes>>,
     /// PUTs that arrived.
     puts: watch::Sender<usize>,
+    refused: Mutex<Refused>,
     held: watch::Receiver<bool>,
+}
+
+/// Which object's PUTs are refused, for good.
+#[derive(Debug, Default)]
+enum Refused {
+    #[default]
+    None,
+    Next,
+    Object(String),
 }
 
 impl Held {
@@ -144,6 +154,7 @@ impl Held {
         let shared = Arc::new(Shared {
             objects: Mutex::default(),
             puts: watch::Sender::new(0),
+            refused: Mutex::default(),
             held,
         });
         let mut serving = JoinSet::new();
@@ -159,6 +170,16 @@ impl Held {
     /// From now on PUTs wait.
     pub(crate) fn hold(&self) {
         self.hold.send_replace(true);
+    }
+
+    /// The object that is put next cannot be stored, however often it is tried.
+    pub(crate) fn refuse_next(&self) {
+        *self.shared.refused.lock() = Refused::Next;
+    }
+
+    /// PUTs that arrived so far.
+    pub(crate) fn puts(&self) -> usize {
+        *self.shared.puts.borrow()
     }
 
     pub(crate) fn release(&self) {
@@ -205,10 +226,14 @@ impl Shared {
                 let Ok(body) = body.collect().await else {
                     return respond(StatusCode::BAD_REQUEST, Bytes::new());
                 };
+                let refused = self.is_refused(&path);
                 self.puts.send_modify(|puts| *puts += 1);
                 let mut held = self.held.clone();
                 // The test is over if nobody can release it any more.
                 let _ = held.wait_for(|held| !held).await;
+                if refused {
+                    return respond(StatusCode::FORBIDDEN, Bytes::new());
+                }
                 self.objects.lock().insert(path, body.to_bytes());
                 respond(StatusCode::OK, Bytes::new())
             }
@@ -221,6 +246,14 @@ impl Shared {
             }
             _ => respond(StatusCode::NO_CONTENT, Bytes::new()),
         }
+    }
+
+    fn is_refused(&self, path: &str) -> bool {
+        let mut refused = self.refused.lock();
+        if matches!(*refused, Refused::Next) {
+            *refused = Refused::Object(path.to_owned());
+        }
+        matches!(&*refused, Refused::Object(object) if object == path)
     }
 
     fn read(&self, path: &str, range: Option<&str>) -> Response<Full<Bytes>> {

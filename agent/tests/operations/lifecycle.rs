@@ -17,7 +17,7 @@ use crate::support::broker::{Broker, PATIENCE, penstock, signal};
 use crate::support::client::{Client, batch, fetch_request, produce_request};
 
 /// A broker over a bucket whose PUTs the test can hold back. Its logs go to a file.
-async fn over(bucket: &Held, logs: &Path, more: &[&str]) -> Broker {
+pub(crate) async fn over(bucket: &Held, logs: &Path, more: &[&str]) -> Broker {
     let mut command = penstock([
         "dev",
         "--listen",

@@ -21,6 +21,7 @@ mod configuration;
 pub mod database;
 mod disk_full;
 mod doctor;
+mod failed_put;
 mod footprint;
 #[cfg(feature = "fdb")]
 mod foundationdb;

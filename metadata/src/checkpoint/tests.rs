@@ -58,6 +58,7 @@ fn commit(state: &mut State, object: u32, partitions: impl Iterator<Item = u32>,
             epoch: ProducerEpoch(i16::MAX),
             base_sequence: Sequence(0),
         }),
+        withheld: false,
     };
     let block = |index| CommitBlock {
         topic: TOPIC,

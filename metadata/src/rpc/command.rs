@@ -91,7 +91,12 @@ fn encode_block(block: &CommitBlock, frame: &mut Encoder) {
         frame.u32(batch.raw_length);
         frame.u32(batch.record_count);
         frame.i64(batch.max_timestamp.0);
-        frame.u8(u8::from(batch.producer.is_some()));
+        frame.u8(match (batch.producer, batch.withheld) {
+            (None, false) => 0,
+            (Some(_), false) => 1,
+            (None, true) => 2,
+            (Some(_), true) => 3,
+        });
         if let Some(producer) = batch.producer {
             frame.i64(producer.id.0);
             frame.i64(producer.epoch.0.into());
@@ -119,18 +124,23 @@ fn decode_block(frame: &mut Decoder) -> Result<CommitBlock, Unreadable> {
 }
 
 fn decode_batch(frame: &mut Decoder) -> Result<CommitBatch, Unreadable> {
+    let (raw_length, record_count) = (frame.u32()?, frame.u32()?);
+    let max_timestamp = Timestamp(frame.i64()?);
+    let flags = frame.u8()?;
+    let producer = match flags {
+        0 | 2 => None,
+        1 | 3 => Some(BatchProducer {
+            id: ProducerId(frame.i64()?),
+            epoch: ProducerEpoch(frame.i16()?),
+            base_sequence: Sequence(frame.i32()?),
+        }),
+        _ => return Err(Unreadable),
+    };
     Ok(CommitBatch {
-        raw_length: frame.u32()?,
-        record_count: frame.u32()?,
-        max_timestamp: Timestamp(frame.i64()?),
-        producer: match frame.u8()? {
-            0 => None,
-            1 => Some(BatchProducer {
-                id: ProducerId(frame.i64()?),
-                epoch: ProducerEpoch(frame.i16()?),
-                base_sequence: Sequence(frame.i32()?),
-            }),
-            _ => return Err(Unreadable),
-        },
+        raw_length,
+        record_count,
+        max_timestamp,
+        producer,
+        withheld: flags >= 2,
     })
 }

@@ -188,6 +188,7 @@ impl State {
         let (mut runs, mut run): (Vec<Run>, Option<Run>) = (Vec::new(), None);
         for batch in &block.batches {
             let verdict = match batch.producer {
+                _ if batch.withheld => Err(Rejected::Withheld),
                 None => Ok(None),
                 Some(claimed) => {
                     let producer = producers.entry(claimed.id).or_insert_with(|| {

@@ -224,6 +224,7 @@ impl SealedBlock {
             record_count: batch.record_count,
             max_timestamp: batch.max_timestamp,
             producer: batch.producer,
+            withheld: false,
         });
         self.batches.push(batch.bytes);
         self.owners.push(owner);

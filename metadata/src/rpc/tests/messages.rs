@@ -59,11 +59,12 @@ fn agent() -> Agent {
 }
 
 fn commands() -> Vec<Command> {
-    let batch = |producer| CommitBatch {
+    let batch = |producer, withheld| CommitBatch {
         raw_length: 61,
         record_count: 1,
         max_timestamp: Timestamp(1_790_000_000_000),
         producer,
+        withheld,
     };
     let producer = BatchProducer {
         id: ProducerId(i64::MAX),
@@ -81,7 +82,13 @@ fn commands() -> Vec<Command> {
             object: ObjectKey(u128::MAX),
             size: u64::MAX,
             blocks: vec![
-                block(BlockCodec::Raw, vec![batch(None), batch(Some(producer))]),
+                block(
+                    BlockCodec::Raw,
+                    [None, Some(producer)]
+                        .into_iter()
+                        .flat_map(|producer| [batch(producer, false), batch(producer, true)])
+                        .collect(),
+                ),
                 block(BlockCodec::Zstd, Vec::new()),
             ],
         }),

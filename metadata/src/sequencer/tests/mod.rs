@@ -129,6 +129,7 @@ pub(crate) fn batch(record_count: u32, producer: Option<(i64, i32)>) -> CommitBa
             epoch: ProducerEpoch(0),
             base_sequence: Sequence(base_sequence),
         }),
+        withheld: false,
     }
 }
 

@@ -119,6 +119,10 @@ enum Kind {
     NearWrap {
         producer: i64,
     },
+    /// In order, but its agent holds it back.
+    Withheld {
+        producer: i64,
+    },
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
@@ -132,6 +136,7 @@ fn kind() -> impl Strategy<Value = Kind> {
         1 => (producer(), 0..2).prop_map(|(producer, sequence)| Kind::NewEpoch { producer, sequence }),
         1 => producer().prop_map(|producer| Kind::OldEpoch { producer }),
         1 => producer().prop_map(|producer| Kind::NearWrap { producer }),
+        1 => producer().prop_map(|producer| Kind::Withheld { producer }),
     ]
 }
 
@@ -229,5 +234,6 @@ fn batch(count: u32, time: Timestamp, producer: Option<(i64, i16, i32)>) -> Comm
             epoch: ProducerEpoch(epoch),
             base_sequence: Sequence(base_sequence),
         }),
+        withheld: false,
     }
 }

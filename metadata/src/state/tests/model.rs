@@ -214,6 +214,9 @@ impl Model {
             log_start_offset: Offset(0),
             duplicate,
         };
+        if batch.withheld {
+            return Err(Rejected::Withheld);
+        }
         if let Some(claimed) = batch.producer {
             let may_be_forgotten = claimed.id.0 < first_producer || claimed.id.0 < forgotten_end;
             let (first, sequence) = (claimed.base_sequence.0 == 0, claimed.base_sequence.0);
@@ -307,7 +310,7 @@ impl Model {
         };
         let (count, producer) = match sent.kind {
             Kind::Plain => (sent.count, None),
-            Kind::Next { producer } => {
+            Kind::Next { producer } | Kind::Withheld { producer } => {
                 let (epoch, sequence) = next(producer);
                 (sent.count, Some((producer, epoch, sequence)))
             }
@@ -341,6 +344,9 @@ impl Model {
                 (sent.count, Some((producer, next(producer).0, i32::MAX - 3)))
             }
         };
-        batch(count, time, producer)
+        CommitBatch {
+            withheld: matches!(sent.kind, Kind::Withheld { .. }),
+            ..batch(count, time, producer)
+        }
     }
 }
