@@ -1,5 +1,6 @@
-//! Simulation: the product in one thread and simulated time, its bucket and store full of faults, its processes killed and
-//! frozen, and whatever its clients saw judged by a checker. `cargo sim` runs more seeds, and shows one.
+//! Simulation: the product in one thread and simulated time, alone or as a fleet, its bucket, store and links full of faults,
+//! its processes killed and frozen, and whatever its clients saw judged by a checker. `cargo sim` runs more seeds, and shows
+//! one.
 
 mod bucket;
 mod checker;
@@ -7,9 +8,12 @@ mod checker_tests;
 mod history;
 mod link;
 mod nemesis;
+mod net;
+mod outlet;
 mod process;
 mod producer;
 mod reader;
+mod roles;
 mod run;
 mod wire;
 mod world;

@@ -1,5 +1,6 @@
 //! Trouble, in turns with calm: processes are killed, frozen, drained and started beside each other, the store and the bucket
-//! go away or misbehave, clocks jump.
+//! go away or misbehave, clocks jump; and in fleets, ways between processes are cut or slow, and everything is restarted
+//! one after another.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +8,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::bucket::Weather;
+use crate::net::Direction;
 use crate::process::Process;
-use crate::world::{Dice, World};
+use crate::roles::Role;
+use crate::world::{Dice, World, spawn};
 
 /// For so long, then everything heals.
 pub(crate) async fn trouble(world: Arc<World>, dice: Dice, duration: Duration) {
@@ -18,43 +21,46 @@ pub(crate) async fn trouble(world: Arc<World>, dice: Dice, duration: Duration) {
         .memory
         .faults()
         .at_random(dice.number(), store_per_mille);
+    // Fleets meet all that single processes do, and more.
+    let kinds = if world.fleet.is_alone() { 18 } else { 26 };
     while Instant::now() < until {
         sleep(dice.millis(50, 3000)).await;
-        match dice.below(18) {
+        match dice.below(kinds) {
             0 | 1 => kill(&world, &dice).await,
             2..=4 => freeze(&world, &dice),
             5 => drain(&world, &dice).await,
-            6 | 7 => drop(world.start_process()),
+            6 | 7 => beside(&world, &dice),
             8 => clock(&world, &dice),
             9 => store_away(&world, &dice, store_per_mille),
             10 => cut(&world, &dice),
-            11 => {
-                world.history.note("the bucket is stuck");
-                world
-                    .bucket
-                    .stick(dice.millis(100, [3_000, 15_000, 45_000][dice.index(3)]));
-            }
+            11 => bucket_stuck(&world, &dice),
             12..=14 => {
                 let weather = weather(&dice);
                 world.history.note(format!("{weather:?}"));
                 world.bucket.weather(weather);
             }
             15 | 16 => late(&world, &dice),
-            _ => world.bucket.heal(),
+            17 => world.bucket.heal(),
+            18..=21 => way_cut(&world, &dice),
+            22 => way_slow(&world, &dice),
+            23 | 24 => outlet_stuck(&world, &dice),
+            _ => rolling_restart(&world, &dice),
         }
     }
 }
 
-/// No trouble any more, and one process that works.
+/// No trouble any more, and processes that work.
 pub(crate) async fn heal(world: &World, dice: &Dice) {
     world.history.note("everything heals");
     world.heal();
     world.bucket.heal();
+    world.net.heal();
     world.memory.faults().cease();
     world.memory.faults().land();
     for process in world.processes() {
         process.link.cut(false);
         process.link.late(0);
+        process.outlet.heal();
         process.thaw();
     }
     if dice.chance(500) {
@@ -64,18 +70,36 @@ pub(crate) async fn heal(world: &World, dice: &Dice) {
     }
 }
 
-/// As whoever runs processes does: one that serves is always there soon.
+/// As whoever runs processes does: one that serves is always there soon, and in a fleet one of each that has ended.
 pub(crate) async fn supervise(world: Arc<World>) {
+    let dice = world.dice.fork();
     loop {
         sleep(Duration::from_millis(150)).await;
-        if !world.processes().iter().any(|process| process.serves()) {
-            drop(world.start_process());
+        let processes = world.processes();
+        if world.fleet.is_alone() {
+            if !processes.iter().any(|process| process.serves()) {
+                world.start(Role::Alone);
+            }
+            continue;
+        }
+        for role in &world.fleet.0 {
+            let there = processes.iter().any(|process| process.role == *role);
+            if !there && dice.chance(400) {
+                world.start(*role);
+            }
         }
     }
 }
 
 fn any(world: &World, dice: &Dice) -> Option<Arc<Process>> {
     let processes = world.processes();
+    processes.get(dice.index(processes.len())).cloned()
+}
+
+/// One that writes to the store.
+fn any_holder(world: &World, dice: &Dice) -> Option<Arc<Process>> {
+    let mut processes = world.processes();
+    processes.retain(|process| process.role.may_hold_the_order());
     processes.get(dice.index(processes.len())).cloned()
 }
 
@@ -93,7 +117,7 @@ fn freeze(world: &World, dice: &Dice) {
     };
     process.freeze();
     let duration = dice.millis(50, [300, 3000, 30_000][dice.index(3)]);
-    crate::world::spawn(async move {
+    spawn(async move {
         sleep(duration).await;
         process.thaw();
     });
@@ -103,6 +127,16 @@ async fn drain(world: &World, dice: &Dice) {
     if let Some(process) = any(world, dice) {
         process.terminate();
         sleep(dice.millis(0, 500)).await;
+    }
+}
+
+/// A process is started though the one in its place has not ended: in a fleet one that is frozen, whose name it takes, as
+/// when a machine is given up.
+fn beside(world: &World, dice: &Dice) {
+    if world.fleet.is_alone() {
+        world.start(Role::Alone);
+    } else if let Some(process) = any(world, dice).filter(|process| process.is_frozen()) {
+        world.start(process.role);
     }
 }
 
@@ -123,7 +157,7 @@ fn store_away(world: &Arc<World>, dice: &Dice, per_mille: u16) {
     world.history.note("the store goes away");
     world.memory.faults().go_away();
     let (world, seed, duration) = (Arc::clone(world), dice.number(), dice.millis(50, 4000));
-    crate::world::spawn(async move {
+    spawn(async move {
         sleep(duration).await;
         world.history.note("the store is back");
         if !world.has_healed() {
@@ -134,7 +168,7 @@ fn store_away(world: &Arc<World>, dice: &Dice, per_mille: u16) {
 }
 
 fn cut(world: &World, dice: &Dice) {
-    let Some(process) = any(world, dice) else {
+    let Some(process) = any_holder(world, dice) else {
         return;
     };
     world
@@ -142,7 +176,7 @@ fn cut(world: &World, dice: &Dice) {
         .note(format!("process {} is cut off from the store", process.id));
     process.link.cut(true);
     let duration = dice.millis(50, 6000);
-    crate::world::spawn(async move {
+    spawn(async move {
         sleep(duration).await;
         process.link.cut(false);
     });
@@ -150,7 +184,7 @@ fn cut(world: &World, dice: &Dice) {
 
 /// The store is unsure of some commits.
 fn late(world: &World, dice: &Dice) {
-    if let Some(process) = any(world, dice) {
+    if let Some(process) = any_holder(world, dice) {
         let per_mille = dice.below(120);
         world.history.note(format!(
             "{per_mille} of 1000 commits of process {} are late",
@@ -158,6 +192,96 @@ fn late(world: &World, dice: &Dice) {
         ));
         process.link.late(per_mille);
     }
+}
+
+fn bucket_stuck(world: &World, dice: &Dice) {
+    world.history.note("the bucket is stuck");
+    world
+        .bucket
+        .stick(dice.millis(100, [3_000, 15_000, 45_000][dice.index(3)]));
+}
+
+/// One process does not get through to the bucket.
+fn outlet_stuck(world: &World, dice: &Dice) {
+    if let Some(process) = any(world, dice) {
+        world
+            .history
+            .note(format!("the bucket is stuck for process {}", process.id));
+        process
+            .outlet
+            .stick(dice.millis(100, [2_000, 8_000, 20_000][dice.index(3)]));
+    }
+}
+
+/// Some ways are cut: one, or all from a machine, or all to it; in one direction, or both.
+fn way_cut(world: &World, dice: &Dice) {
+    let ways = world.net.ways();
+    let Some(((from, to), _)) = ways.get(dice.index(ways.len())).cloned() else {
+        return;
+    };
+    let which = dice.below(3);
+    let chosen = ways.into_iter().filter(|(ends, _)| match which {
+        0 => *ends == (from.clone(), to.clone()),
+        1 => ends.0 == from,
+        _ => ends.1 == to,
+    });
+    let directions: &[Direction] = [
+        &[Direction::There][..],
+        &[Direction::Back],
+        &[Direction::There, Direction::Back],
+    ][dice.index(3)];
+    let duration = dice.millis(50, [1_000, 5_000, 16_000][dice.index(3)]);
+    for (ends, way) in chosen {
+        world
+            .history
+            .note(format!("cut for {duration:?}: {ends:?} {directions:?}"));
+        for direction in directions {
+            way.cut(*direction, true);
+            let (way, direction) = (Arc::clone(&way), *direction);
+            spawn(async move {
+                sleep(duration).await;
+                way.cut(direction, false);
+            });
+        }
+    }
+}
+
+fn way_slow(world: &World, dice: &Dice) {
+    let ways = world.net.ways();
+    let Some((ends, way)) = ways.get(dice.index(ways.len())).cloned() else {
+        return;
+    };
+    let slow = dice.below([30, 300, 2_000][dice.index(3)]);
+    world.history.note(format!("slow by {slow} ms: {ends:?}"));
+    way.slow(slow);
+    let duration = dice.millis(500, 10_000);
+    spawn(async move {
+        sleep(duration).await;
+        way.slow(0);
+    });
+}
+
+/// All are drained and started again, one after another, as on an upgrade.
+fn rolling_restart(world: &Arc<World>, dice: &Dice) {
+    world.history.note("a rolling restart begins");
+    let (world, dice) = (Arc::clone(world), dice.fork());
+    spawn(async move {
+        for role in world.fleet.0.clone() {
+            let mut processes = world.processes();
+            processes.retain(|process| process.role == role && process.serves());
+            for process in processes {
+                process.terminate();
+                while !process.has_ended() && !world.has_healed() {
+                    sleep(Duration::from_millis(50)).await;
+                }
+            }
+            sleep(dice.millis(200, 2000)).await;
+            if world.has_healed() {
+                return;
+            }
+        }
+        world.history.note("the rolling restart is over");
+    });
 }
 
 fn weather(dice: &Dice) -> Weather {

@@ -1,27 +1,24 @@
-//! One process of the product: an agent with the sequencer inside, over its own link to the store and its own clock. It can
-//! be frozen, killed, drained, and its clock set; it ends by itself as the real one does.
+//! One process of the product, over its own ways to store, bucket and other processes, and its own clock. It can be frozen,
+//! killed, drained, and its clock set; it ends by itself as the real one does. `roles` has what it does.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
 
 use metadata::Options;
-use object_store::ObjectStore;
-use object_store::path::Path;
 use parking_lot::Mutex;
 use penstock::clock::Clock;
-use penstock::config::{CompressionLevel, StoreUrl};
-use penstock::context::{AutoCreate, Node};
 use penstock::life::{Held, Life};
-use penstock::server::{Order, Outside, Rooms, Settings};
-use penstock::storage::{Store, StoreOptions};
+use penstock::server::Rooms;
 use penstock::tasks::Tasks;
 use tokio::io::DuplexStream;
 use tokio::sync::watch;
 
 use crate::history::History;
 use crate::link::Link;
-use crate::world::{Dice, EPOCH_MS, World};
+use crate::net::Net;
+use crate::outlet::Outlet;
+use crate::roles::{Main, Role, settings};
+use crate::world::{EPOCH_MS, World};
 
 /// In each direction of a connection, before the sender waits.
 const SOCKET_BYTES: usize = 64 * 1024;
@@ -29,33 +26,22 @@ const SOCKET_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) id: u32,
+    pub(crate) role: Role,
     pub(crate) link: Link,
+    pub(crate) outlet: Outlet,
+    net: Net,
     life: Arc<Held>,
     history: Arc<History>,
     clock: Arc<AtomicI64>,
-    frozen: AtomicBool,
+    frozen: Arc<AtomicBool>,
     ended: Arc<AtomicBool>,
     rooms: Arc<Mutex<Option<Arc<Rooms>>>>,
     stop: watch::Sender<bool>,
     connections: AtomicU64,
 }
 
-/// What a process' main task needs.
-struct Main {
-    id: u32,
-    link: Link,
-    options: Options,
-    bucket: Arc<dyn ObjectStore>,
-    dice: Dice,
-    clock: Clock,
-    settings: Settings,
-    tasks: Tasks,
-    rooms: Arc<Mutex<Option<Arc<Rooms>>>>,
-    stop: watch::Receiver<bool>,
-}
-
 impl Process {
-    pub(crate) fn start(world: &World, id: u32) -> Arc<Self> {
+    pub(crate) fn start(world: &World, id: u32, role: Role) -> Arc<Self> {
         let dice = world.dice.fork();
         let link = Link::new(
             world.memory.clone(),
@@ -69,6 +55,7 @@ impl Process {
         let (stop, stopping) = watch::channel(false);
         let rooms = Arc::default();
         let (ended, random) = (Arc::new(AtomicBool::new(false)), dice.random());
+        let (frozen, outlet) = (Arc::default(), Outlet::new(Arc::clone(&world.bucket)));
         let manual = Clock::Manual(Arc::clone(&clock));
         let now = manual.clone();
         let options = Options {
@@ -79,9 +66,13 @@ impl Process {
         };
         let main = Main {
             id,
+            role,
             link: link.clone(),
             options,
-            bucket: Arc::clone(&world.bucket) as Arc<dyn ObjectStore>,
+            outlet: outlet.clone(),
+            net: world.net.clone(),
+            metadata: world.fleet.metadata(role),
+            frozen: Arc::clone(&frozen),
             settings: settings(&dice),
             dice,
             clock: manual,
@@ -89,31 +80,29 @@ impl Process {
             rooms: Arc::clone(&rooms),
             stop: stopping,
         };
-        let (history, over, held) = (
-            Arc::clone(&world.history),
-            Arc::clone(&ended),
-            Arc::clone(&life),
-        );
-        tasks.spawn("main", async move {
-            let id = main.id;
-            let why = main.run().await;
-            history.note(format!("process {id} ends: {why}"));
-            over.store(true, Ordering::Relaxed);
-            held.kill();
-            Ok(())
-        });
-        Arc::new(Self {
+        let process = Arc::new(Self {
             id,
+            role,
             link,
+            outlet,
+            net: world.net.clone(),
             life,
             history: Arc::clone(&world.history),
             clock,
-            frozen: AtomicBool::new(false),
+            frozen,
             ended,
             rooms,
             stop,
             connections: AtomicU64::new(0),
-        })
+        });
+        let this = Arc::clone(&process);
+        tasks.sibling().spawn("main", async move {
+            let why = main.run().await;
+            this.history.note(format!("process {id} ends: {why}"));
+            this.end();
+            Ok(())
+        });
+        process
     }
 
     /// The client's end of a new connection, if the port is open.
@@ -155,7 +144,12 @@ impl Process {
 
     pub(crate) fn kill(&self) {
         self.history.note(format!("process {} is killed", self.id));
+        self.end();
+    }
+
+    fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
+        self.net.close(self.id);
         self.rooms.lock().take();
         self.life.kill();
     }
@@ -168,84 +162,6 @@ impl Process {
 
     pub(crate) fn clock_forward(&self, millis: i64) {
         self.clock.fetch_add(millis, Ordering::Relaxed);
-    }
-}
-
-impl Main {
-    /// Until the process is told to stop, or cannot go on; why.
-    async fn run(mut self) -> String {
-        let (metadata, sequencer) = match metadata::start(Arc::new(self.link), self.options).await {
-            Ok(started) => started,
-            Err(error) => return format!("cannot start: {error}"),
-        };
-        self.tasks
-            .spawn("sequencer", async move { Ok(sequencer.run().await?) });
-        let outside = Outside {
-            metadata,
-            store: Store::with_random(self.bucket, Path::default(), false, self.dice.random()),
-            clock: self.clock,
-            random: self.dice.random(),
-            tasks: self.tasks,
-        };
-        let node = Node {
-            id: 1,
-            host: "simulated".to_owned(),
-            port: 9092,
-            zone: None,
-        };
-        let rooms = Arc::new(Rooms::start(&self.settings, node, outside));
-        *self.rooms.lock() = Some(Arc::clone(&rooms));
-        let failed = tokio::select! {
-            biased;
-            failed = rooms.failed() => Some(failed),
-            () = told(&mut self.stop) => None,
-        };
-        self.rooms.lock().take();
-        match failed {
-            Some(failed) => failed,
-            None => {
-                rooms.drain(self.settings.shutdown_grace).await;
-                "drained".to_owned()
-            }
-        }
-    }
-}
-
-/// Until it is true.
-async fn told(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// Of which simulation needs few; sizes are small, so that every bound is met.
-fn settings(dice: &Dice) -> Settings {
-    let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    Settings {
-        listen: nowhere,
-        http: None,
-        advertise: None,
-        node_id: Some(1),
-        zone: None,
-        bucket: "simulated".to_owned(),
-        bucket_options: StoreOptions::default(),
-        order: Order::Here {
-            store: StoreUrl::Memory,
-            peer: None,
-        },
-        peer_tls: None,
-        data: None,
-        auto_create: AutoCreate::Disabled,
-        num_partitions: 1,
-        segment_bytes: 500 + dice.index(20_000),
-        age_max: dice.millis(5, 250),
-        puts_per_second: dice.between(2, 40) as f64,
-        buffer_memory: 1 << 20,
-        cache_memory: dice.index(3) * 8 * 1024,
-        compression: match dice.chance(500) {
-            true => CompressionLevel::Zstd(1),
-            false => CompressionLevel::Off,
-        },
-        connections_max: 1000,
-        shutdown_grace: Duration::from_secs(5),
     }
 }
 

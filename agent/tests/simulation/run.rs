@@ -137,7 +137,7 @@ async fn story(world: &Arc<World>) {
             ticking.tick(TICK);
         }
     });
-    drop(world.start_process());
+    world.start_all();
     for topic in 0..shape.topics {
         create(world, &dice, topic, shape.partitions).await;
     }
@@ -193,7 +193,7 @@ async fn finish(world: &Arc<World>, dice: &Dice, topics: u32, partitions: usize)
     world.processes().iter().for_each(|process| process.kill());
     world.bucket.heal();
     world.memory.faults().cease();
-    drop(world.start_process());
+    world.start_all();
     for topic in 0..topics {
         if timeout(PATIENCE, read_last(world, dice, topic, partitions))
             .await

@@ -13,7 +13,9 @@ use tokio::time::sleep;
 
 use crate::bucket::Bucket;
 use crate::history::History;
+use crate::net::Net;
 use crate::process::Process;
+use crate::roles::{Fleet, Role};
 use crate::wire::Wire;
 
 /// Where the clocks of all processes begin.
@@ -24,6 +26,8 @@ pub(crate) struct World {
     pub(crate) history: Arc<History>,
     pub(crate) memory: Memory,
     pub(crate) bucket: Arc<Bucket>,
+    pub(crate) net: Net,
+    pub(crate) fleet: Fleet,
     pub(crate) dice: Dice,
     processes: Mutex<Vec<Arc<Process>>>,
     next_process: AtomicU32,
@@ -32,14 +36,22 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// Of an even seed with one process that has everything inside, now and then several; of an odd one with a fleet.
     pub(crate) fn new(seed: u64) -> Arc<Self> {
         let history = Arc::new(History::new());
         let dice = Dice::new(seed);
+        let fleet = match seed.is_multiple_of(2) {
+            true => Fleet::alone(),
+            false => Fleet::draw(&dice),
+        };
+        history.note(format!("{fleet:?}"));
         let bucket = Arc::new(Bucket::new(Arc::clone(&history), dice.fork()));
         Arc::new(Self {
             history,
             memory: Memory::new(),
             bucket,
+            net: Net::new(dice.fork()),
+            fleet,
             dice,
             processes: Mutex::default(),
             next_process: AtomicU32::new(1),
@@ -49,12 +61,16 @@ impl World {
     }
 
     /// A new process, whatever the others do.
-    pub(crate) fn start_process(&self) -> Arc<Process> {
+    pub(crate) fn start(&self, role: Role) {
         let id = self.next_process.fetch_add(1, Ordering::Relaxed);
-        self.history.note(format!("process {id} starts"));
-        let process = Process::start(self, id);
-        self.processes.lock().push(Arc::clone(&process));
-        process
+        self.history.note(format!("process {id} starts: {role:?}"));
+        let process = Process::start(self, id, role);
+        self.processes.lock().push(process);
+    }
+
+    /// All that there are to be.
+    pub(crate) fn start_all(&self) {
+        self.fleet.0.iter().for_each(|role| self.start(*role));
     }
 
     /// From now on nobody makes trouble.
@@ -84,7 +100,8 @@ impl World {
     pub(crate) async fn connect(&self, dice: &Dice) -> Wire {
         loop {
             sleep(dice.latency()).await;
-            let processes = self.processes();
+            let mut processes = self.processes();
+            processes.retain(|process| process.role.serves_clients());
             if !processes.is_empty() {
                 let chosen = &processes[dice.index(processes.len())];
                 if let Some(socket) = chosen.connect() {

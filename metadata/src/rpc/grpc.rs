@@ -277,11 +277,7 @@ impl StreamingService<Bytes> for &mut Begin {
         Box::pin(async move {
             let (into, receiver) = mpsc::channel(FRAMES_MAX);
             let (sender, frames) = mpsc::channel(FRAMES_MAX);
-            let link = Link {
-                sender,
-                receiver,
-                _driver: None,
-            };
+            let link = Link::new(sender, receiver);
             let gone = |_| Status::unavailable("this process is stopping");
             links.send(link).await.map_err(gone)?;
             let pumping: Pumping = Box::pin(pump(request.into_inner(), into));

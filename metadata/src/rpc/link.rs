@@ -22,22 +22,24 @@ pub struct Link {
     pub(super) _driver: Option<JoinSet<()>>,
 }
 
+impl Link {
+    /// An end whose frames somebody else carries.
+    #[must_use]
+    pub fn new(sender: mpsc::Sender<Bytes>, receiver: mpsc::Receiver<Bytes>) -> Self {
+        Self {
+            sender,
+            receiver,
+            _driver: None,
+        }
+    }
+}
+
 /// Two ends in one process.
 #[must_use]
 pub fn pair() -> (Link, Link) {
     let (up, from_up) = mpsc::channel(FRAMES_MAX);
     let (down, from_down) = mpsc::channel(FRAMES_MAX);
-    let agent = Link {
-        sender: up,
-        receiver: from_down,
-        _driver: None,
-    };
-    let sequencer = Link {
-        sender: down,
-        receiver: from_up,
-        _driver: None,
-    };
-    (agent, sequencer)
+    (Link::new(up, from_down), Link::new(down, from_up))
 }
 
 /// Why there is no link.

@@ -22,8 +22,8 @@ pub(crate) enum Role {
 /// Serves the links it is given. Does nothing until [`Server::run`] is polled.
 #[derive(Debug)]
 pub struct Server {
-    pub(super) links: mpsc::Receiver<Link>,
-    pub(super) roles: watch::Receiver<Role>,
+    links: mpsc::Receiver<Link>,
+    roles: watch::Receiver<Role>,
 }
 
 impl Server {
@@ -36,9 +36,9 @@ impl Server {
         let mut sessions = JoinSet::new();
         loop {
             tokio::select! {
-                link = self.links.recv() => match link {
-                    Some(link) if sessions.len() < LINKS_MAX => {
-                        sessions.spawn(session::serve(link, self.roles.clone()));
+                session = self.next() => match session {
+                    Some(session) if sessions.len() < LINKS_MAX => {
+                        sessions.spawn(session);
                     }
                     Some(_) => tracing::warn!("turned an agent away: too many links"),
                     None => break,
@@ -47,5 +47,12 @@ impl Server {
             }
         }
         while sessions.join_next().await.is_some() {}
+    }
+
+    /// The session of the next agent that comes, for whoever runs sessions as tasks of his own; `None` once nobody can
+    /// bring links any more.
+    pub async fn next(&mut self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let link = self.links.recv().await?;
+        Some(session::serve(link, self.roles.clone()))
     }
 }

@@ -2,7 +2,7 @@
 //! those that watch the partition. Whoever does not keep up is cut off and begins afresh. The sequencer feeds them; `rpc`
 //! has the other ends.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -205,7 +205,7 @@ impl Subscribers {
             }
         }
         if !subscriber.feed.push(Update::Views(views)) {
-            self.cut(&HashSet::from([id]));
+            self.cut(&BTreeSet::from([id]));
         }
     }
 
@@ -243,7 +243,7 @@ impl Subscribers {
                 told.entry(*id).or_default().push(view.clone());
             }
         }
-        let mut slow = HashSet::new();
+        let mut slow = BTreeSet::new();
         for (id, views) in told {
             let subscriber = self.by_id.get(&id);
             if !subscriber.is_some_and(|each| each.feed.push(Update::Views(views))) {
@@ -271,11 +271,12 @@ impl Subscribers {
 
     fn remove(&mut self, mut which: impl FnMut(&Subscriber) -> bool) {
         let found = self.by_id.iter().filter(|(_, each)| which(each));
-        let ids: HashSet<u64> = found.map(|(id, _)| *id).collect();
+        let ids = found.map(|(id, _)| *id).collect();
         self.cut(&ids);
     }
 
-    fn cut(&mut self, ids: &HashSet<u64>) {
+    /// In order, so that simulation repeats itself.
+    fn cut(&mut self, ids: &BTreeSet<u64>) {
         for id in ids {
             let Some(subscriber) = self.by_id.remove(id) else {
                 continue;

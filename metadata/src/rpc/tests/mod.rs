@@ -249,8 +249,7 @@ impl Net {
 /// As `Server::run`, with sessions that freeze.
 async fn freezing_server(mut server: Server, frozen: watch::Receiver<bool>) {
     let mut sessions = JoinSet::new();
-    while let Some(link) = server.links.recv().await {
-        let session = super::session::serve(link, server.roles.clone());
+    while let Some(session) = server.next().await {
         sessions.spawn(freezable(session, frozen.clone()));
     }
 }
