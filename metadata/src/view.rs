@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use crate::types::{Bounds, Extent, Offset, TopicPartition};
+use crate::types::{Bounds, Extent, Offset, PartitionIndex, TopicId, TopicPartition};
 
 /// Extents a view keeps.
 const VIEW_EXTENTS_MAX: usize = 1024;
@@ -205,6 +205,18 @@ impl Views {
             }
             keep
         });
+    }
+
+    /// Ends the views of a topic that is gone.
+    pub(crate) fn end_topic(&self, topic: TopicId) {
+        let partition = |index| TopicPartition {
+            topic,
+            partition: PartitionIndex(index),
+        };
+        let of_topic = partition(i32::MIN)..=partition(i32::MAX);
+        let mut views = self.0.lock();
+        let gone = views.extract_if(of_topic, |_, _| true);
+        gone.for_each(|(_, view)| view.end());
     }
 
     /// The partitions that are viewed.

@@ -470,9 +470,10 @@ impl Work {
         let update = std::mem::take(&mut self.topics);
         let catalogue = Arc::new(self.shared.catalogue.lock().with(&update));
         *self.shared.catalogue.lock() = Arc::clone(&catalogue);
-        if update.scope == Scope::All || !update.gone.is_empty() {
-            let views = &self.shared.views;
-            views.retain(|partition| catalogue.has(partition));
+        let views = &self.shared.views;
+        match update.scope {
+            Scope::All => views.retain(|partition| catalogue.has(partition)),
+            Scope::Change => update.gone.iter().for_each(|gone| views.end_topic(*gone)),
         }
         if update.scope == Scope::All && !self.shared.ready.swap(true, Ordering::AcqRel) {
             tracing::info!(lsn = update.lsn.0, "connected to the sequencer");

@@ -13,6 +13,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod topics;
 
 pub use client::{Client, Reach, connect};
 pub use grpc::{Wire, accept, dial, probe};

@@ -14,13 +14,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::link::Link;
 use super::message::{Down, FRAME_BYTES, Question, Reply, Up};
 use super::server::Role;
+use super::topics::Frames;
 use crate::catalogue::Agent;
 use crate::command::{Answer, Command, Outcome, Submission};
 use crate::error::Error;
 use crate::handle::{Asked, Metadata};
 use crate::sequencer::Heard;
-use crate::sequencer::reads::Read;
-use crate::sequencer::subscribers::{TopicsUpdate, Update, Updates, Waiting, feed};
+use crate::sequencer::reads::{Attached, Read};
+use crate::sequencer::subscribers::{Update, Updates, Waiting, feed};
 use crate::types::Located;
 
 /// The first frame must come in this time, and must be answered in it.
@@ -33,6 +34,8 @@ const COMMANDS_MAX: usize = 1024;
 const QUESTIONS_MAX: usize = 256;
 /// Frames for an agent that is slow to take them; then nothing more is made for it.
 const OUTGOING_MAX: usize = 64;
+/// Frames of the catalogue that wait to be taken; the others are made when these are gone.
+const CATALOGUE_FRAMES_MAX: usize = 2;
 /// Extents in one answer; the agent asks again from behind them.
 const LOCATED_MAX: usize = 16 * 1024;
 
@@ -80,6 +83,8 @@ struct Session {
     metadata: Metadata,
     id: u64,
     subscriber: u64,
+    /// All topics, which go out before anything else.
+    catalogue: Option<Frames>,
     updates: Updates,
     heard: Arc<Heard>,
     /// Commands in the queue, in order.
@@ -124,7 +129,11 @@ impl Session {
                 heard: Arc::clone(&heard),
                 reply,
             });
-            if let Some(subscriber) = attached.await? {
+            if let Some(attached) = attached.await? {
+                let Attached {
+                    subscriber,
+                    catalogue,
+                } = attached;
                 let welcome = Down::Welcome {
                     cluster_id: metadata.cluster_id().to_owned(),
                     session: wanted,
@@ -134,6 +143,7 @@ impl Session {
                     metadata,
                     id: wanted,
                     subscriber,
+                    catalogue: Some(Frames::all(catalogue)),
                     updates,
                     heard,
                     commands: VecDeque::new(),
@@ -160,7 +170,14 @@ impl Session {
     }
 
     async fn select(&mut self) -> Event {
-        let room = self.outgoing.len() < OUTGOING_MAX;
+        if self.outgoing.len() < CATALOGUE_FRAMES_MAX {
+            let next = self.catalogue.as_mut().and_then(Frames::next);
+            match next {
+                Some(frame) => self.push(&frame),
+                None => self.catalogue = None,
+            }
+        }
+        let room = self.outgoing.len() < OUTGOING_MAX && self.catalogue.is_none();
         let may_ask = self.commands.len() < COMMANDS_MAX && self.questions.len() < QUESTIONS_MAX;
         tokio::select! {
             biased;
@@ -314,7 +331,12 @@ impl Session {
     fn tell(&mut self, update: Update) {
         match update {
             Update::Agents(agents) => self.push(&Down::Agents(agents.to_vec())),
-            Update::Topics(topics) => in_parts(topics, |down| self.push(&down)),
+            Update::Topics(topics) => {
+                let mut frames = Frames::change(topics);
+                while let Some(frame) = frames.next() {
+                    self.push(&frame);
+                }
+            }
             Update::Views(views) => {
                 let mut part = Vec::new();
                 let mut bytes = 0;
@@ -340,42 +362,6 @@ impl Session {
 
 /// About what an extent takes in a frame.
 const EXTENT_BYTES: usize = 50;
-
-fn in_parts(update: TopicsUpdate, mut send: impl FnMut(Down)) {
-    let TopicsUpdate {
-        lsn,
-        scope,
-        changed,
-        gone,
-    } = update;
-    let mut part = TopicsUpdate {
-        lsn,
-        scope,
-        ..TopicsUpdate::default()
-    };
-    let mut bytes = 0;
-    for topic in changed {
-        let configs = topic.configs.iter().map(|(k, v)| k.len() + v.len() + 2);
-        bytes += 48 + topic.name.len() + configs.sum::<usize>();
-        part.changed.push(topic);
-        if bytes >= FRAME_BYTES {
-            bytes = 0;
-            let update = TopicsUpdate {
-                changed: std::mem::take(&mut part.changed),
-                ..part.clone()
-            };
-            send(Down::Topics {
-                update,
-                last: false,
-            });
-        }
-    }
-    part.gone = gone;
-    send(Down::Topics {
-        update: part,
-        last: true,
-    });
-}
 
 async fn open(metadata: &Metadata) -> Result<u64, Error> {
     let (reply, opened) = oneshot::channel();

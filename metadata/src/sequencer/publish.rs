@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Sequencer;
 use super::liveness::Heard;
-use super::reads::Read;
+use super::reads::{Attached, Read};
 use super::subscribers::{Feed, Scope, TopicsUpdate, ViewUpdate};
 use crate::catalogue::{Agent, Catalogue};
 use crate::effect::Effect;
@@ -24,8 +24,12 @@ impl Sequencer {
             )
         });
         if topics_changed {
-            self.publish_catalogue();
-            let update = self.topics_update(effects);
+            let update = Arc::new(self.topics_update(effects));
+            let catalogue = self.catalogue().with(&update);
+            self.publish_catalogue(catalogue);
+            for gone in &update.gone {
+                self.shared.views.end_topic(*gone);
+            }
             self.subscribers.topics(&update);
         }
         if self.shared.views.is_empty() && self.subscribers.is_empty() {
@@ -90,8 +94,8 @@ impl Sequencer {
                 heard,
                 reply,
             } => {
-                let subscriber = self.attach(session, agent, feed, heard);
-                let _ = reply.send(Ok(subscriber));
+                let attached = self.attach(session, agent, feed, heard);
+                let _ = reply.send(Ok(attached));
             }
             Read::Watch {
                 subscriber,
@@ -126,17 +130,13 @@ impl Sequencer {
         agent: Option<Arc<Agent>>,
         feed: Feed,
         heard: Arc<Heard>,
-    ) -> Option<u64> {
+    ) -> Option<Attached> {
         self.state.sessions.get(session)?;
         self.liveness.attach(session, heard);
-        let topics = self.state.topics.iter();
-        let all = TopicsUpdate {
-            lsn: self.state.lsn,
-            scope: Scope::All,
-            changed: topics.map(|topic| Arc::clone(&topic.topic)).collect(),
-            gone: Vec::new(),
-        };
-        Some(self.subscribers.attach(session, agent, feed, all))
+        Some(Attached {
+            subscriber: self.subscribers.attach(session, agent, feed),
+            catalogue: self.catalogue(),
+        })
     }
 
     fn watch(&mut self, subscriber: u64, partitions: &[TopicPartition]) -> Vec<bool> {
@@ -157,7 +157,10 @@ impl Sequencer {
 
     /// Everything, after the state was loaded. Subscribers begin afresh.
     pub(super) fn publish_all(&mut self) {
-        self.publish_catalogue();
+        let topics = self.state.topics.iter().map(|topic| &topic.topic);
+        self.publish_catalogue(Catalogue::new(self.state.lsn, topics));
+        let views = &self.shared.views;
+        views.retain(|partition| self.state.topics.log(partition).is_some());
         self.subscribers.clear();
         for partition in self.shared.views.partitions() {
             if let Some(log) = self.state.topics.log(partition) {
@@ -167,12 +170,12 @@ impl Sequencer {
         }
     }
 
-    fn publish_catalogue(&self) {
-        let topics = self.state.topics.iter().map(|topic| &topic.topic);
-        let catalogue = Arc::new(Catalogue::new(self.state.lsn, topics));
-        *self.shared.catalogue.lock() = catalogue;
-        self.shared
-            .views
-            .retain(|partition| self.state.topics.log(partition).is_some());
+    /// As last published.
+    fn catalogue(&self) -> Arc<Catalogue> {
+        Arc::clone(&self.shared.catalogue.lock())
+    }
+
+    fn publish_catalogue(&self, catalogue: Catalogue) {
+        *self.shared.catalogue.lock() = Arc::new(catalogue);
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::liveness::Heard;
 use super::subscribers::Feed;
-use crate::catalogue::Agent;
+use crate::catalogue::{Agent, Catalogue};
 use crate::codec::Unreadable;
 use crate::error::Error;
 use crate::handle::Metadata;
@@ -46,13 +46,13 @@ pub(crate) enum Read {
         wanted: Wanted,
         reply: Reply<Option<HotByTime>>,
     },
-    /// An agent's stream begins. Answered with the subscriber's number; `None` if its session is closed.
+    /// An agent's stream begins. `None` if its session is closed.
     Attach {
         session: u64,
         agent: Option<Arc<Agent>>,
         feed: Feed,
         heard: Arc<Heard>,
-        reply: Reply<Option<u64>>,
+        reply: Reply<Option<Attached>>,
     },
     /// A subscriber is told of these partitions from now on. Answered with which of them there are.
     Watch {
@@ -67,6 +67,13 @@ pub(crate) enum Read {
     },
     /// The subscriber's agent takes no more clients.
     Withdraw { subscriber: u64 },
+}
+
+/// A subscriber's number, and all topics before those of which it is told from now on.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(crate) subscriber: u64,
+    pub(crate) catalogue: Arc<Catalogue>,
 }
 
 /// Which extent, by time.

@@ -18,7 +18,7 @@ const UPDATE_ITEMS_MAX: usize = 256 * 1024;
 /// What became durable. A subscriber gets them in the order in which it did.
 #[derive(Clone, Debug)]
 pub(crate) enum Update {
-    Topics(TopicsUpdate),
+    Topics(Arc<TopicsUpdate>),
     Views(Vec<ViewUpdate>),
     /// All that serve clients, by node id.
     Agents(Arc<Vec<Arc<Agent>>>),
@@ -100,7 +100,7 @@ impl Feed {
     fn push(&self, update: Update) -> bool {
         let items = update.items();
         let before = self.items.fetch_add(items, Ordering::AcqRel);
-        // What is larger than the bound goes when nothing else waits: snapshots of everything are.
+        // What is larger than the bound goes when nothing else waits.
         let fits = before == 0 || before + items <= UPDATE_ITEMS_MAX;
         fits && self.sender.try_send(update).is_ok()
     }
@@ -151,16 +151,9 @@ impl Subscribers {
     }
 
     /// A new one, in place of an earlier one of the same session, which is cut off.
-    pub(super) fn attach(
-        &mut self,
-        session: u64,
-        agent: Option<Arc<Agent>>,
-        feed: Feed,
-        all: TopicsUpdate,
-    ) -> u64 {
+    pub(super) fn attach(&mut self, session: u64, agent: Option<Arc<Agent>>, feed: Feed) -> u64 {
         self.remove(|subscriber| subscriber.session == session);
         self.last += 1;
-        feed.push(Update::Topics(all));
         if !self.agents.is_empty() {
             feed.push(Update::Agents(Arc::clone(&self.agents)));
         }
@@ -220,8 +213,8 @@ impl Subscribers {
     }
 
     /// Topics changed: everybody is told.
-    pub(super) fn topics(&mut self, update: &TopicsUpdate) {
-        self.remove(|subscriber| !subscriber.feed.push(Update::Topics(update.clone())));
+    pub(super) fn topics(&mut self, update: &Arc<TopicsUpdate>) {
+        self.remove(|subscriber| !subscriber.feed.push(Update::Topics(Arc::clone(update))));
         if update.gone.is_empty() {
             return;
         }

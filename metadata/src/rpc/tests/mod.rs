@@ -2,6 +2,7 @@
 //! in memory or by gRPC over pipes, and everything that can happen to either.
 
 mod agents;
+mod crowd;
 mod failover;
 mod grpc;
 mod hostile;
