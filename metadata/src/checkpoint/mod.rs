@@ -9,7 +9,10 @@ mod tests;
 
 pub(crate) use load::load;
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
+use futures::future::try_join_all;
 
 use crate::codec::Encoder;
 use crate::error::Error;
@@ -17,13 +20,17 @@ use crate::keys::Key;
 use crate::kv::{Kv, Transaction, Write};
 use crate::state::State;
 use crate::types::{Lsn, ObjectKey, TopicId, TopicPartition};
-use write::{write_object, write_partition, write_session, write_topic};
+use write::{Tail, read_tail, write_object, write_partition, write_session, write_topic};
 
 const VERSION: u8 = 1;
 /// A step stops adding rows at about so many bytes; stores limit transactions.
 const STEP_BYTES: usize = 128 * 1024;
 /// Extents indexed in one step.
 const STEP_EXTENTS: usize = 4096;
+/// Index rows read side by side: one after the other they would take a round trip to the store each.
+const READ_AT_ONCE: usize = 64;
+/// Partitions whose index rows are read before a step; about as many as fit in one.
+const READ_AHEAD: usize = 512;
 
 /// A checkpoint under way.
 #[derive(Debug)]
@@ -32,6 +39,8 @@ pub(crate) struct Checkpoint {
     at: Lsn,
     pending: Vec<Item>,
     objects: Vec<ObjectKey>,
+    /// Index rows to which the next partitions append. Only checkpoints write index rows, so they stay as they are.
+    tails: HashMap<TopicPartition, Tail>,
     done: bool,
     /// [`STEP_BYTES`] and [`STEP_EXTENTS`], but in tests.
     step_bytes: usize,
@@ -70,6 +79,7 @@ impl Checkpoint {
             at: state.lsn,
             pending,
             objects,
+            tails: HashMap::new(),
             done: false,
             step_bytes: STEP_BYTES,
             step_extents: STEP_EXTENTS,
@@ -88,6 +98,24 @@ impl Checkpoint {
 
     pub(crate) fn is_done(&self) -> bool {
         self.done
+    }
+
+    /// Reads some of what the next steps need. False: there is nothing to be read, and it is time for a step.
+    pub(crate) async fn read_ahead(&mut self, kv: &dyn Kv, state: &State) -> Result<bool, Error> {
+        let soon = self.pending.iter().rev().take(READ_AHEAD);
+        let partitions = soon.map_while(|item| match item {
+            Item::Partition(partition) => Some(*partition),
+            _ => None,
+        });
+        let unread = partitions.filter(|partition| !self.tails.contains_key(partition));
+        let reads = unread.take(READ_AT_ONCE).map(|partition| async move {
+            let tail = read_tail(kv, state, partition).await?;
+            Ok::<_, Error>((partition, tail))
+        });
+        let read = try_join_all(reads).await?;
+        let any = !read.is_empty();
+        self.tails.extend(read);
+        Ok(any)
     }
 
     /// The next transaction's writes; the caller fences and commits them. State that they hold is marked so, which is
@@ -117,9 +145,13 @@ impl Checkpoint {
                     None
                 }
                 Item::Partition(partition) => {
-                    let whole =
-                        write_partition(kv, state, partition, self.step_extents, &mut writes)
-                            .await?;
+                    let Some(tail) = self.tails.remove(&partition) else {
+                        self.pending.push(item);
+                        self.read_ahead(kv, state).await?;
+                        continue;
+                    };
+                    let extents_max = self.step_extents;
+                    let whole = write_partition(state, partition, tail, extents_max, &mut writes)?;
                     (!whole).then_some(item)
                 }
             };

@@ -2,16 +2,19 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::*;
 use crate::command::{
     BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreateTopic, Submission,
 };
-use crate::kv::{LIMITS, Memory, Redb};
+use crate::index::Chunk;
+use crate::kv::{Direction, KvError, LIMITS, Memory, Redb, Rows};
 use crate::types::{BlockCodec, BlockRange, ProducerEpoch, Sequence, Timestamp};
-use crate::types::{PartitionIndex, ProducerId};
+use crate::types::{Offset, PartitionIndex, ProducerId};
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000);
 const TOPIC: TopicId = TopicId(7);
@@ -90,6 +93,96 @@ async fn write(kv: &dyn Kv, state: &mut State) -> usize {
         transactions += 1;
     }
     transactions
+}
+
+/// A store whose reads take a round trip on tokio's clock.
+#[derive(Debug)]
+struct Far(Memory);
+
+const ROUND_TRIP: Duration = Duration::from_millis(1);
+
+#[async_trait]
+impl Kv for Far {
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
+        tokio::time::sleep(ROUND_TRIP).await;
+        self.0.get(key).await
+    }
+
+    async fn range(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        limit: usize,
+        direction: Direction,
+    ) -> Result<Rows, KvError> {
+        tokio::time::sleep(ROUND_TRIP).await;
+        self.0.range(start, end, limit, direction).await
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
+        self.0.commit(transaction).await
+    }
+
+    fn name(&self) -> &'static str {
+        "far"
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_partitions_wait_for_few_round_trips() {
+    const PARTITIONS: u32 = 10_000;
+    let kv = Far(Memory::new());
+    let mut state = with_partitions(PARTITIONS);
+    for object in 0..2 {
+        commit(&mut state, object, 0..PARTITIONS, -1);
+        let begin = Instant::now();
+        write(&kv, &mut state).await;
+        let round_trips = begin.elapsed().as_millis() / ROUND_TRIP.as_millis();
+        // None before the first offset; afterwards each has an index row that must be read.
+        let most = u128::from(PARTITIONS / 10) * u128::from(object);
+        assert!(
+            round_trips <= most,
+            "{round_trips} round trips, one after the other"
+        );
+    }
+    let mut loaded = load(&kv).await.unwrap();
+    commit(&mut loaded, 3, 0..PARTITIONS, -1);
+    assert_eq!(
+        loaded
+            .topics
+            .log(partition(9))
+            .unwrap()
+            .bounds()
+            .high_watermark,
+        Offset(3)
+    );
+}
+
+/// Rows are read before they are written, and drains come in between.
+#[tokio::test]
+async fn what_is_appended_after_the_index_row_was_read_joins_it() {
+    let kv = Memory::new();
+    let mut state = with_partitions(1);
+    commit(&mut state, 1, 0..1, 7);
+    write(&kv, &mut state).await;
+    // Nothing to be indexed, but the partition's row must be written.
+    let before = Timestamp(NOW.0 + 1);
+    execute(&mut state, Command::ExpireProducers { before });
+    let mut checkpoint = Checkpoint::begin(&state);
+    while checkpoint.read_ahead(&kv, &state).await.unwrap() {}
+    commit(&mut state, 2, 0..1, -1);
+    while !checkpoint.is_done() {
+        let transaction = checkpoint.step(&kv, &mut state).await.unwrap();
+        kv.commit(transaction).await.unwrap();
+    }
+    let rows = kv.snapshot();
+    let index = rows.iter().filter_map(|(key, row)| match Key::decode(key) {
+        Ok(Key::Index(..)) => Some(Chunk::decode(row.clone()).unwrap()),
+        _ => None,
+    });
+    let extents: Vec<_> = index.flat_map(|chunk| chunk.extents).collect();
+    let offsets: Vec<i64> = extents.iter().map(|extent| extent.base_offset.0).collect();
+    assert_eq!(offsets, [0, 1]);
 }
 
 /// 100,000 partitions and 50,000 objects in one interval.

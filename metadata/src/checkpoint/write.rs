@@ -1,5 +1,7 @@
 //! State to rows, one item of a checkpoint after the other.
 
+use bytes::Bytes;
+
 use super::{STEP_BYTES, VERSION};
 use crate::catalogue::Topic;
 use crate::codec::Encoder;
@@ -134,11 +136,30 @@ fn write_outcomes(
     None
 }
 
-/// Whether the partition is done; if not, more of its extents go into the next step.
-pub(super) async fn write_partition(
+/// The index row that a partition's new extents may go into, with its key.
+pub(super) type Tail = Option<(Bytes, Bytes)>;
+
+pub(super) async fn read_tail(
     kv: &dyn Kv,
+    state: &State,
+    partition: TopicPartition,
+) -> Result<Tail, Error> {
+    let start = state.topics.log(partition).map(PartitionLog::recent_start);
+    // Also where there is nothing to be appended yet: there may be when it is written.
+    let Some(start) = start.filter(|start| start.0 > 0) else {
+        return Ok(None);
+    };
+    let from = Key::Index(partition, start).encode();
+    let end = Key::Index(partition, Offset(i64::MAX)).encode();
+    let rows = kv.range(&from, &end, 1, Direction::Forward).await?;
+    Ok(rows.into_iter().next())
+}
+
+/// Whether the partition is done; if not, more of its extents go into the next step.
+pub(super) fn write_partition(
     state: &mut State,
     partition: TopicPartition,
+    tail: Tail,
     extents_max: usize,
     writes: &mut Transaction,
 ) -> Result<bool, Error> {
@@ -154,7 +175,7 @@ pub(super) async fn write_partition(
     if !extents.is_empty() {
         let indexed = extents.as_slice();
         planted!(let indexed = "checkpoint-drops-the-last-extent" => &indexed[..indexed.len() - 1]);
-        write_index(kv, partition, indexed, writes).await?;
+        write_index(partition, tail, indexed, writes)?;
     }
     if whole {
         write_log(lsn, partition, log, writes);
@@ -168,19 +189,18 @@ pub(super) async fn write_partition(
 
 /// Appends to a partition's index rows. A row that still has room is rewritten; what an earlier checkpoint, cut short by
 /// a crash, left beyond the partition's row is replaced.
-async fn write_index(
-    kv: &dyn Kv,
+fn write_index(
     partition: TopicPartition,
+    tail: Tail,
     extents: &[Extent],
     writes: &mut Transaction,
 ) -> Result<(), Error> {
     let start = extents.first().map_or(Offset(0), |first| first.base_offset);
     let from = Key::Index(partition, start).encode();
     let end = Key::Index(partition, Offset(i64::MAX)).encode();
-    let rows = kv.range(&from, &end, 1, Direction::Forward).await?;
     let mut open = None;
     let mut clear_from = from;
-    if let Some((key, row)) = rows.into_iter().next() {
+    if let Some((key, row)) = tail {
         let mut chunk = Chunk::decode(row.clone())?;
         let ends_here = chunk.end() == start;
         chunk.extents.retain(|extent| extent.base_offset < start);

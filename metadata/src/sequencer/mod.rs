@@ -263,6 +263,11 @@ impl Sequencer {
             return Ok(());
         };
         let kv = self.kv.as_ref();
+        // Drains have their turn in between.
+        if checkpoint.read_ahead(kv, &self.state).await? {
+            self.checkpoint = Some(checkpoint);
+            return Ok(());
+        }
         let transaction = checkpoint.step(kv, &mut self.state).await?;
         self.shared
             .counts
