@@ -56,7 +56,8 @@ impl Brokers {
 
     /// The same for all clients of a zone; few partitions move when an agent comes or goes.
     pub(super) fn leader(&self, topic: TopicId, partition: i32) -> i32 {
-        let weight = |id: &&i32| weight(topic, partition, **id);
+        let partition = begin(topic, partition);
+        let weight = |id: &&i32| weight(partition, **id);
         self.near.iter().max_by_key(weight).copied().unwrap_or(-1)
     }
 }
@@ -70,19 +71,26 @@ fn zone(client_id: &str) -> Option<&str> {
     said.into_iter().find(|zone| !zone.is_empty())
 }
 
-/// A number that looks random and is the same everywhere (rendezvous hashing).
-fn weight(topic: TopicId, partition: i32, node_id: i32) -> u64 {
+/// What the weights of all agents for a partition have in common: many agents times many partitions are asked for at once.
+fn begin(topic: TopicId, partition: i32) -> u64 {
     let bytes = topic.0.to_be_bytes().into_iter();
-    let bytes = bytes
-        .chain(partition.to_be_bytes())
-        .chain(node_id.to_be_bytes());
-    // FNV-1a, then SplitMix64's mix, for the last bytes must reach the upper bits.
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    fnv(0xcbf2_9ce4_8422_2325, bytes.chain(partition.to_be_bytes()))
+}
+
+/// A number that looks random and is the same everywhere (rendezvous hashing).
+fn weight(partition: u64, node_id: i32) -> u64 {
+    // SplitMix64's mix, for the last bytes must reach the upper bits.
+    let hash = fnv(partition, node_id.to_be_bytes().into_iter());
     let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)
+}
+
+/// FNV-1a.
+fn fnv(begin: u64, bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(begin, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]
