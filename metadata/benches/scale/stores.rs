@@ -1,0 +1,134 @@
+//! The stores that are measured, each behind one that counts and times its transactions.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use metadata::kv::{Direction, Kv, KvError, Memory, Redb, Rows, Transaction};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+#[cfg(feature = "postgres")]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    clippy::panic,
+    reason = "it is written for tests"
+)]
+#[path = "../../src/kv/postgres/tests/server.rs"]
+mod server;
+
+/// Where the metadata is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Store {
+    Memory,
+    /// A file in the folder for temporary files
+    Redb,
+    /// A server of its own in the same folder, from Debian's packages, with fsync on
+    #[cfg(feature = "postgres")]
+    Postgres,
+}
+
+/// A store that is empty, gone when dropped.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) kv: Arc<Counted>,
+    _folder: tempfile::TempDir,
+    #[cfg(feature = "postgres")]
+    _server: Option<server::Server>,
+}
+
+pub(crate) async fn open(store: Store) -> anyhow::Result<Opened> {
+    let folder = tempfile::tempdir()?;
+    #[cfg(feature = "postgres")]
+    let mut _server = None;
+    let kv: Arc<dyn Kv> = match store {
+        Store::Memory => Arc::new(Memory::new()),
+        Store::Redb => Arc::new(Redb::open(&folder.path().join("store.redb"))?),
+        #[cfg(feature = "postgres")]
+        Store::Postgres => {
+            let server = server::Server::with(&[], |_| {})
+                .ok_or_else(|| anyhow::anyhow!("PostgreSQL is not installed"))?;
+            let url: metadata::kv::PostgresUrl = server
+                .url("sslmode=disable")
+                .parse()
+                .map_err(anyhow::Error::msg)?;
+            _server = Some(server);
+            Arc::new(metadata::kv::Postgres::open(&url).await?)
+        }
+    };
+    Ok(Opened {
+        kv: Arc::new(Counted {
+            kv,
+            took: Mutex::default(),
+            conflicts: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            reads: AtomicU64::new(0),
+        }),
+        _folder: folder,
+        #[cfg(feature = "postgres")]
+        _server,
+    })
+}
+
+/// Counts and times what the store is asked.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    kv: Arc<dyn Kv>,
+    took: Mutex<Vec<Duration>>,
+    conflicts: AtomicU64,
+    bytes: AtomicU64,
+    reads: AtomicU64,
+}
+
+impl Counted {
+    /// Bytes written and reads asked for since this was last asked.
+    pub(crate) fn take_traffic(&self) -> (u64, u64) {
+        let bytes = self.bytes.swap(0, Ordering::Relaxed);
+        (bytes, self.reads.swap(0, Ordering::Relaxed))
+    }
+
+    /// What happened since this was last asked: how long each transaction took, and how many met conflicts.
+    pub(crate) fn take(&self) -> (Vec<Duration>, u64) {
+        let took = std::mem::take(&mut *self.took.lock());
+        (took, self.conflicts.swap(0, Ordering::Relaxed))
+    }
+}
+
+#[async_trait]
+impl Kv for Counted {
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.kv.get(key).await
+    }
+
+    async fn range(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        limit: usize,
+        direction: Direction,
+    ) -> Result<Rows, KvError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.kv.range(start, end, limit, direction).await
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
+        let begun = Instant::now();
+        let bytes = u64::try_from(transaction.bytes()).unwrap_or(u64::MAX);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let done = self.kv.commit(transaction).await;
+        match &done {
+            Ok(()) => self.took.lock().push(begun.elapsed()),
+            Err(KvError::Conflict) => drop(self.conflicts.fetch_add(1, Ordering::Relaxed)),
+            Err(_) => {}
+        }
+        done
+    }
+
+    fn name(&self) -> &'static str {
+        self.kv.name()
+    }
+}
