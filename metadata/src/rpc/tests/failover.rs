@@ -251,6 +251,70 @@ async fn one_that_was_frozen_for_half_a_minute_answers_no_stale_end_offset() {
     }
 }
 
+/// What a deposed process says to two questions that it was asked while it stood still: they are alone in its queue, with no
+/// command beside them that the store would refuse, so that only a look at the owner row can tell.
+async fn said_by_a_deposed_one(travel: Travel) -> Option<Reply> {
+    let (memory, net, first, a, b) = two_agents(travel).await;
+    let mut number = 0;
+    committed_at_last(&a.metadata, &mut number).await;
+    // Nobody else comes back to it with commands.
+    a.close().await;
+    b.close().await;
+    let second = net.start(memory, "two:2", 2);
+    let (mut link, _thawed) = greet(&net, "one:1").await;
+    let pings = link.sender.clone();
+    let pinging = spawn(async move {
+        while pings.send(Up::Ping.encode()).await.is_ok() {
+            seconds(1).await;
+        }
+    });
+    seconds(1).await;
+    first.stuck.send_replace(true);
+    // The other takes over; before, it would send agents on to this one, where they would ask for sessions.
+    seconds(10).await;
+    let c = net.agent(&["two:2"], 13).await;
+    assert_eq!(committed_at_last(&c.metadata, &mut number).await.0, 10);
+    // That was acknowledged: an end of 10, or that 15 is out of range, is wrong now.
+    let end = Question::Bounds(vec![partition(0)]);
+    let past = Question::Locate {
+        partition: partition(0),
+        offset: Offset(15),
+        raw_bytes_max: 1,
+    };
+    for (id, question) in [(1, end), (2, past)] {
+        link.sender
+            .send(Up::Ask { id, question }.encode())
+            .await
+            .unwrap();
+    }
+    seconds(30).await;
+    pinging.abort();
+    first.stuck.send_replace(false);
+    let said = reply(&mut link).await;
+    assert_eq!(high_watermark(&c.metadata, 0).await, 20);
+    second.terminate().await;
+    said
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deposed_one_looks_at_the_owner_row_before_it_confirms_anything() {
+    for travel in [Travel::Links, Travel::Grpc] {
+        assert_eq!(said_by_a_deposed_one(travel).await, None, "{travel:?}");
+    }
+}
+
+/// The test above finds the bug that it is for.
+#[cfg(feature = "planted-bugs")]
+#[tokio::test(start_paused = true)]
+async fn one_that_does_not_look_is_found_out() {
+    crate::planted::plant(Some("confirmed-read-skipped"));
+    for travel in [Travel::Links, Travel::Grpc] {
+        let said = said_by_a_deposed_one(travel).await;
+        assert!(matches!(said, Some(Reply::Bounds(_))), "{said:?}");
+    }
+    crate::planted::plant(None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_a_sequencer_everything_asked_is_answered_in_time() {
     let net = Net::new(Travel::Links);

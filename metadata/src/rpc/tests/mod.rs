@@ -7,6 +7,7 @@ mod failover;
 mod grpc;
 mod hostile;
 mod messages;
+mod order;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

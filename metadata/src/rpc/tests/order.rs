@@ -1,0 +1,210 @@
+//! The order of frames: a view is there before an answer that covers it, whoever asks whom.
+
+use super::*;
+use crate::catalogue::Topic;
+use crate::command::{Outcome, Rejected};
+use crate::rpc::message::{Down, Question, Reply, Up};
+use crate::sequencer::subscribers::{Scope, TopicsUpdate, ViewUpdate};
+use crate::types::{Bounds, Lsn, Offset, Timestamp};
+
+async fn next(link: &mut Link) -> Down {
+    let frame = timeout(PATIENCE, link.receiver.recv()).await;
+    Down::decode(frame.expect("in time").expect("it says more")).unwrap()
+}
+
+async fn say(link: &Link, up: Up) {
+    link.sender.send(up.encode()).await.unwrap();
+}
+
+/// Both kinds of answers, to what was asked at once.
+#[tokio::test(start_paused = true)]
+async fn a_sequencer_tells_what_changed_before_it_answers() {
+    for travel in [Travel::Links, Travel::Grpc] {
+        let (_, net, process, a, b) = two_agents(travel).await;
+        let frozen = watch::Sender::new(false);
+        let mut link = net.dial("one:1", frozen.subscribe()).await.unwrap();
+        let hello = Up::Hello {
+            session: 0,
+            agent: None,
+        };
+        say(&link, hello).await;
+        let question = Question::Watch(vec![partition(0)]);
+        say(&link, Up::Ask { id: 1, question }).await;
+        while !matches!(next(&mut link).await, Down::Reply { id: 1, .. }) {}
+        let (mut end, mut sequence) = (0, 0);
+        for number in 1..20_u64 {
+            // Of this agent's own, or of another's that may share a drain with the question.
+            let own = number % 3 != 0;
+            let committed = (!own).then(|| a.metadata.submit(plain(number, 0)));
+            if own {
+                sequence += 1;
+                let submit = Up::Submit {
+                    sequence,
+                    seen: sequence,
+                    command: plain(number, 0),
+                };
+                say(&link, submit).await;
+            }
+            let question = Question::Bounds(vec![partition(0)]);
+            let id = 1 + number;
+            say(&link, Up::Ask { id, question }).await;
+            let (mut told, mut answers) = (end, if own { 2 } else { 1 });
+            while answers > 0 {
+                match next(&mut link).await {
+                    Down::Views(views) => {
+                        assert_eq!(views[0].extents.len(), 1);
+                        told = views[0].bounds.high_watermark.0;
+                    }
+                    Down::Answer { outcome, .. } => {
+                        let offset = crate::sequencer::tests::placed(&outcome).base_offset.0;
+                        assert!(told >= offset + 10, "{travel:?}: {told}, {offset}");
+                        answers -= 1;
+                    }
+                    Down::Reply { reply, .. } => {
+                        let Reply::Bounds(bounds) = reply else {
+                            panic!("{reply:?}")
+                        };
+                        let said = bounds[0].unwrap().high_watermark.0;
+                        assert!(told >= said, "{travel:?}: {told}, {said}");
+                        answers -= 1;
+                    }
+                    _ => {}
+                }
+            }
+            if let Some(committed) = committed {
+                committed.await.unwrap();
+            }
+            end += 10;
+            assert_eq!(high_watermark(&b.metadata, 0).await, end);
+        }
+        process.terminate().await;
+    }
+}
+
+/// A process of the test's own, as an agent sees it.
+struct Played {
+    links: mpsc::Receiver<Link>,
+    _thawed: watch::Sender<bool>,
+}
+
+impl Played {
+    fn at(net: &Net, address: &str) -> Self {
+        let (links, incoming) = mpsc::channel(1);
+        let thawed = watch::Sender::new(false);
+        let port = Port {
+            links,
+            frozen: thawed.subscribe(),
+        };
+        net.open.lock().insert(address.to_owned(), port);
+        Self {
+            links: incoming,
+            _thawed: thawed,
+        }
+    }
+
+    /// The agent's next link, after a welcome.
+    async fn welcome(&mut self, known: u64) -> Link {
+        let mut link = timeout(PATIENCE, self.links.recv())
+            .await
+            .expect("it comes")
+            .unwrap();
+        let hello = asked(&mut link).await;
+        assert!(
+            matches!(hello, Up::Hello { session, .. } if session == known),
+            "{hello:?}"
+        );
+        answer(
+            &link,
+            Down::Welcome {
+                cluster_id: "c".to_owned(),
+                session: 7,
+            },
+        )
+        .await;
+        let topic = Topic {
+            id: TOPIC,
+            name: "orders".to_owned(),
+            partitions: 3,
+            replication_factor: 1,
+            configs: BTreeMap::new(),
+            created: Timestamp(0),
+        };
+        let update = TopicsUpdate {
+            scope: Scope::All,
+            changed: vec![Arc::new(topic)],
+            ..TopicsUpdate::default()
+        };
+        answer(&link, Down::Topics { update, last: true }).await;
+        link
+    }
+}
+
+async fn asked(link: &mut Link) -> Up {
+    loop {
+        let frame = timeout(PATIENCE, link.receiver.recv()).await;
+        let up = Up::decode(frame.expect("in time").expect("it says more")).unwrap();
+        if up != Up::Ping {
+            return up;
+        }
+    }
+}
+
+async fn answer(link: &Link, down: Down) {
+    link.sender.send(down.encode()).await.unwrap();
+}
+
+/// So that the sequencer, which takes frames in order, has the watch before the command.
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_comes_back_asks_for_its_views_before_it_submits_again() {
+    let net = Net::new(Travel::Links);
+    let mut played = Played::at(&net, "one:1");
+    let agent = net.agent_alone(&["one:1"], 11);
+    let mut link = played.welcome(0).await;
+    timeout(PATIENCE, agent.metadata.joined()).await.unwrap();
+    let metadata = agent.metadata.clone();
+    let viewing = spawn(async move { metadata.view(partition(0)).await });
+    let Up::Ask { id, question } = asked(&mut link).await else {
+        panic!("it asks for the view")
+    };
+    let watched = Question::Watch(vec![partition(0)]);
+    assert_eq!(question, watched);
+    let view = ViewUpdate {
+        partition: partition(0),
+        scope: Scope::All,
+        bounds: Bounds::default(),
+        extents: Vec::new(),
+    };
+    answer(&link, Down::Views(vec![view.clone()])).await;
+    let reply = Reply::Watched(vec![true]);
+    answer(&link, Down::Reply { id, reply }).await;
+    let view_there = viewing.await.unwrap().unwrap();
+    let view_there = view_there.expect("the partition is there");
+    let answered = spawn(agent.metadata.submit(plain(1, 0)));
+    let Up::Submit { sequence: 1, .. } = asked(&mut link).await else {
+        panic!("it submits")
+    };
+    drop(link);
+    let mut link = played.welcome(7).await;
+    let again = asked(&mut link).await;
+    assert!(
+        matches!(&again, Up::Ask { question, .. } if *question == watched),
+        "{again:?}"
+    );
+    let again = asked(&mut link).await;
+    assert!(matches!(again, Up::Submit { sequence: 1, .. }), "{again:?}");
+    // The view is what was told, at the moment of the answer.
+    let mut grown = view;
+    grown.bounds.high_watermark = Offset(10);
+    answer(&link, Down::Views(vec![grown])).await;
+    let outcome = Outcome::Rejected(Rejected::UnknownPartition);
+    let told = Down::Answer {
+        sequence: 1,
+        lsn: Lsn(1),
+        outcome: outcome.clone(),
+    };
+    answer(&link, told).await;
+    let answered = timeout(PATIENCE, answered).await.expect("answered");
+    assert_eq!(answered.unwrap().unwrap().outcome, outcome);
+    assert_eq!(view_there.bounds().high_watermark, Offset(10));
+    agent.kill().await;
+}
