@@ -69,6 +69,8 @@ pub enum Fault {
     TooOld,
     /// Nothing is written.
     Unavailable,
+    /// There is too much to do; nothing is written.
+    Busy,
     /// It happens as it should, after the caller has let others run so many times.
     Delay { yields: u32 },
 }
@@ -218,6 +220,7 @@ impl Inner {
             }
             Fault::TooOld => Err(KvError::TooOld),
             Fault::Unavailable => Err(unavailable()),
+            Fault::Busy => Err(KvError::Busy("the store is busy".to_owned())),
         }
     }
 

@@ -123,6 +123,9 @@ pub enum KvError {
     /// The transaction took too long. Nothing was written.
     #[error("the transaction is too old")]
     TooOld,
+    /// It has too much to do just now. Nothing was written; asked again soon, it may.
+    #[error("{0}")]
+    Busy(String),
     /// A value or the transaction is past the limits. Nothing was written.
     #[error("the transaction is too large")]
     TooLarge,

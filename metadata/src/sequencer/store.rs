@@ -1,7 +1,10 @@
 //! The fence: every write of a sequencer expects the owner row to be its own and the head row as it left it. An unclear
 //! outcome is made clear before anything else happens.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use tokio::time::sleep;
 
 use super::{Options, Serves};
 use crate::codec::{Decoder, Encoder, Unreadable};
@@ -14,6 +17,11 @@ use crate::types::Lsn;
 const VERSION: u8 = 1;
 /// Attempts to find out what became of a transaction before the state is loaded anew.
 const RESOLVE_ATTEMPTS: usize = 3;
+
+/// A transaction that a busy store did not do is sent again after pauses that double from one to the other: for 0.6 s in
+/// all, in which nobody takes the head for standing still.
+const BUSY_PAUSE_MIN: Duration = Duration::from_millis(10);
+const BUSY_PAUSE_MAX: Duration = Duration::from_millis(320);
 
 /// Rows of a drain's log are cut to so many bytes, and a transaction takes about so many bytes of them.
 const LOG_ROW_BYTES: usize = 60 * 1024;
@@ -45,6 +53,21 @@ pub(super) fn log_transactions(lsn: Lsn, log: LogBytes) -> Vec<Transaction> {
         }
     }
     transactions
+}
+
+/// Sends a transaction again while a busy store says for certain that it did not do it, but not for long.
+async fn commit(kv: &dyn Kv, transaction: Transaction) -> Result<(), KvError> {
+    let mut pause = BUSY_PAUSE_MIN;
+    loop {
+        match kv.commit(transaction.clone()).await {
+            Err(KvError::Busy(reason)) if pause <= BUSY_PAUSE_MAX => {
+                tracing::debug!(reason, "the metadata store is busy");
+                sleep(pause).await;
+                pause *= 2;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// The head row.
@@ -202,7 +225,7 @@ impl Holder {
             planted!("fence-off", transaction.expect.clear());
             planted!("head-not-expected", transaction.expect.truncate(1));
             transaction.set(Key::Head.encode(), next.clone());
-            match kv.commit(transaction).await {
+            match commit(kv, transaction).await {
                 Ok(()) => {
                     self.head = next;
                     return Ok(());
@@ -295,7 +318,7 @@ impl Holder {
         transaction.expect(Key::Owner.encode(), Some(self.owner.clone()));
         transaction.expect(Key::Head.encode(), Some(found));
         transaction.set(Key::Head.encode(), probe.clone());
-        match kv.commit(transaction).await {
+        match commit(kv, transaction).await {
             Ok(()) => {
                 self.head = probe;
                 Ok(Some(Resolved::Never))

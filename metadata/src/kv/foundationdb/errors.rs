@@ -17,7 +17,9 @@ pub(super) enum Commit {
     Conflict,
     TooOld,
     TooLarge,
-    /// It was refused for now.
+    /// The cluster is busy or behind: it was refused just now.
+    Busy,
+    /// It was refused, until somebody acts.
     Refused,
     /// It may have happened, or may still.
     Unknown,
@@ -43,7 +45,7 @@ pub(super) const CLASSES: [Class; 21] = [
     // transaction_too_old. A read or commit more than 5 s after the read version; storage servers and resolvers.
     class(1007, Commit::TooOld, true),
     // future_version. A storage server lags behind the read version.
-    class(1009, Commit::Refused, true),
+    class(1009, Commit::Busy, true),
     // not_committed. The resolvers found a conflict.
     class(1020, Commit::Conflict, true),
     // commit_unknown_result. The connection to the commit proxy broke, or the transaction system recovered. The client
@@ -56,25 +58,25 @@ pub(super) const CLASSES: [Class; 21] = [
     // transaction_timed_out. By the timeout that `begin` sets; a commit may still be on its way.
     class(1031, Commit::Unknown, false),
     // process_behind. A storage server does not have recent mutations.
-    class(1037, Commit::Refused, true),
+    class(1037, Commit::Busy, true),
     // database_locked. An operator's lock, for a restore or a switch-over.
     class(1038, Commit::Refused, true),
     // cluster_version_changed. The multi-version client changes its library; a commit may be on its way.
     class(1039, Commit::Unknown, true),
     // commit_proxy_memory_limit_exceeded.
-    class(1042, Commit::Refused, true),
+    class(1042, Commit::Busy, true),
     // batch_transaction_throttled. Ratekeeper, for transactions of low priority.
-    class(1051, Commit::Refused, true),
+    class(1051, Commit::Busy, true),
     // grv_proxy_memory_limit_exceeded.
-    class(1078, Commit::Refused, true),
+    class(1078, Commit::Busy, true),
     // operation_cancelled. The future was cancelled; a commit may be on its way.
     class(1101, Commit::Unknown, false),
     // tag_throttled. Ratekeeper, by tag.
-    class(1213, Commit::Refused, true),
+    class(1213, Commit::Busy, true),
     // proxy_tag_throttled. Too long in a GRV proxy's queue.
-    class(1223, Commit::Refused, true),
+    class(1223, Commit::Busy, true),
     // transaction_throttled_hot_shard. Ratekeeper, by shard.
-    class(1235, Commit::Refused, true),
+    class(1235, Commit::Busy, true),
     // storage_quota_exceeded. The tenant has no room.
     class(1225, Commit::Refused, false),
     // transaction_too_large. More than 10 MB, conflict ranges included; the client refuses it.
@@ -100,6 +102,7 @@ pub(super) fn of_commit(code: i32) -> KvError {
         Commit::Conflict => KvError::Conflict,
         Commit::TooOld => KvError::TooOld,
         Commit::TooLarge => KvError::TooLarge,
+        Commit::Busy => KvError::Busy(text(code)),
         Commit::Refused => KvError::Unavailable(text(code)),
         Commit::Unknown => KvError::Unknown(text(code)),
     }
@@ -110,6 +113,7 @@ pub(super) fn before_commit(code: i32) -> KvError {
     match find(code).map(|class| class.commit) {
         Some(Commit::TooOld) => KvError::TooOld,
         Some(Commit::TooLarge) => KvError::TooLarge,
+        Some(Commit::Busy) => KvError::Busy(text(code)),
         _ => KvError::Unavailable(text(code)),
     }
 }

@@ -5,12 +5,17 @@ use crate::command::Submission;
 use crate::error::Happened;
 use crate::keys::Key;
 use crate::kv::{Fault, ReadFault};
-use crate::sequencer::store::Head;
+use crate::sequencer::store::{Head, Owner};
 use crate::types::Lsn;
 
 fn durable_lsn(memory: &Memory) -> Lsn {
     let head = memory.snapshot()[&Key::Head.encode()].clone();
     Head::decode(head).unwrap().lsn
+}
+
+fn durable_epoch(memory: &Memory) -> u64 {
+    let owner = memory.snapshot()[&Key::Owner.encode()].clone();
+    Owner::decode(owner).unwrap().epoch
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,6 +180,49 @@ async fn a_store_that_is_away_refuses_and_work_goes_on_when_it_is_back() {
         committed(metadata, commit(10, 0, vec![batch(1, Some((5, 10)))])).await,
         10
     );
+    running.close().await;
+}
+
+/// Also where something unclear has to be made clear first.
+#[tokio::test(start_paused = true)]
+async fn a_busy_store_is_asked_again_before_anything_is_loaded_anew() {
+    for first in [None, Some(Fault::UnknownLost)] {
+        let memory = Memory::new();
+        let running = fresh(&memory).await;
+        let (metadata, epoch) = (&running.metadata, durable_epoch(&memory));
+        assert_eq!(committed(metadata, plain(1, 0)).await, 0);
+        let before = memory.transactions();
+        let faults = first.into_iter().chain([Fault::Busy; 6]);
+        memory.faults().inject(faults);
+        assert_eq!(committed(metadata, plain(2, 0)).await, 10, "{first:?}");
+        assert!(memory.transactions() - before >= 7, "{first:?}");
+        assert!(metadata.ready(), "{first:?}");
+        assert_eq!(durable_epoch(&memory), epoch, "{first:?}");
+        running.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_stays_busy_refuses_in_time_and_for_certain() {
+    let memory = Memory::new();
+    let running = fresh(&memory).await;
+    let metadata = &running.metadata;
+    let begun = Instant::now();
+    memory.faults().inject([Fault::Busy; 100]);
+    let refused = metadata.submit(plain(1, 0)).await;
+    let certain = matches!(
+        refused,
+        Err(Error::Unavailable {
+            happened: Happened::No,
+            ..
+        })
+    );
+    assert!(certain, "{refused:?}");
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(!metadata.ready());
+    memory.faults().cease();
+    seconds(3).await;
+    assert_eq!(committed(metadata, plain(2, 0)).await, 0);
     running.close().await;
 }
 

@@ -38,6 +38,24 @@ async fn a_deposed_sequencer_answers_nothing() {
     cluster.empty().await;
 }
 
+/// Whoever waits hears of it only that it took longer.
+#[tokio::test]
+async fn a_cluster_that_throttles_is_asked_again() {
+    let Some(cluster) = TestCluster::look_alike() else {
+        return;
+    };
+    let running = run(cluster.store(), options(1)).await;
+    create_topic(&running.metadata, TOPIC, "orders", 3).await;
+    for (number, code) in (0..).zip([1009, 1037, 1042, 1051, 1078, 1213, 1223, 1235]) {
+        cluster.control(&format!("commit refuse {code}"));
+        let offset = committed(&running.metadata, plain(number, 0)).await;
+        assert_eq!(offset, i64::try_from(number).unwrap() * 10, "{code}");
+        assert!(running.metadata.ready(), "{code}");
+    }
+    running.close().await;
+    cluster.empty().await;
+}
+
 /// Sends a batch in a new segment each time, until it is answered. Returns its base offset.
 async fn send(
     metadata: &Metadata,
