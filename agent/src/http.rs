@@ -45,6 +45,8 @@ pub(crate) struct AgentPages {
     pub(crate) front: metrics::Front,
     /// Set once the agent drains: it is then not ready.
     pub(crate) draining: Stop,
+    /// Of a process that may hold the order for others as well.
+    pub(crate) candidate: Option<Status>,
 }
 
 /// Answers until told to stop.
@@ -154,9 +156,13 @@ impl AgentPages {
         self.front
             .buffered_bytes
             .set(self.admission.buffered_bytes() as f64);
-        self.front
-            .drains
-            .absolute(self.context.metadata.stats().drains);
+        match &self.candidate {
+            Some(status) => metrics::holds_order(status.holds(), status.stats()),
+            None => {
+                let stats = self.context.metadata.stats();
+                self.front.drains.absolute(stats.drains);
+            }
+        }
     }
 }
 

@@ -151,7 +151,7 @@ impl Front {
     }
 }
 
-/// What a process of `penstock metadata` did since it took over, when somebody asks.
+/// What a process that may hold the order did since it took over, when somebody asks.
 pub(crate) fn holds_order(holds: bool, stats: metadata::Stats) {
     gauge!("penstock_holds_order").set(f64::from(u8::from(holds)));
     counter!("penstock_drains_total").absolute(stats.drains);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::logging;
 use anyhow::Context as _;
 
-use crate::config::{Agent, Common, HostPort};
+use crate::config::{Agent, Common, HostPort, StoreUrl};
 use crate::context::AutoCreate;
 use crate::server::{Order, PeerListen, Server, Settings};
 use crate::storage::StoreOptions;
@@ -25,7 +25,10 @@ pub(super) async fn run(options: Agent) -> anyhow::Result<()> {
             .map(|advertise| advertise.to_string()),
     });
     let order = match (options.store, options.metadata.is_empty()) {
-        (Some(store), true) => Order::Here { store, peer },
+        (Some(store), true) => Order::Here {
+            peer: peer_port(&store, options.listen, peer)?,
+            store,
+        },
         (None, false) if peer.is_none() => {
             let addresses = options.metadata.iter().map(HostPort::to_string).collect();
             Order::Elsewhere { addresses }
@@ -52,6 +55,54 @@ pub(super) async fn run(options: Agent) -> anyhow::Result<()> {
     let http = server.http().map(tracing::field::display);
     tracing::info!(listen = %server.listen(), http, "serving");
     server.run().await
+}
+
+/// Where the others over a store that processes share reach this one: any of them may hold the order, and what is told
+/// them must lead here from where they are.
+fn peer_port(
+    store: &StoreUrl,
+    clients: SocketAddr,
+    given: Option<PeerListen>,
+) -> anyhow::Result<Option<PeerListen>> {
+    if !store.is_shared() {
+        return Ok(given);
+    }
+    match given {
+        None => match own_machine(clients) {
+            Some(peer) => Ok(Some(peer)),
+            None => anyhow::bail!(
+                "agents that share a store hold the order in turn: give --peer-listen ADDR, where the others reach it at this one"
+            ),
+        },
+        Some(peer) => {
+            let told = peer.advertise.as_deref();
+            can_be_told(peer.listen, told, "peer-listen", "peer-advertise")?;
+            Ok(Some(peer))
+        }
+    }
+}
+
+/// A free port, where clients come from the same machine and so can nobody else.
+pub(super) fn own_machine(clients: SocketAddr) -> Option<PeerListen> {
+    clients.ip().is_loopback().then(|| PeerListen {
+        listen: SocketAddr::new(clients.ip(), 0),
+        advertise: None,
+    })
+}
+
+/// All addresses of a machine are none that others could connect to.
+pub(super) fn can_be_told(
+    listen: SocketAddr,
+    told: Option<&str>,
+    flag: &str,
+    advertise: &str,
+) -> anyhow::Result<()> {
+    if listen.ip().is_unspecified() && told.is_none() {
+        anyhow::bail!(
+            "--{flag} {listen} is no address that other processes could be told: give --{advertise} HOST:PORT, where they reach this one"
+        );
+    }
+    Ok(())
 }
 
 /// What `dev` and `agent` have in common.

@@ -34,9 +34,15 @@ fn settings(options: Dev) -> anyhow::Result<(Settings, StoreUrl)> {
     } else {
         AutoCreate::Disabled
     };
+    let peer = if store.is_shared() {
+        let peer = agent::own_machine(options.listen);
+        Some(peer.context("processes that share a store hold the order in turn: let --listen name 127.0.0.1, or use penstock agent with --peer-listen ADDR, where the others reach it")?)
+    } else {
+        None
+    };
     let order = Order::Here {
         store: store.clone(),
-        peer: None,
+        peer,
     };
     let mut settings = agent::settings(options.common, bucket, order, options.listen, auto_create);
     settings.http = Some(options.http);

@@ -77,7 +77,8 @@ pub struct Agent {
     /// Processes of `penstock metadata` that hold the order or know who does, with commas between them
     #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',')]
     pub metadata: Vec<HostPort>,
-    /// Where other agents reach the metadata carried inside this process [default: nowhere]
+    /// Where other agents reach the metadata carried inside this process [default: nowhere; over a store that
+    /// processes share, a free port of the same machine if clients connect from there alone]
     #[arg(long, value_name = "ADDR")]
     pub peer_listen: Option<SocketAddr>,
     /// Host and port that other agents are told for --peer-listen [default: the address listened on]

@@ -131,6 +131,18 @@ impl FromStr for StoreUrl {
 }
 
 impl StoreUrl {
+    /// Whether several processes use it at a time, each of which may hold the order.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Self::Memory | Self::Redb(_) => false,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => true,
+            #[cfg(feature = "fdb")]
+            Self::FoundationDb { .. } => true,
+        }
+    }
+
     #[cfg(feature = "postgres")]
     fn postgres(text: &str) -> Result<Self, String> {
         Ok(Self::Postgres(Box::new(text.parse()?)))

@@ -8,7 +8,7 @@ use metadata::kv::{Kv, KvError, Memory, Redb};
 #[cfg(feature = "postgres")]
 use metadata::kv::{Postgres, PostgresUrl};
 use metadata::rpc::Wire;
-use metadata::{Agent, Metadata, Options};
+use metadata::{Agent, Metadata, Options, Status};
 
 use super::peers::{PeerPort, connect, wire};
 use super::{Order, Settings};
@@ -51,16 +51,18 @@ pub(super) fn options() -> Options {
     Options::new(Arc::new(move || clock.now()))
 }
 
-/// Opens the store and starts the sequencer, or reaches for one elsewhere, as some of `rooms`.
+/// Opens the store and starts the sequencer, or reaches for one elsewhere, as some of `rooms`. The status is that of a
+/// process that may hold the order for others.
 pub(super) async fn open(
     order: &Order,
     peers: Peers,
     agent: Agent,
     rooms: &Tasks,
-) -> anyhow::Result<Metadata> {
+) -> anyhow::Result<(Metadata, Option<Status>)> {
     let store = match order {
         Order::Elsewhere { addresses } => {
-            return Ok(connect(addresses.clone(), peers.wire, agent, rooms));
+            let metadata = connect(addresses.clone(), peers.wire, agent, rooms);
+            return Ok((metadata, None));
         }
         Order::Here { store, .. } => store,
     };
@@ -68,14 +70,15 @@ pub(super) async fn open(
     if let Some(port) = peers.port {
         // One path for all agents, this one included: whoever holds the order may be another process.
         let address = port.address().to_owned();
-        port.serve(kv, options(), rooms);
-        return Ok(connect(vec![address], peers.wire, agent, rooms));
+        let status = port.serve(kv, options(), rooms);
+        let metadata = connect(vec![address], peers.wire, agent, rooms);
+        return Ok((metadata, Some(status)));
     }
     let (metadata, sequencer) = metadata::start(kv, options())
         .await
         .map_err(start_refused)?;
     rooms.spawn("sequencer", async move { Ok(sequencer.run().await?) });
-    Ok(metadata)
+    Ok((metadata, None))
 }
 
 /// Opens the store.

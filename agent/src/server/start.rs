@@ -50,7 +50,7 @@ impl Server {
             make_folder(data)?;
         }
         let tasks = Tasks::new();
-        let metadata =
+        let (metadata, candidate) =
             metadata_store::open(&settings.order, peers, node.to_agent(), &tasks).await?;
         let outside = Outside {
             metadata,
@@ -79,6 +79,7 @@ impl Server {
                 admission: rooms.door.admission.clone(),
                 front: rooms.door.front.clone(),
                 draining: rooms.door.connections.stopping(),
+                candidate,
             }));
             tasks.spawn(
                 "http",

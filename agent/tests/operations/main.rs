@@ -28,7 +28,11 @@ mod foundationdb;
 mod hostile;
 mod lifecycle;
 mod network;
+mod peer_tls;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod processes;
+#[cfg(feature = "postgres")]
+mod shared_order;
 mod tail;
 mod tools;

@@ -77,14 +77,29 @@ impl Tls {
 pub async fn dial(wire: &Wire, address: &str) -> Result<Link, DialError> {
     let socket = connect(address).await?;
     match wire {
-        Wire::Plain => begin(socket).await,
+        Wire::Plain => begin(socket)
+            .await
+            .map_err(|error| broke_off(error, "wants TLS")),
         Wire::Tls(tls) => {
             let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
             let host = host.trim_matches(['[', ']']).to_owned();
             let name = tokio_rustls::rustls::pki_types::ServerName::try_from(host)
                 .map_err(|error| DialError::Failed(error.to_string()))?;
             let socket = tls.connector.connect(name, socket).await.map_err(failed)?;
-            begin(socket).await
+            // In TLS 1.3 a client is done before the server has looked at its certificate.
+            begin(socket)
+                .await
+                .map_err(|error| broke_off(error, "does not trust this process's certificate"))
+        }
+    }
+}
+
+/// Whoever refuses a peer only closes the connection. It may also have stopped just then.
+fn broke_off(error: DialError, likely: &str) -> DialError {
+    match error {
+        DialError::Refused => DialError::Refused,
+        DialError::Failed(reason) => {
+            DialError::Failed(format!("it broke off, as one does that {likely}: {reason}"))
         }
     }
 }

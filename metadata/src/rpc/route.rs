@@ -1,10 +1,11 @@
 //! Whom an agent asks next: where it was sent, else the addresses it was given, in turn, with pauses that grow and differ
 //! between agents.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::link::{Dial, Link};
 
@@ -12,6 +13,8 @@ use super::link::{Dial, Link};
 const DIAL_TIME_MAX: Duration = Duration::from_secs(2);
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// Between two lines of the log on the same address.
+const SAID_INTERVAL: Duration = Duration::from_secs(30);
 /// Redirects followed in a row without a pause: two processes may each take the other for the one.
 const REDIRECTS_MAX: u32 = 3;
 
@@ -23,6 +26,8 @@ pub(super) struct Route {
     sent_to: Option<String>,
     redirects: u32,
     pause: Duration,
+    /// When the log was last told of an address, since a sequencer was there.
+    said: BTreeMap<String, Instant>,
 }
 
 impl Route {
@@ -39,6 +44,7 @@ impl Route {
             sent_to: None,
             redirects: 0,
             pause: Duration::ZERO,
+            said: BTreeMap::new(),
         }
     }
 
@@ -52,10 +58,20 @@ impl Route {
             let address = redirected.unwrap_or_else(|| self.in_turn());
             match timeout(DIAL_TIME_MAX, self.dial.to(&address)).await {
                 Ok(Ok(link)) => return link,
-                Ok(Err(error)) => tracing::debug!(address, %error, "no sequencer here"),
-                Err(_) => tracing::debug!(address, "no sequencer here: no answer"),
+                Ok(Err(error)) => self.failed(address, error.to_string()),
+                Err(_) => self.failed(address, "no answer".to_owned()),
             }
         }
+    }
+
+    /// The log is told now and then, for it is tried again all the time.
+    fn failed(&mut self, address: String, reason: String) {
+        let said = self.said.get(&address);
+        if said.is_some_and(|said| said.elapsed() < SAID_INTERVAL) {
+            return tracing::debug!(address, reason, "no sequencer here");
+        }
+        tracing::warn!(address, reason, "no sequencer here");
+        self.said.insert(address, Instant::now());
     }
 
     /// Between one half and all of a pause that doubles.
@@ -86,5 +102,6 @@ impl Route {
     pub(super) fn arrived(&mut self) {
         self.redirects = 0;
         self.pause = Duration::ZERO;
+        self.said.clear();
     }
 }
