@@ -180,6 +180,11 @@ pub async fn accept(
     socket
         .set_nodelay(true)
         .map_err(|error| error.to_string())?;
+    let first = timeout(HANDSHAKE_TIME_MAX, socket.peek(&mut [0])).await;
+    if let Ok(Ok(0)) = first {
+        // A candidate that looks whether anybody is here.
+        return Ok(());
+    }
     match wire {
         Wire::Plain => serve(socket, links).await,
         Wire::Tls(tls) => {

@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::super::message::FRAME_BYTES_MAX;
-use super::super::{Pem, Wire, accept, dial};
+use super::super::{Pem, Wire, accept, dial, probe};
 use super::*;
 
 /// Accepts on a free port; the address, and the links.
@@ -72,6 +72,16 @@ async fn a_frame_past_the_bound_ends_the_link() {
         .send(Bytes::from(vec![7; FRAME_BYTES_MAX + 1]))
         .await;
     assert_eq!(frame(&mut server).await, None);
+}
+
+#[tokio::test]
+async fn who_only_looks_whether_anybody_is_there_is_no_trouble() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    probe(&address).await.unwrap();
+    let (socket, _) = listener.accept().await.unwrap();
+    let (links, _) = mpsc::channel(1);
+    accept(&Wire::Plain, socket, links).await.unwrap();
 }
 
 #[tokio::test]
