@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use crate::admission::Admission;
 use crate::context::Context;
 use crate::metrics;
+use crate::storage::Store;
 use crate::tasks::{Stop, Tasks};
 
 /// Scrapers at a time; more are turned away.
@@ -42,6 +43,7 @@ pub(crate) struct AgentPages {
     pub(crate) prometheus: PrometheusHandle,
     pub(crate) context: Arc<Context>,
     pub(crate) admission: Admission,
+    pub(crate) store: Store,
     pub(crate) front: metrics::Front,
     /// Set once the agent drains: it is then not ready.
     pub(crate) draining: Stop,
@@ -141,6 +143,11 @@ impl AgentPages {
             (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the metadata store cannot be written\n",
+            )
+        } else if !self.store.is_writable() {
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the bucket cannot be written\n",
             )
         } else {
             (StatusCode::OK, "ready\n")

@@ -59,7 +59,10 @@ const AGENT: &[(&str, &[&str])] = &[
             "tasks",
         ],
     ),
-    ("http", &["admission", "context", "metrics", "tasks"]),
+    (
+        "http",
+        &["admission", "context", "metrics", "storage", "tasks"],
+    ),
     ("life", &[]),
     ("metrics", &["tasks"]),
     ("offsets", &["context", "refusal", "storage", "tasks"]),

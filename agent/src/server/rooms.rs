@@ -90,6 +90,7 @@ impl Rooms {
         let admission = Admission::new(settings.buffer_memory, REPLY_BYTES_MAX);
         let cache = Cache::new(store.clone(), settings.cache_memory as u64, CACHE_IDLE);
         spawn_cache(&tasks, &cache);
+        spawn_bucket_watch(&tasks, &store);
         let (connections, flusher) = (tasks.sibling(), tasks.sibling());
         let produce = start_flusher(settings, &context, &admission, store, &cache, &flusher);
         let fetch = Fetch::new(
@@ -198,6 +199,14 @@ fn spawn_cache(tasks: &Tasks, cache: &Cache) {
     let (cache, stop) = (cache.clone(), tasks.stopping());
     tasks.spawn("cache", async move {
         cache.run(stop).await;
+        Ok(())
+    });
+}
+
+fn spawn_bucket_watch(tasks: &Tasks, store: &Store) {
+    let (store, stop) = (store.clone(), tasks.stopping());
+    tasks.spawn("bucket watch", async move {
+        store.watch(stop).await;
         Ok(())
     });
 }

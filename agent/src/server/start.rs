@@ -54,7 +54,7 @@ impl Server {
             metadata_store::open(&settings.order, peers, node.to_agent(), &tasks).await?;
         let outside = Outside {
             metadata,
-            store,
+            store: store.clone(),
             clock: Clock::Real,
             random: Random::Real,
             tasks: tasks.clone(),
@@ -77,6 +77,7 @@ impl Server {
                 prometheus,
                 context: Arc::clone(&rooms.context),
                 admission: rooms.door.admission.clone(),
+                store,
                 front: rooms.door.front.clone(),
                 draining: rooms.door.connections.stopping(),
                 candidate,

@@ -5,6 +5,7 @@ mod cache;
 mod hedge;
 mod open;
 pub mod paths;
+mod reach;
 pub(crate) mod s3;
 pub mod segment;
 mod store;

@@ -14,7 +14,7 @@ pub fn segment(prefix: &Path, key: ObjectKey) -> Path {
         .join(key.to_string())
 }
 
-/// Under which keys `doctor` tries things out.
+/// Under which keys it is tried out whether the bucket works.
 #[must_use]
 pub fn probe(prefix: &Path, name: &str) -> Path {
     prefix.clone().join("doctor").join(name)

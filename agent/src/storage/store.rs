@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::hedge::Hedge;
 use super::paths;
+use super::reach::Reach;
 use crate::random::Random;
 
 /// From the first try to giving up. A PUT ends before the 30 s after which producers give up a request, so that they hear
@@ -158,6 +159,7 @@ struct Inner {
     random: Random,
     puts: Mutex<Hedge>,
     gets: Mutex<Hedge>,
+    reach: Reach,
 }
 
 impl fmt::Debug for Store {
@@ -189,6 +191,7 @@ impl Store {
             random,
             puts,
             gets,
+            reach: Reach::default(),
         }))
     }
 
@@ -262,6 +265,21 @@ impl Store {
         }
     }
 
+    pub(super) fn reach(&self) -> &Reach {
+        &self.0.reach
+    }
+
+    /// Whether an object of no bytes can be stored, tried once. All agents use the same key: it is overwritten, and stays.
+    pub(super) async fn put_probe(&self) -> bool {
+        let path = paths::probe(&self.0.prefix, "writable");
+        let put = async {
+            self.0.objects.put(&path, PutPayload::default()).await?;
+            Ok(((), 0))
+        };
+        let attempt = Attempt::begin(Op::Put, Cause::Job, Role::First);
+        attempt.finish(timeout(TRY_MIN, put)).await.is_ok()
+    }
+
     /// Reads a key that is not there, tried for as long as `deadline`. That error is what is hoped for: bucket and
     /// credentials are right.
     pub(super) async fn probe(&self, deadline: Duration) -> StoreError {
@@ -315,10 +333,22 @@ impl Store {
                     if let Some(hedge) = hedge {
                         hedge.lock().took(began.elapsed());
                     }
+                    if let Op::Put = op {
+                        self.0.reach.stored();
+                    }
                     return Ok(done);
                 }
-                Err(error) if !error.is_transient() => return Err(error.after(outcome)),
+                Err(error) if !error.is_transient() => {
+                    if let Op::Put = op {
+                        self.0.reach.failed(began);
+                    }
+                    return Err(error.after(outcome));
+                }
                 Err(error) => {
+                    // A conflict is an answer: another try was faster.
+                    if let (Op::Put, ErrorKind::Unavailable) = (op, error.kind) {
+                        self.0.reach.failed(began);
+                    }
                     let error = error.after(outcome);
                     outcome = error.outcome;
                     let jittered = pause.mul_f64(self.0.random.jitter());
@@ -326,7 +356,7 @@ impl Store {
                         return Err(error);
                     }
                     tracing::debug!(op = op.name(), %error, "the bucket failed; trying again");
-                    sleep(jittered).await;
+                    self.0.reach.pause(jittered).await;
                 }
             }
             try_for = (try_for * 2).min(TRY_MAX);

@@ -3,4 +3,5 @@
 mod cache;
 mod faulty;
 mod open;
+mod reach;
 mod store;

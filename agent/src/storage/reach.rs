@@ -1,0 +1,122 @@
+//! Whether the bucket takes segments, as far as its PUTs tell. While it does not, a small PUT a second asks whether it does
+//! again: readiness tells the truth without traffic, and those who wait between two tries go on at once. `store` notes
+//! every PUT here, `rooms` runs the asking, `http` shows what is known.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+use super::Store;
+use crate::tasks::Stop;
+
+/// PUTs may fail for so long before that is called an outage: what is tried again meanwhile mostly works.
+const OUTAGE_MIN: Duration = Duration::from_secs(3);
+/// A small PUT that works does not excuse segments that failed so recently.
+const SEGMENT_MEMORY: Duration = Duration::from_secs(10);
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Default)]
+pub(super) struct Reach {
+    failing: Mutex<Option<Failing>>,
+    failed: Notify,
+    recovered: Notify,
+}
+
+/// Since no PUT works any more.
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    /// The first that failed began then.
+    since: Instant,
+    /// The last segment that failed did then.
+    segment: Instant,
+}
+
+impl Reach {
+    /// A try to store a segment, begun then, did not work.
+    pub(super) fn failed(&self, began: Instant) {
+        let segment = Instant::now();
+        let mut failing = self.failing.lock();
+        match failing.as_mut() {
+            Some(failing) => failing.segment = segment,
+            None => {
+                *failing = Some(Failing {
+                    since: began,
+                    segment,
+                });
+                self.failed.notify_waiters();
+            }
+        }
+    }
+
+    /// A segment was stored.
+    pub(super) fn stored(&self) {
+        let failing = self.failing.lock().take();
+        self.wake(failing);
+    }
+
+    /// The small PUT worked.
+    fn answered(&self) {
+        let mut failing = self.failing.lock();
+        self.wake(*failing);
+        if failing.is_some_and(|failing| failing.segment.elapsed() >= SEGMENT_MEMORY) {
+            *failing = None;
+        }
+    }
+
+    /// Not where some PUTs work and some do not: a bucket that throttles wants the pauses kept.
+    fn wake(&self, failing: Option<Failing>) {
+        if failing.is_some_and(|failing| failing.since.elapsed() >= ASK_INTERVAL) {
+            self.recovered.notify_waiters();
+        }
+    }
+
+    /// A pause between two tries, shorter if the bucket is there again.
+    pub(super) async fn pause(&self, most: Duration) {
+        tokio::select! {
+            biased;
+            () = self.recovered.notified() => {}
+            () = sleep(most) => {}
+        }
+    }
+
+    fn is_failing(&self) -> bool {
+        self.failing.lock().is_some()
+    }
+
+    /// Until a PUT has failed.
+    async fn suspected(&self) {
+        let failed = self.failed.notified();
+        if !self.is_failing() {
+            failed.await;
+        }
+    }
+}
+
+impl Store {
+    /// Whether segments can be stored, as far as is known.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        let failing = *self.reach().failing.lock();
+        failing.is_none_or(|failing| failing.since.elapsed() < OUTAGE_MIN)
+    }
+
+    /// Asks a bucket that failed until it works again. Until told to stop.
+    pub async fn watch(&self, mut stop: Stop) {
+        let asking = async {
+            loop {
+                self.reach().suspected().await;
+                // Segments tell themselves, most of the time.
+                sleep(ASK_INTERVAL).await;
+                if self.reach().is_failing() && self.put_probe().await {
+                    self.reach().answered();
+                }
+            }
+        };
+        tokio::select! {
+            () = asking => {}
+            () = stop.requested() => {}
+        }
+    }
+}

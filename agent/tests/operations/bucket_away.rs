@@ -1,0 +1,64 @@
+//! A bucket that takes nothing for a while: who watches the agent is told, and told again when it is over, also when nobody
+//! sends anything.
+
+use std::path::Path;
+use std::time::Duration;
+
+use protocol::ErrorCode;
+use protocol::records::BatchOptions;
+use tokio::time::sleep;
+
+use super::tools::{until, values};
+use crate::support::broker::Broker;
+use crate::support::client::{Client, batch_with};
+
+/// A bucket that is a folder, out of the way while a file has its place.
+fn put_away(bucket: &Path, away: &Path) {
+    std::fs::rename(bucket, away).unwrap();
+    std::fs::write(bucket, "no folder").unwrap();
+}
+
+fn bring_back(bucket: &Path, away: &Path) {
+    std::fs::remove_file(bucket).unwrap();
+    std::fs::rename(away, bucket).unwrap();
+}
+
+#[tokio::test]
+async fn readiness_follows_the_bucket_with_and_without_traffic() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = Broker::in_folder(data.path(), &[]).await;
+    let mut client = Client::connect(broker.listen).await;
+    assert_eq!(client.create_topic("t", 1, &[]).await, ErrorCode::NONE);
+    let batch = |text| batch_with(&[text], BatchOptions::default());
+    let stored = client.produce("t", 0, batch("before")).await;
+    assert_eq!(stored.error_code, ErrorCode::NONE);
+    let (bucket, away) = (data.path().join("bucket"), data.path().join("away"));
+    put_away(&bucket, &away);
+    let ready = async || broker.page("/health/ready").await;
+    assert_eq!(ready().await.0, 200, "nobody can know yet");
+
+    let meanwhile = async {
+        until("an agent that is not ready", async || {
+            ready().await == (503, "the bucket cannot be written\n".into())
+        })
+        .await;
+        assert_eq!(broker.page("/health/live").await.0, 200);
+        // What is known can be read.
+        let mut reader = Client::connect(broker.listen).await;
+        assert_eq!(values(&mut reader, "t", 0).await, ["before"]);
+    };
+    let (refused, ()) = tokio::join!(client.produce("t", 0, batch("lost")), meanwhile);
+    assert!(refused.error_code.is_retriable(), "{refused:?}");
+
+    // Nobody sends anything, and it stays so.
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(ready().await.0, 503);
+    bring_back(&bucket, &away);
+    until("an agent that is ready again", async || {
+        ready().await.0 == 200
+    })
+    .await;
+    let stored = client.produce("t", 0, batch("after")).await;
+    assert_eq!(stored.error_code, ErrorCode::NONE);
+    assert_eq!(values(&mut client, "t", 0).await, ["before", "after"]);
+}
