@@ -107,6 +107,7 @@ impl Agent {
                     record_count: RECORDS,
                     max_timestamp: now(),
                     producer: Some(producer),
+                    withheld: false,
                 }],
             });
         }
