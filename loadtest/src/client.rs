@@ -20,6 +20,7 @@ pub(crate) struct Sender {
 #[derive(Debug)]
 pub(crate) struct Receiver {
     socket: OwnedReadHalf,
+    frame_bytes: usize,
 }
 
 pub(crate) async fn connect(bootstrap: &str) -> anyhow::Result<(Sender, Receiver)> {
@@ -33,7 +34,10 @@ pub(crate) async fn connect(bootstrap: &str) -> anyhow::Result<(Sender, Receiver
             socket: write,
             correlation_id: 0,
         },
-        Receiver { socket: read },
+        Receiver {
+            socket: read,
+            frame_bytes: 0,
+        },
     ))
 }
 
@@ -60,6 +64,11 @@ impl Sender {
 }
 
 impl Receiver {
+    /// Of the last answer.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        self.frame_bytes
+    }
+
     pub(crate) async fn receive<R: Request>(
         &mut self,
         version: i16,
@@ -69,7 +78,8 @@ impl Receiver {
             .read_u32()
             .await
             .context("the broker closed the connection")?;
-        let mut frame = vec![0; usize::try_from(length)?];
+        self.frame_bytes = usize::try_from(length)?;
+        let mut frame = vec![0; self.frame_bytes];
         self.socket.read_exact(&mut frame).await?;
         let (_, response) = protocol::decode_response::<R>(version, Bytes::from(frame))?;
         Ok(response)

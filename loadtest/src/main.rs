@@ -3,6 +3,7 @@
 
 mod client;
 mod latency;
+mod partitions;
 mod produce;
 mod report;
 mod scrape;
@@ -23,8 +24,11 @@ struct Cli {
 enum Command {
     /// Produce at a fixed rate, open loop, spread over partitions
     Produce(produce::Options),
-    /// Produce one record at a time and measure when a waiting consumer sees it, counted from its ack
+    /// Produce one record at a time and measure when a waiting consumer, at the same broker or another, sees it, counted
+    /// from its ack
     Tail(tail::Options),
+    /// Make many topics with many partitions, ask for them, and produce to partitions at random
+    Partitions(partitions::Options),
 }
 
 #[tokio::main]
@@ -32,6 +36,7 @@ async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Produce(options) => produce::run(options).await,
         Command::Tail(options) => tail::run(options).await,
+        Command::Partitions(options) => partitions::run(options).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
