@@ -1,10 +1,18 @@
 //! The bytes of a plan, through the cache. Called by `handler`.
 
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt};
 use metadata::{BlockRange, Extent, ObjectKey};
+use tokio::time::{Instant, timeout_at};
 
 use super::plan::Plan;
 use crate::metrics;
-use crate::storage::{Cache, RawBlock, Source, StoreError};
+use crate::storage::{Cache, Coming, RawBlock, Source, StoreError};
+
+/// What is at hand is not held back for longer by what is still on its way: a bucket that is slow or away would keep
+/// readers from all that is in memory.
+const LATE_MAX: Duration = Duration::from_millis(500);
 
 /// Reads plans.
 #[derive(Debug)]
@@ -40,30 +48,87 @@ impl Reader {
         if !plan.ahead.is_empty() {
             self.cache.prefetch(&places(&plan.ahead));
         }
-        futures::future::join_all(plan.reads.iter().map(|extents| self.read_want(extents))).await
+        let begin = |extents| Reading::begin(extents, &self.cache, &self.metrics);
+        let mut readings: Vec<_> = plan.reads.iter().map(|extents| begin(extents)).collect();
+        let something = readings.iter().any(Reading::has_something);
+        let mut late = something.then(|| Instant::now() + LATE_MAX);
+        let mut under_way: FuturesUnordered<_> = readings.iter_mut().map(Reading::go_on).collect();
+        loop {
+            let next = under_way.next();
+            let ended = match late {
+                None => next.await,
+                Some(late) => timeout_at(late, next).await.unwrap_or(None),
+            };
+            match ended {
+                None => break,
+                Some(true) => late = late.or_else(|| Some(Instant::now() + LATE_MAX)),
+                Some(false) => {}
+            }
+        }
+        drop(under_way);
+        readings.into_iter().map(Reading::end).collect()
+    }
+}
+
+/// A want whose blocks come one after the other.
+struct Reading<'a> {
+    extents: std::slice::Iter<'a, Extent>,
+    coming: std::vec::IntoIter<Coming>,
+    read: Vec<ReadExtent>,
+    failed: Option<StoreError>,
+    metrics: &'a metrics::Fetch,
+}
+
+impl<'a> Reading<'a> {
+    fn begin(extents: &'a [Extent], cache: &Cache, metrics: &'a metrics::Fetch) -> Self {
+        let coming = match extents.is_empty() {
+            true => Vec::new(),
+            false => cache.begin(&places(extents)),
+        };
+        Self {
+            extents: extents.iter(),
+            coming: coming.into_iter(),
+            read: Vec::new(),
+            failed: None,
+            metrics,
+        }
     }
 
-    async fn read_want(&self, extents: &[Extent]) -> ReadWant {
-        if extents.is_empty() {
-            return Ok(Vec::new());
-        }
-        let blocks = self.cache.blocks(&places(extents)).await?;
-        Ok(extents
-            .iter()
-            .zip(blocks)
-            .map(|(extent, (block, source))| {
-                let counter = match source {
-                    Source::Own => &self.metrics.from_view,
-                    Source::Cache => &self.metrics.from_cache,
-                    Source::Store => &self.metrics.from_store,
-                };
-                counter.increment(u64::from(extent.raw_length));
-                ReadExtent {
-                    extent: *extent,
-                    block,
+    /// Whether there are bytes without waiting.
+    fn has_something(&self) -> bool {
+        matches!(self.coming.as_slice().first(), Some(Coming::Here(..)))
+    }
+
+    /// Until all are here or one cannot be read. Whether there are any bytes.
+    async fn go_on(&mut self) -> bool {
+        while let (Some(extent), Some(coming)) = (self.extents.next(), self.coming.next()) {
+            match coming.block().await {
+                Ok((block, source)) => self.take(*extent, block, source),
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
                 }
-            })
-            .collect())
+            }
+        }
+        !self.read.is_empty()
+    }
+
+    fn take(&mut self, extent: Extent, block: RawBlock, source: Source) {
+        let counter = match source {
+            Source::Own => &self.metrics.from_view,
+            Source::Cache => &self.metrics.from_cache,
+            Source::Store => &self.metrics.from_store,
+        };
+        counter.increment(u64::from(extent.raw_length));
+        self.read.push(ReadExtent { extent, block });
+    }
+
+    /// What lies before the first block that is missing. Why it is, the reader hears once it gets there.
+    fn end(self) -> ReadWant {
+        match self.failed {
+            Some(error) if self.read.is_empty() => Err(error),
+            _ => Ok(self.read),
+        }
     }
 }
 
@@ -72,4 +137,121 @@ fn places(extents: &[Extent]) -> Vec<(ObjectKey, BlockRange)> {
         .iter()
         .map(|extent| (extent.object, extent.block))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use metadata::Offset;
+    use object_store::path::Path;
+
+    use super::*;
+    use crate::storage::Store;
+    use crate::storage::segment::{BlockInput, Compression, encode};
+    use crate::storage::tests::faulty::{Fate, Faulty};
+
+    struct Fixture {
+        faulty: Arc<Faulty>,
+        reader: Reader,
+        extents: Vec<Extent>,
+    }
+
+    /// An object of four blocks, far enough apart for a request each; the first two are at hand.
+    async fn fixture() -> Fixture {
+        let faulty = Arc::new(Faulty::default());
+        let objects = Arc::clone(&faulty);
+        let store = Store::from_object_store(objects, Path::default(), true);
+        let object = ObjectKey(1);
+        let blocks: Vec<_> = (0..4_u8).map(block).collect();
+        let encoded = encode(&blocks, Compression::Off);
+        store.put_segment(object, encoded.payload).await.unwrap();
+        let cache = Cache::new(store, 1 << 20, Duration::from_secs(60));
+        for (block, range) in blocks.iter().zip(&encoded.ranges).take(2) {
+            cache.insert(object, range, block.batches.clone());
+        }
+        let extents = encoded.ranges.iter().zip(0..).map(|(range, index)| Extent {
+            base_offset: Offset(index),
+            record_count: 1,
+            object,
+            block: *range,
+            raw_start: 0,
+            raw_length: range.raw_length,
+            max_timestamp: metadata::Timestamp(0),
+        });
+        Fixture {
+            faulty,
+            reader: Reader::new(cache),
+            extents: extents.collect(),
+        }
+    }
+
+    fn block(index: u8) -> BlockInput {
+        BlockInput {
+            partition: metadata::TopicPartition {
+                topic: metadata::TopicId(1),
+                partition: metadata::PartitionIndex(i32::from(index)),
+            },
+            batches: vec![Bytes::from(vec![index; 70_000])],
+            record_count: 1,
+            min_timestamp: metadata::Timestamp(0),
+            max_timestamp: metadata::Timestamp(0),
+            compressed: true,
+        }
+    }
+
+    impl Fixture {
+        /// Reads wants of these blocks: how many each got, or none when it failed; and how long it took.
+        async fn read(&self, wants: &[&[usize]]) -> (Vec<Option<usize>>, Duration) {
+            let extents = |want: &&[usize]| want.iter().map(|index| self.extents[*index]).collect();
+            let plan = Plan {
+                reads: wants.iter().map(extents).collect(),
+                ahead: Vec::new(),
+            };
+            let began = Instant::now();
+            let read = self.reader.read(&plan).await;
+            let lengths = read.iter().map(|want| Some(want.as_ref().ok()?.len()));
+            (lengths.collect(), began.elapsed())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_at_hand_does_not_wait_for_a_bucket_that_is_away() {
+        let f = fixture().await;
+        f.faulty.plan([], Fate::Silent);
+        let (read, took) = f.read(&[&[0], &[2], &[1, 3], &[]]).await;
+        assert_eq!(read, [Some(1), Some(0), Some(1), Some(0)]);
+        assert_eq!(took, LATE_MAX);
+        let (read, took) = f.read(&[&[0, 1]]).await;
+        assert_eq!((read, took), (vec![Some(2)], Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_that_takes_its_time_is_waited_for_while_nothing_is_at_hand() {
+        let f = fixture().await;
+        f.faulty.plan([], Fate::Takes(3000));
+        let (read, took) = f.read(&[&[2, 3]]).await;
+        assert_eq!((read, took), (vec![Some(2)], Duration::from_secs(3)));
+        // And what came meanwhile is at hand.
+        f.faulty.plan([], Fate::Silent);
+        assert_eq!(f.read(&[&[3]]).await.0, [Some(1)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_answer_of_a_slow_bucket_is_not_held_back_by_the_others() {
+        let f = fixture().await;
+        f.faulty.plan([Fate::Takes(2000)], Fate::Silent);
+        let (read, took) = f.read(&[&[2], &[3]]).await;
+        assert_eq!(read, [Some(1), Some(0)]);
+        assert_eq!(took, Duration::from_secs(2) + LATE_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_want_without_a_byte_fails() {
+        let f = fixture().await;
+        f.faulty.plan([], Fate::Refused);
+        let (read, took) = f.read(&[&[2], &[0, 2, 1], &[3]]).await;
+        assert_eq!((read, took), (vec![None, Some(1), None], Duration::ZERO));
+    }
 }

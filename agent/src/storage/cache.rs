@@ -91,8 +91,50 @@ struct Ready {
     used_at: Instant,
 }
 
+/// A block that is in memory, or on its way there.
+pub enum Coming {
+    Here(RawBlock, Source),
+    Loading(Loading),
+}
+
+impl fmt::Debug for Coming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here(_, source) => f.debug_tuple("Here").field(source).finish(),
+            Self::Loading(loading) => loading.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Loading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loading")
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Coming {
+    /// Once it is here.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn block(self) -> Result<(RawBlock, Source), StoreError> {
+        match self {
+            Self::Here(block, source) => Ok((block, source)),
+            Self::Loading(loading) => {
+                let run = loading.run.await?;
+                let index = loading.index;
+                planted!(let index = "wrong-block-of-a-run" => index.saturating_sub(1));
+                Ok((Arc::clone(&run[index]), Source::Store))
+            }
+        }
+    }
+}
+
+/// One of the blocks of a download.
 #[derive(Clone)]
-struct Loading {
+pub struct Loading {
     run: Run,
     index: usize,
     began: Instant,
@@ -145,33 +187,24 @@ impl Cache {
     /// # Errors
     /// When one cannot be read; the others are kept.
     pub async fn blocks(&self, wanted: &[Place]) -> Result<Vec<(RawBlock, Source)>, StoreError> {
-        enum Found {
-            Ready(RawBlock, Source),
-            Loading(Loading),
-        }
-        let found: Vec<Found> = {
-            let mut state = self.0.state.lock();
-            self.begin_missing(&mut state, wanted);
-            let place = |(object, range): &Place| (*object, range.position);
-            let find = |key| match state.touch(key) {
-                Some((block, source)) => Found::Ready(block, source),
-                None => Found::Loading(state.loading.get(&key).expect("just begun").clone()),
-            };
-            wanted.iter().map(place).map(find).collect()
-        };
-        let mut blocks = Vec::with_capacity(found.len());
-        for each in found {
-            blocks.push(match each {
-                Found::Ready(block, source) => (block, source),
-                Found::Loading(loading) => {
-                    let run = loading.run.await?;
-                    let index = loading.index;
-                    planted!(let index = "wrong-block-of-a-run" => index.saturating_sub(1));
-                    (Arc::clone(&run[index]), Source::Store)
-                }
-            });
+        let mut blocks = Vec::with_capacity(wanted.len());
+        for coming in self.begin(wanted) {
+            blocks.push(coming.block().await?);
         }
         Ok(blocks)
+    }
+
+    /// The same for those who do not want to wait for all of them: what is not in memory is on its way from now on.
+    #[must_use]
+    pub fn begin(&self, wanted: &[Place]) -> Vec<Coming> {
+        let mut state = self.0.state.lock();
+        self.begin_missing(&mut state, wanted);
+        let place = |(object, range): &Place| (*object, range.position);
+        let find = |key| match state.touch(key) {
+            Some((block, source)) => Coming::Here(block, source),
+            None => Coming::Loading(state.loading.get(&key).expect("just begun").clone()),
+        };
+        wanted.iter().map(place).map(find).collect()
     }
 
     /// Asks for blocks that will be wanted soon. Best effort.

@@ -11,8 +11,8 @@ pub mod segment;
 mod store;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-pub use cache::{Cache, RawBlock, Source};
+pub use cache::{Cache, Coming, RawBlock, Source};
 pub use open::{OpenError, StoreOptions};
 pub use store::{Cause, ErrorKind, Store, StoreError};

@@ -1,4 +1,4 @@
-//! A bucket in memory that is slow, fails or says nothing, request by request. Used by the tests next to it.
+//! A bucket in memory that is slow, fails or says nothing, request by request. Used by the tests next to it, and by those of `fetch`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -22,7 +22,7 @@ use tokio::time::sleep;
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     Works,
     /// Works, after so many milliseconds.
     Takes(u64),
@@ -38,8 +38,8 @@ pub(super) enum Fate {
 
 /// The bucket.
 #[derive(Debug, Default)]
-pub(super) struct Faulty {
-    pub(super) objects: InMemory,
+pub(crate) struct Faulty {
+    pub(crate) objects: InMemory,
     script: Mutex<Script>,
 }
 
@@ -52,7 +52,7 @@ struct Script {
 
 impl Faulty {
     /// Requests fare so, one after the other, and all later ones like `then`.
-    pub(super) fn plan(&self, next: impl IntoIterator<Item = Fate>, then: Fate) {
+    pub(crate) fn plan(&self, next: impl IntoIterator<Item = Fate>, then: Fate) {
         let mut script = self.script.lock();
         script.next = next.into_iter().collect();
         script.then = Some(then);
@@ -60,7 +60,7 @@ impl Faulty {
     }
 
     /// Requests since the plan was made.
-    pub(super) fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.script.lock().requests
     }
 
@@ -145,11 +145,11 @@ impl ObjectStore for Faulty {
 
 /// Keeps counters, by name and labels.
 #[derive(Debug, Default)]
-pub(super) struct Counters(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+pub(crate) struct Counters(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
 
 impl Counters {
     /// All of one name: its labels' values, and how much.
-    pub(super) fn of(&self, name: &str) -> BTreeMap<String, u64> {
+    pub(crate) fn of(&self, name: &str) -> BTreeMap<String, u64> {
         let all = self.0.lock();
         let named = all.iter().filter_map(|(key, count)| {
             let labels = key.strip_prefix(name)?.trim().to_owned();
