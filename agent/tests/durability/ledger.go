@@ -27,6 +27,7 @@ type stream struct {
 type ledger struct {
 	mu      sync.Mutex
 	streams [][]stream
+	lossy   map[uint32]bool // instances that send nothing twice, so that one record may be missing and a later one there
 	acked   int64
 	errors  []string
 }
@@ -37,6 +38,16 @@ func (l *ledger) newInstance(partitions int) uint32 {
 	defer l.mu.Unlock()
 	l.streams = append(l.streams, make([]stream, partitions))
 	return uint32(len(l.streams) - 1)
+}
+
+// allowGaps is for producers that give up a record and go on.
+func (l *ledger) allowGaps(instance uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lossy == nil {
+		l.lossy = make(map[uint32]bool)
+	}
+	l.lossy[instance] = true
 }
 
 // next takes the next sequence of an instance in a partition.

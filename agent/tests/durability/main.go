@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -44,6 +45,9 @@ type options struct {
 }
 
 func main() {
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
+		os.Exit(clusterMain(os.Args[1], os.Args[2:]))
+	}
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 100, "crashes of the broker")
 	flag.StringVar(&o.bucket, "bucket", "folder", "folder or minio")

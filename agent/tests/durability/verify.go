@@ -229,7 +229,7 @@ func (r *reader) finish() *verdict {
 				case offset != unacked:
 					v.lost++
 					v.say("partition %d: instance %d sequence %d, acknowledged at %d, is not there", p, instance, sequence, offset)
-				case int64(sequence) < r.seen[instance][p].last:
+				case int64(sequence) < r.seen[instance][p].last && !r.ledger.lossy[uint32(instance)]:
 					v.gaps++
 					v.say("partition %d: instance %d sequence %d is not there, a later one is", p, instance, sequence)
 				}
