@@ -86,6 +86,7 @@ type world struct {
 	producers      []*pacer
 	consumers      []*tailer
 	acked, read    *gapBook
+	all            *reader // everything, once it was verified
 	mu             sync.Mutex
 	heard          []string // errors that clients must not hear
 	passed, failed int
@@ -237,6 +238,7 @@ func (w *world) verify() error {
 	if err := readOn(w.seeds()[0], all, readMax); err != nil {
 		return fmt.Errorf("reading back: %w", err)
 	}
+	w.all = all
 	late = nil
 	for _, t := range w.consumers {
 		if err := t.finish(all.next, settleMax); err != nil {

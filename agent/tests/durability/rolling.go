@@ -60,9 +60,23 @@ func rolling(w *world) error {
 	if err != nil {
 		return err
 	}
+	var connections []*drained
 	for _, each := range append(w.machine.of(roleAgent), w.machine.of(roleMetadata)...) {
+		if err := w.allAtHome(stricts); err != nil {
+			return err
+		}
+		var connected *drained
+		if each.Role == roleAgent {
+			if connected, err = w.startDrained(each); err != nil {
+				return err
+			}
+			connections = append(connections, connected)
+		}
 		if err := w.restart(each, stricts); err != nil {
 			return err
+		}
+		if connected != nil {
+			connected.end()
 		}
 	}
 	for _, s := range stricts {
@@ -70,6 +84,10 @@ func rolling(w *world) error {
 	}
 	if err := w.verify(); err != nil {
 		return err
+	}
+	for _, d := range connections {
+		w.check(fmt.Sprintf("%s answers what it took: %d answers, then %d requests that it did not take", d.agent, d.answered.Load(),
+			d.unanswered.Load()), d.judge(w.all))
 	}
 	w.acked.print("of acks, clients with retries,")
 	return nil
@@ -93,9 +111,6 @@ func (w *world) startStrict() ([]*strict, error) {
 
 // restart stops a process, starts it again, and looks at those who were not connected to it.
 func (w *world) restart(which row, stricts []*strict) error {
-	if err := w.allAtHome(stricts); err != nil {
-		return err
-	}
 	var there, elsewhere []*strict
 	acks := make([]int64, len(stricts))
 	for i, s := range stricts {
