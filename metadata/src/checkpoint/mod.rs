@@ -27,8 +27,10 @@ const VERSION: u8 = 1;
 const STEP_BYTES: usize = 128 * 1024;
 /// Extents indexed in one step.
 const STEP_EXTENTS: usize = 4096;
+/// Partitions of deleted topics whose rows one step clears: stores limit the time of a transaction.
+const STEP_CLEARED: i32 = 4096;
 /// Index rows read side by side: one after the other they would take a round trip to the store each.
-const READ_AT_ONCE: usize = 64;
+const READ_AT_ONCE: usize = 256;
 /// Partitions whose index rows are read before a step; about as many as fit in one.
 const READ_AHEAD: usize = 512;
 
@@ -42,9 +44,10 @@ pub(crate) struct Checkpoint {
     /// Index rows to which the next partitions append. Only checkpoints write index rows, so they stay as they are.
     tails: HashMap<TopicPartition, Tail>,
     done: bool,
-    /// [`STEP_BYTES`] and [`STEP_EXTENTS`], but in tests.
+    /// [`STEP_BYTES`], [`STEP_EXTENTS`] and [`STEP_CLEARED`], but in tests.
     step_bytes: usize,
     step_extents: usize,
+    step_cleared: i32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +56,8 @@ enum Item {
     Session(u64, (u64, u16)),
     Object(ObjectKey),
     Partition(TopicPartition),
-    Topic(TopicId),
+    /// A topic, and the first of its partitions whose rows are still to be cleared if it is deleted.
+    Topic(TopicId, i32),
 }
 
 impl Checkpoint {
@@ -74,7 +78,13 @@ impl Checkpoint {
                 .iter()
                 .map(|partition| Item::Partition(*partition)),
         );
-        pending.extend(state.dirty.topics.iter().map(|topic| Item::Topic(*topic)));
+        pending.extend(
+            state
+                .dirty
+                .topics
+                .iter()
+                .map(|topic| Item::Topic(*topic, 0)),
+        );
         Self {
             at: state.lsn,
             pending,
@@ -83,6 +93,7 @@ impl Checkpoint {
             done: false,
             step_bytes: STEP_BYTES,
             step_extents: STEP_EXTENTS,
+            step_cleared: STEP_CLEARED,
         }
     }
 
@@ -92,6 +103,7 @@ impl Checkpoint {
         Self {
             step_bytes: 1,
             step_extents: 2,
+            step_cleared: 1,
             ..self
         }
     }
@@ -127,7 +139,8 @@ impl Checkpoint {
     ) -> Result<Transaction, Error> {
         let mut writes = Transaction::default();
         let (mut bytes, mut counted) = (0, 0);
-        while bytes < self.step_bytes {
+        let mut clearing = self.step_cleared;
+        while bytes < self.step_bytes && clearing > 0 {
             let Some(item) = self.pending.pop() else {
                 self.finish(state, &mut writes);
                 return Ok(writes);
@@ -140,9 +153,9 @@ impl Checkpoint {
                     write_object(state, key, &mut writes);
                     None
                 }
-                Item::Topic(topic) => {
-                    write_topic(state, topic, &mut writes);
-                    None
+                Item::Topic(topic, first) => {
+                    let next = write_topic(state, topic, first, &mut clearing, &mut writes);
+                    next.map(|next| Item::Topic(topic, next))
                 }
                 Item::Partition(partition) => {
                     let Some(tail) = self.tails.remove(&partition) else {

@@ -185,6 +185,37 @@ async fn what_is_appended_after_the_index_row_was_read_joins_it() {
     assert_eq!(offsets, [0, 1]);
 }
 
+/// A store may give up a transaction that takes long, and would again each time.
+#[tokio::test]
+async fn the_rows_of_deleted_topics_are_cleared_in_pieces() {
+    const PARTITIONS: u32 = 20_000;
+    let kv = Memory::new();
+    let mut state = with_partitions(PARTITIONS);
+    commit(&mut state, 1, 0..PARTITIONS, 7);
+    write(&kv, &mut state).await;
+    execute(&mut state, Command::DeleteTopic(TOPIC));
+    let mut checkpoint = Checkpoint::begin(&state);
+    let mut rows = kv.snapshot().len();
+    let mut pieces = 0;
+    while !checkpoint.is_done() {
+        let transaction = checkpoint.step(&kv, &mut state).await.unwrap();
+        kv.commit(transaction).await.unwrap();
+        let left = kv.snapshot().len();
+        let cleared = rows.saturating_sub(left);
+        assert!(cleared <= 10_000, "{cleared} rows in one transaction");
+        pieces += usize::from(cleared > 1000);
+        rows = left;
+    }
+    assert!(pieces >= 4, "{pieces}");
+    let rows = kv.snapshot();
+    let left = rows.keys().filter(|key| {
+        let key = Key::decode(key).unwrap();
+        matches!(key, Key::Topic(_) | Key::Partition(_) | Key::Producers(..))
+    });
+    assert_eq!(left.count(), 0);
+    assert!(load(&kv).await.unwrap().topics.get(TOPIC).is_none());
+}
+
 /// 100,000 partitions and 50,000 objects in one interval.
 async fn large(kv: &dyn Kv) {
     let begin = Instant::now();

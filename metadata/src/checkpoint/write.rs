@@ -20,51 +20,67 @@ const PRODUCERS_BESIDE_EXTENTS: usize = 1000;
 /// Past so many bytes a row of producers is closed, and a wide outcome is cut; stores limit values.
 const ROW_BYTES: usize = 60 * 1024;
 
-pub(super) fn write_topic(state: &mut State, topic: TopicId, writes: &mut Transaction) {
-    state.dirty.topics.remove(&topic);
+/// Where to go on with clearing the rows of a deleted topic's partitions, if there are more than may be cleared.
+pub(super) fn write_topic(
+    state: &mut State,
+    topic: TopicId,
+    first: i32,
+    clearing: &mut i32,
+    writes: &mut Transaction,
+) -> Option<i32> {
     let mut row = Encoder::versioned(VERSION);
     row.u64(state.lsn.0);
-    if let Some(known) = state.topics.get(topic) {
-        row.i64(known.topic.created.0);
-        let Topic {
-            id,
-            name,
-            partitions,
-            replication_factor,
-            configs,
-            ..
-        } = &*known.topic;
-        let created = TopicCreated {
-            id: *id,
-            name: name.clone(),
-            partitions: *partitions,
-            replication_factor: *replication_factor,
-            configs: configs.clone(),
-            first_producer: known.first_producer,
-        };
-        created.encode(&mut row);
-        writes.set(Key::Topic(topic).encode(), row.into_bytes());
-        return;
-    }
-    // Its index rows stay until the collection of objects gives the extents back.
-    writes.clear(Key::Topic(topic).encode());
-    let first = TopicPartition {
-        topic,
-        partition: PartitionIndex(0),
+    let Some(known) = state.topics.get(topic) else {
+        let partitions = state.topics.uncleared(topic);
+        let end = partitions.min(first.saturating_add(*clearing));
+        *clearing -= end.saturating_sub(first);
+        if end < partitions {
+            clear_partitions(topic, first, end, writes);
+            return Some(end);
+        }
+        // Its index rows stay until the collection of objects gives the extents back.
+        clear_partitions(topic, first, i32::MAX, writes);
+        writes.clear(Key::Topic(topic).encode());
+        writes.set(Key::Deleted(topic).encode(), row.into_bytes());
+        state.topics.cleared(topic);
+        state.dirty.topics.remove(&topic);
+        return None;
     };
-    let last = TopicPartition {
-        topic,
-        partition: PartitionIndex(i32::MAX),
+    row.i64(known.topic.created.0);
+    let Topic {
+        id,
+        name,
+        partitions,
+        replication_factor,
+        configs,
+        ..
+    } = &*known.topic;
+    let created = TopicCreated {
+        id: *id,
+        name: name.clone(),
+        partitions: *partitions,
+        replication_factor: *replication_factor,
+        configs: configs.clone(),
+        first_producer: known.first_producer,
     };
-    writes.clear_range(
-        Key::Partition(first).encode(),
-        Key::Partition(last).encode(),
-    );
+    created.encode(&mut row);
+    writes.set(Key::Topic(topic).encode(), row.into_bytes());
+    state.dirty.topics.remove(&topic);
+    None
+}
+
+/// The rows of partitions `first..end`.
+fn clear_partitions(topic: TopicId, first: i32, end: i32, writes: &mut Transaction) {
+    let partition = |index| TopicPartition {
+        topic,
+        partition: PartitionIndex(index),
+    };
+    let (first, end) = (partition(first), partition(end));
+    writes.clear_range(Key::Partition(first).encode(), Key::Partition(end).encode());
     writes.clear_range(
         Key::Producers(first, 0).encode(),
-        Key::Producers(last, 0).encode(),
+        Key::Producers(end, 0).encode(),
     );
-    writes.set(Key::Deleted(topic).encode(), row.into_bytes());
 }
 
 pub(super) fn write_object(state: &State, key: ObjectKey, writes: &mut Transaction) {

@@ -30,6 +30,8 @@ pub(crate) struct Topics {
     by_metric_name: BTreeMap<String, TopicId>,
     /// Deleted topics whose index rows are still in the store.
     deleted: BTreeMap<TopicId, Lsn>,
+    /// Partitions of deleted topics whose own rows may still be in the store.
+    uncleared: BTreeMap<TopicId, i32>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -190,6 +192,17 @@ impl Topics {
             self.by_metric_name.remove(&metric_name);
         }
         self.deleted.insert(topic, Lsn(0));
+        self.uncleared.insert(topic, gone.topic.partitions);
+    }
+
+    /// How many partitions of a deleted topic may still have rows.
+    pub(crate) fn uncleared(&self, topic: TopicId) -> i32 {
+        self.uncleared.get(&topic).copied().unwrap_or(0)
+    }
+
+    /// None has any more.
+    pub(crate) fn cleared(&mut self, topic: TopicId) {
+        self.uncleared.remove(&topic);
     }
 
     pub(super) fn fold_partitions(&mut self, lsn: Lsn, topic: TopicId, total: i32) {
