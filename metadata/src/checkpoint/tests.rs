@@ -249,6 +249,7 @@ async fn large(kv: &dyn Kv) {
             let known = state.topics.log(partition(index)).unwrap();
             assert_eq!(found.bounds(), known.bounds());
             assert!(known.recent().is_empty());
+            assert_eq!(known.recent_capacity(), 0, "memory is given back");
         }
         commit(&mut state, 1_000_000, 0..100_000, -1);
     }

@@ -75,6 +75,16 @@ impl PartitionLog {
         {
             self.recent.pop_front();
         }
+        if self.recent.is_empty() {
+            // Most partitions are quiet most of the time, and what a burst took is not theirs to keep.
+            self.recent = VecDeque::new();
+        }
+    }
+
+    /// Extents for which there is room in memory.
+    #[cfg(test)]
+    pub(crate) fn recent_capacity(&self) -> usize {
+        self.recent.capacity()
     }
 
     /// The largest id of the producers that had to make room, if any had.
@@ -183,6 +193,7 @@ impl State {
         let strict_from = first_producer.max(self.counters.expired_producer_end);
         let mut next = log.high_watermark;
         let mut raw_start = 0;
+        let (alone, nobody) = (block.batches.len() == 1, Producer::default());
         // Producers as they are after the batches of this block judged so far.
         let mut producers: HashMap<ProducerId, Producer> = HashMap::new();
         let (mut runs, mut run): (Vec<Run>, Option<Run>) = (Vec::new(), None);
@@ -191,9 +202,12 @@ impl State {
                 _ if batch.withheld => Err(Rejected::Withheld),
                 None => Ok(None),
                 Some(claimed) => {
-                    let producer = producers.entry(claimed.id).or_insert_with(|| {
-                        log.producers.get(claimed.id).cloned().unwrap_or_default()
-                    });
+                    let known = log.producers.get(claimed.id).unwrap_or(&nobody);
+                    // A batch alone, as most are, is followed by none that must see it.
+                    let producer = match alone {
+                        true => known,
+                        false => producers.entry(claimed.id).or_insert_with(|| known.clone()),
+                    };
                     let batch = Batch {
                         claimed,
                         record_count: batch.record_count,

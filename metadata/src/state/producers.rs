@@ -1,7 +1,7 @@
 //! Idempotence: per partition and producer the epoch and the last five batches, by which duplicates, gaps and fenced
 //! producers are told (KIP-98; Kafka's ProducerStateManager).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::command::{BatchProducer, Rejected};
 use crate::effect::ProducerBatch;
@@ -13,9 +13,13 @@ const BATCHES_KEPT: usize = 5;
 /// Producers a partition remembers: their rows must fit in one transaction of a checkpoint.
 pub(super) const PRODUCERS_MAX: usize = 5_000;
 
-/// The producers of one partition. Most partitions have none or few.
+/// The producers of one partition, by id. Most partitions have none or few, and there are many partitions: a map's node
+/// has room for eleven.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Producers(BTreeMap<ProducerId, Producer>);
+pub(crate) struct Producers(Vec<(ProducerId, Producer)>);
+
+/// Up to so many there is no room for more than there are.
+const FEW: usize = 4;
 
 /// What a partition knows of a producer. The default knows nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,20 +119,41 @@ impl Producer {
 }
 
 impl Producers {
+    fn find(&self, id: ProducerId) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&id, |(id, _)| *id)
+    }
+
     pub(crate) fn get(&self, id: ProducerId) -> Option<&Producer> {
-        self.0.get(&id)
+        let found = self.find(id).ok()?;
+        self.0.get(found).map(|(_, producer)| producer)
     }
 
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&ProducerId, &Producer)> {
-        self.0.iter()
+        self.0.iter().map(|(id, producer)| (id, producer))
+    }
+
+    fn values(&self) -> impl Iterator<Item = &Producer> {
+        self.0.iter().map(|(_, producer)| producer)
     }
 
     pub(crate) fn restore(&mut self, id: ProducerId, producer: Producer) {
-        self.0.insert(id, producer);
+        *self.entry(id) = producer;
     }
 
     pub(super) fn fold(&mut self, now: Timestamp, batch: &ProducerBatch) {
-        self.0.entry(batch.id).or_default().fold(now, batch);
+        self.entry(batch.id).fold(now, batch);
+    }
+
+    /// The one there is, or a new one.
+    fn entry(&mut self, id: ProducerId) -> &mut Producer {
+        let found = self.find(id).unwrap_or_else(|place| {
+            if self.0.len() < FEW {
+                self.0.reserve_exact(1);
+            }
+            self.0.insert(place, (id, Producer::default()));
+            place
+        });
+        &mut self.0[found].1
     }
 
     /// Forgets those silent for longest where there are too many. The largest id among them, if any was.
@@ -136,7 +161,7 @@ impl Producers {
         if self.0.len() <= PRODUCERS_MAX {
             return None;
         }
-        let mut seen: Vec<_> = self.0.values().map(|producer| producer.last_seen).collect();
+        let mut seen: Vec<_> = self.values().map(|producer| producer.last_seen).collect();
         seen.sort_unstable();
         // At least a tenth goes, so that this is rare; ties go together.
         let before = seen
@@ -146,7 +171,7 @@ impl Producers {
     }
 
     pub(super) fn anybody_silent(&self, before: Timestamp) -> bool {
-        self.0.values().any(|producer| producer.last_seen < before)
+        self.values().any(|producer| producer.last_seen < before)
     }
 
     /// The largest id among those forgotten, if any was.
@@ -156,7 +181,8 @@ impl Producers {
             .iter()
             .filter(|(_, producer)| producer.last_seen < before);
         let id_max = silent.map(|(id, _)| *id).max()?;
-        self.0.retain(|_, producer| producer.last_seen >= before);
+        self.0.retain(|(_, producer)| producer.last_seen >= before);
+        self.0.shrink_to_fit();
         Some(id_max)
     }
 }
