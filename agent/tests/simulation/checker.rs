@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::history::{BatchId, Event, Kind, Place, Source, Timed, Value};
+use crate::history::{BatchId, Event, Kind, Place, Source, Timed, Value, timestamp};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wrong {
@@ -24,8 +24,10 @@ pub(crate) enum Wrong {
     Repeated,
     /// An end of a partition before an offset acknowledged before it was asked for.
     StaleEnd,
-    /// An end that went back, through one process.
+    /// An end that went back: a confirmed one behind what anybody knew, a fetched one through one process.
     EndWentBack,
+    /// Another record than the first of a time.
+    OtherTime,
     /// Refused at an offset that exists, or is the next one.
     OutOfRange,
     /// Read, and not there in the end.
@@ -84,6 +86,16 @@ enum Told {
     ByRead,
 }
 
+/// A question for a time, and its answer.
+struct ByTime {
+    at: usize,
+    process: u32,
+    wanted: i64,
+    found: Option<(i64, i64)>,
+    /// What was known to be there when it was asked.
+    end: i64,
+}
+
 /// A number that only grows, with when it grew.
 #[derive(Default)]
 struct Growing(Vec<(usize, i64)>);
@@ -118,8 +130,12 @@ struct Checker {
     /// Ends that follow from acks, for everybody and by process.
     acked: BTreeMap<Place, Growing>,
     acked_by: BTreeMap<(Place, u32), Growing>,
-    /// Ends as told by each process.
-    told: BTreeMap<(Place, u32, bool), Growing>,
+    /// Ends that anybody knew of, however.
+    known: BTreeMap<Place, Growing>,
+    /// Ends as fetched from each process.
+    fetched: BTreeMap<(Place, u32), Growing>,
+    /// Answers to questions for a time.
+    by_time: BTreeMap<Place, Vec<ByTime>>,
     /// Where each reader goes on.
     readers: BTreeMap<(u32, Place), i64>,
     last: BTreeMap<Place, (usize, Vec<(i64, Value)>)>,
@@ -155,16 +171,32 @@ impl Checker {
                 place,
                 end,
             } => self.end(*source, *began, *process, *place, *end),
+            Event::ByTime {
+                began,
+                process,
+                place,
+                wanted,
+                found,
+            } => {
+                let end = self.known.entry(*place).or_default().before(*began);
+                self.by_time.entry(*place).or_default().push(ByTime {
+                    at: self.at,
+                    process: *process,
+                    wanted: *wanted,
+                    found: *found,
+                    end,
+                });
+            }
             Event::OutOfRange {
                 began,
                 process,
                 place,
                 offset,
             } => {
-                let end = self.acked.entry(*place).or_default().before(*began);
+                let end = self.known.entry(*place).or_default().before(*began);
                 if (0..=end).contains(offset) {
                     let says = format!(
-                        "process {process} refused offset {offset} of {place:?}, acknowledged up to {end}"
+                        "process {process} refused offset {offset} of {place:?}, known to hold {end}"
                     );
                     self.wrong(Wrong::OutOfRange, says);
                 }
@@ -236,6 +268,7 @@ impl Checker {
             self.place(place, offset, value, Told::ByAck);
         }
         self.acked.entry(place).or_default().raise(at, end);
+        self.known.entry(place).or_default().raise(at, end);
         self.acked_by
             .entry((place, process))
             .or_default()
@@ -279,15 +312,20 @@ impl Checker {
             self.wrong(Wrong::StaleEnd, says);
         }
         let at = self.at;
-        let told = self
-            .told
-            .entry((place, process, source == Source::Confirmed))
-            .or_default();
-        let before = told.before(began);
-        told.raise(at, end);
-        if end < before {
+        let known = self.known.entry(place).or_default();
+        let before = match source {
+            Source::Confirmed => known.before(began),
+            Source::Fetched => {
+                let fetched = self.fetched.entry((place, process)).or_default();
+                let before = fetched.before(began);
+                fetched.raise(at, end);
+                before
+            }
+        };
+        known.raise(at, end);
+        if floor <= end && end < before {
             let says = format!(
-                "process {process} told {end} ({source:?}) of {place:?}, and {before} earlier"
+                "process {process} told {end} ({source:?}) of {place:?}, and {before} was known"
             );
             self.wrong(Wrong::EndWentBack, says);
         }
@@ -307,6 +345,10 @@ impl Checker {
             }
             _ => {}
         }
+        self.known
+            .entry(place)
+            .or_default()
+            .raise(self.at, offset + 1);
         self.is_at_home(place, offset, value);
         self.place(place, offset, value, Told::ByRead);
     }
@@ -354,6 +396,44 @@ impl Checker {
             self.check_vanished(place, end);
             self.check_order(place, &records);
             self.check_batches(place, &offsets);
+            self.check_times(place, &records);
+        }
+    }
+
+    /// The first record of a time stays the first; where none was found, none was known to be there.
+    fn check_times(&mut self, place: Place, records: &[(i64, Value)]) {
+        let of = |value: &Value| {
+            let (_, id) = self.home.get(value)?;
+            let index = self.batches[id]
+                .values
+                .iter()
+                .position(|each| each == value)?;
+            Some(timestamp(*id, index))
+        };
+        let times: Vec<(i64, i64)> = records
+            .iter()
+            .filter_map(|(offset, value)| Some((*offset, of(value)?)))
+            .collect();
+        for asked in self.by_time.remove(&place).unwrap_or_default() {
+            let first = times.iter().find(|(_, time)| *time >= asked.wanted);
+            let right = match asked.found {
+                Some(found) => first == Some(&found),
+                None => first.is_none_or(|(offset, _)| *offset >= asked.end),
+            };
+            if !right {
+                self.at = asked.at;
+                let ByTime {
+                    process,
+                    wanted,
+                    found,
+                    end,
+                    ..
+                } = asked;
+                let says = format!(
+                    "process {process} found {found:?} for time {wanted} of {place:?}, known to hold {end}: it is {first:?}"
+                );
+                self.wrong(Wrong::OtherTime, says);
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Histories made by hand, each wrong in one way, and one that is right.
 
 use crate::checker::{Wrong, check};
-use crate::history::{Event, Kind, Place, Source, Timed, Value};
+use crate::history::{Event, Kind, Place, Source, Timed, Value, timestamp};
 
 const P: Place = (0, 0);
 
@@ -307,6 +307,56 @@ fn an_end_never_goes_back_through_one_process() {
         ]),
         []
     );
+}
+
+#[test]
+fn a_confirmed_end_is_not_behind_what_anybody_knew() {
+    let other = |source| Event::End {
+        source,
+        began: 0,
+        process: 7,
+        place: P,
+        end: 5,
+    };
+    for source in [Source::Confirmed, Source::Fetched] {
+        let after = |began, end_told| {
+            wrongs(vec![
+                other(source),
+                end(Source::Confirmed, began, 1, end_told),
+            ])
+        };
+        assert_eq!(after(1, 4), [Wrong::EndWentBack]);
+        assert_eq!(after(1, 5), []);
+        // Asked before the other was answered.
+        assert_eq!(after(0, 4), []);
+    }
+    let seen = vec![sent(1, 0..1), read(0, 0), end(Source::Confirmed, 2, 1, 0)];
+    assert_eq!(wrongs(seen), [Wrong::EndWentBack]);
+}
+
+#[test]
+fn the_first_record_of_a_time_is_found() {
+    // Batch 1 lies at 0 and 1, batch 2 at 2.
+    let asked = |began, wanted: usize, found: Option<(i64, usize)>| {
+        let by_time = Event::ByTime {
+            began,
+            process: 0,
+            place: P,
+            wanted: timestamp((1, 1), wanted),
+            found: found.map(|(offset, index)| (offset, timestamp((1, 1), index))),
+        };
+        let sends = vec![sent(1, 0..2), sent(2, 2..3), acked(1, 0), acked(2, 2)];
+        wrongs([sends, vec![by_time, last(&[0, 1, 2])]].concat())
+    };
+    assert_eq!(asked(4, 0, Some((0, 0))), []);
+    assert_eq!(asked(4, 1, Some((1, 1))), []);
+    assert_eq!(asked(4, 2, None), []);
+    // A later one, another timestamp, and none where one was known.
+    assert_eq!(asked(4, 0, Some((1, 1))), [Wrong::OtherTime]);
+    assert_eq!(asked(4, 1, Some((1, 0))), [Wrong::OtherTime]);
+    assert_eq!(asked(4, 1, None), [Wrong::OtherTime]);
+    // Asked before the ack of the batch that has it.
+    assert_eq!(asked(2, 1, None), []);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod bucket;
 mod bugs;
 mod checker;
+mod fleet;
 mod history;
 mod link;
 mod nemesis;

@@ -7,6 +7,8 @@ use std::hash::{DefaultHasher, Hasher};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::world::EPOCH_MS;
+
 /// A topic's number and a partition's index.
 pub(crate) type Place = (u32, i32);
 
@@ -25,6 +27,12 @@ impl Debug for Value {
 
 /// A batch, however often it is sent.
 pub(crate) type BatchId = (u32, u32);
+
+/// A record's, of which the batch holds several. Older than any clock of a process, however it jumps: those of the future
+/// are refused.
+pub(crate) fn timestamp(batch: BatchId, index: usize) -> i64 {
+    EPOCH_MS / 2 + i64::from(batch.1) + i64::try_from(index).unwrap_or(0)
+}
 
 /// How sure a producer wants to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +75,14 @@ pub(crate) enum Event {
         process: u32,
         place: Place,
         end: i64,
+    },
+    /// The first record at or after a time, by a question asked when the history was `began` long: offset and timestamp.
+    ByTime {
+        began: usize,
+        process: u32,
+        place: Place,
+        wanted: i64,
+        found: Option<(i64, i64)>,
     },
     OutOfRange {
         began: usize,

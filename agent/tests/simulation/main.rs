@@ -5,6 +5,7 @@
 mod bucket;
 mod checker;
 mod checker_tests;
+mod fleet;
 mod history;
 mod link;
 mod nemesis;

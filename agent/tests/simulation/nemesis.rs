@@ -1,6 +1,5 @@
 //! Trouble, in turns with calm: processes are killed, frozen, drained and started beside each other, the store and the bucket
-//! go away or misbehave, clocks jump; and in fleets, ways between processes are cut or slow, and everything is restarted
-//! one after another.
+//! go away or misbehave, clocks jump. `fleet` has what only fleets meet.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::bucket::Weather;
-use crate::net::Direction;
+use crate::fleet;
 use crate::process::Process;
 use crate::roles::Role;
 use crate::world::{Dice, World, spawn};
@@ -21,11 +20,13 @@ pub(crate) async fn trouble(world: Arc<World>, dice: Dice, duration: Duration) {
         .memory
         .faults()
         .at_random(dice.number(), store_per_mille);
-    // Fleets meet all that single processes do, and more.
-    let kinds = if world.fleet.is_alone() { 18 } else { 26 };
     while Instant::now() < until {
         sleep(dice.millis(50, 3000)).await;
-        match dice.below(kinds) {
+        if !world.fleet.is_alone() && dice.chance(600) {
+            fleet::trouble(&world, &dice);
+            continue;
+        }
+        match dice.below(18) {
             0 | 1 => kill(&world, &dice).await,
             2..=4 => freeze(&world, &dice),
             5 => drain(&world, &dice).await,
@@ -40,11 +41,7 @@ pub(crate) async fn trouble(world: Arc<World>, dice: Dice, duration: Duration) {
                 world.bucket.weather(weather);
             }
             15 | 16 => late(&world, &dice),
-            17 => world.bucket.heal(),
-            18..=21 => way_cut(&world, &dice),
-            22 => way_slow(&world, &dice),
-            23 | 24 => outlet_stuck(&world, &dice),
-            _ => rolling_restart(&world, &dice),
+            _ => world.bucket.heal(),
         }
     }
 }
@@ -91,8 +88,12 @@ pub(crate) async fn supervise(world: Arc<World>) {
     }
 }
 
+/// Any process, and in a fleet often the one that holds the order.
 fn any(world: &World, dice: &Dice) -> Option<Arc<Process>> {
-    let processes = world.processes();
+    let mut processes = world.processes();
+    if !world.fleet.is_alone() && dice.chance(300) {
+        processes.retain(|process| process.holds_the_order());
+    }
     processes.get(dice.index(processes.len())).cloned()
 }
 
@@ -137,6 +138,12 @@ fn beside(world: &World, dice: &Dice) {
         world.start(Role::Alone);
     } else if let Some(process) = any(world, dice).filter(|process| process.is_frozen()) {
         world.start(process.role);
+        // It may come to itself, but not for long.
+        let duration = dice.millis(1_000, 10_000);
+        spawn(async move {
+            sleep(duration).await;
+            process.kill();
+        });
     }
 }
 
@@ -199,89 +206,6 @@ fn bucket_stuck(world: &World, dice: &Dice) {
     world
         .bucket
         .stick(dice.millis(100, [3_000, 15_000, 45_000][dice.index(3)]));
-}
-
-/// One process does not get through to the bucket.
-fn outlet_stuck(world: &World, dice: &Dice) {
-    if let Some(process) = any(world, dice) {
-        world
-            .history
-            .note(format!("the bucket is stuck for process {}", process.id));
-        process
-            .outlet
-            .stick(dice.millis(100, [2_000, 8_000, 20_000][dice.index(3)]));
-    }
-}
-
-/// Some ways are cut: one, or all from a machine, or all to it; in one direction, or both.
-fn way_cut(world: &World, dice: &Dice) {
-    let ways = world.net.ways();
-    let Some(((from, to), _)) = ways.get(dice.index(ways.len())).cloned() else {
-        return;
-    };
-    let which = dice.below(3);
-    let chosen = ways.into_iter().filter(|(ends, _)| match which {
-        0 => *ends == (from.clone(), to.clone()),
-        1 => ends.0 == from,
-        _ => ends.1 == to,
-    });
-    let directions: &[Direction] = [
-        &[Direction::There][..],
-        &[Direction::Back],
-        &[Direction::There, Direction::Back],
-    ][dice.index(3)];
-    let duration = dice.millis(50, [1_000, 5_000, 16_000][dice.index(3)]);
-    for (ends, way) in chosen {
-        world
-            .history
-            .note(format!("cut for {duration:?}: {ends:?} {directions:?}"));
-        for direction in directions {
-            way.cut(*direction, true);
-            let (way, direction) = (Arc::clone(&way), *direction);
-            spawn(async move {
-                sleep(duration).await;
-                way.cut(direction, false);
-            });
-        }
-    }
-}
-
-fn way_slow(world: &World, dice: &Dice) {
-    let ways = world.net.ways();
-    let Some((ends, way)) = ways.get(dice.index(ways.len())).cloned() else {
-        return;
-    };
-    let slow = dice.below([30, 300, 2_000][dice.index(3)]);
-    world.history.note(format!("slow by {slow} ms: {ends:?}"));
-    way.slow(slow);
-    let duration = dice.millis(500, 10_000);
-    spawn(async move {
-        sleep(duration).await;
-        way.slow(0);
-    });
-}
-
-/// All are drained and started again, one after another, as on an upgrade.
-fn rolling_restart(world: &Arc<World>, dice: &Dice) {
-    world.history.note("a rolling restart begins");
-    let (world, dice) = (Arc::clone(world), dice.fork());
-    spawn(async move {
-        for role in world.fleet.0.clone() {
-            let mut processes = world.processes();
-            processes.retain(|process| process.role == role && process.serves());
-            for process in processes {
-                process.terminate();
-                while !process.has_ended() && !world.has_healed() {
-                    sleep(Duration::from_millis(50)).await;
-                }
-            }
-            sleep(dice.millis(200, 2000)).await;
-            if world.has_healed() {
-                return;
-            }
-        }
-        world.history.note("the rolling restart is over");
-    });
 }
 
 fn weather(dice: &Dice) -> Weather {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use metadata::rpc::{Dial, DialError, Link, Probe};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::world::{Dice, spawn};
@@ -53,6 +53,11 @@ struct Port {
 pub(crate) struct Way {
     dice: Dice,
     cut: [AtomicBool; 2],
+    /// Whoever comes is refused, as if nobody listened there.
+    refuses: AtomicBool,
+    /// How often all that was joined over it broke, and word of it.
+    broken: AtomicU64,
+    breaks: Notify,
     /// Up to so many ms are added to the time that a frame takes.
     slow_ms: AtomicU64,
 }
@@ -64,6 +69,16 @@ impl Way {
 
     pub(crate) fn slow(&self, millis: u64) {
         self.slow_ms.store(millis, Ordering::Relaxed);
+    }
+
+    pub(crate) fn refuse(&self, refuse: bool) {
+        self.refuses.store(refuse, Ordering::Relaxed);
+    }
+
+    /// Ends all links, for both ends.
+    pub(crate) fn break_links(&self) {
+        self.broken.fetch_add(1, Ordering::Relaxed);
+        self.breaks.notify_waiters();
     }
 
     fn takes(&self) -> Duration {
@@ -107,7 +122,8 @@ async fn carry(
     to: mpsc::Sender<Bytes>,
 ) {
     let mut carried: VecDeque<(Instant, Option<Bytes>)> = VecDeque::new();
-    loop {
+    let broken = way.broken.load(Ordering::Relaxed);
+    while way.broken.load(Ordering::Relaxed) == broken {
         let last = carried.back().is_some_and(|(_, frame)| frame.is_none());
         let next = async {
             match carried.front() {
@@ -126,6 +142,7 @@ async fn carry(
                 Some((_, Some(frame))) => drop(to.send(frame).await),
                 _ => return,
             },
+            () = way.breaks.notified() => {}
         }
     }
 }
@@ -171,6 +188,9 @@ impl Net {
             Arc::new(Way {
                 dice: self.0.dice.fork(),
                 cut: [false.into(), false.into()],
+                refuses: false.into(),
+                broken: 0.into(),
+                breaks: Notify::new(),
                 slow_ms: 0.into(),
             })
         });
@@ -190,6 +210,7 @@ impl Net {
             way.cut(Direction::There, false);
             way.cut(Direction::Back, false);
             way.slow(0);
+            way.refuse(false);
         }
     }
 
@@ -197,6 +218,7 @@ impl Net {
     async fn arrive(&self, way: &Way, to: &str) -> Result<Port, DialError> {
         way.travel(Direction::There).await;
         let port = self.0.ports.lock().get(to).cloned();
+        let port = port.filter(|_| !way.refuses.load(Ordering::Relaxed));
         if port.is_none() {
             way.travel(Direction::Back).await;
         }

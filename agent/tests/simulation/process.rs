@@ -1,10 +1,10 @@
 //! One process of the product, over its own ways to store, bucket and other processes, and its own clock. It can be frozen,
 //! killed, drained, and its clock set; it ends by itself as the real one does. `roles` has what it does.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use metadata::Options;
+use metadata::{Options, Status};
 use parking_lot::Mutex;
 use penstock::clock::Clock;
 use penstock::life::{Held, Life};
@@ -36,6 +36,7 @@ pub(crate) struct Process {
     frozen: Arc<AtomicBool>,
     ended: Arc<AtomicBool>,
     rooms: Arc<Mutex<Option<Arc<Rooms>>>>,
+    standing: Arc<OnceLock<Status>>,
     stop: watch::Sender<bool>,
     connections: AtomicU64,
 }
@@ -53,7 +54,7 @@ impl Process {
         let life = Arc::new(Held::default());
         let tasks = Tasks::of(Life::Held(Arc::clone(&life)));
         let (stop, stopping) = watch::channel(false);
-        let rooms = Arc::default();
+        let (rooms, standing) = (Arc::default(), Arc::<OnceLock<Status>>::default());
         let (ended, random) = (Arc::new(AtomicBool::new(false)), dice.random());
         let (frozen, outlet) = (Arc::default(), Outlet::new(Arc::clone(&world.bucket)));
         let manual = Clock::Manual(Arc::clone(&clock));
@@ -78,6 +79,7 @@ impl Process {
             clock: manual,
             tasks: tasks.clone(),
             rooms: Arc::clone(&rooms),
+            standing: Arc::clone(&standing),
             stop: stopping,
         };
         let process = Arc::new(Self {
@@ -92,6 +94,7 @@ impl Process {
             frozen,
             ended,
             rooms,
+            standing,
             stop,
             connections: AtomicU64::new(0),
         });
@@ -124,6 +127,11 @@ impl Process {
     /// Whether it serves: up, not frozen and not ending.
     pub(crate) fn serves(&self) -> bool {
         !self.has_ended() && !self.is_frozen() && !*self.stop.borrow()
+    }
+
+    /// Whether it takes itself for the one that holds the order.
+    pub(crate) fn holds_the_order(&self) -> bool {
+        !self.has_ended() && self.standing.get().is_some_and(Status::holds)
     }
 
     pub(crate) fn is_frozen(&self) -> bool {

@@ -15,9 +15,9 @@ use protocol::messages::{InitProducerIdRequest, ProduceRequest};
 use protocol::records::{BatchOptions, Record, build_batch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::history::{BatchId, Event, Kind, Place, Value};
+use crate::history::{BatchId, Event, Kind, Place, Value, timestamp};
 use crate::wire::{Gone, Wire, decode};
-use crate::world::{Dice, EPOCH_MS, World};
+use crate::world::{Dice, World};
 
 const IN_FLIGHT_MAX: usize = 5;
 const PRODUCE_VERSION: i16 = 9;
@@ -341,8 +341,7 @@ impl Producer {
             } else {
                 Codec::None
             },
-            // Older than any clock of a process, however it jumps: those of the future are refused.
-            base_timestamp: EPOCH_MS / 2 + i64::from(batch.id.1),
+            base_timestamp: timestamp(batch.id, 0),
             producer_id,
             producer_epoch,
             base_sequence: self.identity.map_or(-1, |_| batch.base_sequence),

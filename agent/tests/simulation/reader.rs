@@ -6,19 +6,23 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use protocol::ErrorCode;
 use protocol::messages::fetch::{FetchPartition, FetchTopic, PartitionData};
-use protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
+use protocol::messages::list_offsets::{
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopic,
+};
 use protocol::messages::{FetchRequest, ListOffsetsRequest};
 use protocol::record_batch::{BatchHeader, crc_matches};
 use protocol::records::records;
 use tokio::time::{Instant, sleep};
 
-use crate::history::{Event, Source, Value};
+use crate::history::{Event, Source, Value, timestamp};
 use crate::producer::{decode_value, topic_name};
 use crate::wire::{Gone, Wire};
 use crate::world::{Dice, World};
 
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
 const LATEST: i64 = -1;
+/// Times asked for: those of all batches, and some later.
+const TIMES: usize = 90;
 
 /// Reads a topic from wherever it likes, again and again, through whatever process answers.
 pub(crate) struct Reader {
@@ -232,17 +236,16 @@ pub(crate) fn read_all(mut bytes: Bytes, from: i64) -> Result<Vec<(i64, Value)>,
     Ok(found)
 }
 
-/// The ends of all partitions, and records them.
-pub(crate) async fn ask_ends(
-    world: &World,
+async fn list_offsets(
     wire: &mut Wire,
     topic: u32,
     partitions: usize,
-) -> Result<Vec<Option<i64>>, Gone> {
+    timestamp: i64,
+) -> Result<Vec<ListOffsetsPartitionResponse>, Gone> {
     let partition = |partition_index| ListOffsetsPartition {
         partition_index,
         current_leader_epoch: -1,
-        timestamp: LATEST,
+        timestamp,
     };
     let request = ListOffsetsRequest {
         replica_id: -1,
@@ -252,12 +255,22 @@ pub(crate) async fn ask_ends(
         }],
         ..ListOffsetsRequest::default()
     };
+    let until = Instant::now() + ANSWER_TIME_MAX;
+    let response = wire.ask(7, &request, until).await?;
+    let topics = response.topics.into_iter();
+    Ok(topics.flat_map(|topic| topic.partitions).collect())
+}
+
+/// The ends of all partitions, and records them.
+pub(crate) async fn ask_ends(
+    world: &World,
+    wire: &mut Wire,
+    topic: u32,
+    partitions: usize,
+) -> Result<Vec<Option<i64>>, Gone> {
     let began = world.history.len();
-    let response = wire
-        .ask(7, &request, Instant::now() + ANSWER_TIME_MAX)
-        .await?;
     let mut ends = vec![None; partitions];
-    for answer in response.topics.iter().flat_map(|topic| &topic.partitions) {
+    for answer in list_offsets(wire, topic, partitions, LATEST).await? {
         let place = (topic, answer.partition_index);
         if answer.error_code == ErrorCode::NONE {
             world.history.push(Event::End {
@@ -278,16 +291,50 @@ pub(crate) async fn ask_ends(
     Ok(ends)
 }
 
-/// Asks for ends now and then, until the run ends.
+/// The first records of a time, and records them.
+async fn ask_times(
+    world: &World,
+    wire: &mut Wire,
+    topic: u32,
+    partitions: usize,
+    wanted: i64,
+) -> Result<(), Gone> {
+    let began = world.history.len();
+    for answer in list_offsets(wire, topic, partitions, wanted).await? {
+        let place = (topic, answer.partition_index);
+        if answer.error_code == ErrorCode::NONE {
+            world.history.push(Event::ByTime {
+                began,
+                process: wire.process,
+                place,
+                wanted,
+                found: (answer.offset >= 0).then_some((answer.offset, answer.timestamp)),
+            });
+        } else if !answer.error_code.is_retriable() {
+            world.history.push(Event::Broken(format!(
+                "a time of {place:?} is refused: {}",
+                answer.error_code
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Asks for ends and for times now and then, until the run ends.
 pub(crate) async fn asker(world: Arc<World>, topic: u32, partitions: usize) {
     let dice = world.dice.fork();
     let mut wire = world.connect(&dice).await;
     loop {
-        if ask_ends(&world, &mut wire, topic, partitions)
-            .await
-            .is_err()
-            || dice.chance(100)
-        {
+        let asked = match dice.chance(250) {
+            true => {
+                let wanted = timestamp((0, 0), dice.index(TIMES));
+                ask_times(&world, &mut wire, topic, partitions, wanted).await
+            }
+            false => ask_ends(&world, &mut wire, topic, partitions)
+                .await
+                .map(drop),
+        };
+        if asked.is_err() || dice.chance(100) {
             wire = world.connect(&dice).await;
         }
         sleep(dice.millis(5, 400)).await;

@@ -2,12 +2,12 @@
 //! the product's own RPC. Each runs what `server/` runs behind its sockets.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use metadata::rpc::{Reach, Server, connect};
-use metadata::{Candidate, Metadata, Options};
+use metadata::{Candidate, Metadata, Options, Status};
 use object_store::path::Path;
 use parking_lot::Mutex;
 use penstock::clock::Clock;
@@ -66,42 +66,6 @@ impl Role {
     }
 }
 
-/// Which processes there are to be at any time.
-#[derive(Clone, Debug)]
-pub(crate) struct Fleet(pub(crate) Vec<Role>);
-
-impl Fleet {
-    /// One process with everything inside.
-    pub(crate) fn alone() -> Self {
-        Self(vec![Role::Alone])
-    }
-
-    /// Agents before one order; some fleets have no processes for that alone.
-    pub(crate) fn draw(dice: &Dice) -> Self {
-        let agents = 1..=u32::try_from(dice.between(2, 5)).unwrap_or(2);
-        if dice.chance(200) {
-            return Self(agents.map(Role::Both).collect());
-        }
-        let candidates = [1, 2].map(Role::Candidate).into_iter();
-        Self(candidates.chain(agents.map(Role::Agent)).collect())
-    }
-
-    pub(crate) fn is_alone(&self) -> bool {
-        self.0 == [Role::Alone]
-    }
-
-    /// Whom such a process is told to ask.
-    pub(crate) fn metadata(&self, role: Role) -> Vec<String> {
-        match role {
-            Role::Both(_) => vec![role.name()],
-            _ => {
-                let holders = self.0.iter().filter(|role| role.may_hold_the_order());
-                holders.map(|role| role.name()).collect()
-            }
-        }
-    }
-}
-
 /// What a process' main task needs.
 pub(crate) struct Main {
     pub(crate) id: u32,
@@ -117,6 +81,7 @@ pub(crate) struct Main {
     pub(crate) settings: Settings,
     pub(crate) tasks: Tasks,
     pub(crate) rooms: Arc<Mutex<Option<Arc<Rooms>>>>,
+    pub(crate) standing: Arc<OnceLock<Status>>,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
@@ -158,6 +123,7 @@ impl Main {
             self.net.probe(&name),
             incoming,
         );
+        self.standing.get_or_init(|| candidate.status());
         let mut stop = self.tasks.stopping();
         self.tasks.spawn("metadata", async move {
             Ok(candidate.run(async move { stop.requested().await }).await?)

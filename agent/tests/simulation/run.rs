@@ -97,13 +97,18 @@ struct Shape {
 }
 
 impl Shape {
-    fn draw(dice: &Dice) -> Self {
+    fn draw(dice: &Dice, alone: bool) -> Self {
         let (topics, partitions) = (
             1 + u32::from(dice.chance(400)),
             1 + i32::from(dice.chance(600)) + i32::from(dice.chance(300)),
         );
-        let producers = (0..dice.between(1, 5)).map(|_| Plan {
-            kind: if dice.chance(750) {
+        // Fleets are to have something under way whatever happens, and clients that wait for it.
+        let (fewest, most, idempotent) = match alone {
+            true => (1, 5, 750),
+            false => (3, 7, 600),
+        };
+        let producers = (0..dice.between(fewest, most)).map(|_| Plan {
+            kind: if dice.chance(idempotent) {
                 Kind::Idempotent
             } else {
                 Kind::Plain
@@ -125,11 +130,28 @@ impl Shape {
             trouble: dice.millis(3_000, 40_000),
         }
     }
+
+    fn of_a_fleet(mut self, dice: &Dice) -> Self {
+        self.trouble = dice.millis(3_000, 30_000);
+        for plan in &mut self.producers {
+            if dice.chance(700) {
+                plan.pause = self.trouble * 2 / plan.batches.max(1);
+            }
+            if dice.chance(600) {
+                plan.request_timeout = dice.millis(10_000, 30_000);
+                plan.delivery_timeout = plan.request_timeout * 3;
+            }
+        }
+        self
+    }
 }
 
 async fn story(world: &Arc<World>) {
     let dice = world.dice.fork();
-    let shape = Shape::draw(&dice);
+    let mut shape = Shape::draw(&dice, world.fleet.is_alone());
+    if !world.fleet.is_alone() {
+        shape = shape.of_a_fleet(&dice);
+    }
     let ticking = Arc::clone(world);
     spawn(async move {
         loop {
@@ -154,7 +176,11 @@ async fn story(world: &Arc<World>) {
             clients.push(spawn(reader.run()));
         }
     }
-    clients.push(spawn(asker(Arc::clone(world), 0, partitions)));
+    // In a fleet, what one process knows must hold for the others.
+    let askers = if world.fleet.is_alone() { 1 } else { 3 };
+    for _ in 0..askers {
+        clients.push(spawn(asker(Arc::clone(world), 0, partitions)));
+    }
     let producers: Vec<_> = (1..)
         .zip(shape.producers)
         .map(|(number, plan)| spawn(Producer::new(Arc::clone(world), number, plan).run()))

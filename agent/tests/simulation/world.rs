@@ -12,10 +12,11 @@ use penstock::random::Random;
 use tokio::time::sleep;
 
 use crate::bucket::Bucket;
+use crate::fleet::Fleet;
 use crate::history::History;
 use crate::net::Net;
 use crate::process::Process;
-use crate::roles::{Fleet, Role};
+use crate::roles::Role;
 use crate::wire::Wire;
 
 /// Where the clocks of all processes begin.

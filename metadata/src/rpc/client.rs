@@ -235,6 +235,10 @@ impl Work {
     fn begin(&mut self, session: u64) {
         tracing::info!(session, "a session with the sequencer begins");
         self.session = session;
+        planted!("submitted-again-in-a-new-session", {
+            self.shared.session.lock().id = session;
+            return;
+        });
         for (_, submitted) in std::mem::take(&mut self.commands) {
             submitted.fail("the agent's session was closed");
         }
@@ -247,6 +251,7 @@ impl Work {
     fn catch_up(&mut self) {
         self.topics = TopicsUpdate::default();
         let watched = self.shared.views.partitions();
+        planted!(let watched = "not-watched-again" => Vec::new());
         for some in watched.chunks(WATCHED_AT_ONCE) {
             self.last_question += 1;
             self.outgoing.push_back(
@@ -374,6 +379,18 @@ impl Work {
             self.outgoing.push_back(Up::Withdraw.encode());
             return;
         }
+        planted!("ends-told-unasked", {
+            if let Read::Bounds { partitions, .. } = &read {
+                let views = partitions.iter().map(|each| self.shared.views.get(*each));
+                let known: Vec<_> = views.map(|view| view.map(|v| v.bounds())).collect();
+                if known.iter().all(Option::is_some)
+                    && let Read::Bounds { reply, .. } = read
+                {
+                    let _ = reply.send(Ok(known));
+                    return;
+                }
+            }
+        });
         if self.questions.len() >= QUEUE_MAX {
             return read.refuse(&Error::unavailable(
                 "too many questions wait for the sequencer",

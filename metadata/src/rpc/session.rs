@@ -213,6 +213,14 @@ impl Session {
                     .map_or(0, |(sequence, _)| sequence);
                 // The agent submits it again elsewhere or later: only then it is known what became of it.
                 let Answer { lsn, outcome } = answer.map_err(|error| error.to_string())?;
+                planted!("answer-overtakes-view", {
+                    self.push(&Down::Answer {
+                        sequence,
+                        lsn,
+                        outcome,
+                    });
+                    return Ok(());
+                });
                 self.catch_up()?;
                 self.push(&Down::Answer {
                     sequence,

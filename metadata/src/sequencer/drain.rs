@@ -71,6 +71,8 @@ impl Sequencer {
         });
         planted!("published-before-commit", self.publish(&effects));
         let written = match effects.is_empty() {
+            #[cfg(feature = "planted-bugs")]
+            true if self.session == 0 && crate::planted::is("deposed-answers-agents") => Ok(()),
             true => self.holder.check_owner(self.kv.as_ref()).await,
             false => self.write(lsn, log).await,
         };

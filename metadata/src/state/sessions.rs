@@ -43,6 +43,7 @@ impl Sessions {
         let Some(session) = self.0.get(&asked.session) else {
             return Some(Outcome::Rejected(Rejected::SessionClosed));
         };
+        planted!("decided-again", return None);
         if asked.sequence > session.last {
             return None;
         }
