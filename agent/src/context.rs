@@ -1,10 +1,13 @@
 //! What every room may use: the metadata, the clock, who this agent is, and the defaults for topics.
 //! Built once by `server.rs`; rooms hold it in an `Arc` and never change it.
 
+use std::net::IpAddr;
+
 use metadata::{Agent, Metadata};
 
 use crate::clock::Clock;
 use crate::random::Random;
+use crate::zones::ClientZones;
 
 /// Shared by all rooms of an agent.
 #[derive(Debug)]
@@ -12,32 +15,26 @@ pub struct Context {
     pub metadata: Metadata,
     pub clock: Clock,
     pub random: Random,
-    pub node: Node,
+    /// This agent, as clients and other agents are told of it.
+    pub node: Agent,
+    pub zones: ClientZones,
     pub topics: TopicDefaults,
 }
 
-/// How this agent appears in protocol replies.
+/// Where a connection came in.
 #[derive(Clone, Debug)]
-pub struct Node {
-    /// Kafka's broker id, not negative.
-    pub id: i32,
-    /// Host that clients are told to connect to.
-    pub host: String,
-    pub port: u16,
-    /// Availability zone, shown as the broker's rack.
-    pub zone: Option<String>,
+pub struct Arrival {
+    /// The listener's name.
+    pub listener: String,
+    pub address: Option<IpAddr>,
 }
 
-impl Node {
-    /// As other agents and their clients are told of it.
-    pub(crate) fn to_agent(&self) -> Agent {
-        Agent {
-            node_id: self.id,
-            host: self.host.clone(),
-            port: self.port,
-            zone: self.zone.clone(),
-        }
-    }
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    pub arrival: &'a Arrival,
+    /// What it calls itself.
+    pub id: Option<&'a str>,
 }
 
 /// What a topic gets when its creator does not say.

@@ -15,7 +15,7 @@ use protocol::{ApiKey, Decode, ErrorCode, Reader, Request, RequestHeader};
 
 use crate::admission::Permit;
 use crate::connection::{Close, ConnectionId, PendingReply, Reply};
-use crate::context::Context;
+use crate::context::{Arrival, Client, Context};
 use crate::fetch::Fetch;
 use crate::metrics::count_request;
 use crate::produce::Produce;
@@ -39,6 +39,7 @@ impl Dispatch {
     pub(crate) async fn begin(
         self: &Arc<Self>,
         connection: ConnectionId,
+        arrival: &Arc<Arrival>,
         frame: Bytes,
         permit: Permit,
     ) -> Result<PendingReply, Close> {
@@ -60,26 +61,27 @@ impl Dispatch {
                 .begin(connection, &header, request, permit)
                 .await);
         }
-        self.route(api, header, &mut reader, permit)
+        self.route(api, arrival, header, &mut reader, permit)
     }
 
     /// Everything whose work may happen after its place in the order is taken.
     fn route(
         self: &Arc<Self>,
         api: ApiKey,
+        arrival: &Arc<Arrival>,
         header: RequestHeader,
         reader: &mut Reader,
         permit: Permit,
     ) -> Result<PendingReply, Close> {
         let version = header.api_version;
-        let all = Arc::clone(self);
+        let (all, arrival) = (Arc::clone(self), Arc::clone(arrival));
         match api {
             ApiKey::Produce => unreachable!("Produce went its own way"),
             ApiKey::Fetch => {
                 let request = FetchRequest::decode(reader, version)?;
                 Ok(Box::pin(async move {
                     drop(permit);
-                    Ok(all.fetch.handle(&header, request).await)
+                    Ok(all.fetch.handle(&header, &arrival, request).await)
                 }))
             }
             ApiKey::ApiVersions => later(
@@ -97,9 +99,12 @@ impl Dispatch {
                     reader,
                     permit,
                     move |request: MetadataRequest| async move {
-                        let (context, client_id) = (&all.context, client_id.as_deref());
-                        discovery::cluster_metadata::handle(context, request, version, client_id)
-                            .await
+                        let client = Client {
+                            arrival: &arrival,
+                            id: client_id.as_deref(),
+                        };
+                        let context = &all.context;
+                        discovery::cluster_metadata::handle(context, request, version, client).await
                     },
                 )
             }
@@ -116,7 +121,11 @@ impl Dispatch {
                 reader,
                 permit,
                 move |request: DescribeClusterRequest| async move {
-                    discovery::describe_cluster::handle(&all.context, request, version).await
+                    let client = Client {
+                        arrival: &arrival,
+                        id: None,
+                    };
+                    discovery::describe_cluster::handle(&all.context, request, client).await
                 },
             ),
             ApiKey::CreateTopics => later(

@@ -14,9 +14,11 @@ pub mod random;
 pub mod server;
 pub mod storage;
 pub mod tasks;
+pub mod zones;
 
 mod admin;
 mod admission;
+mod brokers;
 mod connection;
 mod discovery;
 mod dispatch;

@@ -20,17 +20,25 @@ const AGENT: &[(&str, &[&str])] = &[
         ],
     ),
     ("admission", &[]),
+    ("brokers", &["context"]),
     ("clock", &[]),
     (
         "commands",
         &["clock", "config", "context", "server", "storage"],
     ),
-    ("config", &[]),
-    ("connection", &["admission", "dispatch", "tasks"]),
-    ("context", &["clock", "random"]),
+    ("config", &["zones"]),
+    ("connection", &["admission", "context", "dispatch", "tasks"]),
+    ("context", &["clock", "random", "zones"]),
     (
         "discovery",
-        &["context", "refusal", "topic_id", "topic_name"],
+        &[
+            "brokers",
+            "context",
+            "refusal",
+            "topic_id",
+            "topic_name",
+            "zones",
+        ],
     ),
     (
         "dispatch",
@@ -51,6 +59,7 @@ const AGENT: &[(&str, &[&str])] = &[
         "fetch",
         &[
             "admission",
+            "brokers",
             "connection",
             "context",
             "metrics",
@@ -98,6 +107,7 @@ const AGENT: &[(&str, &[&str])] = &[
             "storage",
             "tasks",
             "transactions",
+            "zones",
         ],
     ),
     ("storage", &["metrics", "random", "tasks"]),
@@ -106,6 +116,7 @@ const AGENT: &[(&str, &[&str])] = &[
     ("topic_id", &["random"]),
     ("topic_name", &[]),
     ("transactions", &["context", "refusal"]),
+    ("zones", &[]),
 ];
 
 /// The truth and the store below it know next to nothing of the rest of `metadata`.

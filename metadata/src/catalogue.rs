@@ -35,10 +35,62 @@ pub struct Topic {
 pub struct Agent {
     /// Kafka's broker id, not negative.
     pub node_id: i32,
-    pub host: String,
-    pub port: u16,
+    /// At least one, each with a name of its own.
+    pub listeners: Vec<Listener>,
     /// Availability zone.
     pub zone: Option<String>,
+    pub roles: Roles,
+}
+
+/// Where clients reach an agent. Those who came by a listener of this name are told this address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub name: String,
+    pub host: String,
+    pub port: u16,
+}
+
+/// What clients may do at an agent, besides asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roles {
+    pub produce: bool,
+    pub fetch: bool,
+}
+
+impl Roles {
+    pub const ALL: Self = Self {
+        produce: true,
+        fetch: true,
+    };
+}
+
+impl Agent {
+    /// One with all roles and a single listener, in no zone.
+    #[must_use]
+    pub fn new(node_id: i32, host: impl Into<String>, port: u16) -> Self {
+        let listener = Listener {
+            name: Listener::UNNAMED.to_owned(),
+            host: host.into(),
+            port,
+        };
+        Self {
+            node_id,
+            listeners: vec![listener],
+            zone: None,
+            roles: Roles::ALL,
+        }
+    }
+
+    /// Where those are sent who came by a listener of that name.
+    #[must_use]
+    pub fn listener(&self, name: &str) -> Option<&Listener> {
+        self.listeners.iter().find(|each| each.name == name)
+    }
+}
+
+impl Listener {
+    /// What a listener is called that nobody named; Kafka's own name for such.
+    pub const UNNAMED: &'static str = "PLAINTEXT";
 }
 
 impl Catalogue {

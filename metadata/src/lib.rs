@@ -25,7 +25,7 @@ mod state;
 mod types;
 mod view;
 
-pub use catalogue::{Agent, Catalogue, Topic};
+pub use catalogue::{Agent, Catalogue, Listener, Roles, Topic};
 pub use command::{
     Answer, BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions,
     CreateTopic, Outcome, Placed, Rejected, Submission, Verdict,

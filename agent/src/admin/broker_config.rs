@@ -59,7 +59,12 @@ pub(super) fn settings(context: &Context) -> Vec<BrokerSetting> {
 
 fn from_flags(context: &Context) -> Vec<BrokerSetting> {
     let node = &context.node;
-    let id = || node.id.to_string();
+    let id = || node.node_id.to_string();
+    let listeners = node
+        .listeners
+        .iter()
+        .map(|at| format!("{}://{}:{}", at.name, at.host, at.port));
+    let listeners: Vec<_> = listeners.collect();
     let ids = || Kind::Int(0..=i32::MAX);
     let auto_create = context.topics.auto_create == AutoCreate::Enabled;
     let set = |name, value, kind, documentation| BrokerSetting {
@@ -72,7 +77,7 @@ fn from_flags(context: &Context) -> Vec<BrokerSetting> {
     vec![
         set(
             "advertised.listeners",
-            format!("PLAINTEXT://{}:{}", node.host, node.port),
+            listeners.join(","),
             Kind::List(&[]),
             "Where clients are told to connect to.",
         ),

@@ -124,8 +124,8 @@ fn describe_broker(
         // Kafka's defaults for all brokers, set at run time: there are none.
         return Ok(Vec::new());
     }
-    if name.parse() != Ok(context.node.id) {
-        let message = format!("this is broker {}, not '{name}'", context.node.id);
+    if name.parse() != Ok(context.node.node_id) {
+        let message = format!("this is broker {}, not '{name}'", context.node.node_id);
         return refuse(ErrorCode::INVALID_REQUEST, message);
     }
     let settings = broker_config::settings(context).into_iter();

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::logging;
 use anyhow::Context as _;
+use metadata::Roles;
 
-use crate::config::{Agent, Common, HostPort, StoreUrl};
+use crate::config::{Agent, Common, HostPort, Named, Role, StoreUrl, listeners};
 use crate::context::AutoCreate;
 use crate::server::{Order, PeerListen, Server, Settings};
 use crate::storage::StoreOptions;
@@ -26,7 +27,7 @@ pub(super) async fn run(options: Agent) -> anyhow::Result<()> {
     });
     let order = match (options.store, options.metadata.is_empty()) {
         (Some(store), true) => Order::Here {
-            peer: peer_port(&store, options.listen, peer)?,
+            peer: peer_port(&store, &options.listen, peer)?,
             store,
         },
         (None, false) if peer.is_none() => {
@@ -48,12 +49,17 @@ pub(super) async fn run(options: Agent) -> anyhow::Result<()> {
         order,
         options.listen,
         auto_create,
-    );
+    )?;
+    settings.roles = Roles {
+        produce: options.roles.contains(&Role::Produce),
+        fetch: options.roles.contains(&Role::Fetch),
+    };
     settings.peer_tls = tls;
     settings.http = options.http;
     let server = Server::start(settings).await?;
     let http = server.http().map(tracing::field::display);
-    tracing::info!(listen = %server.listen(), http, "serving");
+    let listen: Vec<String> = server.listen().iter().map(ToString::to_string).collect();
+    tracing::info!(listen = listen.join(","), http, "serving");
     server.run().await
 }
 
@@ -61,14 +67,14 @@ pub(super) async fn run(options: Agent) -> anyhow::Result<()> {
 /// them must lead here from where they are.
 fn peer_port(
     store: &StoreUrl,
-    clients: SocketAddr,
+    clients: &[Named<SocketAddr>],
     given: Option<PeerListen>,
 ) -> anyhow::Result<Option<PeerListen>> {
     if !store.is_shared() {
         return Ok(given);
     }
     match given {
-        None => match own_machine(clients) {
+        None => match own_machine(clients.iter().map(|each| each.value)) {
             Some(peer) => Ok(Some(peer)),
             None => anyhow::bail!(
                 "agents that share a store hold the order in turn: give --peer-listen ADDR, where the others reach it at this one"
@@ -83,9 +89,12 @@ fn peer_port(
 }
 
 /// A free port, where clients come from the same machine and so can nobody else.
-pub(super) fn own_machine(clients: SocketAddr) -> Option<PeerListen> {
-    clients.ip().is_loopback().then(|| PeerListen {
-        listen: SocketAddr::new(clients.ip(), 0),
+pub(super) fn own_machine(clients: impl IntoIterator<Item = SocketAddr>) -> Option<PeerListen> {
+    let mut clients = clients.into_iter();
+    let first = clients.next()?.ip();
+    let all = first.is_loopback() && clients.all(|each| each.ip().is_loopback());
+    all.then(|| PeerListen {
+        listen: SocketAddr::new(first, 0),
         advertise: None,
     })
 }
@@ -110,15 +119,26 @@ pub(super) fn settings(
     common: Common,
     bucket: String,
     order: Order,
-    listen: SocketAddr,
+    listen: Vec<Named<SocketAddr>>,
     auto_create: AutoCreate,
-) -> Settings {
-    Settings {
+) -> anyhow::Result<Settings> {
+    let listen = listeners(listen, common.advertise).map_err(anyhow::Error::msg)?;
+    let client_zones = common.client_zones.unwrap_or_default();
+    if let Some(unknown) = client_zones
+        .listeners()
+        .find(|name| !listen.iter().any(|each| each.name == *name))
+    {
+        anyhow::bail!(
+            "--client-zones {unknown}=... is neither a range of addresses nor one of --listen"
+        );
+    }
+    Ok(Settings {
         listen,
         http: None,
-        advertise: common.advertise,
         node_id: common.node_id,
         zone: common.zone,
+        client_zones,
+        roles: Roles::ALL,
         bucket,
         bucket_options: StoreOptions {
             s3_endpoint: common.s3_endpoint,
@@ -136,5 +156,5 @@ pub(super) fn settings(
         compression: common.compression,
         connections_max: common.connections_max as usize,
         shutdown_grace: Duration::from_secs(common.shutdown_grace),
-    }
+    })
 }

@@ -5,7 +5,7 @@ use std::path::{Path, absolute};
 use anyhow::Context;
 
 use super::{agent, logging};
-use crate::config::{Dev, StoreUrl};
+use crate::config::{Dev, Named, StoreUrl};
 use crate::context::AutoCreate;
 use crate::server::{Order, Server, Settings};
 
@@ -35,7 +35,7 @@ fn settings(options: Dev) -> anyhow::Result<(Settings, StoreUrl)> {
         AutoCreate::Disabled
     };
     let peer = if store.is_shared() {
-        let peer = agent::own_machine(options.listen);
+        let peer = agent::own_machine([options.listen]);
         Some(peer.context("processes that share a store hold the order in turn: let --listen name 127.0.0.1, or use penstock agent with --peer-listen ADDR, where the others reach it")?)
     } else {
         None
@@ -44,7 +44,11 @@ fn settings(options: Dev) -> anyhow::Result<(Settings, StoreUrl)> {
         store: store.clone(),
         peer,
     };
-    let mut settings = agent::settings(options.common, bucket, order, options.listen, auto_create);
+    let listen = vec![Named {
+        name: None,
+        value: options.listen,
+    }];
+    let mut settings = agent::settings(options.common, bucket, order, listen, auto_create)?;
     settings.http = Some(options.http);
     settings.data = needs_folder.then_some(data);
     Ok((settings, store))
@@ -59,7 +63,8 @@ fn folder_url(data: &Path) -> anyhow::Result<String> {
 
 #[expect(clippy::print_stdout, reason = "the first lines a new user sees")]
 fn greet(server: &Server, bucket: &str, store: &StoreUrl) {
-    let listen = server.listen();
+    let listen = server.listen().first();
+    let listen = listen.map_or_else(String::new, ToString::to_string);
     let store = match store {
         StoreUrl::Memory => "memory:".to_string(),
         StoreUrl::Redb(path) => format!("redb://{}", path.display()),

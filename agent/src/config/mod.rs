@@ -2,6 +2,7 @@
 //! a flag beats its variable `PENSTOCK_<FLAG>`, the variable beats the key in `--config FILE`.
 
 mod file;
+mod listeners;
 mod values;
 
 use std::ffi::OsString;
@@ -10,7 +11,9 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub use self::values::{Bytes, CompressionLevel, HostPort, Preset, StoreUrl};
+pub use self::listeners::{Listen, Named, listeners};
+pub use self::values::{Bytes, CompressionLevel, HostPort, Preset, Role, StoreUrl};
+use crate::zones::ClientZones;
 
 /// A Kafka-protocol broker without disks.
 ///
@@ -86,9 +89,18 @@ pub struct Agent {
     pub peer_advertise: Option<HostPort>,
     #[command(flatten)]
     pub peer_tls: PeerTlsFiles,
-    /// Where Kafka clients connect
-    #[arg(long, value_name = "ADDR")]
-    pub listen: SocketAddr,
+    /// Where Kafka clients connect; of several, each has a name, as in internal://ADDR,external://ADDR
+    #[arg(long, value_name = "ADDR,...", value_delimiter = ',', required = true)]
+    pub listen: Vec<Named<SocketAddr>>,
+    /// What clients may do here; those that this agent refuses are sent to others
+    #[arg(
+        long,
+        value_name = "ROLE,...",
+        value_delimiter = ',',
+        value_enum,
+        default_value = "produce,fetch"
+    )]
+    pub roles: Vec<Role>,
     /// Where metrics and health are served
     #[arg(long, value_name = "ADDR")]
     pub http: Option<SocketAddr>,
@@ -185,15 +197,20 @@ pub struct Doctor {
 /// Options of every broker.
 #[derive(Args, Debug)]
 pub struct Common {
-    /// Host and port that clients are told to connect to [default: the address listened on]
-    #[arg(long, value_name = "HOST:PORT")]
-    pub advertise: Option<HostPort>,
+    /// Host and port that clients are told to connect to; of several listeners, each as in external://HOST:PORT
+    /// [default: the address listened on]
+    #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',')]
+    pub advertise: Vec<Named<HostPort>>,
     /// Broker id in protocol replies [default: 1, or made from the address clients are told if agents share an order]
     #[arg(long, value_name = "ID", value_parser = clap::value_parser!(i32).range(0..))]
     pub node_id: Option<i32>,
     /// Availability zone of this agent
     #[arg(long, value_name = "ZONE")]
     pub zone: Option<String>,
+    /// Zones of clients that do not name theirs in `client.id`, by the range their address is in or the listener they
+    /// come by, as in 10.0.1.0/24=a,external=b
+    #[arg(long, value_name = "RANGE|LISTENER=ZONE,...")]
+    pub client_zones: Option<ClientZones>,
     /// How latency is traded against the cost of PUTs
     #[arg(long, value_name = "PRESET", value_enum, default_value_t)]
     pub preset: Preset,

@@ -228,6 +228,15 @@ impl FromStr for CompressionLevel {
     }
 }
 
+/// What clients may do at an agent. There is no other work yet that an agent could be spared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Takes what producers send.
+    Produce,
+    /// Serves consumers.
+    Fetch,
+}
+
 /// How latency is traded against the cost of PUTs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Preset {

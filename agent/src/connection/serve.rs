@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::frames::{Frames, Turn};
 use super::{Close, ConnectionId, PendingReply, replies};
 use crate::admission::Admission;
+use crate::context::Arrival;
 use crate::dispatch::Dispatch;
 use crate::tasks::Stop;
 
@@ -22,13 +23,15 @@ const LAST_REPLIES_MAX: Duration = Duration::from_secs(10);
 /// Serves a socket, given as its two directions, until the client leaves, misbehaves, or the agent stops and all replies are written.
 pub(crate) async fn serve(
     id: ConnectionId,
+    arrival: Arrival,
     (read, write): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
     dispatch: Arc<Dispatch>,
     admission: Admission,
     stop: Stop,
 ) -> Result<(), Close> {
     let (sender, receiver) = mpsc::channel::<PendingReply>(IN_FLIGHT_MAX);
-    let reading = read_requests(id, Frames::new(read, admission), dispatch, sender, stop);
+    let source = (id, Arc::new(arrival));
+    let reading = read_requests(source, Frames::new(read, admission), dispatch, sender, stop);
     let writing = replies::write_all(receiver, write);
     tokio::pin!(reading, writing);
     tokio::select! {
@@ -50,7 +53,7 @@ pub(crate) async fn serve(
 
 /// Reads and begins requests in order until the agent stops.
 async fn read_requests(
-    id: ConnectionId,
+    (id, arrival): (ConnectionId, Arc<Arrival>),
     mut frames: Frames<impl AsyncRead + Unpin>,
     dispatch: Arc<Dispatch>,
     replies: mpsc::Sender<PendingReply>,
@@ -67,7 +70,9 @@ async fn read_requests(
             frame = frames.next() => frame?,
         };
         let turn = frame.turn;
-        let pending = dispatch.begin(id, frame.bytes, frame.permit).await?;
+        let pending = dispatch
+            .begin(id, &arrival, frame.bytes, frame.permit)
+            .await?;
         match turn {
             Turn::Pipelined => place.send(pending),
             Turn::Alone => {

@@ -12,9 +12,9 @@ use protocol::messages::metadata::{
 use protocol::messages::{MetadataRequest, MetadataResponse};
 use protocol::{ErrorCode, Uuid};
 
-use super::brokers::Brokers;
 use super::operations;
-use crate::context::{AutoCreate, Context};
+use crate::brokers::Brokers;
+use crate::context::{AutoCreate, Client, Context};
 use crate::{refusal, topic_id, topic_name};
 
 /// Before this version an empty list asks for all topics; from it on null does.
@@ -30,9 +30,9 @@ pub(crate) async fn handle(
     context: &Context,
     request: MetadataRequest,
     version: i16,
-    client_id: Option<&str>,
+    client: Client<'_>,
 ) -> MetadataResponse {
-    let brokers = Brokers::of(context, client_id);
+    let brokers = Brokers::of(context, client);
     let asked = request.include_topic_authorized_operations;
     let cluster_asked = request.include_cluster_authorized_operations;
     let mut topics = match wanted(request.topics, version) {
@@ -54,16 +54,16 @@ pub(crate) async fn handle(
     for topic in &mut topics {
         topic.topic_authorized_operations = operations::topic(asked, topic.error_code);
     }
-    let listed = brokers.all().iter().map(|agent| MetadataResponseBroker {
+    let listed = brokers.all().map(|(agent, at)| MetadataResponseBroker {
         node_id: agent.node_id,
-        host: agent.host.clone(),
-        port: agent.port.into(),
+        host: at.host.clone(),
+        port: at.port.into(),
         rack: agent.zone.clone(),
     });
     MetadataResponse {
         brokers: listed.collect(),
         cluster_id: Some(context.metadata.cluster_id().to_owned()),
-        controller_id: brokers.controller(context),
+        controller_id: brokers.controller(),
         topics,
         cluster_authorized_operations: operations::cluster(cluster_asked),
         ..MetadataResponse::default()
@@ -84,7 +84,7 @@ fn wanted(
 
 async fn describe_all(
     context: &Context,
-    brokers: &Brokers,
+    brokers: &Brokers<'_>,
     wanted: &[MetadataRequestTopic],
     create: AutoCreate,
     version: i16,
@@ -101,7 +101,7 @@ async fn describe_all(
 
 async fn describe(
     context: &Context,
-    brokers: &Brokers,
+    brokers: &Brokers<'_>,
     wanted: &MetadataRequestTopic,
     create: AutoCreate,
     version: i16,
@@ -173,15 +173,16 @@ async fn make(context: &Context, name: &str) -> Result<Arc<Topic>, ErrorCode> {
     topic.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
 }
 
-fn found(brokers: &Brokers, topic: &Topic) -> MetadataResponseTopic {
+fn found(brokers: &Brokers<'_>, topic: &Topic) -> MetadataResponseTopic {
     let partition = |partition_index| {
         let leader_id = brokers.leader(topic.id, partition_index);
+        let replicas = brokers.replicas(leader_id, topic.id, partition_index);
         MetadataResponsePartition {
             partition_index,
             leader_id,
             leader_epoch: 0,
-            replica_nodes: vec![leader_id],
-            isr_nodes: vec![leader_id],
+            isr_nodes: replicas.clone(),
+            replica_nodes: replicas,
             ..MetadataResponsePartition::default()
         }
     };

@@ -4,9 +4,9 @@ use protocol::ErrorCode;
 use protocol::messages::describe_cluster::DescribeClusterBroker;
 use protocol::messages::{DescribeClusterRequest, DescribeClusterResponse};
 
-use super::brokers::Brokers;
 use super::operations;
-use crate::context::Context;
+use crate::brokers::Brokers;
+use crate::context::{Client, Context};
 
 /// Brokers; 2 would be controllers (KIP-919), of which there are none to talk to.
 const BROKERS: i8 = 1;
@@ -14,7 +14,7 @@ const BROKERS: i8 = 1;
 pub(crate) async fn handle(
     context: &Context,
     request: DescribeClusterRequest,
-    _: i16,
+    client: Client<'_>,
 ) -> DescribeClusterResponse {
     if request.endpoint_type != BROKERS {
         let message = format!(
@@ -28,11 +28,11 @@ pub(crate) async fn handle(
             ..DescribeClusterResponse::default()
         };
     }
-    let brokers = Brokers::of(context, None);
-    let listed = brokers.all().iter().map(|agent| DescribeClusterBroker {
+    let brokers = Brokers::of(context, client);
+    let listed = brokers.all().map(|(agent, at)| DescribeClusterBroker {
         broker_id: agent.node_id,
-        host: agent.host.clone(),
-        port: agent.port.into(),
+        host: at.host.clone(),
+        port: at.port.into(),
         rack: agent.zone.clone(),
         is_fenced: false,
     });
@@ -40,7 +40,7 @@ pub(crate) async fn handle(
     DescribeClusterResponse {
         endpoint_type: BROKERS,
         cluster_id: context.metadata.cluster_id().to_owned(),
-        controller_id: brokers.controller(context),
+        controller_id: brokers.controller(),
         brokers: listed.collect(),
         cluster_authorized_operations: operations::cluster(asked),
         ..DescribeClusterResponse::default()

@@ -3,14 +3,28 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use metadata::{Options, Timestamp, kv};
+use metadata::{Agent, Listener, Options, Timestamp, kv};
 
 use crate::clock::Clock;
-use crate::context::{AutoCreate, Context, Node, TopicDefaults};
+use crate::context::{Arrival, AutoCreate, Client, Context, TopicDefaults};
 use crate::random::Random;
+use crate::zones::ClientZones;
 
 /// What the clock says.
 pub(crate) const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+/// Somebody who came by the only listener.
+pub(crate) fn client(arrival: &Arrival) -> Client<'_> {
+    Client { arrival, id: None }
+}
+
+/// Where they came in.
+pub(crate) fn arrival() -> Arrival {
+    Arrival {
+        listener: Listener::UNNAMED.to_owned(),
+        address: None,
+    }
+}
 
 /// Runs a test beside the sequencer that it needs.
 pub(crate) async fn with_context(auto_create: AutoCreate, test: impl AsyncFnOnce(&Context)) {
@@ -21,12 +35,11 @@ pub(crate) async fn with_context(auto_create: AutoCreate, test: impl AsyncFnOnce
         metadata,
         clock: Clock::Manual(Arc::new(AtomicI64::new(NOW.0))),
         random: Random::Real,
-        node: Node {
-            id: 7,
-            host: "broker.test".to_owned(),
-            port: 9092,
+        node: Agent {
             zone: Some("z".to_owned()),
+            ..Agent::new(7, "broker.test", 9092)
         },
+        zones: ClientZones::default(),
         topics: TopicDefaults {
             auto_create,
             partitions: 3,
@@ -36,6 +49,7 @@ pub(crate) async fn with_context(auto_create: AutoCreate, test: impl AsyncFnOnce
         test(&context).await;
         context.metadata.close().await;
     };
-    let (ended, ()) = futures::join!(sequencer.run(), test);
+    let running = Box::pin(sequencer.run());
+    let (ended, ()) = futures::join!(running, test);
     ended.unwrap();
 }

@@ -6,7 +6,7 @@ use protocol::messages::{
 };
 use protocol::{ApiKey, ErrorCode, Uuid};
 
-use super::fixture::with_context;
+use super::fixture::{arrival, client, with_context};
 use super::{api_versions, cluster_metadata, describe_cluster, find_coordinator};
 use crate::context::{AutoCreate, Context};
 
@@ -33,7 +33,7 @@ async fn ask(
         topics,
         ..MetadataRequest::default()
     };
-    cluster_metadata::handle(context, request, version, None)
+    cluster_metadata::handle(context, request, version, client(&arrival()))
         .await
         .topics
 }
@@ -100,7 +100,8 @@ async fn nothing_is_made_unless_client_and_broker_want_it() {
                 allow_auto_topic_creation: false,
                 ..MetadataRequest::default()
             };
-            let response = cluster_metadata::handle(context, request, version, None).await;
+            let response =
+                cluster_metadata::handle(context, request, version, client(&arrival())).await;
             assert_eq!(response.topics[0].error_code, code, "version {version}");
         }
     })
@@ -130,7 +131,7 @@ async fn operations_are_listed_only_if_asked_for() {
                 include_cluster_authorized_operations: asked,
                 ..MetadataRequest::default()
             };
-            let response = cluster_metadata::handle(context, request, 10, None).await;
+            let response = cluster_metadata::handle(context, request, 10, client(&arrival())).await;
             assert_eq!(response.topics[0].topic_authorized_operations, topic);
             assert_eq!(response.cluster_authorized_operations, cluster);
             assert_eq!(response.controller_id, response.brokers[0].node_id);
@@ -187,7 +188,7 @@ async fn nobody_coordinates_yet() {
 async fn the_cluster_is_this_broker() {
     with_context(AutoCreate::Disabled, async |context| {
         let request = DescribeClusterRequest::default();
-        let cluster = describe_cluster::handle(context, request.clone(), 2).await;
+        let cluster = describe_cluster::handle(context, request.clone(), client(&arrival())).await;
         assert_eq!(cluster.error_code, ErrorCode::NONE);
         assert_eq!(cluster.brokers[0].broker_id, cluster.controller_id);
         assert_eq!(cluster.brokers[0].rack.as_deref(), Some("z"));
@@ -195,7 +196,7 @@ async fn the_cluster_is_this_broker() {
             endpoint_type: 2,
             ..request
         };
-        let controllers = describe_cluster::handle(context, controllers, 2).await;
+        let controllers = describe_cluster::handle(context, controllers, client(&arrival())).await;
         assert_ne!(controllers.error_code, ErrorCode::NONE);
         assert!(controllers.brokers.is_empty());
     })

@@ -13,8 +13,9 @@ use protocol::{ApiKey, ErrorCode, Records, RequestHeader};
 use super::read::Reader;
 use super::{Want, assemble, plan, wait};
 use crate::admission::{Admission, Permit};
+use crate::brokers::Brokers;
 use crate::connection::Reply;
-use crate::context::Context;
+use crate::context::{Arrival, Client, Context};
 use crate::metrics::count_request;
 use crate::storage::Cache;
 use crate::tasks::Stop;
@@ -24,6 +25,8 @@ const REPLY_BYTES_MAX: usize = 55 * 1024 * 1024;
 /// What a full request says of its session; any other epoch goes on with one, and there are none.
 const WITHOUT_SESSION: i32 = -1;
 const NEW_SESSION: i32 = 0;
+/// From this version on a consumer can be told where else to read.
+const SENDS_ON: i16 = 11;
 /// The only leader epoch there is: no data is ever truncated.
 const LEADER_EPOCH: i32 = 0;
 
@@ -68,8 +71,20 @@ impl Fetch {
         self.reader.cache()
     }
 
-    pub(crate) async fn handle(&self, header: &RequestHeader, request: FetchRequest) -> Reply {
-        let (response, permit) = self.answer(request).await;
+    pub(crate) async fn handle(
+        &self,
+        header: &RequestHeader,
+        arrival: &Arrival,
+        request: FetchRequest,
+    ) -> Reply {
+        let client = Client {
+            arrival,
+            id: header.client_id.as_deref(),
+        };
+        let (response, permit) = match self.context.node.roles.fetch {
+            true => self.answer(request).await,
+            false => (self.send_on(&request, header.api_version, client), None),
+        };
         count_request(ApiKey::Fetch, first_error(&response));
         let slices = protocol::encode_response::<FetchRequest>(
             header.correlation_id,
@@ -114,6 +129,34 @@ impl Fetch {
         let read = self.reader.read(&plan).await;
         let served = assemble::assemble(&wants, found, read, limits);
         (respond(topics, served), permit)
+    }
+
+    /// Consumers are served elsewhere: newer ones go where they are told (KIP-392), older ones look who leads now.
+    fn send_on(&self, request: &FetchRequest, version: i16, client: Client<'_>) -> FetchResponse {
+        let brokers = Brokers::of(&self.context, client);
+        let elsewhere = |slot: Slot| {
+            let reader = slot.want.map(|Want { partition, .. }| {
+                let reader = brokers.reader(partition.topic, partition.partition.0);
+                reader.filter(|_| version >= SENDS_ON)
+            });
+            match reader {
+                Ok(Some(node_id)) => PartitionData {
+                    preferred_read_replica: node_id,
+                    ..refusal(slot.index, ErrorCode::NONE)
+                },
+                Ok(None) => refusal(slot.index, ErrorCode::NOT_LEADER_OR_FOLLOWER),
+                Err(code) => refusal(slot.index, code),
+            }
+        };
+        let topics = self.translate(request).into_iter();
+        let responses = topics.map(|topic| FetchableTopicResponse {
+            topic: topic.name,
+            partitions: topic.slots.into_iter().map(elsewhere).collect(),
+        });
+        FetchResponse {
+            responses: responses.collect(),
+            ..Default::default()
+        }
     }
 
     fn translate(&self, request: &FetchRequest) -> Vec<Topic> {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use metadata::{PartitionIndex, Timestamp, Topic, TopicPartition};
+use metadata::{PartitionIndex, Roles, Timestamp, Topic, TopicPartition};
 use protocol::messages::produce::{
     BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, TopicProduceData,
     TopicProduceResponse,
@@ -99,7 +99,7 @@ impl Produce {
         version: i16,
         batches: &mut Vec<(TopicPartition, ValidBatch)>,
     ) -> Vec<PendingTopic> {
-        let refused = refuse_whole(&request);
+        let refused = refuse_whole(&request, self.context.node.roles);
         let catalogue = self.context.metadata.catalogue();
         let now = self.context.clock.now();
         let mut topics = Vec::with_capacity(request.topic_data.len());
@@ -156,7 +156,14 @@ impl Produce {
 }
 
 /// What is wrong with a request as a whole.
-fn refuse_whole(request: &ProduceRequest) -> Option<InvalidBatch> {
+fn refuse_whole(request: &ProduceRequest, roles: Roles) -> Option<InvalidBatch> {
+    if !roles.produce {
+        return Some(InvalidBatch::new(
+            // Clients look who leads now, and go there.
+            ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            "this agent does not have the role produce",
+        ));
+    }
     if !(-1..=1).contains(&request.acks) {
         return Some(InvalidBatch::new(
             ErrorCode::INVALID_REQUIRED_ACKS,

@@ -1,17 +1,23 @@
 //! Takes sockets in, up to a limit, and gives each its task.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
 use super::rooms::Door;
 use crate::connection::ConnectionId;
-use crate::context::Context;
+use crate::context::{Arrival, Context};
 use crate::tasks::Stop;
 
 pub(super) struct Acceptor {
     pub(super) listener: TcpListener,
+    /// Of the listener.
+    pub(super) name: String,
+    /// Connections so far, at all listeners.
+    pub(super) connections: Arc<AtomicU64>,
     pub(super) context: Arc<Context>,
     pub(super) door: Door,
     pub(super) connections_max: usize,
@@ -25,14 +31,14 @@ impl Acceptor {
             () = self.context.metadata.joined() => {}
             () = stop.requested() => return Ok(()),
         }
-        for id in 0_u64.. {
+        loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
                 () = stop.requested() => break,
             };
             match accepted {
-                Ok((socket, _)) if self.door.connections.live() < self.connections_max => {
-                    self.serve(ConnectionId(id), socket);
+                Ok((socket, peer)) if self.door.connections.live() < self.connections_max => {
+                    self.serve(socket, peer);
                 }
                 Ok((_, peer)) => {
                     tracing::warn!(%peer, "turned away: as many connections as --connections-max allows")
@@ -47,10 +53,14 @@ impl Acceptor {
         Ok(())
     }
 
-    fn serve(&self, id: ConnectionId, socket: TcpStream) {
-        let peer = socket.peer_addr().ok();
+    fn serve(&self, socket: TcpStream, peer: SocketAddr) {
+        let id = ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed));
+        let arrival = Arrival {
+            listener: self.name.clone(),
+            address: Some(peer.ip()),
+        };
         // Replies are written whole; waiting for more would only delay them.
         let _ = socket.set_nodelay(true);
-        self.door.serve(id, socket.into_split(), peer);
+        self.door.serve(id, socket.into_split(), arrival);
     }
 }

@@ -12,23 +12,26 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use metadata::Roles;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use self::metadata_role::{MetadataSettings, serve_metadata};
 pub use self::rooms::{Outside, Rooms};
 pub use self::start::Server;
-use crate::config::{CompressionLevel, HostPort, PeerTls, StoreUrl};
+use crate::config::{CompressionLevel, Listen, PeerTls, StoreUrl};
 use crate::context::AutoCreate;
 use crate::storage::StoreOptions;
+use crate::zones::ClientZones;
 
 /// Everything a server needs to know, with nothing left to default.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub listen: SocketAddr,
+    pub listen: Vec<Listen>,
     pub http: Option<SocketAddr>,
-    pub advertise: Option<HostPort>,
     pub node_id: Option<i32>,
     pub zone: Option<String>,
+    pub client_zones: ClientZones,
+    pub roles: Roles,
     pub bucket: String,
     pub bucket_options: StoreOptions,
     pub order: Order,

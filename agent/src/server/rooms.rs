@@ -1,11 +1,10 @@
 //! The rooms of an agent: started over what the process has of the world, and stopped in order. `Server` puts them behind
 //! its listener, simulation behind pipes.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metadata::Metadata;
+use metadata::{Agent, Metadata};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -14,7 +13,7 @@ use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::config::CompressionLevel;
 use crate::connection::{self, Close, ConnectionId};
-use crate::context::{Context, Node, TopicDefaults};
+use crate::context::{Arrival, Context, TopicDefaults};
 use crate::dispatch::Dispatch;
 use crate::fetch::Fetch;
 use crate::metrics;
@@ -68,7 +67,7 @@ pub(super) struct Door {
 impl Rooms {
     /// Starts everything that answers requests.
     #[must_use]
-    pub fn start(settings: &Settings, node: Node, outside: Outside) -> Self {
+    pub fn start(settings: &Settings, node: Agent, outside: Outside) -> Self {
         let Outside {
             metadata,
             store,
@@ -85,6 +84,7 @@ impl Rooms {
             clock,
             random,
             node,
+            zones: settings.client_zones.clone(),
             topics,
         });
         let admission = Admission::new(settings.buffer_memory, REPLY_BYTES_MAX);
@@ -128,7 +128,12 @@ impl Rooms {
             impl AsyncWrite + Send + Unpin + 'static,
         ),
     ) {
-        self.door.serve(ConnectionId(id), socket, None);
+        let listener = self.context.node.listeners.first();
+        let arrival = Arrival {
+            listener: listener.map_or_else(String::new, |listener| listener.name.clone()),
+            address: None,
+        };
+        self.door.serve(ConnectionId(id), socket, arrival);
     }
 
     /// Resolves when a task has failed that the agent cannot do without, with what it said.
@@ -175,13 +180,14 @@ impl Door {
             impl AsyncRead + Send + Unpin + 'static,
             impl AsyncWrite + Send + Unpin + 'static,
         ),
-        peer: Option<SocketAddr>,
+        arrival: Arrival,
     ) {
         let (dispatch, admission) = (Arc::clone(&self.dispatch), self.admission.clone());
         let (gauge, stop) = (self.front.connections.clone(), self.connections.stopping());
         self.connections.spawn("connection", async move {
             gauge.increment(1);
-            let closed = connection::serve(id, socket, dispatch, admission, stop).await;
+            let peer = arrival.address;
+            let closed = connection::serve(id, arrival, socket, dispatch, admission, stop).await;
             gauge.decrement(1);
             match closed {
                 Ok(()) | Err(Close::Gone | Close::Socket(_) | Close::Idle) => {}

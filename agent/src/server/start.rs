@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use metadata::{Agent, Listener};
 use tokio::net::TcpListener;
 
 use super::rooms::{Outside, Rooms};
 use super::{Order, Settings, Signals, accept, metadata_store, open_files};
 use crate::clock::Clock;
-use crate::context::Node;
+use crate::config::Listen;
 use crate::http;
 use crate::metrics;
 use crate::random::Random;
@@ -24,7 +25,7 @@ pub struct Server {
     pub(super) rooms: Rooms,
     pub(super) shutdown_grace: Duration,
     pub(super) signals: Signals,
-    listen: SocketAddr,
+    listen: Vec<Listen>,
     http: Option<SocketAddr>,
 }
 
@@ -36,13 +37,12 @@ impl Server {
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let prometheus = metrics::install()?;
         open_files::allow(settings.connections_max);
-        let listener = bind(settings.listen, "listen").await?;
+        let (listen, listeners) = bind_all(&settings.listen).await?;
         let http_listener = match settings.http {
             Some(address) => Some(bind(address, "http").await?),
             None => None,
         };
-        let listen = listener.local_addr()?;
-        let node = node(&settings, listen);
+        let node = node(&settings, &listen);
         let peers = metadata_store::Peers::prepare(&settings).await?;
         let store = Store::open(&settings.bucket, &settings.bucket_options).await?;
         store.check().await?;
@@ -51,7 +51,7 @@ impl Server {
         }
         let tasks = Tasks::new();
         let (metadata, candidate) =
-            metadata_store::open(&settings.order, peers, node.to_agent(), &tasks).await?;
+            metadata_store::open(&settings.order, peers, node.clone(), &tasks).await?;
         let outside = Outside {
             metadata,
             store: store.clone(),
@@ -87,14 +87,19 @@ impl Server {
                 http::serve(listener, pages, Tasks::new(), tasks.stopping()),
             );
         }
-        let acceptor = accept::Acceptor {
-            listener,
-            context: Arc::clone(&rooms.context),
-            door: rooms.door.clone(),
-            connections_max: settings.connections_max,
-        };
-        let stop = rooms.door.connections.stopping();
-        tasks.spawn("acceptor", acceptor.run(stop));
+        let connections = Arc::default();
+        for (listener, at) in listeners.into_iter().zip(&listen) {
+            let acceptor = accept::Acceptor {
+                listener,
+                name: at.name.clone(),
+                connections: Arc::clone(&connections),
+                context: Arc::clone(&rooms.context),
+                door: rooms.door.clone(),
+                connections_max: settings.connections_max,
+            };
+            let stop = rooms.door.connections.stopping();
+            tasks.spawn("acceptor", acceptor.run(stop));
+        }
         Ok(Self {
             rooms,
             shutdown_grace: settings.shutdown_grace,
@@ -106,8 +111,8 @@ impl Server {
 
     /// Where clients connect.
     #[must_use]
-    pub fn listen(&self) -> SocketAddr {
-        self.listen
+    pub fn listen(&self) -> &[Listen] {
+        &self.listen
     }
 
     /// Where metrics and health are served.
@@ -115,6 +120,17 @@ impl Server {
     pub fn http(&self) -> Option<SocketAddr> {
         self.http
     }
+}
+
+/// With the addresses that were free where none was given.
+async fn bind_all(wanted: &[Listen]) -> anyhow::Result<(Vec<Listen>, Vec<TcpListener>)> {
+    let (mut listen, mut listeners) = (wanted.to_vec(), Vec::new());
+    for each in &mut listen {
+        let listener = bind(each.address, "listen").await?;
+        each.address = listener.local_addr()?;
+        listeners.push(listener);
+    }
+    Ok((listen, listeners))
 }
 
 pub(super) async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
@@ -133,21 +149,26 @@ fn make_folder(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Who this agent is to clients.
-fn node(settings: &Settings, listen: SocketAddr) -> Node {
-    let (host, port) = match &settings.advertise {
-        Some(advertise) => (advertise.host.clone(), advertise.port),
-        None => (listen.ip().to_string(), listen.port()),
+fn node(settings: &Settings, listen: &[Listen]) -> Agent {
+    let told = |each: &Listen| {
+        let (host, port) = match &each.advertise {
+            Some(advertise) => (advertise.host.clone(), advertise.port),
+            None => (each.address.ip().to_string(), each.address.port()),
+        };
+        let name = each.name.clone();
+        Listener { name, host, port }
     };
+    let listeners: Vec<Listener> = listen.iter().map(told).collect();
     let alone = matches!(settings.order, Order::Here { peer: None, .. });
-    let id = settings.node_id.unwrap_or_else(|| match alone {
-        true => 1,
-        false => node_id(&host, port),
-    });
-    Node {
-        id,
-        host,
-        port,
+    let made = || match (alone, listeners.first()) {
+        (false, Some(at)) => node_id(&at.host, at.port),
+        _ => 1,
+    };
+    Agent {
+        node_id: settings.node_id.unwrap_or_else(made),
+        listeners,
         zone: settings.zone.clone(),
+        roles: settings.roles,
     }
 }
 

@@ -104,7 +104,7 @@ async fn a_wrong_flag_value_or_key_names_what_is_right() {
 async fn an_agent_must_be_told_what_it_works_on() {
     misused(
         &mut penstock(["agent"]),
-        &["--bucket <URL>", "--listen <ADDR>"],
+        &["--bucket <URL>", "--listen <ADDR,...>"],
     )
     .await;
     let agent = ["agent", "--bucket", "memory:", "--listen", "127.0.0.1:0"];
@@ -158,8 +158,10 @@ async fn help_and_version_read_well() {
                 "--store <URL>",
                 "--metadata <HOST:PORT,...>",
                 "--peer-listen <ADDR>",
-                "--advertise <HOST:PORT>",
+                "--advertise <HOST:PORT,...>",
                 "--zone <ZONE>",
+                "--client-zones <RANGE|LISTENER=ZONE,...>",
+                "--roles <ROLE,...>",
             ],
         ),
         (

@@ -30,6 +30,7 @@ mod hostile;
 mod lifecycle;
 mod network;
 mod peer_tls;
+mod placement;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod processes;

@@ -60,14 +60,24 @@ impl Process {
         log: Option<PathBuf>,
         more: &[&str],
     ) -> Self {
-        let (listen, http) = (free().await, free().await);
-        let (at, pages) = (listen.to_string(), http.to_string());
-        let ports = [command, "--listen", &at, "--http", &pages, "--log", filter];
-        let arguments: Vec<String> = ports
-            .iter()
-            .chain(more)
-            .map(|argument| (*argument).to_owned())
-            .collect();
+        let listen = free().await;
+        let at = listen.to_string();
+        let more = [&["--listen", &at, "--log", filter], more].concat();
+        Self::with(command, listen, log, &more).await
+    }
+
+    /// With `--listen` among its flags, and one of these addresses.
+    pub(crate) async fn with(
+        command: &str,
+        listen: SocketAddr,
+        log: Option<PathBuf>,
+        more: &[&str],
+    ) -> Self {
+        let http = free().await;
+        let pages = http.to_string();
+        let own = [command, "--http", &pages];
+        let all = own.iter().chain(more);
+        let arguments: Vec<String> = all.map(|argument| (*argument).to_owned()).collect();
         Self {
             child: started(&arguments, log.as_deref()),
             arguments,

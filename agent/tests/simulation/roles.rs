@@ -1,7 +1,6 @@
 //! What a process is: an agent with the sequencer inside, or one of a fleet, where agents reach whoever holds the order by
 //! the product's own RPC. Each runs what `server/` runs behind its sockets.
 
-use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,10 +11,11 @@ use object_store::path::Path;
 use parking_lot::Mutex;
 use penstock::clock::Clock;
 use penstock::config::{CompressionLevel, StoreUrl};
-use penstock::context::{AutoCreate, Node};
+use penstock::context::AutoCreate;
 use penstock::server::{Order, Outside, Rooms, Settings};
 use penstock::storage::{Store, StoreOptions};
 use penstock::tasks::Tasks;
+use penstock::zones::ClientZones;
 use tokio::sync::watch;
 
 use crate::link::Link;
@@ -154,17 +154,11 @@ impl Main {
 
     /// A handle on the order elsewhere.
     fn reach(&self) -> Metadata {
-        let node = self.node();
         let random = self.dice.random();
         let (metadata, client) = connect(Reach {
             addresses: self.metadata.clone(),
             dial: self.net.dial(&self.role.name()),
-            agent: Some(metadata::Agent {
-                node_id: node.id,
-                host: node.host,
-                port: node.port,
-                zone: node.zone,
-            }),
+            agent: Some(self.node()),
             random: Arc::new(move || random.u64()),
         });
         self.tasks
@@ -172,13 +166,9 @@ impl Main {
         metadata
     }
 
-    fn node(&self) -> Node {
-        Node {
-            id: i32::try_from(self.role.number()).unwrap_or(1),
-            host: self.role.name(),
-            port: PORT,
-            zone: None,
-        }
+    fn node(&self) -> metadata::Agent {
+        let id = i32::try_from(self.role.number()).unwrap_or(1);
+        metadata::Agent::new(id, self.role.name(), PORT)
     }
 
     async fn agent(mut self, metadata: Metadata) -> String {
@@ -233,13 +223,13 @@ async fn told(stop: &mut watch::Receiver<bool>) {
 
 /// Of which simulation needs few; sizes are small, so that every bound is met.
 pub(crate) fn settings(dice: &Dice) -> Settings {
-    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
     Settings {
-        listen: nowhere,
+        listen: Vec::new(),
         http: None,
-        advertise: None,
         node_id: Some(1),
         zone: None,
+        client_zones: ClientZones::default(),
+        roles: metadata::Roles::ALL,
         bucket: "simulated".to_owned(),
         bucket_options: StoreOptions::default(),
         order: Order::Here {

@@ -21,6 +21,8 @@ use super::broker::PATIENCE;
 #[derive(Debug)]
 pub struct Client {
     pub socket: TcpStream,
+    /// What it calls itself.
+    pub client_id: Option<String>,
     correlation_id: i32,
 }
 
@@ -30,6 +32,7 @@ impl Client {
         socket.set_nodelay(true).expect("a TCP option");
         Self {
             socket,
+            client_id: Some("test".to_owned()),
             correlation_id: 0,
         }
     }
@@ -51,7 +54,7 @@ impl Client {
             api_key: R::KEY.code(),
             api_version: version,
             correlation_id: self.correlation_id,
-            client_id: Some("test".into()),
+            client_id: self.client_id.clone(),
         };
         let mut frame = BytesMut::new();
         for slice in protocol::encode_request(&header, request) {

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::link::{Dial, Link};
 use super::message::{Down, FRAME_BYTES_MAX, Question, Reply, Up, command_bytes, submit};
 use super::route::Route;
+use super::session::collision;
 use crate::catalogue::Agent;
 use crate::command::{Answer, Outcome, Rejected, Submission};
 use crate::error::{Error, Happened};
@@ -462,7 +463,12 @@ impl Work {
                 Ok(())
             }
             Down::Agents(agents) => {
+                self.look_for_own_id(&agents);
                 *self.shared.agents.lock() = Arc::new(agents);
+                Ok(())
+            }
+            Down::Warning(text) => {
+                tracing::warn!(text, "the sequencer says");
                 Ok(())
             }
             Down::Reply { id, reply } => match self.questions.remove(&id) {
@@ -473,6 +479,20 @@ impl Work {
             Down::Pong => Ok(()),
             Down::End(reason) => Err(reason),
             Down::Redirect(_) | Down::Welcome { .. } => Err("a second welcome".to_owned()),
+        }
+    }
+
+    /// Another agent that came later with the same node id has taken this one's place in the list.
+    fn look_for_own_id(&self, agents: &[Arc<Agent>]) {
+        let Some(own) = &self.agent else { return };
+        let other = agents
+            .iter()
+            .find(|each| each.node_id == own.node_id && each.listeners != own.listeners);
+        if let Some(other) = other {
+            tracing::warn!(
+                text = collision(other),
+                "clients are not sent to this agent"
+            );
         }
     }
 

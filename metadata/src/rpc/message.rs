@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::command::{decode_command, encode_command};
-use crate::catalogue::{Agent, Topic};
+use crate::catalogue::{Agent, Listener, Roles, Topic};
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::command::{Command, Outcome};
 use crate::effect::{decode_extent, decode_outcome, encode_extent, encode_outcome};
@@ -17,7 +17,7 @@ use crate::types::{
 };
 
 /// Of the protocol. Another one is refused with a sentence.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 /// A frame that is longer is not sent, and ends the link it came by.
 pub(crate) const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Snapshots and long lists are cut into frames of about so many bytes.
@@ -95,6 +95,8 @@ pub(crate) enum Down {
     },
     /// It lives.
     Pong,
+    /// For the agent's log: its operator has to do something.
+    Warning(String),
     /// The link ends for this reason; nothing that is unanswered is known.
     End(String),
 }
@@ -295,6 +297,10 @@ impl Down {
                 frame.u8(8);
                 frame.text(reason);
             }
+            Self::Warning(text) => {
+                frame.u8(10);
+                frame.text(text);
+            }
         }
         frame.into_bytes()
     }
@@ -331,6 +337,7 @@ impl Down {
             7 => Self::Pong,
             8 => Self::End(frame.text()?),
             9 => Self::Agents(frame.list(|frame| decode_agent(frame).map(Arc::new))?),
+            10 => Self::Warning(frame.text()?),
             _ => return Err(Unreadable),
         };
         frame.end()?;
@@ -403,20 +410,36 @@ impl Reply {
 
 fn encode_agent(agent: &Agent, frame: &mut Encoder) {
     frame.i64(agent.node_id.into());
-    frame.text(&agent.host);
-    frame.u32(agent.port.into());
+    frame.u64(agent.listeners.len() as u64);
+    for listener in &agent.listeners {
+        frame.text(&listener.name);
+        frame.text(&listener.host);
+        frame.u32(listener.port.into());
+    }
     encode_option(agent.zone.as_deref(), frame, |zone, frame| frame.text(zone));
+    frame.u8(u8::from(agent.roles.produce));
+    frame.u8(u8::from(agent.roles.fetch));
 }
 
 fn decode_agent(frame: &mut Decoder) -> Result<Agent, Unreadable> {
+    let listener = |frame: &mut Decoder| {
+        Ok(Listener {
+            name: frame.text()?,
+            host: frame.text()?,
+            port: u16::try_from(frame.u32()?).map_err(|_| Unreadable)?,
+        })
+    };
     let agent = Agent {
         node_id: frame.i32()?,
-        host: frame.text()?,
-        port: u16::try_from(frame.u32()?).map_err(|_| Unreadable)?,
+        listeners: frame.list(listener)?,
         zone: decode_option(frame, Decoder::text)?,
+        roles: Roles {
+            produce: decode_flag(frame)?,
+            fetch: decode_flag(frame)?,
+        },
     };
     match agent.node_id {
-        0.. => Ok(agent),
+        0.. if !agent.listeners.is_empty() => Ok(agent),
         _ => Err(Unreadable),
     }
 }

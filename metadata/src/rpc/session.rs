@@ -132,12 +132,19 @@ impl Session {
             if let Some(attached) = attached.await? {
                 let Attached {
                     subscriber,
+                    rival,
                     catalogue,
                 } = attached;
                 let welcome = Down::Welcome {
                     cluster_id: metadata.cluster_id().to_owned(),
                     session: wanted,
                 };
+                let mut outgoing = VecDeque::from([welcome.encode()]);
+                if let Some(rival) = rival {
+                    let text = collision(&rival);
+                    tracing::warn!(text, "two agents collide");
+                    outgoing.push_back(Down::Warning(text).encode());
+                }
                 return Ok(Some(Self {
                     link,
                     metadata,
@@ -148,7 +155,7 @@ impl Session {
                     heard,
                     commands: VecDeque::new(),
                     questions: JoinSet::new(),
-                    outgoing: VecDeque::from([welcome.encode()]),
+                    outgoing,
                     moved: Instant::now(),
                 }));
             }
@@ -366,6 +373,18 @@ impl Session {
     fn push(&mut self, down: &Down) {
         self.outgoing.push_back(down.encode());
     }
+}
+
+/// What to do about an agent that has the same node id.
+pub(super) fn collision(rival: &Agent) -> String {
+    let Agent {
+        node_id, listeners, ..
+    } = rival;
+    let at = listeners.first();
+    let at = at.map_or_else(String::new, |at| format!("{}:{}", at.host, at.port));
+    format!(
+        "another agent, which clients are told to reach at {at}, has node id {node_id} as well, and clients see only the one that came later: give each its own --node-id"
+    )
 }
 
 /// About what an extent takes in a frame.

@@ -133,8 +133,10 @@ impl Sequencer {
     ) -> Option<Attached> {
         self.state.sessions.get(session)?;
         self.liveness.attach(session, heard);
+        let (subscriber, rival) = self.subscribers.attach(session, agent, feed);
         Some(Attached {
-            subscriber: self.subscribers.attach(session, agent, feed),
+            subscriber,
+            rival,
             catalogue: self.catalogue(),
         })
     }

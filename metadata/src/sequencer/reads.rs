@@ -46,7 +46,7 @@ pub(crate) enum Read {
         wanted: Wanted,
         reply: Reply<Option<HotByTime>>,
     },
-    /// An agent's stream begins. `None` if its session is closed.
+    /// An agent's stream begins. Answered with `None` if its session is closed.
     Attach {
         session: u64,
         agent: Option<Arc<Agent>>,
@@ -73,6 +73,8 @@ pub(crate) enum Read {
 #[derive(Debug)]
 pub(crate) struct Attached {
     pub(crate) subscriber: u64,
+    /// Another agent elsewhere that has the same node id.
+    pub(crate) rival: Option<Arc<Agent>>,
     pub(crate) catalogue: Arc<Catalogue>,
 }
 

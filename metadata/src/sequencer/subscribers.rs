@@ -151,8 +151,15 @@ impl Subscribers {
     }
 
     /// A new one, in place of an earlier one of the same session, which is cut off.
-    pub(super) fn attach(&mut self, session: u64, agent: Option<Arc<Agent>>, feed: Feed) -> u64 {
+    /// The subscriber's number, and another agent that has the same node id.
+    pub(super) fn attach(
+        &mut self,
+        session: u64,
+        agent: Option<Arc<Agent>>,
+        feed: Feed,
+    ) -> (u64, Option<Arc<Agent>>) {
         self.remove(|subscriber| subscriber.session == session);
+        let rival = agent.as_deref().and_then(|agent| self.rival(agent));
         self.last += 1;
         if !self.agents.is_empty() {
             feed.push(Update::Agents(Arc::clone(&self.agents)));
@@ -164,7 +171,18 @@ impl Subscribers {
             watched: HashSet::new(),
         };
         self.by_id.insert(self.last, subscriber);
-        self.last
+        (self.last, rival)
+    }
+
+    /// Another live agent with the same node id at another address.
+    fn rival(&self, agent: &Agent) -> Option<Arc<Agent>> {
+        let live = self
+            .by_id
+            .values()
+            .filter(|each| !each.feed.sender.is_closed());
+        live.filter_map(|each| each.agent.as_ref())
+            .find(|each| each.node_id == agent.node_id && each.listeners != agent.listeners)
+            .cloned()
     }
 
     /// The subscriber's agent takes no more clients.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::command::{Command, CreatePartitions, Outcome};
+use crate::rpc::message::{Down, Up};
 use crate::sequencer::tests::{extents, object};
 use crate::types::{Offset, Timestamp, TopicId};
 use crate::view::Look;
@@ -243,4 +244,36 @@ async fn all_agents_know_which_agents_serve_clients() {
     seconds(1).await;
     assert_eq!(nodes(&d), [0; 0]);
     second.terminate().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_with_anothers_node_id_is_told_what_to_do() {
+    let (_, net, process, a, b) = two_agents(Travel::Links).await;
+    let hello = |agent| Up::Hello { session: 0, agent };
+    let mut told = Vec::new();
+    let own = node(11);
+    let elsewhere = node(111);
+    for agent in [elsewhere, own] {
+        let frozen = watch::Sender::new(false);
+        let mut link = net.dial("one:1", frozen.subscribe()).await.unwrap();
+        let said = hello(Some(agent)).encode();
+        link.sender.send(said).await.unwrap();
+        seconds(1).await;
+        let mut warned = None;
+        while let Ok(frame) = link.receiver.try_recv() {
+            if let Down::Warning(text) = Down::decode(frame).unwrap() {
+                warned = Some(text);
+            }
+        }
+        told.push(warned);
+    }
+    let told: Vec<_> = told.iter().map(|told| told.as_deref()).collect();
+    let [Some(told), None] = told.as_slice() else {
+        panic!("{told:?}")
+    };
+    for part in ["agent11:9092", "node id 11", "--node-id"] {
+        assert!(told.contains(part), "{told}");
+    }
+    drop((a, b));
+    process.terminate().await;
 }

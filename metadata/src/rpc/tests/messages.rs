@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use crate::catalogue::{Agent, Topic};
+use crate::catalogue::{Agent, Roles, Topic};
 use crate::command::{
     BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions, CreateTopic,
     Outcome, Placed, Rejected,
@@ -51,10 +51,8 @@ fn extent() -> Extent {
 
 fn agent() -> Agent {
     Agent {
-        node_id: i32::MAX,
-        host: "broker.test".to_owned(),
-        port: u16::MAX,
         zone: Some("a".to_owned()),
+        ..Agent::new(i32::MAX, "broker.test", u16::MAX)
     }
 }
 
@@ -207,10 +205,16 @@ fn downs() -> Vec<Down> {
             Arc::new(agent()),
             Arc::new(Agent {
                 zone: None,
+                listeners: [agent().listeners, Agent::new(0, "::1", 1).listeners].concat(),
+                roles: Roles {
+                    produce: false,
+                    ..Roles::ALL
+                },
                 ..agent()
             }),
         ]),
         Down::Pong,
+        Down::Warning("look".to_owned()),
         Down::End("over".to_owned()),
     ];
     all.extend(replies.map(|reply| Down::Reply { id: 6, reply }));

@@ -1,0 +1,158 @@
+//! Where clients connect, and what they are told for it: listeners have names once there are several.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use metadata::Listener;
+
+use super::HostPort;
+
+/// A listener, with nothing left to default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    pub name: String,
+    pub address: SocketAddr,
+    /// What clients are told, if not the address listened on.
+    pub advertise: Option<HostPort>,
+}
+
+/// Something of a listener's, `NAME://SOMETHING`, or of the only one's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named<T> {
+    pub name: Option<String>,
+    pub value: T,
+}
+
+impl<T: FromStr> FromStr for Named<T>
+where
+    T::Err: fmt::Display,
+{
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = match text.split_once("://") {
+            Some((name, value)) => (Some(name), value),
+            None => (None, text),
+        };
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if name.is_some_and(|name| name.is_empty() || !name.chars().all(allowed)) {
+            return Err("a listener's name is of letters, digits, '-', '_' and '.'".to_owned());
+        }
+        Ok(Self {
+            name: name.map(str::to_owned),
+            value: value.parse().map_err(|error: T::Err| error.to_string())?,
+        })
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name.as_str() {
+            Listener::UNNAMED => write!(f, "{}", self.address),
+            name => write!(f, "{name}://{}", self.address),
+        }
+    }
+}
+
+/// Puts addresses and what clients are told for them together.
+///
+/// # Errors
+/// With a sentence for the operator.
+pub fn listeners(
+    listen: Vec<Named<SocketAddr>>,
+    advertise: Vec<Named<HostPort>>,
+) -> Result<Vec<Listen>, String> {
+    let alone = listen.len() == 1;
+    let mut all: Vec<Listen> = Vec::new();
+    for Named { name, value } in listen {
+        if name.is_none() && !alone {
+            return Err(format!(
+                "--listen {value}: of several listeners each needs a name, as in internal://{value}"
+            ));
+        }
+        let name = name.unwrap_or_else(|| Listener::UNNAMED.to_owned());
+        if all.iter().any(|each| each.name == name) {
+            return Err(format!("--listen names two listeners {name}"));
+        }
+        all.push(Listen {
+            name,
+            address: value,
+            advertise: None,
+        });
+    }
+    for Named { name, value } in advertise {
+        let listener = match &name {
+            Some(name) => all.iter_mut().find(|each| each.name == *name),
+            None if alone => all.first_mut(),
+            None => {
+                return Err(format!(
+                    "--advertise {value} does not say for which listener: write NAME://{value}"
+                ));
+            }
+        };
+        let Some(listener) = listener else {
+            let known: Vec<_> = all.iter().map(|each| each.name.as_str()).collect();
+            return Err(format!(
+                "--advertise {}://{value} is for no listener; those of --listen are {}",
+                name.unwrap_or_default(),
+                known.join(", ")
+            ));
+        };
+        if listener.advertise.replace(value).is_some() {
+            return Err(format!("--advertise names {} twice", listener.name));
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(listen: &[&str], advertise: &[&str]) -> Result<Vec<Listen>, String> {
+        let listen = listen.iter().map(|text| text.parse());
+        let advertise = advertise.iter().map(|text| text.parse());
+        listeners(
+            listen.collect::<Result<_, _>>()?,
+            advertise.collect::<Result<_, _>>()?,
+        )
+    }
+
+    #[test]
+    fn one_needs_no_name_and_several_do() {
+        let one = read(&["127.0.0.1:1"], &["a.test:2"]).unwrap();
+        assert_eq!(one[0].name, Listener::UNNAMED);
+        assert_eq!(one[0].advertise, "a.test:2".parse().ok());
+        let two = read(&["in://127.0.0.1:1", "out://[::1]:2"], &["out://a.test:3"]).unwrap();
+        let shown: Vec<_> = two.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["in://127.0.0.1:1", "out://[::1]:2"]);
+        assert_eq!(two[0].advertise, None);
+        assert_eq!(two[1].advertise, "a.test:3".parse().ok());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_a_sentence() {
+        let two = ["in://127.0.0.1:1", "out://127.0.0.1:2"];
+        for (listen, advertise, part) in [
+            (
+                &["127.0.0.1:1", "out://127.0.0.1:2"][..],
+                &[][..],
+                "as in internal://127.0.0.1:1",
+            ),
+            (
+                &["x://127.0.0.1:1", "x://127.0.0.1:2"],
+                &[],
+                "two listeners x",
+            ),
+            (&["x y://127.0.0.1:1"], &[], "letters, digits"),
+            (&two, &["a.test:1"], "write NAME://a.test:1"),
+            (&two, &["up://a.test:1"], "are in, out"),
+            (&two, &["in://a.test:1", "in://a.test:2"], "in twice"),
+            (&two, &["in://a.test"], "not a host and port"),
+        ] {
+            let said = read(listen, advertise).unwrap_err();
+            assert!(said.contains(part), "{said}");
+        }
+    }
+}
