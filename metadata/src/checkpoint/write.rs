@@ -260,7 +260,7 @@ fn write_log(lsn: Lsn, partition: TopicPartition, log: &PartitionLog, writes: &m
 fn encode_producer(id: ProducerId, producer: &Producer, row: &mut Encoder) {
     row.i64(producer.last_seen.0);
     row.u64(producer.batches.len() as u64);
-    for batch in &producer.batches {
+    for batch in producer.batches.iter() {
         ProducerBatch {
             id,
             epoch: producer.epoch,

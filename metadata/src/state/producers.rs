@@ -1,7 +1,7 @@
 //! Idempotence: per partition and producer the epoch and the last five batches, by which duplicates, gaps and fenced
 //! producers are told (KIP-98; Kafka's ProducerStateManager).
 
-use std::collections::VecDeque;
+use std::ops::Deref;
 
 use crate::command::{BatchProducer, Rejected};
 use crate::effect::ProducerBatch;
@@ -25,13 +25,41 @@ const FEW: usize = 4;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Producer {
     pub(crate) epoch: ProducerEpoch,
-    /// Newest last.
-    pub(crate) batches: VecDeque<Remembered>,
+    pub(crate) batches: Window,
     pub(crate) last_seen: Timestamp,
 }
 
+/// The last batches, newest last. They lie in the producer itself: deciding looks at one producer after the other, and most
+/// are not in the processor's cache.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// Those past `count` are as by default.
+    kept: [Remembered; BATCHES_KEPT],
+    count: u8,
+}
+
+impl Deref for Window {
+    type Target = [Remembered];
+
+    fn deref(&self) -> &[Remembered] {
+        &self.kept[..self.count.into()]
+    }
+}
+
+impl Window {
+    /// The oldest makes room.
+    fn push(&mut self, batch: Remembered) {
+        if self.len() == BATCHES_KEPT {
+            self.kept.rotate_left(1);
+        } else {
+            self.count += 1;
+        }
+        self.kept[usize::from(self.count) - 1] = batch;
+    }
+}
+
 /// A batch of the window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Remembered {
     pub(crate) base_sequence: Sequence,
     pub(crate) record_count: u32,
@@ -67,7 +95,7 @@ impl Producer {
             ..
         } = batch.claimed;
         planted!("duplicate-check-off", return Ok(None));
-        let Some(last) = self.batches.back() else {
+        let Some(last) = self.batches.last() else {
             return match base_sequence {
                 Sequence(0) => Ok(None),
                 _ if strict => Err(Rejected::OutOfOrderSequence),
@@ -102,14 +130,11 @@ impl Producer {
 
     pub(crate) fn fold(&mut self, now: Timestamp, batch: &ProducerBatch) {
         if batch.epoch != self.epoch {
-            self.batches.clear();
+            self.batches = Window::default();
             self.epoch = batch.epoch;
         }
-        planted!("window-of-one", self.batches.clear());
-        if self.batches.len() == BATCHES_KEPT {
-            self.batches.pop_front();
-        }
-        self.batches.push_back(Remembered {
+        planted!("window-of-one", self.batches = Window::default());
+        self.batches.push(Remembered {
             base_sequence: batch.base_sequence,
             record_count: batch.record_count,
             base_offset: batch.base_offset,
