@@ -22,8 +22,9 @@ const CREATE_VERSION: i16 = 5;
 const DELETE_VERSION: i16 = 5;
 const METADATA_VERSION: i16 = 9;
 const PRODUCE_VERSION: i16 = 9;
-/// Topics in one request.
+/// Topics in one request, and partitions: brokers take no more.
 const AT_ONCE: usize = 200;
+const PARTITIONS_AT_ONCE: usize = 10_000;
 /// Requests of one connection that may be unanswered.
 const IN_FLIGHT: usize = 64;
 /// Times that all topics are asked for.
@@ -43,7 +44,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     topics: u32,
     /// Partitions of each
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..=100_000))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..=10_000))]
     partitions: i32,
     /// Seconds to produce for, one record a request to partitions at random
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3600))]
@@ -154,7 +155,8 @@ fn names(options: &Options) -> Vec<String> {
 }
 
 async fn create(options: &Options, admin: &mut Connection) -> anyhow::Result<()> {
-    for some in names(options).chunks(AT_ONCE) {
+    let at_once = PARTITIONS_AT_ONCE / usize::try_from(options.partitions)?;
+    for some in names(options).chunks(at_once.min(AT_ONCE)) {
         let topic = |name: &String| CreatableTopic {
             name: name.clone(),
             num_partitions: options.partitions,
