@@ -7,7 +7,9 @@ use std::thread::JoinHandle;
 
 use anyhow::Context as _;
 use metadata::rpc::{Dial, DialError, Link, Probe, Reach, Wire, accept, connect, dial, pair};
-use metadata::{Candidate, Command, CreateTopic, Error, Metadata, Options, Outcome, TopicId};
+use metadata::{
+    Candidate, Command, CommitObject, CreateTopic, Error, Metadata, Options, Outcome, TopicId,
+};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -51,15 +53,12 @@ pub(crate) async fn run(
         shape.partitions,
     )
     .await?;
+    let known = once_around(&handles, shape).await?;
     let begin = Instant::now();
     let mut running = JoinSet::new();
-    for (number, metadata) in (0..).zip(handles.clone()) {
+    for (number, (metadata, agent)) in (0..).zip(known) {
         let schedule = Schedule::new(begin, number, agents, shape);
-        running.spawn(commits(
-            metadata,
-            Agent::new(number, TOPIC, *shape)?,
-            schedule,
-        ));
+        running.spawn(commits(metadata, agent, schedule));
     }
     sleep_until(begin + shape.warm_up).await;
     let (process, sequencer) = (process_cpu()?, cluster.thread.cpu()?);
@@ -82,6 +81,44 @@ pub(crate) async fn run(
     Ok(figures)
 }
 
+/// Every agent's producer becomes known to every partition, so that what is measured stays as it is.
+async fn once_around(
+    handles: &[Metadata],
+    shape: &Shape,
+) -> anyhow::Result<Vec<(Metadata, Agent)>> {
+    let mut running = JoinSet::new();
+    for (number, metadata) in (0..).zip(handles.iter().cloned()) {
+        let mut agent = Agent::new(number, TOPIC, *shape)?;
+        running.spawn(async move {
+            for _ in 0..agent.commits_for_all() {
+                commit(&metadata, agent.segment()?).await?;
+            }
+            anyhow::Ok((metadata, agent))
+        });
+    }
+    let mut known = Vec::new();
+    while let Some(done) = running.join_next().await {
+        known.push(done??);
+    }
+    Ok(known)
+}
+
+async fn commit(metadata: &Metadata, segment: CommitObject) -> anyhow::Result<()> {
+    answered(
+        metadata
+            .submit(Command::CommitObject(segment))
+            .await?
+            .outcome,
+    )
+}
+
+fn answered(outcome: Outcome) -> anyhow::Result<()> {
+    match outcome {
+        Outcome::Committed(verdicts) if verdicts.iter().all(Result::is_ok) => Ok(()),
+        outcome => anyhow::bail!("a commit was refused: {outcome:?}"),
+    }
+}
+
 /// One after the other, to the end.
 async fn commits(
     metadata: Metadata,
@@ -90,13 +127,10 @@ async fn commits(
 ) -> anyhow::Result<Vec<std::time::Duration>> {
     let mut segment = agent.segment()?;
     while let Some(begun) = schedule.next().await {
-        let answered = metadata.submit(Command::CommitObject(segment));
+        let submitted = metadata.submit(Command::CommitObject(segment));
         // Made while the other is under way, as an agent does.
         segment = agent.segment()?;
-        match answered.await?.outcome {
-            Outcome::Committed(verdicts) if verdicts.iter().all(Result::is_ok) => {}
-            outcome => anyhow::bail!("a commit was refused: {outcome:?}"),
-        }
+        answered(submitted.await?.outcome)?;
         schedule.done(begun);
     }
     Ok(schedule.took())
