@@ -32,12 +32,16 @@ impl Sequencer {
             }
             self.subscribers.topics(&update);
         }
-        if self.shared.views.is_empty() && self.subscribers.is_empty() {
+        let viewed = !self.shared.views.is_empty();
+        if !viewed && self.subscribers.is_empty() {
             return;
         }
         let mut appended: BTreeMap<TopicPartition, Vec<Extent>> = BTreeMap::new();
         for effect in effects {
-            if let Effect::Appended(each) = effect {
+            // Most partitions that many agents write have no readers.
+            if let Effect::Appended(each) = effect
+                && (viewed || self.subscribers.watch_anywhere(each.partition))
+            {
                 appended
                     .entry(each.partition)
                     .or_default()

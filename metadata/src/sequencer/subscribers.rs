@@ -246,6 +246,11 @@ impl Subscribers {
         }
     }
 
+    /// Whether anybody would be told of that partition.
+    pub(super) fn watch_anywhere(&self, partition: TopicPartition) -> bool {
+        self.watchers.contains_key(&partition)
+    }
+
     /// Partitions grew: those who watch them are told.
     pub(super) fn views(&mut self, views: &[ViewUpdate]) {
         let mut told: BTreeMap<u64, Vec<ViewUpdate>> = BTreeMap::new();
