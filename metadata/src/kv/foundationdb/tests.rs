@@ -392,7 +392,12 @@ impl Counter {
             match self.store.commit(transaction).await {
                 Ok(()) => return,
                 Err(KvError::Unknown(_)) => self.unknown += 1,
-                Err(KvError::Conflict | KvError::TooOld | KvError::Unavailable(_)) => {}
+                Err(
+                    KvError::Conflict
+                    | KvError::TooOld
+                    | KvError::Busy(_)
+                    | KvError::Unavailable(_),
+                ) => {}
                 Err(error) => panic!("{error}"),
             }
             for _ in 0..self.random.below(4) {
