@@ -48,7 +48,7 @@ const PRODUCER_EXPIRY_MS: i64 = 24 * 60 * 60 * 1000;
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(3600);
 /// Between attempts to take up work again after the store failed.
 const RETRY_MIN: Duration = Duration::from_millis(100);
-const RETRY_MAX: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_millis(250);
 
 /// What the sequencer needs from its process.
 #[derive(Clone)]

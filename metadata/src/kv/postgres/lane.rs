@@ -16,8 +16,10 @@ use crate::kv::{Direction, KvError, Rows, Transaction};
 pub(super) const QUEUE_MAX: usize = 256;
 /// Calls sent and not yet answered. The server does them one after the other.
 const IN_FLIGHT_MAX: usize = 16;
-/// Between attempts to connect: doubled from the first of these up to the second.
-const RECONNECT_AFTER: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// Between attempts to connect: doubled from the first of these up to the second. Whoever asks meanwhile is refused, so
+/// what is longer delays the return of the whole cluster.
+const RECONNECT_AFTER: (Duration, Duration) =
+    (Duration::from_millis(50), Duration::from_millis(250));
 /// To say goodbye to the server.
 const GOODBYE: Duration = Duration::from_millis(500);
 
