@@ -234,25 +234,25 @@ func (w *world) verify() error {
 		}
 	}
 	w.check("everything sent is acknowledged in the end", unless(len(late) == 0, "%s", strings.Join(late, "; ")))
-	all := newReader(w.partitions, &w.ledger)
-	if err := readOn(w.seeds()[0], all, readMax); err != nil {
-		return fmt.Errorf("reading back: %w", err)
-	}
-	w.all = all
 	late = nil
 	for _, t := range w.consumers {
-		if err := t.finish(all.next, settleMax); err != nil {
+		if err := t.finish(w.ledger.ends(w.partitions), settleMax); err != nil {
 			late = append(late, err.Error())
 		}
 	}
 	w.check("every consumer has read everything", unless(len(late) == 0, "%s", strings.Join(late, "; ")))
-	w.judge("the topic", all)
 	for _, t := range w.consumers {
 		w.judge("the consumer of zone "+t.zone, t.reader)
 	}
+	// Once more from the beginning, out of the bucket; after a long run that takes a while.
+	w.all = newReader(w.partitions, &w.ledger)
+	if err := readOn(w.seeds()[0], w.all, readMax); err != nil {
+		return fmt.Errorf("reading back: %w", err)
+	}
+	w.judge("the topic", w.all)
 	w.check("no ack is given twice or without an offset", unless(len(w.ledger.errors) == 0, "\n%s", lines(w.ledger.errors)))
 	w.check("no client hears an error that it cannot get over", unless(len(w.heard) == 0, "\n%s", lines(w.heard)))
-	fmt.Printf("acked %d, read %d, by each consumer %d\n", w.ledger.acked, all.verdict.read, w.consumers[0].reader.verdict.read)
+	fmt.Printf("acked %d, read %d, by each consumer %d\n", w.ledger.acked, w.all.verdict.read, w.consumers[0].reader.verdict.read)
 	return unless(w.ledger.acked > int64(w.partitions), "too little was acknowledged to show anything")
 }
 
