@@ -36,6 +36,7 @@ pub(crate) const ALL: &[&str] = &[
     "state-kept-after-failure",
     "submitted-again-in-a-new-session",
     "unknown-is-done",
+    "view-kept-on-a-new-link",
     "view-not-updated",
     "window-of-one",
     "wrong-block-of-a-run",

@@ -8,6 +8,7 @@ mod bugs;
 mod checker;
 mod fleet;
 mod history;
+mod last;
 mod link;
 mod nemesis;
 mod net;

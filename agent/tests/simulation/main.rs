@@ -7,6 +7,7 @@ mod checker;
 mod checker_tests;
 mod fleet;
 mod history;
+mod last;
 mod link;
 mod nemesis;
 mod net;

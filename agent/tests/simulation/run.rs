@@ -5,27 +5,23 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use metadata::{Located, Offset, TopicPartition};
-use object_store::path::Path;
-use penstock::storage::{paths, segment};
 use protocol::ErrorCode;
 use protocol::messages::create_topics::CreatableTopic;
 use protocol::messages::delete_topics::DeleteTopicState;
-use protocol::messages::fetch::{FetchPartition, FetchTopic};
-use protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest, FetchRequest};
+use protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::checker::{Anomaly, check};
 use crate::history::{Event, Kind, Timed};
+use crate::last;
 use crate::nemesis;
 use crate::producer::{Plan, Producer, topic_name};
-use crate::reader::{Reader, ask_ends, asker, joined, read_all};
-use crate::wire::{Gone, Wire};
-use crate::world::{Dice, EPOCH_MS, World, spawn};
+use crate::reader::{Reader, asker};
+use crate::world::{Dice, World, spawn};
 
 const TICK: Duration = Duration::from_millis(20);
 /// Once everything healed, producers must come to an end within so long.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 /// Topics that come and go have numbers from here on.
 const PASSING_TOPICS: u32 = 100;
 /// Events shown before an anomaly.
@@ -202,36 +198,10 @@ async fn story(world: &Arc<World>) {
             "not all producers came to an end once everything had healed".to_owned(),
         ));
     }
+    last::settle(world, shape.topics, partitions).await;
     clients.into_iter().for_each(|client| client.abort());
     supervisor.abort();
-    finish(world, &dice, shape.topics, partitions).await;
-}
-
-/// Everything ends; a new process, and after it the bucket, must have it all.
-async fn finish(world: &Arc<World>, dice: &Dice, topics: u32, partitions: usize) {
-    for process in world.processes() {
-        match dice.chance(500) {
-            true => process.kill(),
-            false => process.terminate(),
-        }
-    }
-    sleep(Duration::from_secs(30)).await;
-    world.processes().iter().for_each(|process| process.kill());
-    world.bucket.heal();
-    world.memory.faults().cease();
-    world.start_all();
-    for topic in 0..topics {
-        if timeout(PATIENCE, read_last(world, dice, topic, partitions))
-            .await
-            .is_err()
-        {
-            world.history.push(Event::Broken(format!(
-                "topic {topic} cannot be read in the end"
-            )));
-        }
-    }
-    world.processes().iter().for_each(|process| process.kill());
-    audit(world, topics, partitions).await;
+    last::finish(world, &dice, shape.topics, partitions).await;
 }
 
 async fn create(world: &Arc<World>, dice: &Dice, topic: u32, partitions: i32) {
@@ -277,7 +247,7 @@ async fn passing_topics(world: Arc<World>, dice: Dice) {
         };
         Producer::new(Arc::clone(&world), topic, plan).run().await;
         if dice.chance(500) {
-            read_last(&world, &dice, topic, 1).await;
+            last::read(&world, &dice, topic, 1).await;
         }
         remove(&world, &dice, topic).await;
     }
@@ -311,135 +281,6 @@ async fn remove(world: &Arc<World>, dice: &Dice, topic: u32) {
         }
         sleep(dice.millis(20, 300)).await;
     }
-}
-
-/// Reads partitions to the end that the metadata confirms.
-async fn read_last(world: &Arc<World>, dice: &Dice, topic: u32, partitions: usize) {
-    let ends = loop {
-        let mut wire = world.connect(dice).await;
-        let ends = ask_ends(world, &mut wire, topic, partitions)
-            .await
-            .unwrap_or_default();
-        let ends: Option<Vec<i64>> = ends.into_iter().collect();
-        if let Some(ends) = ends.filter(|ends| !ends.is_empty()) {
-            break ends;
-        }
-        sleep(Duration::from_millis(200)).await;
-    };
-    for (index, end) in (0..).zip(ends) {
-        let mut records: Vec<(i64, crate::history::Value)> = Vec::new();
-        let mut wire = world.connect(dice).await;
-        loop {
-            let next = records.last().map_or(0, |(offset, _)| offset + 1);
-            if next >= end {
-                break;
-            }
-            match fetch(&mut wire, topic, index, next).await {
-                Ok(Ok(more)) => records.extend(more),
-                Ok(Err(what)) => {
-                    world
-                        .history
-                        .note(format!("topic {topic} at {next}: {what}"));
-                    sleep(Duration::from_millis(200)).await;
-                }
-                Err(Gone) => wire = world.connect(dice).await,
-            }
-        }
-        world.history.push(Event::Last {
-            place: (topic, index),
-            end,
-            records,
-        });
-    }
-}
-
-async fn fetch(
-    wire: &mut Wire,
-    topic: u32,
-    index: i32,
-    offset: i64,
-) -> Result<Result<Vec<(i64, crate::history::Value)>, String>, Gone> {
-    let request = FetchRequest {
-        max_wait_ms: 500,
-        min_bytes: 1,
-        session_epoch: -1,
-        topics: vec![FetchTopic {
-            topic: topic_name(topic),
-            partitions: vec![FetchPartition {
-                partition: index,
-                current_leader_epoch: -1,
-                fetch_offset: offset,
-                partition_max_bytes: 1 << 20,
-                ..FetchPartition::default()
-            }],
-        }],
-        ..FetchRequest::default()
-    };
-    let response = wire
-        .ask(11, &request, Instant::now() + Duration::from_secs(60))
-        .await?;
-    let data = &response.responses[0].partitions[0];
-    Ok(match data.error_code {
-        ErrorCode::NONE => read_all(joined(data), offset),
-        code => Err(code.name().to_owned()),
-    })
-}
-
-/// Every extent that the metadata names lies in the bucket, undamaged.
-async fn audit(world: &Arc<World>, topics: u32, partitions: usize) {
-    let options = metadata::Options::new(Arc::new(|| metadata::Timestamp(EPOCH_MS)));
-    let started = metadata::start(Arc::new(world.memory.clone()), options).await;
-    let (metadata, sequencer) = match started {
-        Ok(started) => started,
-        Err(error) => {
-            world.history.push(Event::Broken(format!(
-                "the metadata cannot be read in the end: {error}"
-            )));
-            return;
-        }
-    };
-    let running = spawn(async move { drop(sequencer.run().await) });
-    let catalogue = metadata.catalogue();
-    for topic in (0..topics).filter_map(|topic| catalogue.topic(&topic_name(topic))) {
-        for index in (0..).take(partitions) {
-            let partition = TopicPartition {
-                topic: topic.id,
-                partition: metadata::PartitionIndex(index),
-            };
-            let mut next = Offset(0);
-            while let Ok(Located::Extents { extents, .. }) =
-                metadata.locate(partition, next, 1 << 20).await
-            {
-                let Some(last) = extents.last() else {
-                    break;
-                };
-                next = last.end_offset();
-                for extent in &extents {
-                    if let Err(what) = look(world, extent).await {
-                        world
-                            .history
-                            .push(Event::Broken(format!("{extent:?}: {what}")));
-                    }
-                }
-            }
-        }
-    }
-    running.abort();
-}
-
-async fn look(world: &World, extent: &metadata::Extent) -> Result<(), String> {
-    let object = world
-        .bucket
-        .look(&paths::segment(&Path::default(), extent.object))
-        .await;
-    let object = object.ok_or("its object is not in the bucket")?;
-    let from = extent.block.position as usize;
-    let to = from + extent.block.stored_length as usize;
-    if to > object.len() {
-        return Err("its object is too short".to_owned());
-    }
-    let block = segment::decode_block(object.slice(from..to), &extent.block);
-    block.map(drop).map_err(|error| error.to_string())
 }
 
 impl Report {

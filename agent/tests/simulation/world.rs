@@ -97,6 +97,13 @@ impl World {
         }
     }
 
+    /// A connection to that process, if its port answers.
+    pub(crate) fn wire(&self, process: &Process) -> Option<Wire> {
+        let socket = process.connect()?;
+        let number = self.next_wire.fetch_add(1, Ordering::Relaxed);
+        Some(Wire::new(socket, process.id, number))
+    }
+
     /// A connection to some process whose port answers; frozen ones take connections too, as a kernel does for them.
     pub(crate) async fn connect(&self, dice: &Dice) -> Wire {
         loop {
@@ -105,9 +112,8 @@ impl World {
             processes.retain(|process| process.role.serves_clients());
             if !processes.is_empty() {
                 let chosen = &processes[dice.index(processes.len())];
-                if let Some(socket) = chosen.connect() {
-                    let number = self.next_wire.fetch_add(1, Ordering::Relaxed);
-                    return Wire::new(socket, chosen.id, number);
+                if let Some(wire) = self.wire(chosen) {
+                    return wire;
                 }
             }
             sleep(Duration::from_millis(20 + dice.below(80))).await;

@@ -526,6 +526,11 @@ impl Work {
             extents,
         } = update;
         let views = &self.shared.views;
+        planted!("view-kept-on-a-new-link", {
+            if scope == Scope::All && views.get(partition).is_some() {
+                return;
+            }
+        });
         if scope == Scope::All && views.get(partition).is_none() {
             let dropped = views.make_room();
             for some in dropped.chunks(WATCHED_AT_ONCE) {
