@@ -2,8 +2,11 @@
 //! Built once by `server.rs`; rooms hold it in an `Arc` and never change it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use metadata::{Agent, Metadata};
+use metadata::{Agent, Catalogue, Metadata};
+use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::random::Random;
@@ -19,6 +22,21 @@ pub struct Context {
     pub node: Agent,
     pub zones: ClientZones,
     pub topics: TopicDefaults,
+}
+
+/// Longer nobody is kept waiting for news; then what is known here counts.
+const NEWS_TIME_MAX: Duration = Duration::from_secs(1);
+
+impl Context {
+    /// The catalogue for those who ask for something that is not in it: made through another agent, it may be known to
+    /// clients before the news of it comes here.
+    pub(crate) async fn news(&self) -> Arc<Catalogue> {
+        let confirmed = timeout(NEWS_TIME_MAX, self.metadata.confirmed_catalogue()).await;
+        match confirmed {
+            Ok(Ok(catalogue)) => catalogue,
+            _ => self.metadata.catalogue(),
+        }
+    }
 }
 
 /// Where a connection came in.

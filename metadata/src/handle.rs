@@ -237,6 +237,16 @@ impl Metadata {
         self.read(|reply| Read::Bounds { partitions, reply }).await
     }
 
+    /// The catalogue, confirmed: with every topic whose making was answered before this call, through whatever agent.
+    ///
+    /// # Errors
+    /// As [`Metadata::submit`].
+    pub async fn confirmed_catalogue(&self) -> Result<Arc<Catalogue>, Error> {
+        // Whatever was published before an answer is here before it, catalogues too.
+        self.bounds(Vec::new()).await?;
+        Ok(self.catalogue())
+    }
+
     /// The extents from the one holding `offset` on, until they hold `raw_bytes_max` bytes (at least one extent).
     ///
     /// # Errors

@@ -89,6 +89,14 @@ async fn describe_all(
     create: AutoCreate,
     version: i16,
 ) -> Vec<MetadataResponseTopic> {
+    let catalogue = context.metadata.catalogue();
+    let known = |wanted: &MetadataRequestTopic| match &wanted.name {
+        Some(name) => catalogue.topic(name).is_some(),
+        None => (catalogue.topic_by_id(TopicId(wanted.topic_id.0))).is_some(),
+    };
+    if !wanted.iter().all(known) {
+        context.news().await;
+    }
     let mut topics = Vec::with_capacity(wanted.len());
     for some in wanted.chunks(CREATED_AT_ONCE) {
         let described = some

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use metadata::{PartitionIndex, Roles, Timestamp, Topic, TopicPartition};
+use metadata::{Catalogue, PartitionIndex, Roles, Timestamp, Topic, TopicPartition};
 use protocol::messages::produce::{
     BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, TopicProduceData,
     TopicProduceResponse,
@@ -74,7 +74,8 @@ impl Produce {
         let (correlation_id, version, acks) =
             (header.correlation_id, header.api_version, request.acks);
         let mut batches = Vec::new();
-        let topics = self.translate(request, version, &mut batches);
+        let catalogue = self.catalogue(&request).await;
+        let topics = self.translate(&catalogue, request, version, &mut batches);
         let answer = self.append(connection, batches, frame_permit).await;
         let pending = Pending { topics, answer };
         Box::pin(async move {
@@ -93,14 +94,25 @@ impl Produce {
         })
     }
 
+    /// Where all of the request's topics are, if there are such. A producer's first batch refused and its second one taken
+    /// would be out of order.
+    async fn catalogue(&self, request: &ProduceRequest) -> Arc<Catalogue> {
+        let catalogue = self.context.metadata.catalogue();
+        let known = |topic: &TopicProduceData| catalogue.topic(&topic.name).is_some();
+        if request.topic_data.iter().all(known) {
+            return catalogue;
+        }
+        self.context.news().await
+    }
+
     fn translate(
         &self,
+        catalogue: &Catalogue,
         request: ProduceRequest,
         version: i16,
         batches: &mut Vec<(TopicPartition, ValidBatch)>,
     ) -> Vec<PendingTopic> {
         let refused = refuse_whole(&request, self.context.node.roles);
-        let catalogue = self.context.metadata.catalogue();
         let now = self.context.clock.now();
         let mut topics = Vec::with_capacity(request.topic_data.len());
         for TopicProduceData {

@@ -33,6 +33,13 @@ fn seeds_are_clean() {
     }
 }
 
+/// An agent that had not heard of a young topic refused a producer's first batch and took the second.
+#[test]
+fn a_first_batch_that_comes_before_the_news_of_its_topic_is_in_order() {
+    let report = run(15_511);
+    assert!(report.anomalies.is_empty(), "{}", report.story());
+}
+
 #[test]
 fn the_same_seed_gives_the_same_story() {
     for seed in 1000..1006 {

@@ -40,6 +40,23 @@ async fn a_commit_through_one_agent_wakes_and_is_seen_by_another() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_topic_made_through_one_agent_is_in_anothers_confirmed_catalogue() {
+    let (_, _, process, a, b) = two_agents(Travel::Links).await;
+    for number in 100..120 {
+        let name = format!("t{number}");
+        b.frozen.send_replace(true);
+        create_topic(&a.metadata, TopicId(number), &name, 1).await;
+        assert!(b.metadata.catalogue().topic(&name).is_none());
+        b.frozen.send_replace(false);
+        let confirmed = b.metadata.confirmed_catalogue().await.unwrap();
+        assert!(confirmed.topic(&name).is_some(), "{name}");
+    }
+    a.close().await;
+    b.close().await;
+    process.terminate().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_agent_has_all_topics_as_they_change() {
     for travel in [Travel::Links, Travel::Grpc] {
         let (_, net, process, a, b) = two_agents(travel).await;
