@@ -128,25 +128,7 @@ func (w *world) seeds() []string {
 }
 
 func (w *world) makeTopic(name string, partitions int) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(w.seeds()...))
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	request := kmsg.NewPtrCreateTopicsRequest()
-	wanted := kmsg.NewCreateTopicsRequestTopic()
-	wanted.Topic, wanted.NumPartitions, wanted.ReplicationFactor = name, int32(partitions), 1
-	request.Topics = append(request.Topics, wanted)
-	ctx, cancel := context.WithTimeout(context.Background(), settleMax)
-	defer cancel()
-	response, err := request.RequestWith(ctx, client)
-	if err != nil {
-		return err
-	}
-	if len(response.Topics) != 1 || response.Topics[0].ErrorCode != 0 {
-		return fmt.Errorf("the topic could not be made: %+v", response.Topics)
-	}
-	return nil
+	return createTopic(w.seeds(), name, partitions, settleMax)
 }
 
 // awaitBrokers waits until every agent tells of all: an agent that has just come may not be known to the others yet.

@@ -211,16 +211,20 @@ func (d *driver) startBroker() error {
 }
 
 func (d *driver) makeTopic() error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(d.listen))
+	return createTopic([]string{d.listen}, topic, d.partitions, progressMax)
+}
+
+func createTopic(seeds []string, name string, partitions int, timeMax time.Duration) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(seeds...))
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	request := kmsg.NewPtrCreateTopicsRequest()
 	wanted := kmsg.NewCreateTopicsRequestTopic()
-	wanted.Topic, wanted.NumPartitions, wanted.ReplicationFactor = topic, int32(d.partitions), 1
+	wanted.Topic, wanted.NumPartitions, wanted.ReplicationFactor = name, int32(partitions), 1
 	request.Topics = append(request.Topics, wanted)
-	ctx, cancel := context.WithTimeout(context.Background(), progressMax)
+	ctx, cancel := context.WithTimeout(context.Background(), timeMax)
 	defer cancel()
 	response, err := request.RequestWith(ctx, client)
 	if err != nil {
