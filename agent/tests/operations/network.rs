@@ -9,7 +9,7 @@ use protocol::messages::{FetchRequest, MetadataRequest};
 use protocol::records::BatchOptions;
 use tokio::time::{Instant, sleep};
 
-use super::processes::{Process, all_there, produce, producer_id};
+use super::processes::{Process, all_there, produce_both_ways, producer_ids};
 use super::tools::values;
 use crate::support::broker::PATIENCE;
 use crate::support::client::{Client, batch_with, fetch_request};
@@ -49,17 +49,9 @@ async fn what_is_acknowledged_survives_every_process_and_is_there_once() {
     let addresses = [cluster.agents[0].listen, cluster.agents[1].listen];
     let mut client = Client::connect(addresses[0]).await;
     assert_eq!(client.create_topic("t", 2, &[]).await, ErrorCode::NONE);
-    let ids = [
-        producer_id(addresses[0]).await,
-        producer_id(addresses[1]).await,
-    ];
+    let ids = producer_ids(addresses).await;
     assert_ne!(ids[0], ids[1], "ids are the cluster's");
-    let work = async {
-        tokio::join!(
-            produce(addresses, ids[0], 0),
-            produce([addresses[1], addresses[0]], ids[1], 1)
-        )
-    };
+    let work = produce_both_ways(addresses, ids);
     let trouble = async {
         for round in 0..3 {
             sleep(Duration::from_millis(700)).await;

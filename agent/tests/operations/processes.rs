@@ -184,7 +184,7 @@ fn produced(response: &ProduceResponse) -> ErrorCode {
 
 /// An idempotent producer that sends one record after the other, and each again, through either agent, until it is
 /// acknowledged. Returns the longest time that one took.
-pub(crate) async fn produce(agents: [SocketAddr; 2], producer_id: i64, partition: i32) -> Duration {
+async fn produce(agents: [SocketAddr; 2], producer_id: i64, partition: i32) -> Duration {
     let (begun, mut longest) = (Instant::now(), Duration::ZERO);
     let mut which = 0;
     for number in 0..RECORDS {
@@ -215,8 +215,24 @@ pub(crate) async fn produce(agents: [SocketAddr; 2], producer_id: i64, partition
     longest
 }
 
+/// An id for each of [`produce_both_ways`], each from another agent.
+pub(crate) async fn producer_ids(agents: [SocketAddr; 2]) -> [i64; 2] {
+    [producer_id(agents[0]).await, producer_id(agents[1]).await]
+}
+
+/// Two producers, of a partition each, that begin at different agents; the longest wait of each.
+pub(crate) async fn produce_both_ways(
+    agents: [SocketAddr; 2],
+    ids: [i64; 2],
+) -> (Duration, Duration) {
+    tokio::join!(
+        produce(agents, ids[0], 0),
+        produce([agents[1], agents[0]], ids[1], 1)
+    )
+}
+
 /// A new producer's id.
-pub(crate) async fn producer_id(agent: SocketAddr) -> i64 {
+async fn producer_id(agent: SocketAddr) -> i64 {
     let init = InitProducerIdRequest {
         transactional_id: None,
         transaction_timeout_ms: 60_000,

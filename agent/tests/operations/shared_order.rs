@@ -8,7 +8,9 @@ use protocol::messages::ListOffsetsRequest;
 use tokio::time::{Instant, sleep};
 
 use super::database::Server;
-use super::processes::{Process, RECORDS, all_there, end_offset, produce, producer_id, try_ask};
+use super::processes::{
+    Process, RECORDS, all_there, end_offset, produce_both_ways, producer_ids, try_ask,
+};
 use super::tools::{note, run, until};
 use crate::support::broker::{PATIENCE, penstock};
 use crate::support::client::{Client, batch};
@@ -43,16 +45,8 @@ async fn agents_that_share_a_store_wait_for_their_turn_and_take_over() {
     let addresses = [agents[0].listen, agents[1].listen];
     let mut client = Client::connect(addresses[1]).await;
     assert_eq!(client.create_topic("t", 2, &[]).await, ErrorCode::NONE);
-    let ids = [
-        producer_id(addresses[0]).await,
-        producer_id(addresses[1]).await,
-    ];
-    let work = async {
-        tokio::join!(
-            produce(addresses, ids[0], 0),
-            produce([addresses[1], addresses[0]], ids[1], 1)
-        )
-    };
+    let ids = producer_ids(addresses).await;
+    let work = produce_both_ways(addresses, ids);
     let trouble = async {
         for round in 0..4 {
             sleep(Duration::from_millis(500)).await;
@@ -128,16 +122,8 @@ async fn the_order_goes_to_the_other_process_however_its_holder_ends() {
     let addresses = [cluster.agents[0].listen, cluster.agents[1].listen];
     let mut client = Client::connect(addresses[0]).await;
     assert_eq!(client.create_topic("t", 2, &[]).await, ErrorCode::NONE);
-    let ids = [
-        producer_id(addresses[0]).await,
-        producer_id(addresses[1]).await,
-    ];
-    let work = async {
-        tokio::join!(
-            produce(addresses, ids[0], 0),
-            produce([addresses[1], addresses[0]], ids[1], 1)
-        )
-    };
+    let ids = producer_ids(addresses).await;
+    let work = produce_both_ways(addresses, ids);
     let trouble = async {
         for number in [libc::SIGTERM, libc::SIGKILL, libc::SIGSTOP, libc::SIGTERM] {
             sleep(Duration::from_millis(500)).await;
