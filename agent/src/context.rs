@@ -2,10 +2,9 @@
 //! Built once by `server.rs`; rooms hold it in an `Arc` and never change it.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use metadata::{Agent, Catalogue, Metadata};
+use metadata::{Agent, Metadata};
 use tokio::time::timeout;
 
 use crate::clock::Clock;
@@ -24,18 +23,16 @@ pub struct Context {
     pub topics: TopicDefaults,
 }
 
-/// Longer nobody is kept waiting for news; then what is known here counts.
+/// Longer nobody is kept waiting for news.
 const NEWS_TIME_MAX: Duration = Duration::from_secs(1);
 
 impl Context {
-    /// The catalogue for those who ask for something that is not in it: made through another agent, it may be known to
-    /// clients before the news of it comes here.
-    pub(crate) async fn news(&self) -> Arc<Catalogue> {
+    /// Brings the catalogue up to date, for those who ask for something that is not in it: made through another agent, it
+    /// may be known to clients before the news of it comes here. False where that could not be done, so that what the
+    /// catalogue does not have may be there all the same.
+    pub(crate) async fn news(&self) -> bool {
         let confirmed = timeout(NEWS_TIME_MAX, self.metadata.confirmed_catalogue()).await;
-        match confirmed {
-            Ok(Ok(catalogue)) => catalogue,
-            _ => self.metadata.catalogue(),
-        }
+        matches!(confirmed, Ok(Ok(_)))
     }
 }
 

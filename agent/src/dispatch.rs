@@ -56,10 +56,9 @@ impl Dispatch {
         }
         if api == ApiKey::Produce {
             let request = ProduceRequest::decode(&mut reader, header.api_version)?;
-            return Ok(self
-                .produce
+            return (self.produce)
                 .begin(connection, &header, request, permit)
-                .await);
+                .await;
         }
         self.route(api, arrival, header, &mut reader, permit)
     }

@@ -64,21 +64,24 @@ impl Produce {
     }
 
     /// Validates and queues a request's batches, exchanging its frame permit for a buffer permit.
+    ///
+    /// # Errors
+    /// Where nothing true can be said of them.
     pub(crate) async fn begin(
         &self,
         connection: ConnectionId,
         header: &RequestHeader,
         request: ProduceRequest,
         frame_permit: Permit,
-    ) -> PendingReply {
+    ) -> Result<PendingReply, Close> {
         let (correlation_id, version, acks) =
             (header.correlation_id, header.api_version, request.acks);
         let mut batches = Vec::new();
-        let catalogue = self.catalogue(&request).await;
+        let catalogue = self.catalogue(&request).await?;
         let topics = self.translate(&catalogue, request, version, &mut batches);
         let answer = self.append(connection, batches, frame_permit).await;
         let pending = Pending { topics, answer };
-        Box::pin(async move {
+        Ok(Box::pin(async move {
             let response = pending.response().await;
             let error = first_error(&response);
             count_request(ApiKey::Produce, error);
@@ -91,18 +94,25 @@ impl Produce {
                 slices,
                 permit: None,
             })
-        })
+        }))
     }
 
-    /// Where all of the request's topics are, if there are such. A producer's first batch refused and its second one taken
-    /// would be out of order.
-    async fn catalogue(&self, request: &ProduceRequest) -> Arc<Catalogue> {
-        let catalogue = self.context.metadata.catalogue();
-        let known = |topic: &TopicProduceData| catalogue.topic(&topic.name).is_some();
-        if request.topic_data.iter().all(known) {
-            return catalogue;
+    /// Where all of the request's partitions are, if there are such. A producer's first batch refused and its second one
+    /// taken would be out of order, so an agent that cannot ask whether they exist ends the connection before the second
+    /// one: clients send both again.
+    async fn catalogue(&self, request: &ProduceRequest) -> Result<Arc<Catalogue>, Close> {
+        if all_known(&self.context.metadata.catalogue(), request) {
+            return Ok(self.context.metadata.catalogue());
         }
-        self.context.news().await
+        let confirmed = self.context.news().await;
+        let catalogue = self.context.metadata.catalogue();
+        if confirmed || all_known(&catalogue, request) {
+            return Ok(catalogue);
+        }
+        Err(Close::Refused(
+            "a topic or partition is not known here, and nobody can be asked whether it exists"
+                .to_owned(),
+        ))
     }
 
     fn translate(
@@ -165,6 +175,14 @@ impl Produce {
         let _ = self.flusher.append(append).await;
         Some(answer)
     }
+}
+
+fn all_known(catalogue: &Catalogue, request: &ProduceRequest) -> bool {
+    request.topic_data.iter().all(|data| {
+        let partitions = catalogue.topic(&data.name).map(|topic| topic.partitions);
+        let known = |index: i32| partitions.is_some_and(|count| (0..count).contains(&index));
+        (data.partition_data.iter()).all(|partition| known(partition.index))
+    })
 }
 
 /// What is wrong with a request as a whole.

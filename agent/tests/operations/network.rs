@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::processes::{Process, all_there, produce_both_ways, producer_ids};
 use super::tools::values;
 use crate::support::broker::PATIENCE;
-use crate::support::client::{Client, batch_with, fetch_request};
+use crate::support::client::{Client, batch_with, fetch_request, produce_request};
 
 struct Cluster {
     metadata: Process,
@@ -135,4 +135,26 @@ async fn a_commit_through_one_agent_wakes_a_fetch_at_the_other() {
     cluster.agents[1].until_ready("200").await;
     let ready = cluster.metadata.page("/health/ready").await.unwrap();
     assert!(ready.ends_with("holds the order\n"), "{ready}");
+}
+
+/// A refusal would be a guess, and a producer's first batch refused by guess is out of order once the second is taken.
+#[tokio::test]
+async fn an_agent_that_cannot_ask_does_not_say_that_a_topic_is_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(folder.path()).await;
+    let mut client = Client::connect(cluster.agents[0].listen).await;
+    assert_eq!(client.create_topic("t", 1, &[]).await, ErrorCode::NONE);
+    let batch = || batch_with(&["x"], BatchOptions::default());
+    for (topic, partition) in [("unknown", 0), ("t", 1)] {
+        let mut client = Client::connect(cluster.agents[0].listen).await;
+        let answer = client.produce(topic, partition, batch()).await;
+        assert_eq!(answer.error_code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        cluster.metadata.signal(libc::SIGSTOP);
+        let guessed = produce_request(topic, partition, -1, batch());
+        client.send(9, &guessed).await;
+        client.send(9, &guessed).await;
+        assert_eq!(client.receive_frame().await, None);
+        cluster.metadata.signal(libc::SIGCONT);
+        cluster.agents[0].until_ready("200").await;
+    }
 }

@@ -40,6 +40,13 @@ fn a_first_batch_that_comes_before_the_news_of_its_topic_is_in_order() {
     assert!(report.anomalies.is_empty(), "{}", report.story());
 }
 
+/// The same where the agent could not ask anybody, and heard between the two batches.
+#[test]
+fn a_first_batch_is_not_refused_by_an_agent_that_cannot_ask_for_its_topic() {
+    let report = run(743);
+    assert!(report.anomalies.is_empty(), "{}", report.story());
+}
+
 #[test]
 fn the_same_seed_gives_the_same_story() {
     for seed in 1000..1006 {
