@@ -49,17 +49,18 @@ def footer(segment):
 
 
 def codecs(segment):
-    """How many record batches of a segment each codec packed. Blocks that the agent packed hold batches that were not."""
+    """How many records of a segment each codec packed. Blocks that the agent packed hold record batches that were not."""
     found = collections.Counter()
     for entry in footer(segment):
         if entry.codec != 0:
-            found["none"] += entry.batches
+            found["none"] += entry.records
             continue
         at, end = entry.position + 4, entry.position + entry.stored
         while at < end:
             (length,) = struct.unpack_from(">i", segment, at + 8)
             (attributes,) = struct.unpack_from(">h", segment, at + 21)
-            found[CODECS[attributes & 7]] += 1
+            (records,) = struct.unpack_from(">i", segment, at + 57)
+            found[CODECS[attributes & 7]] += records
             at += 12 + length
     return found
 
