@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::sequencer::subscribers::{Scope, TopicsUpdate};
-use crate::types::{Lsn, Timestamp, TopicId, TopicPartition};
+use crate::types::{Lsn, PartitionIndex, Timestamp, TopicId, TopicPartition};
 
 /// Topics by name and by id, as of an lsn.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,14 @@ pub struct Topic {
     /// Only what was set; the rest has Kafka's defaults.
     pub configs: BTreeMap<String, String>,
     pub created: Timestamp,
+}
+
+impl Topic {
+    /// Whether it has a partition of that number, whatever a client may have sent as one.
+    #[must_use]
+    pub fn has(&self, partition: PartitionIndex) -> bool {
+        (0..self.partitions).contains(&partition.0)
+    }
 }
 
 /// An agent that serves clients, as clients are told of it.
@@ -138,7 +146,7 @@ impl Catalogue {
     /// Whether there is such a partition.
     pub(crate) fn has(&self, partition: TopicPartition) -> bool {
         let topic = self.topic_by_id(partition.topic);
-        topic.is_some_and(|topic| (0..topic.partitions).contains(&partition.partition.0))
+        topic.is_some_and(|topic| topic.has(partition.partition))
     }
 
     /// The topic with that name.

@@ -162,7 +162,7 @@ impl Fetch {
     fn translate(&self, request: &FetchRequest) -> Vec<Topic> {
         let catalogue = self.context.metadata.catalogue();
         let slot = |topic: Option<&Arc<metadata::Topic>>, partition: &FetchPartition| {
-            let known = topic.filter(|topic| (0..topic.partitions).contains(&partition.partition));
+            let known = topic.filter(|topic| topic.has(PartitionIndex(partition.partition)));
             let want = match known {
                 None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
                 Some(_) if partition.current_leader_epoch > LEADER_EPOCH => {

@@ -101,8 +101,9 @@ impl Produce {
     /// taken would be out of order, so an agent that cannot ask whether they exist ends the connection before the second
     /// one: clients send both again.
     async fn catalogue(&self, request: &ProduceRequest) -> Result<Arc<Catalogue>, Close> {
-        if all_known(&self.context.metadata.catalogue(), request) {
-            return Ok(self.context.metadata.catalogue());
+        let catalogue = self.context.metadata.catalogue();
+        if all_known(&catalogue, request) {
+            return Ok(catalogue);
         }
         let confirmed = self.context.news().await;
         let catalogue = self.context.metadata.catalogue();
@@ -179,8 +180,8 @@ impl Produce {
 
 fn all_known(catalogue: &Catalogue, request: &ProduceRequest) -> bool {
     request.topic_data.iter().all(|data| {
-        let partitions = catalogue.topic(&data.name).map(|topic| topic.partitions);
-        let known = |index: i32| partitions.is_some_and(|count| (0..count).contains(&index));
+        let topic = catalogue.topic(&data.name);
+        let known = |index| topic.is_some_and(|topic| topic.has(PartitionIndex(index)));
         (data.partition_data.iter()).all(|partition| known(partition.index))
     })
 }
@@ -210,7 +211,7 @@ fn judge(
     now: Timestamp,
     batches: &mut Vec<(TopicPartition, ValidBatch)>,
 ) -> Fate {
-    let known = topic.filter(|(topic, _)| (0..topic.partitions).contains(&partition.index));
+    let known = topic.filter(|(topic, _)| topic.has(PartitionIndex(partition.index)));
     let Some((topic, ingest)) = known else {
         return Fate::Refused(InvalidBatch::new(
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
