@@ -260,7 +260,7 @@ async fn a_large_state_goes_to_rows_and_back() {
     large(&Memory::new()).await;
 }
 
-/// For figures: `cargo test --release -p metadata large_state -- --ignored --nocapture`.
+/// For figures: `cargo test --release -p penstock-metadata large_state -- --ignored --nocapture`.
 #[tokio::test]
 #[ignore = "takes long in the dev profile; the same over memory always runs"]
 async fn a_large_state_goes_to_a_file_and_back() {

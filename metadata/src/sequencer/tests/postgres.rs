@@ -114,7 +114,7 @@ async fn rate(name: &str, kv: impl Kv + 'static, submitters: u64) {
     running.close().await;
 }
 
-/// By hand: `cargo test -p metadata --features postgres figures -- --ignored --nocapture --test-threads 1`.
+/// By hand: `cargo test -p penstock-metadata --features postgres figures -- --ignored --nocapture --test-threads 1`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 #[ignore = "figures, not a test"]
 async fn figures_of_drains() {

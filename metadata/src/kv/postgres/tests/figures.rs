@@ -1,4 +1,4 @@
-//! Figures, by hand: `cargo test -p metadata --features postgres figures -- --ignored --nocapture --test-threads 1`.
+//! Figures, by hand: `cargo test -p penstock-metadata --features postgres figures -- --ignored --nocapture --test-threads 1`.
 
 use tokio::time::Instant;
 
