@@ -8,8 +8,9 @@ use bytes::Bytes;
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::command::{Outcome, Placed, Rejected, Verdict};
 use crate::types::{
-    BlockCodec, BlockRange, Extent, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId,
-    Sequence, Timestamp, TopicId, TopicPartition,
+    BlockCodec, BlockRange, Content, Extent, ExtentFlags, Marker, ObjectKey, Offset,
+    PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored, Timestamp, TopicId,
+    TopicPartition,
 };
 
 /// The version that log rows are written in.
@@ -303,38 +304,92 @@ impl ProducerBatch {
 
 pub(crate) fn encode_extent(extent: &Extent, row: &mut Encoder) {
     row.i64(extent.base_offset.0);
+    row.u32(extent.offset_span);
     row.u32(extent.record_count);
-    row.object(extent.object);
-    row.u32(extent.block.position);
-    row.u32(extent.block.stored_length);
-    row.u32(extent.block.raw_length);
-    row.u8(match extent.block.codec {
-        BlockCodec::Raw => 0,
-        BlockCodec::Zstd => 1,
-    });
-    row.u32(extent.raw_start);
-    row.u32(extent.raw_length);
     row.i64(extent.max_timestamp.0);
+    let ExtentFlags {
+        offsets_in_bytes,
+        transactional,
+        control,
+    } = extent.flags;
+    row.u8(u8::from(offsets_in_bytes) | u8::from(transactional) << 1 | u8::from(control) << 2);
+    match extent.content {
+        Content::Stored(stored) => {
+            row.u8(1);
+            row.object(stored.object);
+            encode_range(&stored.block, row);
+            row.u32(stored.raw_start);
+            row.u32(stored.raw_length);
+        }
+        Content::Marker(marker) => {
+            row.u8(2);
+            row.i64(marker.producer.0);
+            row.i64(marker.epoch.0.into());
+            row.u8(marker.committed.into());
+        }
+        Content::Compacted => row.u8(3),
+        Content::Lost => row.u8(4),
+    }
 }
 
 pub(crate) fn decode_extent(row: &mut Decoder) -> Result<Extent, Unreadable> {
     Ok(Extent {
         base_offset: Offset(row.i64()?),
+        offset_span: row.u32()?,
         record_count: row.u32()?,
-        object: row.object()?,
-        block: BlockRange {
-            position: row.u32()?,
-            stored_length: row.u32()?,
-            raw_length: row.u32()?,
-            codec: match row.u8()? {
-                0 => BlockCodec::Raw,
-                1 => BlockCodec::Zstd,
-                _ => return Err(Unreadable),
-            },
-        },
-        raw_start: row.u32()?,
-        raw_length: row.u32()?,
         max_timestamp: Timestamp(row.i64()?),
+        flags: match row.u8()? {
+            bits @ 0..=7 => ExtentFlags {
+                offsets_in_bytes: bits & 1 != 0,
+                transactional: bits & 2 != 0,
+                control: bits & 4 != 0,
+            },
+            _ => return Err(Unreadable),
+        },
+        content: match row.u8()? {
+            1 => Content::Stored(Stored {
+                object: row.object()?,
+                block: decode_range(row)?,
+                raw_start: row.u32()?,
+                raw_length: row.u32()?,
+            }),
+            2 => Content::Marker(Marker {
+                producer: ProducerId(row.i64()?),
+                epoch: ProducerEpoch(row.i16()?),
+                committed: match row.u8()? {
+                    flag @ (0 | 1) => flag == 1,
+                    _ => return Err(Unreadable),
+                },
+            }),
+            3 => Content::Compacted,
+            4 => Content::Lost,
+            _ => return Err(Unreadable),
+        },
+    })
+}
+
+pub(crate) fn encode_range(range: &BlockRange, row: &mut Encoder) {
+    row.u32(range.position);
+    row.u32(range.stored_length);
+    row.u32(range.raw_length);
+    row.u8(match range.codec {
+        BlockCodec::Raw => 0,
+        BlockCodec::Zstd => 1,
+    });
+    row.u32(range.checksum);
+}
+
+pub(crate) fn decode_range(row: &mut Decoder) -> Result<BlockRange, Unreadable> {
+    Ok(BlockRange {
+        position: row.u32()?,
+        stored_length: row.u32()?,
+        raw_length: row.u32()?,
+        codec: match row.u8()? {
+            0 => BlockCodec::Raw,
+            1 => BlockCodec::Zstd,
+            _ => return Err(Unreadable),
+        },
+        checksum: row.u32()?,
     })
 }
 

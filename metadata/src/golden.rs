@@ -21,8 +21,8 @@ use crate::index::Chunk;
 use crate::keys::Key;
 use crate::kv::{Kv, Memory, Transaction};
 use crate::types::{
-    BlockCodec, BlockRange, Extent, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId,
-    Sequence, Timestamp, TopicId, TopicPartition,
+    BlockCodec, BlockRange, Content, Extent, ExtentFlags, ObjectKey, Offset, PartitionIndex,
+    ProducerEpoch, ProducerId, Sequence, Stored, Timestamp, TopicId, TopicPartition,
 };
 use crate::{Command, CreateTopic, Located, Options, start};
 
@@ -148,23 +148,31 @@ fn latest_outcomes() -> Vec<Outcome> {
 fn extents() -> Vec<Extent> {
     let extent = |base_offset, record_count, codec| Extent {
         base_offset: Offset(base_offset),
+        offset_span: record_count,
         record_count,
-        object: ObjectKey(u128::MAX - 7),
-        block: BlockRange {
-            position: 0,
-            stored_length: 1_000_000,
-            raw_length: u32::MAX,
-            codec,
-        },
-        raw_start: 61,
-        raw_length: 70,
         max_timestamp: Timestamp(1_790_000_000_000),
+        flags: ExtentFlags::default(),
+        content: Content::Stored(Stored {
+            object: ObjectKey(u128::MAX - 7),
+            block: BlockRange {
+                position: 0,
+                stored_length: 1_000_000,
+                raw_length: u32::MAX,
+                codec,
+                checksum: 0xdead_beef,
+            },
+            raw_start: 61,
+            raw_length: 70,
+        }),
     };
     let all = vec![
         extent(0, 1, BlockCodec::Raw),
         extent(1, u32::MAX, BlockCodec::Zstd),
     ];
-    let codecs: Vec<_> = all.iter().map(|extent| extent.block.codec).collect();
+    let codecs: Vec<_> = all
+        .iter()
+        .map(|extent| extent.stored().unwrap().block.codec)
+        .collect();
     cover!(codecs, BlockCodec, BlockCodec::Raw, BlockCodec::Zstd);
     all
 }
@@ -344,6 +352,7 @@ fn commit(object: u128, base_sequence: i32) -> Command {
         stored_length: 90,
         raw_length: 100,
         codec: BlockCodec::Zstd,
+        checksum: 7,
     };
     Command::CommitObject(CommitObject {
         object: ObjectKey::new(Timestamp(1_790_000_000_000), object),

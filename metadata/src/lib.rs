@@ -34,7 +34,8 @@ pub use error::{Error, Happened};
 pub use handle::{Metadata, Stats};
 pub use sequencer::{Candidate, Options, Sequencer, Serves, Status, check, start};
 pub use types::{
-    BlockCodec, BlockRange, Bounds, Extent, Located, Lsn, ObjectKey, Offset, PartitionIndex,
-    ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId, TopicPartition,
+    BlockCodec, BlockRange, Bounds, Content, Extent, ExtentFlags, Located, Lsn, Marker, ObjectKey,
+    Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored, Timestamp, TopicId,
+    TopicPartition,
 };
 pub use view::{Look, View};

@@ -65,30 +65,92 @@ pub struct BlockRange {
     /// Bytes of record batches once unpacked.
     pub raw_length: u32,
     pub codec: BlockCodec,
+    /// CRC-32C of the block with its topic and partition, as the object has it: tells bytes that were swapped or
+    /// restored wrongly.
+    pub checksum: u32,
 }
 
-/// A run of committed record batches: `record_count` offsets from `base_offset`, lying in one block. Usually the whole
-/// block; less where the sequencer refused a batch inside it, whose bytes then lie dead between two extents.
+/// A run of offsets of a partition and what lies there. Neighbours follow each other without a gap: every offset between
+/// log start and high watermark belongs to exactly one extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Extent {
     pub base_offset: Offset,
     /// Offsets taken, at least 1.
+    pub offset_span: u32,
+    /// Records that lie there: `offset_span`, or fewer where log compaction left gaps.
     pub record_count: u32,
+    /// Largest timestamp of the run; -1 where there is none.
+    pub max_timestamp: Timestamp,
+    pub flags: ExtentFlags,
+    pub content: Content,
+}
+
+/// What readers must know of an extent before they read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct ExtentFlags {
+    /// The batches carry their offsets, as log compaction leaves them; else a batch's base offset follows from the
+    /// extent's and the batches before it.
+    pub offsets_in_bytes: bool,
+    /// The batches belong to a transaction.
+    pub transactional: bool,
+    /// A control batch, which is not for applications.
+    pub control: bool,
+}
+
+/// What lies at an extent's offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Content {
+    /// Record batches in an object.
+    Stored(Stored),
+    /// The end of a transaction. No object holds it: readers make the control batch themselves.
+    Marker(Marker),
+    /// Nothing any more: log compaction removed it all.
+    Compacted,
+    /// An operator gave the records up; readers are told of damage.
+    Lost,
+}
+
+/// A run of record batches inside one block. Usually the whole block; less where the sequencer refused a batch inside it,
+/// whose bytes then lie dead between two extents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stored {
     pub object: ObjectKey,
     pub block: BlockRange,
     /// Raw bytes of the block before the run.
     pub raw_start: u32,
     /// Raw bytes of the run.
     pub raw_length: u32,
-    /// Largest timestamp of the run.
-    pub max_timestamp: Timestamp,
+}
+
+/// How a producer's transaction ended (KIP-98's control record).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Marker {
+    pub producer: ProducerId,
+    pub epoch: ProducerEpoch,
+    /// Else it was aborted.
+    pub committed: bool,
 }
 
 impl Extent {
     /// One past the last offset of the run.
     #[must_use]
     pub fn end_offset(&self) -> Offset {
-        Offset(self.base_offset.0 + i64::from(self.record_count))
+        Offset(self.base_offset.0 + i64::from(self.offset_span))
+    }
+
+    /// Where its bytes are, if it has any.
+    #[must_use]
+    pub fn stored(&self) -> Option<&Stored> {
+        match &self.content {
+            Content::Stored(stored) => Some(stored),
+            Content::Marker(_) | Content::Compacted | Content::Lost => None,
+        }
+    }
+
+    /// Bytes of record batches once unpacked; 0 where no object holds any.
+    #[must_use]
+    pub fn raw_length(&self) -> u32 {
+        self.stored().map_or(0, |stored| stored.raw_length)
     }
 }
 

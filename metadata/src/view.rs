@@ -148,7 +148,7 @@ pub(crate) fn enough<'a>(
         if !found.is_empty() && bytes >= raw_bytes_max {
             break;
         }
-        bytes = bytes.saturating_add(extent.raw_length.into());
+        bytes = bytes.saturating_add(extent.raw_length().into());
         found.push(*extent);
     }
     found

@@ -118,10 +118,9 @@ impl Run {
     /// Walks the batches of an extent: its offsets are dense, so a batch's base offset follows from those before it.
     fn extent(&mut self, read: &ReadExtent) -> Result<(), Stop> {
         let extent = &read.extent;
-        let (start, end) = (
-            extent.raw_start as usize,
-            (extent.raw_start + extent.raw_length) as usize,
-        );
+        let stored = extent.stored().ok_or(Stop::Corrupt)?;
+        let start = stored.raw_start as usize;
+        let end = start + stored.raw_length as usize;
         planted!(let start = "dead-bytes-served" => start.min(0));
         let mut position = 0;
         let mut base_offset = extent.base_offset;

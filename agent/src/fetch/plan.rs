@@ -23,7 +23,7 @@ impl Plan {
         self.reads
             .iter()
             .flatten()
-            .map(|extent| extent.raw_length as usize)
+            .map(|extent| extent.raw_length() as usize)
             .sum()
     }
 }
@@ -41,7 +41,7 @@ pub(super) fn plan(wants: &[Want], found: &[Found], limits: Limits) -> Plan {
         };
         let taken = take(extents, want, left, anything);
         let (now, ahead) = extents.split_at(taken);
-        let bytes: usize = now.iter().map(|extent| extent.raw_length as usize).sum();
+        let bytes: usize = now.iter().map(|extent| extent.raw_length() as usize).sum();
         left = left.saturating_sub(bytes.min(want.bytes_max));
         anything |= taken > 0;
         plan.reads.push(now.to_vec());
@@ -67,7 +67,7 @@ fn take(extents: &[Extent], want: &Want, left: usize, anything: bool) -> usize {
         bytes += if skipped {
             0
         } else {
-            extent.raw_length as usize
+            extent.raw_length() as usize
         };
         taken += 1;
     }

@@ -119,7 +119,7 @@ impl<'a> Reading<'a> {
             Source::Cache => &self.metrics.from_cache,
             Source::Store => &self.metrics.from_store,
         };
-        counter.increment(u64::from(extent.raw_length));
+        counter.increment(u64::from(extent.raw_length()));
         self.read.push(ReadExtent { extent, block });
     }
 
@@ -135,7 +135,8 @@ impl<'a> Reading<'a> {
 fn places(extents: &[Extent]) -> Vec<(ObjectKey, BlockRange)> {
     extents
         .iter()
-        .map(|extent| (extent.object, extent.block))
+        .filter_map(Extent::stored)
+        .map(|stored| (stored.object, stored.block))
         .collect()
 }
 
@@ -173,12 +174,16 @@ mod tests {
         }
         let extents = encoded.ranges.iter().zip(0..).map(|(range, index)| Extent {
             base_offset: Offset(index),
+            offset_span: 1,
             record_count: 1,
-            object,
-            block: *range,
-            raw_start: 0,
-            raw_length: range.raw_length,
             max_timestamp: metadata::Timestamp(0),
+            flags: metadata::ExtentFlags::default(),
+            content: metadata::Content::Stored(metadata::Stored {
+                object,
+                block: *range,
+                raw_start: 0,
+                raw_length: range.raw_length,
+            }),
         });
         Fixture {
             faulty,

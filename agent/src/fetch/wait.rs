@@ -166,7 +166,7 @@ fn bytes_after(extent: &Extent, offset: Offset) -> u64 {
         .saturating_sub(extent.base_offset.0)
         .max(0)
         .unsigned_abs();
-    let count = u64::from(extent.record_count).max(1);
+    let count = u64::from(extent.offset_span).max(1);
     let left = count.saturating_sub(skipped);
-    (u64::from(extent.raw_length) * left / count).max(1)
+    (u64::from(extent.raw_length()) * left / count).max(1)
 }

@@ -1,7 +1,7 @@
 //! Offsets by time: the metadata knows the extent, its batches know the record. Called by `list_offsets`.
 
 use bytes::Bytes;
-use metadata::{Extent, Located, Offset, Timestamp, TopicPartition};
+use metadata::{Extent, Located, Offset, Stored, Timestamp, TopicPartition};
 use protocol::ErrorCode;
 use protocol::record_batch::{BatchError, BatchHeader};
 use protocol::records;
@@ -91,7 +91,10 @@ impl Search<'_> {
     }
 
     async fn look(&self, extent: &Extent, wanted: Wanted) -> Result<Option<(i64, i64)>, ErrorCode> {
-        let blocks = self.cache.blocks(&[(extent.object, extent.block)]).await;
+        let Some(stored) = extent.stored().copied() else {
+            return Ok(None);
+        };
+        let blocks = self.cache.blocks(&[(stored.object, stored.block)]).await;
         let blocks = blocks.map_err(|error| {
             tracing::warn!(?extent, %error, "cannot read");
             refusal::store_fetch(&error)
@@ -102,7 +105,7 @@ impl Search<'_> {
         let permit = SEARCHING.acquire().await.expect("it is never closed");
         let extent = *extent;
         let found = compute(move || {
-            let found = look_into(&block, &extent, wanted);
+            let found = look_into(&block, extent.base_offset, &stored, wanted);
             drop(permit);
             found
         });
@@ -118,13 +121,13 @@ impl Search<'_> {
 /// from the batches before it.
 fn look_into(
     block: &RawBlock,
-    extent: &Extent,
+    Offset(mut base_offset): Offset,
+    stored: &Stored,
     wanted: Wanted,
 ) -> Result<Option<(i64, i64)>, BatchError> {
-    let start = extent.raw_start as usize;
-    let end = start + extent.raw_length as usize;
+    let start = stored.raw_start as usize;
+    let end = start + stored.raw_length as usize;
     let mut position = 0;
-    let mut base_offset = extent.base_offset.0;
     for slice in block.iter() {
         let mut rest = slice.clone();
         while !rest.is_empty() && position < end {

@@ -51,6 +51,7 @@ async fn commit(context: &Context, cache: &Cache, object: u128, batches: Vec<Byt
         stored_length: raw_length,
         raw_length,
         codec: BlockCodec::Raw,
+        checksum: 0,
     };
     let facts = batches.iter().map(|batch| {
         let header = BatchHeader::read(batch).unwrap();

@@ -134,6 +134,7 @@ mod tests {
                 stored_length: 0,
                 raw_length: 0,
                 codec: BlockCodec::Raw,
+                checksum: 0,
             },
             batches: claimed.chain([fact(None)]).collect(),
         };

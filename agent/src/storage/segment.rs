@@ -94,6 +94,7 @@ pub fn encode(blocks: &[BlockInput], compression: Compression) -> Encoded {
             stored_length: length(stored),
             raw_length: length(block.batches.iter().map(Bytes::len).sum()),
             codec,
+            checksum: 0,
         });
         payload.push(Bytes::copy_from_slice(&checksum.to_be_bytes()));
         payload.extend(slices);
@@ -277,6 +278,7 @@ fn entry(mut bytes: &[u8]) -> Result<FooterEntry, SegmentError> {
             1 => BlockCodec::Zstd,
             _ => return Err(SegmentError::Format),
         },
+        checksum: 0,
     };
     Ok(FooterEntry {
         partition: TopicPartition {

@@ -226,16 +226,17 @@ async fn audit(world: &Arc<World>, topics: u32, partitions: usize) {
 }
 
 async fn look(world: &World, extent: &metadata::Extent) -> Result<(), String> {
+    let stored = extent.stored().ok_or("no object holds it")?;
     let object = world
         .bucket
-        .look(&paths::segment(&Path::default(), extent.object))
+        .look(&paths::segment(&Path::default(), stored.object))
         .await;
     let object = object.ok_or("its object is not in the bucket")?;
-    let from = extent.block.position as usize;
-    let to = from + extent.block.stored_length as usize;
+    let from = stored.block.position as usize;
+    let to = from + stored.block.stored_length as usize;
     if to > object.len() {
         return Err("its object is too short".to_owned());
     }
-    let block = segment::decode_block(object.slice(from..to), &extent.block);
+    let block = segment::decode_block(object.slice(from..to), &stored.block);
     block.map(drop).map_err(|error| error.to_string())
 }

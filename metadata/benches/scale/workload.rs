@@ -101,6 +101,7 @@ impl Agent {
                     stored_length: BATCH_BYTES,
                     raw_length: BATCH_BYTES,
                     codec: BlockCodec::Raw,
+                    checksum: 0,
                 },
                 batches: vec![CommitBatch {
                     raw_length: BATCH_BYTES,

@@ -71,6 +71,7 @@ fn commit(state: &mut State, object: u32, partitions: impl Iterator<Item = u32>,
             stored_length: 100,
             raw_length: 100,
             codec: BlockCodec::Raw,
+            checksum: 0,
         },
         batches: vec![batch],
     };

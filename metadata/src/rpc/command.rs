@@ -4,9 +4,8 @@ use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::command::{
     BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions, CreateTopic,
 };
-use crate::types::{
-    BlockCodec, BlockRange, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Timestamp,
-};
+use crate::effect::{decode_range, encode_range};
+use crate::types::{PartitionIndex, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// Sent for a command that is the sequencer's own; nobody can read it.
 const NOT_AN_AGENTS: u8 = 0;
@@ -79,13 +78,7 @@ pub(super) fn decode_command(frame: &mut Decoder) -> Result<Command, Unreadable>
 fn encode_block(block: &CommitBlock, frame: &mut Encoder) {
     frame.topic(block.topic);
     frame.i64(block.partition.0.into());
-    frame.u32(block.range.position);
-    frame.u32(block.range.stored_length);
-    frame.u32(block.range.raw_length);
-    frame.u8(match block.range.codec {
-        BlockCodec::Raw => 0,
-        BlockCodec::Zstd => 1,
-    });
+    encode_range(&block.range, frame);
     frame.u64(block.batches.len() as u64);
     for batch in &block.batches {
         frame.u32(batch.raw_length);
@@ -109,16 +102,7 @@ fn decode_block(frame: &mut Decoder) -> Result<CommitBlock, Unreadable> {
     Ok(CommitBlock {
         topic: frame.topic()?,
         partition: PartitionIndex(frame.i32()?),
-        range: BlockRange {
-            position: frame.u32()?,
-            stored_length: frame.u32()?,
-            raw_length: frame.u32()?,
-            codec: match frame.u8()? {
-                0 => BlockCodec::Raw,
-                1 => BlockCodec::Zstd,
-                _ => return Err(Unreadable),
-            },
-        },
+        range: decode_range(frame)?,
         batches: frame.list(decode_batch)?,
     })
 }

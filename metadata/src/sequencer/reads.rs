@@ -257,7 +257,7 @@ pub(crate) async fn locate(
 fn raw(extents: &[Extent]) -> u64 {
     extents
         .iter()
-        .map(|extent| u64::from(extent.raw_length))
+        .map(|extent| u64::from(extent.raw_length()))
         .sum()
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::producers::PRODUCERS_MAX;
 use super::{PartitionLog, State};
-use crate::types::{ObjectKey, TopicPartition};
+use crate::types::{Extent, ObjectKey, TopicPartition};
 
 /// Panics with what is broken.
 pub(crate) fn check(state: &State) {
@@ -45,15 +45,21 @@ fn check_offsets(partition: TopicPartition, log: &PartitionLog) {
     for extent in log.recent() {
         assert_eq!(extent.base_offset, next, "{partition:?}: offsets are dense");
         assert!(
-            extent.record_count > 0,
+            extent.offset_span > 0,
             "{partition:?}: an extent takes offsets"
         );
-        assert!(extent.raw_length > 0, "{partition:?}: an extent has bytes");
-        let end = u64::from(extent.raw_start) + u64::from(extent.raw_length);
         assert!(
-            end <= u64::from(extent.block.raw_length),
-            "{partition:?}: inside its block"
+            extent.record_count <= extent.offset_span,
+            "{partition:?}: a record takes an offset"
         );
+        if let Some(stored) = extent.stored() {
+            assert!(stored.raw_length > 0, "{partition:?}: an extent has bytes");
+            let end = u64::from(stored.raw_start) + u64::from(stored.raw_length);
+            assert!(
+                end <= u64::from(stored.block.raw_length),
+                "{partition:?}: inside its block"
+            );
+        }
         next = extent.end_offset();
     }
     assert_eq!(
@@ -96,8 +102,8 @@ fn check_producers(partition: TopicPartition, log: &PartitionLog) {
 fn check_objects(state: &State) {
     let mut live: BTreeMap<ObjectKey, u32> = BTreeMap::new();
     for (_, log) in state.topics.logs() {
-        for extent in log.recent() {
-            *live.entry(extent.object).or_default() += 1;
+        for stored in log.recent().iter().filter_map(Extent::stored) {
+            *live.entry(stored.object).or_default() += 1;
         }
     }
     for (key, object) in state.objects.iter() {

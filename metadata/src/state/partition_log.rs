@@ -6,7 +6,10 @@ use std::collections::{HashMap, VecDeque};
 use super::{Batch, Producer, Producers, State};
 use crate::command::{CommitBlock, CommitObject, Outcome, Placed, Rejected, Verdict};
 use crate::effect::{Appended, Effect, ProducerBatch};
-use crate::types::{Bounds, Extent, Lsn, Offset, ProducerId, Timestamp, TopicPartition};
+use crate::types::{
+    Bounds, Content, Extent, ExtentFlags, Lsn, Offset, ProducerId, Stored, Timestamp,
+    TopicPartition,
+};
 
 /// A segment named longer ago is refused: the collection of objects never committed may be about to delete it.
 pub(crate) const OBJECT_AGE_MAX_MS: i64 = 6 * 60 * 60 * 1000;
@@ -105,6 +108,7 @@ impl PartitionLog {
 /// A run of accepted batches of one block, growing.
 struct Run {
     extent: Extent,
+    stored: Stored,
     producers: Vec<ProducerBatch>,
 }
 
@@ -233,17 +237,23 @@ impl State {
             let current = run.get_or_insert_with(|| Run {
                 extent: Extent {
                     base_offset: next,
+                    offset_span: 0,
                     record_count: 0,
+                    max_timestamp: Timestamp(i64::MIN),
+                    flags: ExtentFlags::default(),
+                    content: Content::Compacted,
+                },
+                stored: Stored {
                     object: commit.object,
                     block: block.range,
                     raw_start,
                     raw_length: 0,
-                    max_timestamp: Timestamp(i64::MIN),
                 },
                 producers: Vec::new(),
             });
+            current.extent.offset_span += batch.record_count;
             current.extent.record_count += batch.record_count;
-            current.extent.raw_length += batch.raw_length;
+            current.stored.raw_length += batch.raw_length;
             current.extent.max_timestamp = current.extent.max_timestamp.max(batch.max_timestamp);
             if let Some(claimed) = batch.producer {
                 let accepted = ProducerBatch {
@@ -260,14 +270,17 @@ impl State {
             }
             next = Offset(next.0 + i64::from(batch.record_count));
             raw_start += batch.raw_length;
-            if current.extent.record_count > RUN_RECORDS_MAX {
+            if current.extent.offset_span > RUN_RECORDS_MAX {
                 runs.extend(run.take());
             }
         }
         runs.extend(run);
         let appended = |run: Run| Appended {
             partition,
-            extent: run.extent,
+            extent: Extent {
+                content: Content::Stored(run.stored),
+                ..run.extent
+            },
             producers: run.producers,
         };
         runs.into_iter().map(appended).collect()

@@ -27,7 +27,10 @@ async fn a_commit_through_one_agent_wakes_and_is_seen_by_another() {
                 panic!("it keeps what it saw")
             };
             assert_eq!(extents.len() as u64, number + 1);
-            assert_eq!(extents.last().unwrap().object, object(number));
+            assert_eq!(
+                extents.last().unwrap().stored().unwrap().object,
+                object(number)
+            );
             assert_eq!(high_watermark(&b.metadata, 0).await, end);
             let woken = timeout(Duration::from_millis(10), silent).await;
             assert!(woken.is_err(), "nothing came to the other partition");
@@ -114,7 +117,7 @@ async fn an_agent_reads_what_only_the_store_still_has() {
             found
                 .iter()
                 .zip(0..)
-                .all(|(each, n)| each.object == object(n))
+                .all(|(each, n)| each.stored().unwrap().object == object(n))
         );
         let start = Timestamp(crate::sequencer::tests::START);
         let first = b.metadata.locate_timestamp(partition(0), start).await;
@@ -189,7 +192,7 @@ async fn an_agent_that_takes_nothing_is_cut_off_and_begins_afresh() {
     let Look::Extents { extents, .. } = view.look(Offset(39_990), 1) else {
         panic!("the tail is there")
     };
-    assert_eq!(extents[0].object, object(3999));
+    assert_eq!(extents[0].stored().unwrap().object, object(3999));
     committed(&a.metadata, plain(5000, 0)).await;
     seconds(1).await;
     assert_eq!(view.bounds().high_watermark, Offset(40_010));

@@ -159,7 +159,9 @@ async fn nothing_is_lost_or_doubled_or_goes_back_whatever_happens() {
         let found = extents(&agents[0].metadata, 0).await;
         for (number, offset) in &acknowledged {
             let object = crate::sequencer::tests::object(*number);
-            let mut at = found.iter().filter(|each| each.object == object);
+            let mut at = found
+                .iter()
+                .filter(|each| each.stored().unwrap().object == object);
             let extent = at
                 .next()
                 .unwrap_or_else(|| panic!("seed {seed}: {number} is lost"));

@@ -13,8 +13,9 @@ use crate::command::{
 use crate::rpc::message::{Down, Question, Reply, Up};
 use crate::sequencer::subscribers::{Scope, TopicsUpdate, ViewUpdate};
 use crate::types::{
-    BlockCodec, BlockRange, Bounds, Extent, Located, Lsn, ObjectKey, Offset, PartitionIndex,
-    ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId, TopicPartition,
+    BlockCodec, BlockRange, Bounds, Content, Extent, ExtentFlags, Located, Lsn, ObjectKey, Offset,
+    PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored, Timestamp, TopicId,
+    TopicPartition,
 };
 
 const PARTITION: TopicPartition = TopicPartition {
@@ -34,18 +35,26 @@ fn range() -> BlockRange {
         stored_length: 2,
         raw_length: u32::MAX,
         codec: BlockCodec::Zstd,
+        checksum: u32::MAX - 1,
     }
 }
 
 fn extent() -> Extent {
     Extent {
         base_offset: Offset(300),
+        offset_span: 80_000,
         record_count: 70_000,
-        object: ObjectKey(1 << 100),
-        block: range(),
-        raw_start: 5,
-        raw_length: 6,
         max_timestamp: Timestamp(-1),
+        flags: ExtentFlags {
+            control: true,
+            ..ExtentFlags::default()
+        },
+        content: Content::Stored(Stored {
+            object: ObjectKey(1 << 100),
+            block: range(),
+            raw_start: 5,
+            raw_length: 6,
+        }),
     }
 }
 

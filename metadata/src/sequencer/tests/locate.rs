@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::keys::Key;
+use crate::types::{Content, ExtentFlags, Stored};
 
 /// What was committed to partition 0, in order.
 #[derive(Default)]
@@ -24,17 +25,22 @@ impl Model {
         assert_eq!(base_offset.0, self.end());
         let extent = Extent {
             base_offset,
+            offset_span: count,
             record_count: count,
-            object: object(number),
-            block: BlockRange {
-                position: 0,
-                stored_length: 100,
-                raw_length: 100,
-                codec: BlockCodec::Raw,
-            },
-            raw_start: 0,
-            raw_length: 100,
             max_timestamp: Timestamp(time),
+            flags: ExtentFlags::default(),
+            content: Content::Stored(Stored {
+                object: object(number),
+                block: BlockRange {
+                    position: 0,
+                    stored_length: 100,
+                    raw_length: 100,
+                    codec: BlockCodec::Raw,
+                    checksum: 0,
+                },
+                raw_start: 0,
+                raw_length: 100,
+            }),
         };
         self.0.push((extent, Timestamp(time)));
     }

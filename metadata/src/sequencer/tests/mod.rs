@@ -141,6 +141,7 @@ pub(crate) fn commit(number: u64, index: i32, batches: Vec<CommitBatch>) -> Comm
         stored_length: raw_length,
         raw_length,
         codec: BlockCodec::Raw,
+        checksum: 0,
     };
     let block = CommitBlock {
         topic: TOPIC,

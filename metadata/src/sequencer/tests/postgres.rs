@@ -81,7 +81,7 @@ async fn backends_that_die_under_load_lose_and_double_nothing() {
         for (number, base_offset) in &answered {
             let there = found
                 .iter()
-                .filter(|extent| extent.object == object(*number));
+                .filter(|extent| extent.stored().unwrap().object == object(*number));
             let there: Vec<Offset> = there.map(|extent| extent.base_offset).collect();
             assert_eq!(there, [*base_offset], "object {number}");
         }

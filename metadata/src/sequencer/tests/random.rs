@@ -222,7 +222,7 @@ async fn judge(metadata: &Metadata, record: &Record, seed: u64) {
         // `extents` sees to it that offsets are dense.
         for extent in extents(metadata, index).await {
             let here = (index, extent.base_offset, extent.record_count);
-            let twice = where_is.insert(extent.object, here);
+            let twice = where_is.insert(extent.stored().unwrap().object, here);
             assert_eq!(twice, None, "seed {seed}: an object counts once");
         }
     }

@@ -30,7 +30,10 @@ async fn a_view_has_what_was_acknowledged_and_wakes_who_waits() {
             panic!("it keeps what it saw")
         };
         assert_eq!(extents.len() as u64, number + 1);
-        assert_eq!(extents.last().unwrap().object, object(number));
+        assert_eq!(
+            extents.last().unwrap().stored().unwrap().object,
+            object(number)
+        );
         assert!(matches!(view.look(Offset(end + 1), 1), Look::Past(_)));
     }
     assert!(metadata.view(partition(3)).await.unwrap().is_none());

@@ -213,11 +213,15 @@ impl World {
                 for extent in extents(&self.state, &self.kv, at).await {
                     let first = batches.peek().expect("a batch for each extent");
                     assert_eq!(extent.base_offset.0, first.base_offset);
-                    assert_eq!(extent.raw_start, first.raw_start);
-                    let (mut next, mut raw) = (extent.base_offset.0, extent.raw_start);
+                    assert_eq!(extent.stored().unwrap().raw_start, first.raw_start);
+                    let (mut next, mut raw) =
+                        (extent.base_offset.0, extent.stored().unwrap().raw_start);
                     let mut latest = Timestamp(i64::MIN);
                     // All batches that lie behind each other in one block are in one extent.
-                    let block = (extent.object, extent.block.position);
+                    let block = (
+                        extent.stored().unwrap().object,
+                        extent.stored().unwrap().block.position,
+                    );
                     while let Some(accepted) = batches.next_if(|accepted| {
                         (accepted.object, accepted.position) == block && accepted.raw_start == raw
                     }) {
@@ -226,7 +230,11 @@ impl World {
                         latest = latest.max(accepted.batch.max_timestamp);
                     }
                     assert_eq!(extent.end_offset().0, next, "{at:?}");
-                    assert_eq!(extent.raw_start + extent.raw_length, raw, "{at:?}");
+                    assert_eq!(
+                        extent.stored().unwrap().raw_start + extent.raw_length(),
+                        raw,
+                        "{at:?}"
+                    );
                     assert_eq!(extent.max_timestamp, latest, "{at:?}");
                 }
                 assert!(batches.next().is_none(), "{at:?}: an extent for each batch");
@@ -290,7 +298,7 @@ fn own(command: Command) -> Submission {
 /// An object is said to hold as many extents as were appended with it.
 fn check_references(effects: &[Effect], outcome: &Outcome) {
     let appended = |key| {
-        let of = |effect: &&Effect| matches!(effect, Effect::Appended(a) if a.extent.object == key);
+        let of = |effect: &&Effect| matches!(effect, Effect::Appended(a) if a.extent.stored().unwrap().object == key);
         effects.iter().filter(of).count()
     };
     let mut objects = 0;

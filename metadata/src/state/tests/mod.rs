@@ -207,6 +207,7 @@ fn commit(object: ObjectKey, blocks: Vec<(TopicPartition, Vec<CommitBatch>)>) ->
             stored_length: raw_length,
             raw_length,
             codec: BlockCodec::Raw,
+            checksum: 0,
         };
         position += raw_length;
         CommitBlock {
