@@ -16,6 +16,7 @@ mod error;
 #[cfg(test)]
 mod golden;
 mod handle;
+pub mod history;
 mod index;
 mod keys;
 pub mod kv;
@@ -24,6 +25,7 @@ mod sequencer;
 mod state;
 mod types;
 mod view;
+pub mod witness;
 
 pub use catalogue::{Agent, Catalogue, Listener, Roles, Topic};
 pub use command::{

@@ -32,6 +32,7 @@ use crate::handle::{Asked, Metadata, QUEUE_MAX, Shared};
 use crate::kv::Kv;
 use crate::state::State;
 use crate::types::Timestamp;
+use crate::witness::Witness;
 pub use candidate::{Candidate, Status};
 use liveness::Liveness;
 use store::Holder;
@@ -65,6 +66,8 @@ pub struct Options {
     pub serves: Serves,
     /// An agent's session is closed when nothing was heard of it for so long.
     pub session_timeout: Duration,
+    /// What the bucket remembers; none where nothing but the store is reached.
+    pub witness: Option<Witness>,
 }
 
 /// Whom a sequencer serves.
@@ -87,6 +90,7 @@ impl Options {
             checkpoint_log_bytes: 64 * 1024 * 1024,
             serves: Serves::ThisProcess,
             session_timeout: Duration::from_secs(10),
+            witness: None,
         }
     }
 }
