@@ -5,8 +5,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::sequencer::subscribers::{Scope, TopicsUpdate};
-use crate::types::{Lsn, PartitionIndex, Timestamp, TopicId, TopicPartition};
+use crate::types::{Lsn, PartitionIndex, Scope, Timestamp, TopicId, TopicPartition};
 
 /// Topics by name and by id, as of an lsn.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +35,17 @@ impl Topic {
     pub fn has(&self, partition: PartitionIndex) -> bool {
         (0..self.partitions).contains(&partition.0)
     }
+}
+
+/// How the catalogue changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TopicsUpdate {
+    pub(crate) lsn: Lsn,
+    pub(crate) scope: Scope,
+    pub(crate) changed: Vec<Arc<Topic>>,
+    pub(crate) gone: Vec<TopicId>,
+    /// The next one tells more of the same change, which counts as a whole.
+    pub(crate) more: bool,
 }
 
 /// An agent that serves clients, as clients are told of it.

@@ -24,6 +24,7 @@ pub mod rpc;
 mod sequencer;
 mod state;
 mod types;
+mod update;
 mod view;
 pub mod witness;
 

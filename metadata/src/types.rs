@@ -218,3 +218,13 @@ pub enum Located {
     OutOfRange(Bounds),
     UnknownPartition,
 }
+
+/// What an update adds to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// To what came before.
+    #[default]
+    Change,
+    /// To nothing: this is all there is.
+    All,
+}

@@ -3,7 +3,6 @@
 //! wire: frames in order, both ways; `message` says what is in them, `grpc` carries them.
 
 mod client;
-mod command;
 mod grpc;
 mod link;
 mod message;

@@ -21,8 +21,9 @@ use crate::error::Error;
 use crate::handle::{Asked, Metadata};
 use crate::sequencer::Heard;
 use crate::sequencer::reads::{Attached, Read};
-use crate::sequencer::subscribers::{Update, Updates, Waiting, feed};
+use crate::sequencer::subscribers::{Updates, Waiting, feed};
 use crate::types::Located;
+use crate::update::Update;
 
 /// The first frame must come in this time, and must be answered in it.
 const HELLO_TIME_MAX: Duration = Duration::from_secs(5);
@@ -345,7 +346,6 @@ impl Session {
 
     fn tell(&mut self, update: Update) {
         match update {
-            Update::Agents(agents) => self.push(&Down::Agents(agents.to_vec())),
             Update::Topics(topics) => {
                 let mut frames = Frames::change(topics);
                 while let Some(frame) = frames.next() {
@@ -360,13 +360,14 @@ impl Session {
                     part.push(view);
                     if bytes >= FRAME_BYTES {
                         bytes = 0;
-                        self.push(&Down::Views(std::mem::take(&mut part)));
+                        self.push(&Down::Update(Update::Views(std::mem::take(&mut part))));
                     }
                 }
                 if !part.is_empty() {
-                    self.push(&Down::Views(part));
+                    self.push(&Down::Update(Update::Views(part)));
                 }
             }
+            small => self.push(&Down::Update(small)),
         }
     }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::message::{Down, FRAME_BYTES};
-use crate::catalogue::{Catalogue, Topic};
-use crate::sequencer::subscribers::{Scope, TopicsUpdate};
+use crate::catalogue::{Catalogue, Topic, TopicsUpdate};
+use crate::types::Scope;
+use crate::update::Update;
 
 /// What is left to be told.
 #[derive(Debug)]
@@ -62,11 +63,9 @@ impl Frames {
             scope,
             changed,
             gone,
+            more: !self.done,
         };
-        Some(Down::Topics {
-            update,
-            last: self.done,
-        })
+        Some(Down::Update(Update::Topics(Arc::new(update))))
     }
 }
 
@@ -104,14 +103,14 @@ mod tests {
         })
     }
 
-    fn all_frames(mut frames: Frames) -> Vec<(TopicsUpdate, bool)> {
+    fn all_frames(mut frames: Frames) -> Vec<Arc<TopicsUpdate>> {
         let mut told = Vec::new();
         while let Some(down) = frames.next() {
             assert!(down.encode().len() <= FRAME_BYTES + 64 * 1024);
-            let Down::Topics { update, last } = down else {
+            let Down::Update(Update::Topics(update)) = down else {
                 panic!("{down:?}")
             };
-            told.push((update, last));
+            told.push(update);
         }
         told
     }
@@ -122,12 +121,12 @@ mod tests {
             let topics: Vec<_> = (0..count).map(topic).collect();
             let catalogue = Arc::new(Catalogue::new(Lsn(3), topics.iter()));
             let told = all_frames(Frames::all(catalogue));
-            let lasts: Vec<bool> = told.iter().map(|(_, last)| *last).collect();
-            assert_eq!(lasts.iter().position(|last| *last), Some(told.len() - 1));
-            assert!(told.iter().all(|(update, _)| update.scope == Scope::All));
+            let last = told.iter().position(|update| !update.more);
+            assert_eq!(last, Some(told.len() - 1));
+            assert!(told.iter().all(|update| update.scope == Scope::All));
             let found: Vec<_> = told
-                .into_iter()
-                .flat_map(|(update, _)| update.changed)
+                .iter()
+                .flat_map(|update| update.changed.clone())
                 .collect();
             assert_eq!(found, topics);
         }
@@ -140,11 +139,12 @@ mod tests {
             scope: Scope::Change,
             changed: (0..5000).map(topic).collect(),
             gone: vec![TopicId(9)],
+            more: false,
         };
         let told = all_frames(Frames::change(Arc::new(update)));
         assert!(told.len() > 1);
-        let gone: usize = told.iter().map(|(update, _)| update.gone.len()).sum();
-        let (last, _) = told.last().unwrap();
+        let gone: usize = told.iter().map(|update| update.gone.len()).sum();
+        let last = told.last().unwrap();
         assert_eq!((gone, last.gone.len(), last.lsn), (1, 1, Lsn(4)));
     }
 }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::Sequencer;
 use super::liveness::Heard;
 use super::reads::{Attached, Read};
-use super::subscribers::{Feed, Scope, TopicsUpdate, ViewUpdate};
-use crate::catalogue::{Agent, Catalogue};
+use super::subscribers::Feed;
+use crate::catalogue::{Agent, Catalogue, TopicsUpdate};
 use crate::effect::Effect;
-use crate::types::{Extent, TopicId, TopicPartition};
+use crate::types::{Extent, Scope, TopicId, TopicPartition};
+use crate::update::ViewUpdate;
 use crate::view::newest;
 
 impl Sequencer {

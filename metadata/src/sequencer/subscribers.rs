@@ -8,59 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
-use crate::catalogue::{Agent, Topic};
-use crate::types::{Bounds, Extent, Lsn, TopicId, TopicPartition};
+use crate::catalogue::{Agent, TopicsUpdate};
+use crate::types::{TopicId, TopicPartition};
+use crate::update::{Update, ViewUpdate};
 
 /// Updates that may wait for one subscriber, and the extents and topics in them.
 pub(crate) const UPDATES_MAX: usize = 1024;
 const UPDATE_ITEMS_MAX: usize = 256 * 1024;
-
-/// What became durable. A subscriber gets them in the order in which it did.
-#[derive(Clone, Debug)]
-pub(crate) enum Update {
-    Topics(Arc<TopicsUpdate>),
-    Views(Vec<ViewUpdate>),
-    /// All that serve clients, by node id.
-    Agents(Arc<Vec<Arc<Agent>>>),
-}
-
-/// How the catalogue changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TopicsUpdate {
-    pub(crate) lsn: Lsn,
-    pub(crate) scope: Scope,
-    pub(crate) changed: Vec<Arc<Topic>>,
-    pub(crate) gone: Vec<TopicId>,
-}
-
-/// What an update adds to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Scope {
-    /// To what came before.
-    #[default]
-    Change,
-    /// To nothing: this is all there is.
-    All,
-}
-
-/// How a watched partition changed: extents that follow those told before, or, with [`Scope::All`], the newest ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ViewUpdate {
-    pub(crate) partition: TopicPartition,
-    pub(crate) scope: Scope,
-    pub(crate) bounds: Bounds,
-    pub(crate) extents: Vec<Extent>,
-}
-
-impl Update {
-    fn items(&self) -> usize {
-        match self {
-            Self::Topics(topics) => topics.changed.len() + topics.gone.len(),
-            Self::Agents(agents) => agents.len(),
-            Self::Views(views) => views.iter().map(|view| 1 + view.extents.len()).sum(),
-        }
-    }
-}
 
 /// The sequencer's end of a subscriber's queue.
 #[derive(Debug)]

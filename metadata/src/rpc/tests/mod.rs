@@ -6,7 +6,6 @@ mod crowd;
 mod failover;
 mod grpc;
 mod hostile;
-mod messages;
 mod order;
 
 use std::collections::BTreeMap;

@@ -1,11 +1,11 @@
 //! The order of frames: a view is there before an answer that covers it, whoever asks whom.
 
 use super::*;
-use crate::catalogue::Topic;
+use crate::catalogue::{Topic, TopicsUpdate};
 use crate::command::{Outcome, Rejected};
 use crate::rpc::message::{Down, Question, Reply, Up};
-use crate::sequencer::subscribers::{Scope, TopicsUpdate, ViewUpdate};
-use crate::types::{Bounds, Lsn, Offset, Timestamp};
+use crate::types::{Bounds, Lsn, Offset, Scope, Timestamp};
+use crate::update::{Update, ViewUpdate};
 
 async fn next(link: &mut Link) -> Down {
     let frame = timeout(PATIENCE, link.receiver.recv()).await;
@@ -51,7 +51,7 @@ async fn a_sequencer_tells_what_changed_before_it_answers() {
             let (mut told, mut answers) = (end, if own { 2 } else { 1 });
             while answers > 0 {
                 match next(&mut link).await {
-                    Down::Views(views) => {
+                    Down::Update(Update::Views(views)) => {
                         assert_eq!(views[0].extents.len(), 1);
                         told = views[0].bounds.high_watermark.0;
                     }
@@ -134,7 +134,7 @@ impl Played {
             changed: vec![Arc::new(topic)],
             ..TopicsUpdate::default()
         };
-        answer(&link, Down::Topics { update, last: true }).await;
+        answer(&link, Down::Update(Update::Topics(Arc::new(update)))).await;
         link
     }
 }
@@ -174,7 +174,7 @@ async fn an_agent_that_comes_back_asks_for_its_views_before_it_submits_again() {
         bounds: Bounds::default(),
         extents: Vec::new(),
     };
-    answer(&link, Down::Views(vec![view.clone()])).await;
+    answer(&link, Down::Update(Update::Views(vec![view.clone()]))).await;
     let reply = Reply::Watched(vec![true]);
     answer(&link, Down::Reply { id, reply }).await;
     let view_there = viewing.await.unwrap().unwrap();
@@ -195,7 +195,7 @@ async fn an_agent_that_comes_back_asks_for_its_views_before_it_submits_again() {
     // The view is what was told, at the moment of the answer.
     let mut grown = view;
     grown.bounds.high_watermark = Offset(10);
-    answer(&link, Down::Views(vec![grown])).await;
+    answer(&link, Down::Update(Update::Views(vec![grown]))).await;
     let outcome = Outcome::Rejected(Rejected::UnknownPartition);
     let told = Down::Answer {
         sequence: 1,

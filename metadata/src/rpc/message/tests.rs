@@ -5,18 +5,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use crate::catalogue::{Agent, Roles, Topic};
+use super::{Down, Question, Reply, Up};
+use crate::catalogue::{Agent, Roles, Topic, TopicsUpdate};
 use crate::command::{
     BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions, CreateTopic,
     Outcome, Placed, Rejected,
 };
-use crate::rpc::message::{Down, Question, Reply, Up};
-use crate::sequencer::subscribers::{Scope, TopicsUpdate, ViewUpdate};
 use crate::types::{
     BlockCodec, BlockRange, Bounds, Content, Extent, ExtentFlags, Located, Lsn, ObjectKey, Offset,
-    PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored, Timestamp, TopicId,
+    PartitionIndex, ProducerEpoch, ProducerId, Scope, Sequence, Stored, Timestamp, TopicId,
     TopicPartition,
 };
+use crate::update::{Update, ViewUpdate};
 
 const PARTITION: TopicPartition = TopicPartition {
     topic: TopicId(u128::MAX - 7),
@@ -164,6 +164,7 @@ fn downs() -> Vec<Down> {
         scope: Scope::All,
         changed: vec![Arc::new(topic)],
         gone: vec![TopicId(8)],
+        more: false,
     };
     let replies = [
         Reply::Bounds(vec![None, Some(BOUNDS)]),
@@ -193,24 +194,19 @@ fn downs() -> Vec<Down> {
             cluster_id: "x".repeat(22),
             session: 3,
         },
-        Down::Topics {
-            update: update.clone(),
-            last: true,
-        },
-        Down::Topics {
-            update: TopicsUpdate {
-                scope: Scope::Change,
-                ..update
-            },
-            last: false,
-        },
-        Down::Views(vec![ViewUpdate {
+        Down::Update(Update::Topics(Arc::new(update.clone()))),
+        Down::Update(Update::Topics(Arc::new(TopicsUpdate {
+            scope: Scope::Change,
+            more: true,
+            ..update
+        }))),
+        Down::Update(Update::Views(vec![ViewUpdate {
             partition: PARTITION,
             scope: Scope::Change,
             bounds: BOUNDS,
             extents: vec![extent()],
-        }]),
-        Down::Agents(vec![
+        }])),
+        Down::Update(Update::Agents(Arc::new(vec![
             Arc::new(agent()),
             Arc::new(Agent {
                 zone: None,
@@ -221,7 +217,7 @@ fn downs() -> Vec<Down> {
                 },
                 ..agent()
             }),
-        ]),
+        ]))),
         Down::Pong,
         Down::Warning("look".to_owned()),
         Down::End("over".to_owned()),

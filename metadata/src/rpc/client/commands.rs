@@ -1,0 +1,128 @@
+//! Commands that are not answered yet: numbered by the handle, kept as bytes, sent again in order on every new link.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::command::{Answer, Submission};
+use crate::error::{Error, Happened};
+use crate::handle::QUEUE_MAX;
+use crate::rpc::message::{FRAME_BYTES_MAX, command_bytes, submit};
+
+/// A command that is not answered in this time is given up; whether it happened is then not known.
+const COMMAND_TIME_MAX: Duration = Duration::from_secs(20);
+/// A command past this would not fit in a frame, and break every link it is put on.
+const COMMAND_BYTES_MAX: usize = FRAME_BYTES_MAX - 64;
+/// All that wait, together; more are refused. As many as a sequencer takes from one agent, several times over, and little
+/// beside the segments that they name.
+const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+type Reply = oneshot::Sender<Result<Answer, Error>>;
+
+/// By sequence; at most [`QUEUE_MAX`] of [`WAITING_BYTES_MAX`].
+#[derive(Default)]
+pub(super) struct Commands {
+    waiting: BTreeMap<u64, Submitted>,
+    bytes: usize,
+}
+
+struct Submitted {
+    command: Bytes,
+    reply: Reply,
+    deadline: Instant,
+    /// Put on a link at least once: it may have happened.
+    sent: bool,
+}
+
+impl Commands {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether it was kept; refused otherwise, unless it is of another session than `session`.
+    pub(super) fn take(&mut self, session: u64, submission: Submission, reply: Reply) -> bool {
+        let submitted = Submitted {
+            command: command_bytes(&submission.command),
+            reply,
+            deadline: Instant::now() + COMMAND_TIME_MAX,
+            sent: false,
+        };
+        let length = submitted.command.len();
+        if submission.session != session {
+            submitted.fail("the agent's session was closed");
+        } else if length > COMMAND_BYTES_MAX {
+            submitted.fail("the command is too large for the sequencer");
+        } else if self.waiting.len() >= QUEUE_MAX || self.bytes + length > WAITING_BYTES_MAX {
+            submitted.fail("too many commands wait for the sequencer");
+        } else {
+            self.bytes += length;
+            self.waiting.insert(submission.sequence, submitted);
+            return true;
+        }
+        false
+    }
+
+    /// The first that is not answered: outcomes of everything below need not be kept.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.waiting.keys().next().copied()
+    }
+
+    /// All as frames, in order. They may have happened from now on.
+    pub(super) fn all(&mut self, seen: u64) -> impl Iterator<Item = Bytes> {
+        let all = self.waiting.iter_mut();
+        all.map(move |(sequence, submitted)| submitted.frame(*sequence, seen))
+    }
+
+    /// The newest as a frame.
+    pub(super) fn newest(&mut self, seen: u64) -> Option<Bytes> {
+        let (sequence, newest) = self.waiting.iter_mut().next_back()?;
+        Some(newest.frame(*sequence, seen))
+    }
+
+    pub(super) fn answer(&mut self, sequence: u64, answer: Answer) {
+        if let Some(submitted) = self.waiting.remove(&sequence) {
+            self.bytes -= submitted.command.len();
+            // Whoever asked may have gone.
+            let _ = submitted.reply.send(Ok(answer));
+        }
+    }
+
+    /// Gives up what waited too long.
+    pub(super) fn expire(&mut self) {
+        let now = Instant::now();
+        let old = self.waiting.extract_if(.., |_, each| each.deadline <= now);
+        for (_, submitted) in old {
+            self.bytes -= submitted.command.len();
+            submitted.fail("the sequencer did not answer in time");
+        }
+    }
+
+    /// Nobody will know what became of them.
+    pub(super) fn fail_all(&mut self, reason: &str) {
+        self.bytes = 0;
+        for (_, submitted) in std::mem::take(&mut self.waiting) {
+            submitted.fail(reason);
+        }
+    }
+}
+
+impl Submitted {
+    fn frame(&mut self, sequence: u64, seen: u64) -> Bytes {
+        self.sent = true;
+        submit(sequence, seen, &self.command)
+    }
+
+    fn fail(self, reason: &str) {
+        let happened = match self.sent {
+            true => Happened::Unknown,
+            false => Happened::No,
+        };
+        let reason = reason.to_owned();
+        let _ = self
+            .reply
+            .send(Err(Error::Unavailable { happened, reason }));
+    }
+}

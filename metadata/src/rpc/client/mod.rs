@@ -1,0 +1,112 @@
+//! The other end of an agent's [`Metadata`] handle when the sequencer is elsewhere. One task: it finds a sequencer
+//! (`route`), greets it (`greet`), keeps and numbers what is asked until it is answered (`commands`, `questions`), and takes
+//! in what it is told (`receive`). After a fail-over it submits again, in order, what is unanswered.
+
+mod commands;
+mod greet;
+mod questions;
+mod receive;
+mod work;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::link::{Dial, Link};
+use super::route::Route;
+use crate::catalogue::Agent;
+use crate::error::Error;
+use crate::handle::{Metadata, QUEUE_MAX, Shared};
+use work::{Ended, Work};
+
+/// How often deadlines are looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How an agent reaches the sequencer.
+#[derive(Clone)]
+pub struct Reach {
+    /// Processes that hold the order, or know who does.
+    pub addresses: Vec<String>,
+    pub dial: Dial,
+    /// Who clients are told that this agent is.
+    pub agent: Option<Agent>,
+    /// For pauses that differ between agents.
+    pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl std::fmt::Debug for Reach {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reach")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Keeps a handle connected. Does nothing until [`Client::run`] is polled.
+pub struct Client {
+    route: Route,
+    work: Work,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+/// A handle on the metadata at a sequencer elsewhere, and the task that keeps it connected.
+#[must_use]
+pub fn connect(reach: Reach) -> (Metadata, Client) {
+    let shared = Arc::new(Shared::elsewhere());
+    let (sender, queue) = mpsc::channel(QUEUE_MAX);
+    let client = Client {
+        route: Route::new(reach.addresses, reach.dial, reach.random),
+        work: Work::new(queue, Arc::clone(&shared), reach.agent),
+    };
+    (Metadata::new(sender, shared), client)
+}
+
+impl Client {
+    /// Until [`Metadata::close`], or until nobody has the handle any more.
+    ///
+    /// # Errors
+    /// When another cluster answers at the addresses given.
+    pub async fn run(mut self) -> Result<(), Error> {
+        loop {
+            let Some(link) = self.next_link().await else {
+                return Ok(());
+            };
+            match self.work.serve(link, &mut self.route).await? {
+                Ended::Closed => return Ok(()),
+                Ended::Redirected(address) => self.route.redirect(address),
+                Ended::Lost(reason) => {
+                    if self.work.shared.ready.swap(false, Ordering::AcqRel) {
+                        tracing::warn!(reason, "lost the sequencer");
+                    } else {
+                        tracing::debug!(reason, "no sequencer");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Nothing asked meanwhile waits for ever. `None`: asked to close.
+    async fn next_link(&mut self) -> Option<Link> {
+        let dialing = self.route.next_link();
+        tokio::pin!(dialing);
+        loop {
+            if self.work.is_done() {
+                return None;
+            }
+            tokio::select! {
+                biased;
+                link = &mut dialing => return Some(link),
+                asked = self.work.queue.recv(), if !self.work.closing => self.work.take(asked),
+                () = sleep(TICK) => self.work.expire(),
+            }
+        }
+    }
+}

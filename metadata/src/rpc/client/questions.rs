@@ -1,0 +1,148 @@
+//! Questions that are not answered yet: numbered here, asked again on every new link.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::error::Error;
+use crate::handle::QUEUE_MAX;
+use crate::rpc::message::{Question, Reply, Up};
+use crate::sequencer::reads::{Hot, HotByTime, Read, Wanted};
+use crate::types::TopicPartition;
+use crate::view::Views;
+
+/// A question that is not answered in this time is refused.
+const QUESTION_TIME_MAX: Duration = Duration::from_secs(8);
+/// Partitions in a question; the answer to more would not fit in a frame.
+const BOUNDS_MAX: usize = 256 * 1024;
+/// Partitions asked for, or let go, at once.
+pub(super) const WATCHED_AT_ONCE: usize = 1000;
+
+/// By number; at most [`QUEUE_MAX`].
+#[derive(Default)]
+pub(super) struct Questions {
+    waiting: BTreeMap<u64, Questioned>,
+    last: u64,
+}
+
+struct Questioned {
+    read: Read,
+    deadline: Instant,
+}
+
+impl Questions {
+    /// As a frame; none if it was refused, or is only asked inside a sequencer's process.
+    pub(super) fn take(&mut self, read: Read) -> Option<Bytes> {
+        if self.waiting.len() >= QUEUE_MAX {
+            read.refuse(&Error::unavailable(
+                "too many questions wait for the sequencer",
+            ));
+            return None;
+        }
+        if let Read::Bounds { partitions, .. } = &read
+            && partitions.len() > BOUNDS_MAX
+        {
+            read.refuse(&Error::unavailable("too many partitions in one question"));
+            return None;
+        }
+        self.last += 1;
+        let frame = ask(self.last, &read)?;
+        let deadline = Instant::now() + QUESTION_TIME_MAX;
+        self.waiting
+            .insert(self.last, Questioned { read, deadline });
+        Some(frame)
+    }
+
+    /// Frames that ask for these partitions' views anew, which nobody waits for.
+    pub(super) fn watch_again(&mut self, partitions: &[TopicPartition]) -> Vec<Bytes> {
+        let some = partitions.chunks(WATCHED_AT_ONCE);
+        some.map(|some| {
+            self.last += 1;
+            let question = Question::Watch(some.to_vec());
+            let id = self.last;
+            Up::Ask { id, question }.encode()
+        })
+        .collect()
+    }
+
+    /// All as frames.
+    pub(super) fn all(&self) -> impl Iterator<Item = Bytes> {
+        let all = self.waiting.iter();
+        all.filter_map(|(id, questioned)| ask(*id, &questioned.read))
+    }
+
+    /// Gives up what waited too long.
+    pub(super) fn expire(&mut self) {
+        let now = Instant::now();
+        let old = self.waiting.extract_if(.., |_, each| each.deadline <= now);
+        for (_, questioned) in old {
+            let error = Error::unavailable("the sequencer did not answer in time");
+            questioned.read.refuse(&error);
+        }
+    }
+
+    /// An error, if it is no answer to what was asked.
+    pub(super) fn answer(&mut self, id: u64, reply: Reply, views: &Views) -> Result<(), String> {
+        // Given up meanwhile, or a view of an earlier link.
+        let Some(Questioned { read, .. }) = self.waiting.remove(&id) else {
+            return Ok(());
+        };
+        if let Reply::Failed(reason) = reply {
+            read.refuse(&Error::Corrupt(reason));
+            return Ok(());
+        }
+        // Whoever asked may have gone.
+        match (read, reply) {
+            (Read::Bounds { partitions, reply }, Reply::Bounds(bounds))
+                if bounds.len() == partitions.len() =>
+            {
+                let _ = reply.send(Ok(bounds));
+            }
+            (Read::View { partition, reply }, Reply::Watched(_)) => {
+                let _ = reply.send(Ok(views.get(partition)));
+            }
+            (Read::Locate { reply, .. }, Reply::Located(located)) => {
+                let _ = reply.send(Ok(Hot::Found(located)));
+            }
+            (Read::ByTime { reply, .. }, Reply::Extent(extent)) => {
+                let _ = reply.send(Ok(extent.map(HotByTime::found)));
+            }
+            (read, _) => {
+                let reason = "another answer than was asked for";
+                read.refuse(&Error::unavailable(reason));
+                return Err(reason.to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A question as a frame; none for what is only asked inside a sequencer's process.
+fn ask(id: u64, read: &Read) -> Option<Bytes> {
+    let question = match read {
+        Read::Bounds { partitions, .. } => Question::Bounds(partitions.clone()),
+        Read::View { partition, .. } => Question::Watch(vec![*partition]),
+        Read::Locate {
+            partition,
+            offset,
+            raw_bytes_max,
+            ..
+        } => Question::Locate {
+            partition: *partition,
+            offset: *offset,
+            raw_bytes_max: *raw_bytes_max,
+        },
+        Read::ByTime {
+            partition, wanted, ..
+        } => match wanted {
+            Wanted::AtOrAfter(timestamp) => Question::Timestamp(*partition, *timestamp),
+            Wanted::Largest => Question::MaxTimestamp(*partition),
+        },
+        Read::Attach { .. } | Read::Watch { .. } | Read::Withdraw { .. } | Read::Unwatch { .. } => {
+            return None;
+        }
+    };
+    Some(Up::Ask { id, question }.encode())
+}

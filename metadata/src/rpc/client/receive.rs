@@ -1,0 +1,119 @@
+//! What the sequencer says: answers go to those who asked, updates into what the handle shows.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use super::questions::WATCHED_AT_ONCE;
+use super::work::Work;
+use crate::catalogue::{Agent, TopicsUpdate};
+use crate::command::{Answer, Outcome, Rejected};
+use crate::rpc::message::{Down, Up};
+use crate::rpc::session::collision;
+use crate::types::Scope;
+use crate::update::{Update, ViewUpdate};
+use crate::view::View;
+
+impl Work {
+    /// An error ends the link, and says why.
+    pub(super) fn receive(&mut self, frame: Bytes) -> Result<(), String> {
+        match Down::decode(frame).map_err(|_| "a frame that cannot be read")? {
+            Down::Answer {
+                sequence,
+                lsn,
+                outcome,
+            } => {
+                let closed = outcome == Outcome::Rejected(Rejected::SessionClosed);
+                self.commands.answer(sequence, Answer { lsn, outcome });
+                match closed {
+                    true => Err("the session was closed".to_owned()),
+                    false => Ok(()),
+                }
+            }
+            Down::Update(update) => {
+                self.update(update);
+                Ok(())
+            }
+            Down::Warning(text) => {
+                tracing::warn!(text, "the sequencer says");
+                Ok(())
+            }
+            Down::Reply { id, reply } => self.questions.answer(id, reply, &self.shared.views),
+            Down::Pong => Ok(()),
+            Down::End(reason) => Err(reason),
+            Down::Redirect(_) | Down::Welcome { .. } => Err("a second welcome".to_owned()),
+        }
+    }
+
+    fn update(&mut self, update: Update) {
+        match update {
+            Update::Topics(part) => self.topics(Arc::unwrap_or_clone(part)),
+            Update::Views(views) => views.into_iter().for_each(|view| self.view(view)),
+            Update::Agents(agents) => {
+                self.look_for_own_id(&agents);
+                *self.shared.agents.lock() = agents;
+            }
+        }
+    }
+
+    /// Another agent that came later with the same node id has taken this one's place in the list.
+    fn look_for_own_id(&self, agents: &[Arc<Agent>]) {
+        let Some(own) = &self.agent else { return };
+        let other = agents
+            .iter()
+            .find(|each| each.node_id == own.node_id && each.listeners != own.listeners);
+        if let Some(other) = other {
+            tracing::warn!(
+                text = collision(other),
+                "clients are not sent to this agent"
+            );
+        }
+    }
+
+    fn topics(&mut self, part: TopicsUpdate) {
+        self.topics.lsn = part.lsn;
+        self.topics.scope = part.scope;
+        self.topics.changed.extend(part.changed);
+        self.topics.gone.extend(part.gone);
+        if part.more {
+            return;
+        }
+        let update = std::mem::take(&mut self.topics);
+        let catalogue = Arc::new(self.shared.catalogue.lock().with(&update));
+        *self.shared.catalogue.lock() = Arc::clone(&catalogue);
+        let views = &self.shared.views;
+        match update.scope {
+            Scope::All => views.retain(|partition| catalogue.has(partition)),
+            Scope::Change => update.gone.iter().for_each(|gone| views.end_topic(*gone)),
+        }
+        if update.scope == Scope::All && !self.shared.ready.swap(true, Ordering::AcqRel) {
+            tracing::info!(lsn = update.lsn.0, "connected to the sequencer");
+            self.shared.joined.send_replace(true);
+        }
+    }
+
+    fn view(&mut self, update: ViewUpdate) {
+        let ViewUpdate {
+            partition,
+            scope,
+            bounds,
+            extents,
+        } = update;
+        let views = &self.shared.views;
+        planted!("view-kept-on-a-new-link", {
+            if scope == Scope::All && views.get(partition).is_some() {
+                return;
+            }
+        });
+        if scope == Scope::All && views.get(partition).is_none() {
+            let dropped = views.make_room();
+            for some in dropped.chunks(WATCHED_AT_ONCE) {
+                self.outgoing.push_back(Up::Unwatch(some.to_vec()).encode());
+            }
+            views.insert(partition, View::new(bounds, &extents.into()));
+        } else {
+            views.append(partition, bounds, extents.into_iter());
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What goes over a link, in both directions, until it ends: one loop, of whose events each is taken in without waiting.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::TICK;
+use super::commands::Commands;
+use super::questions::Questions;
+use crate::catalogue::{Agent, TopicsUpdate};
+use crate::error::Error;
+use crate::handle::{Asked, Shared};
+use crate::rpc::link::Link;
+use crate::rpc::message::Up;
+use crate::rpc::route::Route;
+use crate::sequencer::reads::Read;
+
+/// The sequencer answers a ping every second. One from which nothing comes for so long is left.
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(3);
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+/// A leaving agent waits so long for the sequencer to have heard it.
+const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
+
+pub(super) struct Work {
+    pub(super) queue: mpsc::Receiver<Asked>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) session: u64,
+    pub(super) agent: Option<Agent>,
+    pub(super) commands: Commands,
+    pub(super) questions: Questions,
+    /// A change of the catalogue of which only a part has come.
+    pub(super) topics: TopicsUpdate,
+    /// Frames for the link there is.
+    pub(super) outgoing: VecDeque<Bytes>,
+    linked: bool,
+    pub(super) closing: bool,
+}
+
+/// Why work on a link ends.
+pub(super) enum Ended {
+    Closed,
+    Lost(String),
+    Redirected(String),
+}
+
+enum Event {
+    Received(Option<Bytes>),
+    Sent,
+    Asked(Option<Asked>),
+    Tick,
+}
+
+impl Work {
+    pub(super) fn new(
+        queue: mpsc::Receiver<Asked>,
+        shared: Arc<Shared>,
+        agent: Option<Agent>,
+    ) -> Self {
+        Self {
+            queue,
+            shared,
+            session: 0,
+            agent,
+            commands: Commands::default(),
+            questions: Questions::default(),
+            topics: TopicsUpdate::default(),
+            outgoing: VecDeque::new(),
+            linked: false,
+            closing: false,
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.closing && self.commands.is_empty()
+    }
+
+    pub(super) async fn serve(
+        &mut self,
+        mut link: Link,
+        route: &mut Route,
+    ) -> Result<Ended, Error> {
+        let ended = match self.greet(&mut link).await? {
+            Ok(()) => {
+                route.arrived();
+                self.catch_up();
+                self.linked = true;
+                let ended = self.work(&mut link).await;
+                self.linked = false;
+                ended
+            }
+            Err(ended) => ended,
+        };
+        if matches!(ended, Ended::Closed) {
+            self.farewell(link).await;
+        }
+        Ok(ended)
+    }
+
+    /// What a new link has to hear first: views, then commands in order, then questions.
+    fn catch_up(&mut self) {
+        self.outgoing.clear();
+        self.topics = TopicsUpdate::default();
+        let watched = self.shared.views.partitions();
+        planted!(let watched = "not-watched-again" => Vec::new());
+        self.outgoing.extend(self.questions.watch_again(&watched));
+        let seen = self.seen();
+        self.outgoing.extend(self.commands.all(seen));
+        self.outgoing.extend(self.questions.all());
+    }
+
+    /// Outcomes of everything below need not be kept.
+    fn seen(&self) -> u64 {
+        let next = || self.shared.session.lock().next;
+        self.commands.first().unwrap_or_else(next)
+    }
+
+    async fn work(&mut self, link: &mut Link) -> Ended {
+        let (mut heard, mut pinged) = (Instant::now(), Instant::now());
+        loop {
+            if self.is_done() {
+                return Ended::Closed;
+            }
+            match self.select(link).await {
+                Event::Received(Some(frame)) => {
+                    heard = Instant::now();
+                    if let Err(reason) = self.receive(frame) {
+                        return Ended::Lost(reason);
+                    }
+                }
+                Event::Received(None) => return Ended::Lost("the link ended".to_owned()),
+                Event::Sent => {}
+                Event::Asked(asked) => self.take(asked),
+                Event::Tick => {
+                    self.expire();
+                    if heard.elapsed() >= SILENCE_MAX {
+                        return Ended::Lost("the sequencer is silent".to_owned());
+                    }
+                }
+            }
+            if pinged.elapsed() >= PING_INTERVAL {
+                pinged = Instant::now();
+                self.outgoing.push_back(Up::Ping.encode());
+            }
+        }
+    }
+
+    async fn select(&mut self, link: &mut Link) -> Event {
+        tokio::select! {
+            biased;
+            frame = link.receiver.recv() => Event::Received(frame),
+            permit = link.sender.reserve(), if !self.outgoing.is_empty() => match permit {
+                Ok(permit) => {
+                    permit.send(self.outgoing.pop_front().unwrap_or_default());
+                    Event::Sent
+                }
+                Err(_) => Event::Received(None),
+            },
+            asked = self.queue.recv(), if self.outgoing.is_empty() && !self.closing => {
+                Event::Asked(asked)
+            }
+            () = sleep(TICK) => Event::Tick,
+        }
+    }
+
+    /// Keeps what is asked; what is kept goes out at once on a link, else with the next one.
+    pub(super) fn take(&mut self, asked: Option<Asked>) {
+        match asked {
+            None | Some(Asked::Close) => self.closing = true,
+            Some(Asked::Command(submission, reply)) => {
+                let kept = self.commands.take(self.session, submission, reply);
+                if kept && self.linked {
+                    let seen = self.seen();
+                    self.outgoing.extend(self.commands.newest(seen));
+                }
+            }
+            Some(Asked::Read(read)) => {
+                if let Some(frame) = self.take_read(read)
+                    && self.linked
+                {
+                    self.outgoing.push_back(frame);
+                }
+            }
+        }
+    }
+
+    /// What has to be said for it.
+    fn take_read(&mut self, read: Read) -> Option<Bytes> {
+        if let Read::View { partition, .. } = &read
+            && let Some(view) = self.shared.views.get(*partition)
+        {
+            if let Read::View { reply, .. } = read {
+                let _ = reply.send(Ok(Some(view)));
+            }
+            return None;
+        }
+        if let Read::Withdraw { .. } = read {
+            self.agent = None;
+            return Some(Up::Withdraw.encode());
+        }
+        planted!("ends-told-unasked", {
+            if let Read::Bounds { partitions, .. } = &read {
+                let views = partitions.iter().map(|each| self.shared.views.get(*each));
+                let known: Vec<_> = views.map(|view| view.map(|v| v.bounds())).collect();
+                if known.iter().all(Option::is_some)
+                    && let Read::Bounds { reply, .. } = read
+                {
+                    let _ = reply.send(Ok(known));
+                    return None;
+                }
+            }
+        });
+        self.questions.take(read)
+    }
+
+    /// Gives up what waited too long.
+    pub(super) fn expire(&mut self) {
+        self.commands.expire();
+        self.questions.expire();
+    }
+
+    /// Lets the sequencer close the session now, and nothing wait for it.
+    async fn farewell(&mut self, mut link: Link) {
+        let goodbye = async {
+            while let Some(frame) = self.outgoing.pop_front() {
+                link.sender.send(frame).await.ok()?;
+            }
+            link.sender.send(Up::Goodbye.encode()).await.ok()?;
+            while link.receiver.recv().await.is_some() {}
+            Some(())
+        };
+        // It would find out by itself.
+        let _ = timeout(FAREWELL_TIME_MAX, goodbye).await;
+    }
+}

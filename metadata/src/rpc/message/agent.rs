@@ -1,0 +1,41 @@
+//! Agents as they travel.
+
+use super::parts::{decode_flag, decode_option, encode_option};
+use crate::catalogue::{Agent, Listener, Roles};
+use crate::codec::{Decoder, Encoder, Unreadable};
+
+pub(super) fn encode_agent(agent: &Agent, frame: &mut Encoder) {
+    frame.i64(agent.node_id.into());
+    frame.u64(agent.listeners.len() as u64);
+    for listener in &agent.listeners {
+        frame.text(&listener.name);
+        frame.text(&listener.host);
+        frame.u32(listener.port.into());
+    }
+    encode_option(agent.zone.as_deref(), frame, |zone, frame| frame.text(zone));
+    frame.u8(u8::from(agent.roles.produce));
+    frame.u8(u8::from(agent.roles.fetch));
+}
+
+pub(super) fn decode_agent(frame: &mut Decoder) -> Result<Agent, Unreadable> {
+    let listener = |frame: &mut Decoder| {
+        Ok(Listener {
+            name: frame.text()?,
+            host: frame.text()?,
+            port: u16::try_from(frame.u32()?).map_err(|_| Unreadable)?,
+        })
+    };
+    let agent = Agent {
+        node_id: frame.i32()?,
+        listeners: frame.list(listener)?,
+        zone: decode_option(frame, Decoder::text)?,
+        roles: Roles {
+            produce: decode_flag(frame)?,
+            fetch: decode_flag(frame)?,
+        },
+    };
+    match agent.node_id {
+        0.. if !agent.listeners.is_empty() => Ok(agent),
+        _ => Err(Unreadable),
+    }
+}

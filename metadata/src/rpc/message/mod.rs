@@ -1,0 +1,27 @@
+//! What agents and the sequencer's process say to each other, as bytes. A frame is a kind and its fields; `up` and `down`
+//! have the frames of each direction, the other files what lies in them. Nothing that comes from the other side is
+//! trusted: what cannot be read ends the link.
+
+mod agent;
+mod command;
+mod down;
+mod parts;
+mod question;
+mod reply;
+#[cfg(test)]
+mod tests;
+mod topics;
+mod up;
+mod update;
+
+pub(crate) use down::Down;
+pub(crate) use question::Question;
+pub(crate) use reply::Reply;
+pub(crate) use up::{Up, command_bytes, submit};
+
+/// Of the protocol. Another one is refused with a sentence.
+pub(crate) const VERSION: u8 = 2;
+/// A frame that is longer is not sent, and ends the link it came by.
+pub(crate) const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Snapshots and long lists are cut into frames of about so many bytes.
+pub(crate) const FRAME_BYTES: usize = 256 * 1024;

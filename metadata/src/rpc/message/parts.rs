@@ -1,0 +1,91 @@
+//! What many messages have in them.
+
+use crate::codec::{Decoder, Encoder, Unreadable};
+use crate::effect::{decode_extent, encode_extent};
+use crate::types::{Bounds, Extent, Offset, PartitionIndex, Scope, TopicPartition};
+
+pub(super) fn encode_option<T: ?Sized>(
+    value: Option<&T>,
+    frame: &mut Encoder,
+    encode: impl FnOnce(&T, &mut Encoder),
+) {
+    frame.u8(u8::from(value.is_some()));
+    if let Some(value) = value {
+        encode(value, frame);
+    }
+}
+
+pub(super) fn decode_option<T>(
+    frame: &mut Decoder,
+    decode: impl FnOnce(&mut Decoder) -> Result<T, Unreadable>,
+) -> Result<Option<T>, Unreadable> {
+    Ok(match decode_flag(frame)? {
+        true => Some(decode(frame)?),
+        false => None,
+    })
+}
+
+pub(super) fn decode_flag(frame: &mut Decoder) -> Result<bool, Unreadable> {
+    match frame.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Unreadable),
+    }
+}
+
+pub(super) fn encode_scope(scope: Scope, frame: &mut Encoder) {
+    frame.u8(u8::from(scope == Scope::All));
+}
+
+pub(super) fn decode_scope(frame: &mut Decoder) -> Result<Scope, Unreadable> {
+    Ok(match decode_flag(frame)? {
+        true => Scope::All,
+        false => Scope::Change,
+    })
+}
+
+pub(super) fn encode_extents(extents: &[Extent], frame: &mut Encoder) {
+    frame.u64(extents.len() as u64);
+    extents
+        .iter()
+        .for_each(|extent| encode_extent(extent, frame));
+}
+
+pub(super) fn decode_extents(frame: &mut Decoder) -> Result<Vec<Extent>, Unreadable> {
+    frame.list(decode_extent)
+}
+
+pub(super) fn encode_bounds(bounds: Bounds, frame: &mut Encoder) {
+    frame.i64(bounds.log_start.0);
+    frame.i64(bounds.last_stable.0);
+    frame.i64(bounds.high_watermark.0);
+    frame.i64(bounds.leader_epoch.into());
+}
+
+pub(super) fn decode_bounds(frame: &mut Decoder) -> Result<Bounds, Unreadable> {
+    Ok(Bounds {
+        log_start: Offset(frame.i64()?),
+        last_stable: Offset(frame.i64()?),
+        high_watermark: Offset(frame.i64()?),
+        leader_epoch: frame.i32()?,
+    })
+}
+
+pub(super) fn encode_partitions(partitions: &[TopicPartition], frame: &mut Encoder) {
+    frame.u64(partitions.len() as u64);
+    partitions
+        .iter()
+        .for_each(|partition| encode_partition(*partition, frame));
+}
+
+pub(super) fn encode_partition(partition: TopicPartition, frame: &mut Encoder) {
+    frame.topic(partition.topic);
+    frame.i64(partition.partition.0.into());
+}
+
+pub(super) fn decode_partition(frame: &mut Decoder) -> Result<TopicPartition, Unreadable> {
+    Ok(TopicPartition {
+        topic: frame.topic()?,
+        partition: PartitionIndex(frame.i32()?),
+    })
+}

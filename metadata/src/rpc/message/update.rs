@@ -1,0 +1,62 @@
+//! Updates as they travel: one kind for each thing that can be watched.
+
+use std::sync::Arc;
+
+use super::agent::{decode_agent, encode_agent};
+use super::parts::{
+    decode_bounds, decode_extents, decode_partition, decode_scope, encode_bounds, encode_extents,
+    encode_partition, encode_scope,
+};
+use super::topics::{decode_topics, encode_topics};
+use crate::codec::{Decoder, Encoder, Unreadable};
+use crate::update::{Update, ViewUpdate};
+
+const TOPICS: u8 = 1;
+const VIEWS: u8 = 2;
+const AGENTS: u8 = 3;
+
+pub(super) fn encode_update(update: &Update, frame: &mut Encoder) {
+    match update {
+        Update::Topics(topics) => {
+            frame.u8(TOPICS);
+            encode_topics(topics, frame);
+        }
+        Update::Views(views) => {
+            frame.u8(VIEWS);
+            frame.u64(views.len() as u64);
+            views.iter().for_each(|view| encode_view(view, frame));
+        }
+        Update::Agents(agents) => {
+            frame.u8(AGENTS);
+            frame.u64(agents.len() as u64);
+            agents.iter().for_each(|agent| encode_agent(agent, frame));
+        }
+    }
+}
+
+pub(super) fn decode_update(frame: &mut Decoder) -> Result<Update, Unreadable> {
+    Ok(match frame.u8()? {
+        TOPICS => Update::Topics(Arc::new(decode_topics(frame)?)),
+        VIEWS => Update::Views(frame.list(decode_view)?),
+        AGENTS => Update::Agents(Arc::new(
+            frame.list(|frame| decode_agent(frame).map(Arc::new))?,
+        )),
+        _ => return Err(Unreadable),
+    })
+}
+
+fn encode_view(view: &ViewUpdate, frame: &mut Encoder) {
+    encode_partition(view.partition, frame);
+    encode_scope(view.scope, frame);
+    encode_bounds(view.bounds, frame);
+    encode_extents(&view.extents, frame);
+}
+
+fn decode_view(frame: &mut Decoder) -> Result<ViewUpdate, Unreadable> {
+    Ok(ViewUpdate {
+        partition: decode_partition(frame)?,
+        scope: decode_scope(frame)?,
+        bounds: decode_bounds(frame)?,
+        extents: decode_extents(frame)?,
+    })
+}
