@@ -71,6 +71,10 @@ fn describe() {
         "Requests answered, by API and first error in the answer"
     );
     describe_counter!(
+        "penstock_answers_not_believed_total",
+        "Answers of the sequencer to a segment's commit that cannot be answers to it; any is a fault"
+    );
+    describe_counter!(
         "penstock_drains_total",
         "Drains of the sequencer's queue that were made durable"
     );
@@ -160,6 +164,11 @@ pub(crate) fn holds_order(holds: bool, stats: metadata::Stats) {
 /// Counts one answered request.
 pub(crate) fn count_request(api: ApiKey, error: ErrorCode) {
     counter!("penstock_requests_total", "api" => api.name(), "error" => error.name()).increment(1);
+}
+
+/// Counts an answer to a commit that cannot be one.
+pub(crate) fn count_answer_not_believed() {
+    counter!("penstock_answers_not_believed_total").increment(1);
 }
 
 /// Keeps histograms small: without this their samples pile up until somebody scrapes.

@@ -6,13 +6,13 @@ use std::pin::Pin;
 
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
-use metadata::{Answer, Outcome, planted};
+use metadata::{Answer, Outcome, Verdict, planted};
 use protocol::ErrorCode;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::budget::PutBudget;
-use super::buffer::{Append, Buffer, SealedBlock, Waiters};
+use super::buffer::{Append, BatchOutcome, Buffer, SealedBlock, Waiters};
 use super::failures::Failures;
 use super::upload::{Failed, Upload, Uploaded};
 use crate::metrics;
@@ -236,32 +236,111 @@ impl Flusher {
             answer,
         } = committing;
         self.metrics.commit.record(submitted.elapsed());
-        match answer {
-            Ok(Answer {
-                outcome: Outcome::Committed(verdicts),
-                ..
-            }) => {
-                let outcomes = verdicts
-                    .into_iter()
-                    .map(|verdict| verdict.map_err(refusal::rejected));
-                waiters.settle(&blocks, outcomes);
-            }
-            Ok(Answer {
-                outcome: Outcome::Rejected(rejected),
-                ..
-            }) => {
-                tracing::warn!(%rejected, "the sequencer refused a segment");
-                self.failures.failed(&blocks);
-                waiters.settle_all(refusal::rejected_segment(rejected));
-            }
-            Ok(Answer { outcome, .. }) => unreachable!("a commit is not answered with {outcome:?}"),
-            Err(code) => {
+        match fate(answer, batches(&blocks)) {
+            Fate::Each(outcomes) => waiters.settle(&blocks, outcomes),
+            Fate::All(code) => {
                 self.failures.failed(&blocks);
                 waiters.settle_all(code);
             }
         }
         for waited in self.buffer.answer(waiters) {
             self.metrics.total.record(waited);
+        }
+    }
+}
+
+/// What became of a segment whose commit was asked for.
+#[derive(Debug, PartialEq)]
+enum Fate {
+    /// One outcome for each of its batches, in their order.
+    Each(Vec<BatchOutcome>),
+    /// The same for all.
+    All(ErrorCode),
+}
+
+/// Reads the sequencer's answer to the commit of that many batches. One that cannot be the answer to it (verdicts of
+/// another segment, after a store that went back in time) says nothing about this one: whether it happened is not known.
+fn fate(answer: Result<Answer, ErrorCode>, batches: usize) -> Fate {
+    let outcome = match answer {
+        Ok(answer) => answer.outcome,
+        Err(code) => return Fate::All(code),
+    };
+    match outcome {
+        Outcome::Committed(verdicts) if verdicts.len() == batches => {
+            let each = |verdict: Verdict| verdict.map_err(refusal::rejected);
+            Fate::Each(verdicts.into_iter().map(each).collect())
+        }
+        Outcome::Rejected(rejected) => {
+            tracing::warn!(%rejected, "the sequencer refused a segment");
+            Fate::All(refusal::rejected_segment(rejected))
+        }
+        other => {
+            metrics::count_answer_not_believed();
+            let said = match other {
+                Outcome::Committed(verdicts) => format!("{} verdicts", verdicts.len()),
+                other => format!("{other:?}"),
+            };
+            tracing::error!(
+                batches,
+                said,
+                "the sequencer answered a segment's commit with what is no answer to it; clients are told that the \
+                 outcome is not known"
+            );
+            Fate::All(ErrorCode::REQUEST_TIMED_OUT)
+        }
+    }
+}
+
+fn batches(blocks: &[SealedBlock]) -> usize {
+    blocks.iter().map(|block| block.batches.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use metadata::{Lsn, Offset, Placed, ProducerId, Rejected};
+
+    use super::*;
+
+    fn answered(outcome: Outcome) -> Result<Answer, ErrorCode> {
+        let lsn = Lsn(1);
+        Ok(Answer { lsn, outcome })
+    }
+
+    fn placed(offset: i64) -> Placed {
+        Placed {
+            base_offset: Offset(offset),
+            log_start_offset: Offset(0),
+            duplicate: false,
+        }
+    }
+
+    #[test]
+    fn every_batch_gets_its_own_verdict() {
+        let verdicts = vec![Ok(placed(4)), Err(Rejected::OutOfOrderSequence)];
+        let expected = vec![
+            Ok(placed(4)),
+            Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER),
+        ];
+        let read = fate(answered(Outcome::Committed(verdicts)), 2);
+        assert_eq!(read, Fate::Each(expected));
+    }
+
+    #[test]
+    fn an_answer_to_something_else_is_not_believed() {
+        let others = [
+            Outcome::Committed(Vec::new()),
+            Outcome::Committed(vec![Ok(placed(4))]),
+            Outcome::Committed(vec![Ok(placed(4)); 3]),
+            Outcome::SessionOpened(7),
+            Outcome::ProducerIds {
+                first: ProducerId(1),
+                count: 2,
+            },
+        ];
+        for outcome in others {
+            let said = format!("{outcome:?}");
+            let read = fate(answered(outcome), 2);
+            assert_eq!(read, Fate::All(ErrorCode::REQUEST_TIMED_OUT), "{said}");
         }
     }
 }

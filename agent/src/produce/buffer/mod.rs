@@ -171,14 +171,12 @@ impl Buffer {
 }
 
 impl Waiters {
-    /// Fills in what became of each batch of `blocks`, in their order.
-    pub(super) fn settle(
-        &mut self,
-        blocks: &[SealedBlock],
-        outcomes: impl IntoIterator<Item = BatchOutcome>,
-    ) {
-        let owners = blocks.iter().flat_map(|block| &block.owners);
-        for (&(waiter, slot), outcome) in owners.zip(outcomes) {
+    /// Fills in what became of each batch of `blocks`, in their order. There is one outcome for each: pairing lists of
+    /// different lengths would tell clients what became of somebody else's batches.
+    pub(super) fn settle(&mut self, blocks: &[SealedBlock], outcomes: Vec<BatchOutcome>) {
+        let owners: Vec<_> = blocks.iter().flat_map(|block| &block.owners).collect();
+        assert_eq!(owners.len(), outcomes.len(), "one outcome for each batch");
+        for (&(waiter, slot), outcome) in owners.into_iter().zip(outcomes) {
             planted!(let waiter = "acks-mixed-up" => self.0.len() - 1 - waiter);
             self.0[waiter].outcomes[slot] = outcome;
         }

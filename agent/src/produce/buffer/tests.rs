@@ -81,7 +81,7 @@ async fn groups_by_partition_and_answers_by_request() {
     assert_eq!(shape, [(partition(0), 1), (partition(1), 2)]);
     sealed
         .waiters
-        .settle(&sealed.blocks, [placed(5), placed(8), placed(9)]);
+        .settle(&sealed.blocks, vec![placed(5), placed(8), placed(9)]);
     assert_eq!(buffer.answer(sealed.waiters).len(), 2);
     assert_eq!(
         first_answer.await.expect("answered"),
