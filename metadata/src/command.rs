@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::types::{
-    BlockRange, Lsn, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence,
+    BlockRange, BucketId, Lsn, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence,
     Timestamp, TopicId,
 };
 
@@ -18,6 +18,8 @@ pub enum Command {
     AllocateProducerIds {
         count: u32,
     },
+    /// Makes that bucket the one in which segments lie, unless one is already; `None` only asks which one is.
+    BindBucket(Option<BucketId>),
     /// A new session for an agent, in which its commands are numbered; earlier ones of the same process are closed.
     OpenSession {
         closing: Vec<u64>,
@@ -133,6 +135,8 @@ pub enum Outcome {
         first: ProducerId,
         count: u32,
     },
+    /// The bucket that is bound, whichever was asked for; none if nobody ever bound one.
+    BucketBound(Option<BucketId>),
     SessionOpened(u64),
     ProducersExpired,
     SessionClosed,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::command::{Outcome, Placed, Rejected, Verdict};
 use crate::types::{
-    BlockCodec, BlockRange, Content, Extent, ExtentFlags, Marker, ObjectKey, Offset,
+    BlockCodec, BlockRange, BucketId, Content, Extent, ExtentFlags, Marker, ObjectKey, Offset,
     PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored, Timestamp, TopicId,
     TopicPartition,
 };
@@ -45,6 +45,8 @@ pub(crate) enum Effect {
     SessionClosed {
         session: u64,
     },
+    /// Segments lie in that bucket, from now on and for ever.
+    BucketBound(BucketId),
     /// A command of a session was answered; it has seen all outcomes up to `seen`, exclusive.
     Answered {
         session: u64,
@@ -195,6 +197,10 @@ impl Effect {
                 row.u64(*seen);
                 encode_outcome(outcome, row);
             }
+            Self::BucketBound(bucket) => {
+                row.u8(11);
+                row.u128(bucket.0);
+            }
         }
     }
 
@@ -230,6 +236,7 @@ impl Effect {
                 seen: row.u64()?,
                 outcome: decode_outcome(row)?,
             },
+            11 => Self::BucketBound(BucketId(row.u128()?)),
             _ => return Err(Unreadable),
         })
     }
@@ -423,6 +430,10 @@ pub(crate) fn encode_outcome(outcome: &Outcome, row: &mut Encoder) {
         }
         Outcome::ProducersExpired => row.u8(8),
         Outcome::SessionClosed => row.u8(9),
+        Outcome::BucketBound(bucket) => {
+            row.u8(10);
+            encode_bucket(*bucket, row);
+        }
     }
 }
 
@@ -440,6 +451,25 @@ pub(crate) fn decode_outcome(row: &mut Decoder) -> Result<Outcome, Unreadable> {
         7 => Outcome::SessionOpened(row.u64()?),
         8 => Outcome::ProducersExpired,
         9 => Outcome::SessionClosed,
+        10 => Outcome::BucketBound(decode_bucket(row)?),
+        _ => return Err(Unreadable),
+    })
+}
+
+pub(crate) fn encode_bucket(bucket: Option<BucketId>, row: &mut Encoder) {
+    match bucket {
+        None => row.u8(0),
+        Some(bucket) => {
+            row.u8(1);
+            row.u128(bucket.0);
+        }
+    }
+}
+
+pub(crate) fn decode_bucket(row: &mut Decoder) -> Result<Option<BucketId>, Unreadable> {
+    Ok(match row.u8()? {
+        0 => None,
+        1 => Some(BucketId(row.u128()?)),
         _ => return Err(Unreadable),
     })
 }

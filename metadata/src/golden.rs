@@ -21,7 +21,7 @@ use crate::index::Chunk;
 use crate::keys::Key;
 use crate::kv::{Kv, Memory, Transaction};
 use crate::types::{
-    BlockCodec, BlockRange, Content, Extent, ExtentFlags, ObjectKey, Offset, PartitionIndex,
+    BlockCodec, BlockRange, BucketId, Content, Extent, ExtentFlags, ObjectKey, Offset, PartitionIndex,
     ProducerEpoch, ProducerId, Sequence, Stored, Timestamp, TopicId, TopicPartition,
 };
 use crate::{Command, CreateTopic, Located, Options, start};
@@ -130,6 +130,7 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::SessionOpened(_),
         Outcome::ProducersExpired,
         Outcome::SessionClosed,
+        Outcome::BucketBound(_),
         Outcome::Rejected(_),
     );
     all
@@ -142,7 +143,11 @@ fn later_outcomes() -> Vec<Outcome> {
 
 /// And after the second.
 fn latest_outcomes() -> Vec<Outcome> {
-    vec![Outcome::Committed(vec![Err(Rejected::Withheld)])]
+    vec![
+        Outcome::Committed(vec![Err(Rejected::Withheld)]),
+        Outcome::BucketBound(None),
+        Outcome::BucketBound(Some(BucketId(u128::MAX - 1))),
+    ]
 }
 
 fn extents() -> Vec<Extent> {
@@ -217,6 +222,7 @@ fn effects() -> Vec<Effect> {
         },
         Effect::SessionOpened { session: u64::MAX },
         Effect::SessionClosed { session: 0 },
+        Effect::BucketBound(BucketId(u128::MAX - 1)),
     ];
     for extent in extents() {
         all.push(Effect::Appended(Appended {
@@ -250,6 +256,7 @@ fn effects() -> Vec<Effect> {
         Effect::ProducersExpired { .. },
         Effect::SessionOpened { .. },
         Effect::SessionClosed { .. },
+        Effect::BucketBound(_),
         Effect::Answered { .. },
     );
     all
@@ -384,6 +391,7 @@ async fn store() -> Bytes {
     let script = async {
         for command in [
             Command::AllocateProducerIds { count: 100 },
+            Command::BindBucket(Some(BucketId(7))),
             create(TOPIC, "orders"),
             create(gone, "gone"),
             Command::DeleteTopic(gone),

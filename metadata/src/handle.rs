@@ -9,11 +9,11 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::catalogue::{Agent, Catalogue};
-use crate::command::{Answer, Command, Submission};
+use crate::command::{Answer, Command, Outcome, Submission};
 use crate::error::Error;
 use crate::kv::Kv;
 use crate::sequencer::reads::{self, Read};
-use crate::types::{Bounds, Extent, Located, Offset, Timestamp, TopicPartition};
+use crate::types::{Bounds, BucketId, Extent, Located, Offset, Timestamp, TopicPartition};
 use crate::view::{View, Views};
 
 /// The sequencer's own commands have no session, nor has an agent that has reached no sequencer.
@@ -303,6 +303,32 @@ impl Metadata {
     /// Resolves when nobody answers here any more.
     pub(crate) async fn ended(&self) {
         self.queue.closed().await;
+    }
+
+    /// The bucket in which segments lie, as of a moment after this call; none if nobody ever bound one.
+    ///
+    /// # Errors
+    /// As [`Metadata::submit`].
+    pub async fn bucket(&self) -> Result<Option<BucketId>, Error> {
+        self.ask_bucket(None).await
+    }
+
+    /// Makes that bucket the one in which segments lie, unless one is already. Returns the one that is, durably.
+    ///
+    /// # Errors
+    /// As [`Metadata::submit`]. Asking again does no harm.
+    pub async fn bind_bucket(&self, bucket: BucketId) -> Result<BucketId, Error> {
+        let bound = self.ask_bucket(Some(bucket)).await?;
+        Ok(bound.unwrap_or(bucket))
+    }
+
+    async fn ask_bucket(&self, bucket: Option<BucketId>) -> Result<Option<BucketId>, Error> {
+        let answer = self.submit(Command::BindBucket(bucket)).await?;
+        match answer.outcome {
+            Outcome::BucketBound(bound) => Ok(bound),
+            // What the agent asked in a session that is closed was not done; in the next one it may ask again.
+            other => Err(Error::unavailable(format!("the sequencer said {other:?}"))),
+        }
     }
 
     /// Counters for metrics.

@@ -35,9 +35,9 @@ pub use command::{
 };
 pub use error::{Error, Happened};
 pub use handle::{Metadata, Stats};
-pub use sequencer::{Candidate, Options, Sequencer, Serves, Status, check, start};
+pub use sequencer::{Candidate, Checked, Options, Sequencer, Serves, Status, check, start};
 pub use types::{
-    BlockCodec, BlockRange, Bounds, Content, Extent, ExtentFlags, Located, Lsn, Marker, ObjectKey,
+    BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn, Marker, ObjectKey,
     Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored, Timestamp, TopicId,
     TopicPartition,
 };

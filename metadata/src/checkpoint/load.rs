@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::VERSION;
 use crate::catalogue::Topic;
 use crate::codec::{Decoder, Unreadable};
-use crate::effect::{ProducerBatch, TopicCreated, decode_outcome};
+use crate::effect::{ProducerBatch, TopicCreated, decode_bucket, decode_outcome};
 use crate::error::Error;
 use crate::keys::{self, Key};
 use crate::kv::{Direction, Kv};
@@ -50,6 +50,7 @@ pub(super) fn decode_row(row: Bytes) -> Result<(Lsn, Counters), Unreadable> {
         next_producer: row.i64()?,
         expired_producer_end: row.i64()?,
         next_session: row.u64()?,
+        bucket: decode_bucket(&mut row)?,
     };
     row.end()?;
     Ok((at, counters))

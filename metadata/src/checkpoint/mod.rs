@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures::future::try_join_all;
 
 use crate::codec::Encoder;
+use crate::effect::encode_bucket;
 use crate::error::Error;
 use crate::keys::Key;
 use crate::kv::{Kv, Transaction, Write};
@@ -191,12 +192,13 @@ impl Checkpoint {
     }
 }
 
-/// The checkpoint row: counters may be newer than the lsn, for folding them again changes nothing.
+/// The checkpoint row: counters and bucket may be newer than the lsn, for folding them again changes nothing.
 pub(crate) fn encode_row(state: &State, at: Lsn) -> Bytes {
     let mut row = Encoder::versioned(VERSION);
     row.u64(at.0);
     row.i64(state.counters.next_producer);
     row.i64(state.counters.expired_producer_end);
     row.u64(state.counters.next_session);
+    encode_bucket(state.counters.bucket, &mut row);
     row.into_bytes()
 }

@@ -34,6 +34,7 @@ use crate::state::State;
 use crate::types::Timestamp;
 use crate::witness::Witness;
 pub use candidate::{Candidate, Status};
+pub use takeover::Checked;
 use liveness::Liveness;
 use store::Holder;
 use subscribers::Subscribers;
@@ -138,7 +139,7 @@ enum Ended {
 ///
 /// # Errors
 /// When the store cannot be read, is damaged, or was written by a newer version.
-pub async fn check(kv: &dyn Kv) -> Result<(), Error> {
+pub async fn check(kv: &dyn Kv) -> Result<Checked, Error> {
     takeover::check(kv).await
 }
 

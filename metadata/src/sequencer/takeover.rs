@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::keys::{self, Key};
 use crate::kv::{Direction, Kv, KvError, Transaction};
 use crate::state::State;
-use crate::types::Lsn;
+use crate::types::{BucketId, Lsn};
 
 /// The data model this version writes and reads.
 const FORMAT: u64 = 1;
@@ -210,15 +210,26 @@ async fn replay_beating(
     }
 }
 
+/// What a store says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// The cluster's id; none of a store that is still empty.
+    pub cluster: Option<String>,
+    /// Where its records lie, if an agent ever said so.
+    pub bucket: Option<BucketId>,
+}
+
 /// What [`begin`] would find wrong, without taking over. A store that is still empty is right.
-pub(super) async fn check(kv: &dyn Kv) -> Result<(), Error> {
+pub(super) async fn check(kv: &dyn Kv) -> Result<Checked, Error> {
     let Some(format) = kv.get(&Key::Format.encode()).await? else {
-        return Ok(());
+        return Ok(Checked::default());
     };
-    read_format(format)?;
+    let cluster = Some(read_format(format)?);
     Owner::decode(kv.get(&Key::Owner.encode()).await?.ok_or(Unreadable)?)?;
     let head = kv.get(&Key::Head.encode()).await?.ok_or(Unreadable)?;
-    replay(kv, Head::decode(head)?.lsn).await.map(|_| ())
+    let (state, _) = replay(kv, Head::decode(head)?.lsn).await?;
+    let bucket = state.counters.bucket;
+    Ok(Checked { cluster, bucket })
 }
 
 /// The state as of `head`, and whether rows of a drain that was never finished lie past it.

@@ -22,7 +22,7 @@ pub(crate) use topics::Topics;
 
 use crate::command::{Command, Outcome, Rejected, Submission};
 use crate::effect::Effect;
-use crate::types::{Lsn, ProducerId, Timestamp, TopicPartition};
+use crate::types::{BucketId, Lsn, ProducerId, Timestamp, TopicPartition};
 
 /// Everything that drains decide on.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,7 +38,7 @@ pub(crate) struct State {
     pub(crate) dirty: Dirty,
 }
 
-/// Cluster-wide counters.
+/// Cluster-wide counters, and what else there is one of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
     /// The next producer id to hand out.
@@ -46,6 +46,8 @@ pub(crate) struct Counters {
     /// Producers with this id or a larger one were never forgotten anywhere.
     pub(crate) expired_producer_end: i64,
     pub(crate) next_session: u64,
+    /// Where segments lie, once an agent said so. No later word moves it: records are only there.
+    pub(crate) bucket: Option<BucketId>,
 }
 
 /// Rows that differ from the store's.
@@ -104,6 +106,7 @@ impl State {
             Command::DeleteTopic(topic) => self.topics.delete(*topic),
             Command::CreatePartitions(create) => self.topics.create_partitions(*create),
             Command::AllocateProducerIds { count } => self.counters.allocate(*count),
+            Command::BindBucket(bucket) => Ok(self.bind_bucket(*bucket)),
             Command::OpenSession { closing } => Ok(self.open_session(closing)),
             Command::CloseSession(session) => Ok(self.close_session(*session)),
             Command::ExpireProducers { before } => Ok(self.expire_producers(*before)),
@@ -114,6 +117,14 @@ impl State {
             effects.push(effect);
         }
         outcome
+    }
+
+    fn bind_bucket(&self, wanted: Option<BucketId>) -> (Outcome, Vec<Effect>) {
+        let effects = match (self.counters.bucket, wanted) {
+            (None, Some(bucket)) => vec![Effect::BucketBound(bucket)],
+            _ => Vec::new(),
+        };
+        (Outcome::BucketBound(self.counters.bucket.or(wanted)), effects)
     }
 
     fn open_session(&self, closing: &[u64]) -> (Outcome, Vec<Effect>) {
@@ -184,6 +195,7 @@ impl State {
                 self.dirty.partitions.extend(partitions);
                 self.counters.forgot(id_end);
             }
+            Effect::BucketBound(bucket) => self.counters.bucket = Some(*bucket),
             Effect::SessionOpened { session } => {
                 self.dirty.sessions.insert(*session);
                 self.counters.next_session = self.counters.next_session.max(*session);

@@ -4,7 +4,7 @@ use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::command::{
     BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions, CreateTopic,
 };
-use crate::effect::{decode_range, encode_range};
+use crate::effect::{decode_bucket, decode_range, encode_bucket, encode_range};
 use crate::types::{PartitionIndex, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// Sent for a command that is the sequencer's own; nobody can read it.
@@ -43,6 +43,10 @@ pub(super) fn encode_command(command: &Command, frame: &mut Encoder) {
             frame.u8(5);
             frame.u32(*count);
         }
+        Command::BindBucket(bucket) => {
+            frame.u8(6);
+            encode_bucket(*bucket, frame);
+        }
         Command::OpenSession { .. }
         | Command::CloseSession(_)
         | Command::ExpireProducers { .. } => frame.u8(NOT_AN_AGENTS),
@@ -71,6 +75,7 @@ pub(super) fn decode_command(frame: &mut Decoder) -> Result<Command, Unreadable>
         5 => Command::AllocateProducerIds {
             count: frame.u32()?,
         },
+        6 => Command::BindBucket(decode_bucket(frame)?),
         _ => return Err(Unreadable),
     })
 }

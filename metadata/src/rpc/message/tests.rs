@@ -12,8 +12,13 @@ use crate::command::{
     Outcome, Placed, Rejected,
 };
 use crate::types::{
-    BlockCodec, BlockRange, Bounds, Content, Extent, ExtentFlags, Located, Lsn, ObjectKey, Offset,
+<<<<<<< HEAD:metadata/src/rpc/message/tests.rs
+    BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn, ObjectKey, Offset,
     PartitionIndex, ProducerEpoch, ProducerId, Scope, Sequence, Stored, Timestamp, TopicId,
+=======
+    BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn, ObjectKey, Offset,
+    PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored, Timestamp, TopicId,
+>>>>>>> 72c4612 (Let the metadata remember the bucket in which its records lie):metadata/src/rpc/tests/messages.rs
     TopicPartition,
 };
 use crate::update::{Update, ViewUpdate};
@@ -112,6 +117,8 @@ fn commands() -> Vec<Command> {
             total: 7,
         }),
         Command::AllocateProducerIds { count: 1000 },
+        Command::BindBucket(None),
+        Command::BindBucket(Some(BucketId(u128::MAX))),
     ]
 }
 

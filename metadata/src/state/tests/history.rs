@@ -12,7 +12,7 @@ use crate::keys::Key;
 use crate::kv::{Kv, Memory, Transaction};
 use crate::sequencer::takeover::replay;
 use crate::state::invariants;
-use crate::types::Lsn;
+use crate::types::{BucketId, Lsn};
 
 /// Machine, model and store.
 pub(super) struct World {
@@ -85,6 +85,10 @@ impl World {
                 self.submit(command);
             }
             Step::Allocate { count } => self.submit(Command::AllocateProducerIds { count: *count }),
+            Step::Bind { bucket } => {
+                let bucket = (*bucket > 0).then_some(BucketId(*bucket));
+                self.submit(Command::BindBucket(bucket));
+            }
             Step::Open { closing } => {
                 let opened = self.model.sessions_opened;
                 let closing = closing.iter().map(|at| *at as u64 % (opened + 1)).collect();

@@ -39,6 +39,9 @@ enum Step {
     Allocate {
         count: u32,
     },
+    Bind {
+        bucket: u128,
+    },
     /// The sessions at these places of the list of all ever opened are closed.
     Open {
         closing: Vec<usize>,
@@ -180,6 +183,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1..=TOPICS, 0..6).prop_map(|(id, total)| Step::Partitions { id, total }),
         12 => segment().prop_map(Step::Commit),
         1 => (0..700_u32).prop_map(|count| Step::Allocate { count }),
+        1 => (0..3_u128).prop_map(|bucket| Step::Bind { bucket }),
         1 => closing.prop_map(|closing| Step::Open { closing }),
         1 => prop_oneof![0..2_000_i64, 0..20_000_i64].prop_map(|older_than_ms| Step::Expire { older_than_ms }),
         2 => (0..12_usize).prop_map(|back| Step::Again { back }),

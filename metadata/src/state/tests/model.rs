@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::command::{Command, CreateTopic, Outcome, Placed, Rejected, Submission, Verdict};
-use crate::types::Offset;
+use crate::types::{BucketId, Offset};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
@@ -15,6 +15,7 @@ pub(super) struct Model {
     pub(super) sessions: BTreeMap<u64, ModelSession>,
     pub(super) sessions_opened: u64,
     next_producer: i64,
+    bucket: Option<BucketId>,
     /// No producer with this id or a larger one was ever forgotten.
     forgotten_end: i64,
 }
@@ -118,6 +119,10 @@ impl Model {
                     first,
                     count: *count,
                 })
+            }
+            Command::BindBucket(bucket) => {
+                self.bucket = self.bucket.or(*bucket);
+                Ok(Outcome::BucketBound(self.bucket))
             }
             Command::OpenSession { closing } => {
                 self.sessions.retain(|id, _| !closing.contains(id));
