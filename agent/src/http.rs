@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 
 use crate::admission::Admission;
 use crate::context::Context;
+use crate::identity::Identity;
 use crate::metrics;
 use crate::storage::Store;
 use crate::tasks::{Stop, Tasks};
@@ -44,6 +45,8 @@ pub(crate) struct AgentPages {
     pub(crate) context: Arc<Context>,
     pub(crate) admission: Admission,
     pub(crate) store: Store,
+    /// Whether the bucket is that of the metadata.
+    pub(crate) identity: Identity,
     pub(crate) front: metrics::Front,
     /// Set once the agent drains: it is then not ready.
     pub(crate) draining: Stop,
@@ -125,33 +128,37 @@ impl Pages {
             Self::Metadata { status, .. } => match (status.holds(), status.ready()) {
                 (true, false) => (
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "the metadata store cannot be written\n",
+                    "the metadata store cannot be written\n".to_owned(),
                 ),
-                (true, true) => (StatusCode::OK, "holds the order\n"),
-                (false, _) => (StatusCode::OK, "waits for its turn\n"),
+                (true, true) => (StatusCode::OK, "holds the order\n".to_owned()),
+                (false, _) => (StatusCode::OK, "waits for its turn\n".to_owned()),
             },
         };
-        respond(status, "text/plain", said.into())
+        respond(status, "text/plain", said)
     }
 }
 
 impl AgentPages {
-    fn readiness(&self) -> (StatusCode, &'static str) {
-        if self.draining.is_requested() {
-            (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-        } else if !self.context.metadata.ready() {
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the metadata store cannot be written\n",
-            )
-        } else if !self.store.is_writable() {
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the bucket cannot be written\n",
-            )
-        } else {
-            (StatusCode::OK, "ready\n")
+    fn readiness(&self) -> (StatusCode, String) {
+        match self.trouble() {
+            Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")),
+            None => (StatusCode::OK, "ready\n".to_owned()),
         }
+    }
+
+    /// Why no client should be sent here.
+    fn trouble(&self) -> Option<String> {
+        if self.draining.is_requested() {
+            return Some("draining".to_owned());
+        }
+        if !self.context.metadata.ready() {
+            return Some("the metadata store cannot be written".to_owned());
+        }
+        if let Some(trouble) = self.identity.trouble() {
+            return Some(trouble);
+        }
+        let writable = self.store.is_writable();
+        (!writable).then(|| "the bucket cannot be written".to_owned())
     }
 
     /// Figures that others keep are read when somebody asks.

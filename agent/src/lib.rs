@@ -24,6 +24,7 @@ mod discovery;
 mod dispatch;
 mod fetch;
 mod http;
+mod identity;
 mod offsets;
 mod produce;
 mod refusal;

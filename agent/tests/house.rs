@@ -24,7 +24,9 @@ const AGENT: &[(&str, &[&str])] = &[
     ("clock", &[]),
     (
         "commands",
-        &["clock", "config", "context", "server", "storage"],
+        &[
+            "clock", "config", "context", "identity", "server", "storage",
+        ],
     ),
     ("config", &["zones"]),
     ("connection", &["admission", "context", "dispatch", "tasks"]),
@@ -70,8 +72,16 @@ const AGENT: &[(&str, &[&str])] = &[
     ),
     (
         "http",
-        &["admission", "context", "metrics", "storage", "tasks"],
+        &[
+            "admission",
+            "context",
+            "identity",
+            "metrics",
+            "storage",
+            "tasks",
+        ],
     ),
+    ("identity", &["random", "storage", "tasks"]),
     ("life", &[]),
     ("metrics", &["tasks"]),
     ("offsets", &["context", "refusal", "storage", "tasks"]),
@@ -101,6 +111,7 @@ const AGENT: &[(&str, &[&str])] = &[
             "dispatch",
             "fetch",
             "http",
+            "identity",
             "metrics",
             "produce",
             "random",

@@ -65,17 +65,6 @@ fn folder_url(data: &Path) -> anyhow::Result<String> {
 fn greet(server: &Server, bucket: &str, store: &StoreUrl) {
     let listen = server.listen().first();
     let listen = listen.map_or_else(String::new, ToString::to_string);
-    let store = match store {
-        StoreUrl::Memory => "memory:".to_string(),
-        StoreUrl::Redb(path) => format!("redb://{}", path.display()),
-        #[cfg(feature = "postgres")]
-        StoreUrl::Postgres(url) => url.to_string(),
-        #[cfg(feature = "fdb")]
-        StoreUrl::FoundationDb {
-            cluster_file,
-            prefix,
-        } => format!("fdb://{}?prefix={prefix}", cluster_file.display()),
-    };
     println!("Penstock listens on {listen}. Bucket: {bucket}  Metadata: {store}");
     if let Some(http) = server.http() {
         println!("Metrics and health: http://{http}/metrics  /health/ready");

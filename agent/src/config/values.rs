@@ -130,6 +130,23 @@ impl FromStr for StoreUrl {
     }
 }
 
+/// Without a password.
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory:"),
+            Self::Redb(path) => write!(f, "redb://{}", path.display()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => url.fmt(f),
+            #[cfg(feature = "fdb")]
+            Self::FoundationDb {
+                cluster_file,
+                prefix,
+            } => write!(f, "fdb://{}?prefix={prefix}", cluster_file.display()),
+        }
+    }
+}
+
 impl StoreUrl {
     /// Whether several processes use it at a time, each of which may hold the order.
     #[must_use]

@@ -9,7 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::rooms::Door;
 use crate::connection::ConnectionId;
-use crate::context::{Arrival, Context};
+use crate::context::Arrival;
+use crate::identity::Identity;
 use crate::tasks::Stop;
 
 pub(super) struct Acceptor {
@@ -18,7 +19,7 @@ pub(super) struct Acceptor {
     pub(super) name: String,
     /// Connections so far, at all listeners.
     pub(super) connections: Arc<AtomicU64>,
-    pub(super) context: Arc<Context>,
+    pub(super) identity: Identity,
     pub(super) door: Door,
     pub(super) connections_max: usize,
 }
@@ -26,9 +27,10 @@ pub(super) struct Acceptor {
 impl Acceptor {
     /// Until the agent drains; then the port is closed, so that clients look elsewhere.
     pub(super) async fn run(self, mut stop: Stop) -> anyhow::Result<()> {
-        // Without a catalogue, clients would be told that their topics do not exist. Until then they wait in the backlog.
+        // Without a catalogue, clients would be told that their topics do not exist; and with a bucket that is not the
+        // metadata's, that their records are stored. Until then they wait in the backlog.
         tokio::select! {
-            () = self.context.metadata.joined() => {}
+            () = self.identity.joined() => {}
             () = stop.requested() => return Ok(()),
         }
         loop {

@@ -14,6 +14,7 @@ use super::{Order, Settings, Signals, accept, metadata_store, open_files};
 use crate::clock::Clock;
 use crate::config::Listen;
 use crate::http;
+use crate::identity::{Identity, Names};
 use crate::metrics;
 use crate::random::Random;
 use crate::storage::Store;
@@ -33,7 +34,8 @@ impl Server {
     /// Binds, opens bucket and store, replays, and serves.
     ///
     /// # Errors
-    /// With a sentence for the operator. Nothing was written then, unless it is the store itself that failed.
+    /// With a sentence for the operator. Nothing was written then, unless it is the store itself that failed, or is not
+    /// that of the bucket.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let prometheus = metrics::install()?;
         open_files::allow(settings.connections_max);
@@ -52,6 +54,13 @@ impl Server {
         let tasks = Tasks::new();
         let (metadata, candidate) =
             metadata_store::open(&settings.order, peers, node.clone(), &tasks).await?;
+        let identity = Identity::new(
+            store.clone(),
+            metadata.clone(),
+            names(&settings),
+            Random::Real,
+        );
+        join(&settings.order, &identity, &tasks).await?;
         let outside = Outside {
             metadata,
             store: store.clone(),
@@ -78,6 +87,7 @@ impl Server {
                 context: Arc::clone(&rooms.context),
                 admission: rooms.door.admission.clone(),
                 store,
+                identity: identity.clone(),
                 front: rooms.door.front.clone(),
                 draining: rooms.door.connections.stopping(),
                 candidate,
@@ -93,7 +103,7 @@ impl Server {
                 listener,
                 name: at.name.clone(),
                 connections: Arc::clone(&connections),
-                context: Arc::clone(&rooms.context),
+                identity: identity.clone(),
                 door: rooms.door.clone(),
                 connections_max: settings.connections_max,
             };
@@ -146,6 +156,39 @@ fn make_folder(path: &Path) -> anyhow::Result<()> {
             path.display()
         )
     })
+}
+
+/// What bucket and metadata are called where something is wrong with them.
+fn names(settings: &Settings) -> Names {
+    Names {
+        bucket: settings.bucket.clone(),
+        metadata: match &settings.order {
+            Order::Here { store, .. } => store.to_string(),
+            Order::Elsewhere { addresses } => addresses.join(", "),
+        },
+    }
+}
+
+/// Sees that bucket and metadata belong together before anybody is served: at once where the metadata is of this process
+/// alone, and else when it is reached.
+async fn join(order: &Order, identity: &Identity, tasks: &Tasks) -> anyhow::Result<()> {
+    let alone = matches!(order, Order::Here { peer: None, .. });
+    if alone {
+        identity.settle().await?;
+    }
+    let (identity, stop) = (identity.clone(), tasks.stopping());
+    tasks.spawn("bucket and metadata", async move {
+        let mut stopping = stop.clone();
+        if !alone {
+            tokio::select! {
+                settled = identity.settle() => settled?,
+                () = stopping.requested() => return Ok(()),
+            }
+        }
+        identity.watch(stop).await;
+        Ok(())
+    });
+    Ok(())
 }
 
 /// Who this agent is to clients.

@@ -9,6 +9,7 @@ mod reach;
 pub(crate) mod s3;
 pub mod segment;
 mod store;
+mod witness;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -16,3 +17,4 @@ pub(crate) mod tests;
 pub use cache::{Cache, Coming, RawBlock, Source};
 pub use open::{OpenError, StoreOptions};
 pub use store::{Cause, ErrorKind, Store, StoreError};
+pub use witness::{Witness, WitnessError, WitnessVersion};

@@ -7,11 +7,21 @@ use object_store::path::Path;
 /// low byte of the key, then the key itself, which sorts by age.
 #[must_use]
 pub fn segment(prefix: &Path, key: ObjectKey) -> Path {
-    prefix
-        .clone()
-        .join("segments")
+    segments(prefix)
         .join(format!("{:02x}", key.0 & 0xff))
         .join(key.to_string())
+}
+
+/// Below which all segments lie.
+#[must_use]
+pub fn segments(prefix: &Path) -> Path {
+    prefix.clone().join("segments")
+}
+
+/// Where a bucket says whose it is.
+#[must_use]
+pub fn witness(prefix: &Path) -> Path {
+    prefix.clone().join("penstock.json")
 }
 
 /// Under which keys it is tried out whether the bucket works.

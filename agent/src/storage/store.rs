@@ -24,7 +24,7 @@ use crate::random::Random;
 /// From the first try to giving up. A PUT ends before the 30 s after which producers give up a request, so that they hear
 /// that nothing happened instead of having to guess.
 const PUT_DEADLINE: Duration = Duration::from_secs(25);
-const GET_DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const GET_DEADLINE: Duration = Duration::from_secs(20);
 /// The first try's time-out; later ones get twice the one before.
 const TRY_MIN: Duration = Duration::from_secs(5);
 const TRY_MAX: Duration = Duration::from_secs(15);
@@ -39,6 +39,8 @@ pub enum Cause {
     Fetch,
     Job,
     Doctor,
+    /// Whose bucket it is.
+    Witness,
 }
 
 impl Cause {
@@ -48,15 +50,17 @@ impl Cause {
             Self::Fetch => "fetch",
             Self::Job => "job",
             Self::Doctor => "doctor",
+            Self::Witness => "witness",
         }
     }
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Op {
+pub(super) enum Op {
     Put,
     Get,
     Delete,
+    List,
 }
 
 impl Op {
@@ -65,6 +69,7 @@ impl Op {
             Self::Put => "put",
             Self::Get => "get",
             Self::Delete => "delete",
+            Self::List => "list",
         }
     }
 }
@@ -131,6 +136,14 @@ impl StoreError {
             outcome,
             source: Arc::new(source),
         }
+    }
+
+    /// Whether the store does not know what was asked of it.
+    pub(super) fn is_not_implemented(&self) -> bool {
+        let said = self.source.to_string();
+        matches!(*self.source, object_store::Error::NotImplemented { .. })
+            || said.contains("NotImplemented")
+            || said.contains("status code: 501")
     }
 
     /// Whether trying again may help. Keys are never used twice, so a conflict is one between two tries.
@@ -265,6 +278,14 @@ impl Store {
         }
     }
 
+    pub(super) fn objects(&self) -> &dyn ObjectStore {
+        self.0.objects.as_ref()
+    }
+
+    pub(super) fn prefix(&self) -> &Path {
+        &self.0.prefix
+    }
+
     pub(super) fn reach(&self) -> &Reach {
         &self.0.reach
     }
@@ -276,8 +297,18 @@ impl Store {
             self.0.objects.put(&path, PutPayload::default()).await?;
             Ok(((), 0))
         };
-        let attempt = Attempt::begin(Op::Put, Cause::Job, Role::First);
-        attempt.finish(timeout(TRY_MIN, put)).await.is_ok()
+        self.once(Op::Put, Cause::Job, put).await.is_ok()
+    }
+
+    /// Tries once, for as long as a first try has.
+    pub(super) async fn once<T>(
+        &self,
+        op: Op,
+        cause: Cause,
+        request: impl Future<Output = object_store::Result<(T, usize)>>,
+    ) -> Result<T, StoreError> {
+        let attempt = Attempt::begin(op, cause, Role::First);
+        attempt.finish(timeout(TRY_MIN, request)).await
     }
 
     /// Reads a key that is not there, tried for as long as `deadline`. That error is what is hoped for: bucket and
@@ -302,7 +333,7 @@ impl Store {
     }
 
     /// Tries until it works, it cannot work, or the deadline is over.
-    async fn run<T, F>(
+    pub(super) async fn run<T, F>(
         &self,
         op: Op,
         cause: Cause,

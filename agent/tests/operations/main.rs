@@ -15,6 +15,7 @@ pub mod support;
 
 mod bucket;
 mod bucket_away;
+mod bucket_identity;
 mod configuration;
 /// As a module that others could use, for these tests need only a part of it.
 #[cfg(feature = "postgres")]

@@ -10,14 +10,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::Bytes;
-use metadata::ObjectKey;
 use metadata::kv::Redb;
+use metadata::{Checked, ObjectKey};
 use tokio::time::Instant;
 
 use super::logging;
 use crate::clock::Clock;
 use crate::config::{Doctor, StoreUrl};
-use crate::storage::{Cause, Store, StoreOptions};
+use crate::identity::{self, Found, Join, Known, Names};
+use crate::storage::{Cause, Store, StoreOptions, WitnessError};
 
 /// Requests whose latency is measured.
 const ROUNDS: usize = 20;
@@ -31,10 +32,16 @@ const PROBE: &[u8] = b"written by penstock doctor, may be deleted";
 pub(super) async fn run(options: Doctor) -> anyhow::Result<ExitCode> {
     logging::start(&options.log)?;
     let mut report = Report::default();
-    check_bucket(&options, &mut report).await;
-    match &options.store {
-        None => report.note("No metadata store was named; give --store to have it checked."),
-        Some(StoreUrl::Memory) => report.well("The metadata is kept in memory only."),
+    let bucket = check_bucket(&options, &mut report).await;
+    let metadata = match &options.store {
+        None => {
+            report.note("No metadata store was named; give --store to have it checked.");
+            None
+        }
+        Some(StoreUrl::Memory) => {
+            report.well("The metadata is kept in memory only.");
+            None
+        }
         Some(StoreUrl::Redb(path)) => check_redb(path, &mut report).await,
         #[cfg(feature = "postgres")]
         Some(StoreUrl::Postgres(url)) => postgres::check(url, &mut report).await,
@@ -43,8 +50,40 @@ pub(super) async fn run(options: Doctor) -> anyhow::Result<ExitCode> {
             cluster_file,
             prefix,
         }) => check_foundationdb(cluster_file, prefix, &mut report).await,
+    };
+    if let (Some(bucket), Some(metadata), Some(store)) = (bucket, metadata, &options.store) {
+        let names = Names {
+            bucket: options.bucket.clone(),
+            metadata: store.to_string(),
+        };
+        check_identity(&names, &bucket, &metadata, &mut report).await;
     }
     Ok(report.finish())
+}
+
+/// Whether the two belong together, as an agent would find out. Binds nothing.
+async fn check_identity(names: &Names, bucket: &Store, metadata: &Checked, report: &mut Report) {
+    if names.bucket == "memory:" {
+        return;
+    }
+    let found = match Found::look(bucket).await {
+        Ok(found) => found,
+        Err(WitnessError::Unreadable(said)) => {
+            return report.wrong(&sentence(&identity::unreadable(names, &said)));
+        }
+        Err(error) => return report.wrong(&sentence(&error.to_string())),
+    };
+    let known = Known {
+        cluster: metadata.cluster.as_deref().unwrap_or_default(),
+        bucket: metadata.bucket,
+    };
+    match identity::judge(names, known, &found) {
+        Ok(Join::Known(_)) => report.well("Bucket and metadata belong together."),
+        Ok(Join::Bind(_) | Join::Claim) => report.well(
+            "Bucket and metadata know nothing of each other yet; the first agent joins them for good.",
+        ),
+        Err(said) => report.wrong(&sentence(&said)),
+    }
 }
 
 /// What was found so far. Said at once, so that a check that takes long does not look like none.
@@ -91,16 +130,21 @@ fn say(verdict: &str, sentence: &str) {
     println!("{verdict} {sentence}");
 }
 
-async fn check_bucket(options: &Doctor, report: &mut Report) {
+/// The bucket, if it can be asked.
+async fn check_bucket(options: &Doctor, report: &mut Report) -> Option<Store> {
     let store_options = StoreOptions {
         s3_endpoint: options.s3_endpoint.clone(),
     };
     let store = match Store::open(&options.bucket, &store_options).await {
         Ok(store) => store,
-        Err(error) => return report.wrong(&sentence(&error.to_string())),
+        Err(error) => {
+            report.wrong(&sentence(&error.to_string()));
+            return None;
+        }
     };
     if let Err(error) = store.check().await {
-        return report.wrong(&sentence(&error.to_string()));
+        report.wrong(&sentence(&error.to_string()));
+        return None;
     }
     report.well("The bucket is there and lets us read.");
     if store.is_local() {
@@ -108,6 +152,7 @@ async fn check_bucket(options: &Doctor, report: &mut Report) {
     } else {
         s3::check(&options.bucket, &store_options, report).await;
     }
+    Some(store)
 }
 
 /// Stores, reads and deletes as an agent does.
@@ -158,8 +203,8 @@ fn latency(puts: Vec<Duration>, gets: Vec<Duration>) -> String {
     )
 }
 
-/// Reads, and writes nothing: a file that is not there is not made.
-async fn check_redb(path: &Path, report: &mut Report) {
+/// Reads, and writes nothing: a file that is not there is not made. What the metadata says of itself, if it can be read.
+async fn check_redb(path: &Path, report: &mut Report) -> Option<Checked> {
     let shown = path.display();
     if !path.exists() {
         let folder = path.parent().is_some_and(Path::is_dir);
@@ -167,12 +212,12 @@ async fn check_redb(path: &Path, report: &mut Report) {
             report.well(&format!(
                 "There is no metadata in {shown} yet; the first agent makes it."
             ));
-        } else {
-            report.wrong(&format!(
-                "The folder of {shown} is not there: make it, or correct --store."
-            ));
+            return Some(Checked::default());
         }
-        return;
+        report.wrong(&format!(
+            "The folder of {shown} is not there: make it, or correct --store."
+        ));
+        return None;
     }
     let owned = path.to_owned();
     let opened = tokio::task::spawn_blocking(move || Redb::open(&owned)).await;
@@ -181,7 +226,10 @@ async fn check_redb(path: &Path, report: &mut Report) {
         Err(error) => Err(error.into()),
     };
     match read {
-        Ok(()) => report.well(&format!("The metadata in {shown} can be opened and read.")),
+        Ok(checked) => {
+            report.well(&format!("The metadata in {shown} can be opened and read."));
+            return Some(checked);
+        }
         Err(metadata::Error::InUse(why)) => report.wrong(&format!(
             "The metadata in {shown} could not be looked at because a process has it open ({why}): if that is an agent, \
              ask its /health/ready, or stop it and try again."
@@ -196,20 +244,28 @@ async fn check_redb(path: &Path, report: &mut Report) {
             "The metadata in {shown} cannot be read ({error}): check the path, its permissions and the disk."
         )),
     }
+    None
 }
 
 /// Reads, and writes nothing, so an agent may be at work.
 #[cfg(feature = "fdb")]
-async fn check_foundationdb(cluster_file: &Path, prefix: &str, report: &mut Report) {
+async fn check_foundationdb(
+    cluster_file: &Path,
+    prefix: &str,
+    report: &mut Report,
+) -> Option<Checked> {
     let read = match metadata::kv::FoundationDb::open(cluster_file, prefix) {
         Ok(store) => metadata::check(&store).await,
         Err(error) => Err(error.into()),
     };
     let shown = cluster_file.display();
     match read {
-        Ok(()) => report.well(&format!(
-            "The metadata under the prefix {prefix} in the cluster of {shown} can be read."
-        )),
+        Ok(checked) => {
+            report.well(&format!(
+                "The metadata under the prefix {prefix} in the cluster of {shown} can be read."
+            ));
+            return Some(checked);
+        }
         Err(metadata::Error::Corrupt(why)) => report.wrong(&format!(
             "What lies under the prefix {prefix} in the cluster of {shown} cannot be read as metadata ({why}): ask again \
              if an agent was at work meanwhile; else start none with it, or choose another prefix."
@@ -222,6 +278,7 @@ async fn check_foundationdb(cluster_file: &Path, prefix: &str, report: &mut Repo
              reaches the cluster with it, and what its status says."
         )),
     }
+    None
 }
 
 /// As a sentence: with a capital and a full stop.

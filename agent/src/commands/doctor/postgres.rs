@@ -1,11 +1,13 @@
 //! Looks at a metadata store in PostgreSQL, and writes nothing: a schema that is not there is not made.
 
+use metadata::Checked;
 use metadata::kv::{Examined, Kv, Postgres, PostgresUrl};
 use tokio::time::Instant;
 
 use super::{ROUNDS, Report, sentence};
 
-pub(super) async fn check(url: &PostgresUrl, report: &mut Report) {
+/// What the metadata says of itself, if it can be read.
+pub(super) async fn check(url: &PostgresUrl, report: &mut Report) -> Option<Checked> {
     let examined = match Postgres::examine(url).await {
         Ok(examined) => examined,
         Err(error) => return refused(url, error.into(), report),
@@ -29,24 +31,31 @@ pub(super) async fn check(url: &PostgresUrl, report: &mut Report) {
     }
     match (exists, may_create) {
         (true, _) => check_rows(url, report).await,
-        (false, true) => report.well("There is no metadata in it yet; the first agent makes it."),
-        (false, false) => report.wrong(
-            "There is no metadata in it yet, and this role may not make it: run, as the owner of the database, \
-             GRANT CREATE ON DATABASE for it (deploy/README.md).",
-        ),
+        (false, true) => {
+            report.well("There is no metadata in it yet; the first agent makes it.");
+            Some(Checked::default())
+        }
+        (false, false) => {
+            report.wrong(
+                "There is no metadata in it yet, and this role may not make it: run, as the owner of the database, \
+                 GRANT CREATE ON DATABASE for it (deploy/README.md).",
+            );
+            None
+        }
     }
 }
 
 /// As the next agent would read them.
-async fn check_rows(url: &PostgresUrl, report: &mut Report) {
+async fn check_rows(url: &PostgresUrl, report: &mut Report) -> Option<Checked> {
     let kv = match Postgres::open(url).await {
         Ok(kv) => kv,
         Err(error) => return refused(url, error.into(), report),
     };
-    match metadata::check(&kv).await {
-        Ok(()) => report.well("The metadata in it can be read."),
+    let checked = match metadata::check(&kv).await {
+        Ok(checked) => checked,
         Err(error) => return refused(url, error, report),
-    }
+    };
+    report.well("The metadata in it can be read.");
     let mut took = Vec::new();
     for _ in 0..ROUNDS {
         let began = Instant::now();
@@ -61,9 +70,10 @@ async fn check_rows(url: &PostgresUrl, report: &mut Report) {
     report.well(&format!(
         "A small read takes {millis:.1} ms (median of {ROUNDS})."
     ));
+    Some(checked)
 }
 
-fn refused(url: &PostgresUrl, error: metadata::Error, report: &mut Report) {
+fn refused(url: &PostgresUrl, error: metadata::Error, report: &mut Report) -> Option<Checked> {
     match error {
         metadata::Error::Unavailable { reason, .. } => report.wrong(&sentence(&reason)),
         metadata::Error::Corrupt(why) => report.wrong(&format!(
@@ -71,4 +81,5 @@ fn refused(url: &PostgresUrl, error: metadata::Error, report: &mut Report) {
         )),
         error => report.wrong(&format!("The metadata in {url} cannot be used: {error}.")),
     }
+    None
 }

@@ -1,0 +1,476 @@
+//! Whether bucket and metadata belong together. Records lie in the bucket and their order in the metadata: an agent that
+//! joins one to a stranger would acknowledge what nobody can read. Checked before anybody is served, and looked at again
+//! for as long as the agent runs. Used by `server`, `http` and `penstock doctor`.
+
+use std::time::Duration;
+
+use metadata::{BucketId, Metadata};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::random::Random;
+use crate::storage::{Store, Witness, WitnessError};
+use crate::tasks::Stop;
+
+/// Between looks at `penstock.json` while an agent serves.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+/// Before trying again to find out.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the two are called in sentences for the operator.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    pub(crate) bucket: String,
+    pub(crate) metadata: String,
+}
+
+/// What the metadata says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known<'a> {
+    /// Empty if it is not made yet.
+    pub(crate) cluster: &'a str,
+    /// Where its records lie, once an agent said so.
+    pub(crate) bucket: Option<BucketId>,
+}
+
+/// What lies in the bucket.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    Witness(Witness),
+    /// No `penstock.json`, but a segment, with that key.
+    Segments(String),
+    Nothing,
+}
+
+/// What is to be done about two that may work together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Join {
+    /// They know each other.
+    Known(BucketId),
+    /// The bucket knows the metadata, which does not know it yet.
+    Bind(BucketId),
+    /// Neither was ever used.
+    Claim,
+}
+
+impl Found {
+    /// Looks into the bucket.
+    pub(crate) async fn look(store: &Store) -> Result<Self, WitnessError> {
+        if let Some((witness, _)) = store.witness().await? {
+            return Ok(Self::Witness(witness));
+        }
+        Ok(match store.any_segment().await? {
+            Some(key) => Self::Segments(key),
+            None => Self::Nothing,
+        })
+    }
+}
+
+/// Whether the two belong together.
+///
+/// # Errors
+/// With a sentence for the operator that names both sides and the way on.
+pub(crate) fn judge(names: &Names, known: Known<'_>, found: &Found) -> Result<Join, String> {
+    let Names { bucket, metadata } = names;
+    let Known {
+        cluster,
+        bucket: bound,
+    } = known;
+    let of_cluster = match cluster {
+        "" => String::new(),
+        cluster => format!(", of cluster {cluster},"),
+    };
+    match (found, bound) {
+        (Found::Witness(witness), None) if witness.cluster == cluster => {
+            Ok(Join::Bind(witness.bucket))
+        }
+        (Found::Witness(witness), Some(bound)) if witness.cluster == cluster => {
+            if witness.bucket == bound {
+                return Ok(Join::Known(bound));
+            }
+            Err(format!(
+                "the metadata in {metadata} keeps its records in another bucket (id {bound}) than {bucket} (id {}), \
+                 though both are of cluster {cluster}: name the bucket that it began with",
+                witness.bucket
+            ))
+        }
+        (Found::Witness(witness), None) => Err(format!(
+            "{bucket} belongs to cluster {}, and the metadata in {metadata} is new{of_cluster} and knows nothing of \
+             what lies there: name the metadata of cluster {}, or bring it back from a copy if it was lost, \
+             or name a bucket or prefix that is empty",
+            witness.cluster, witness.cluster
+        )),
+        (Found::Witness(witness), Some(bound)) => Err(format!(
+            "{bucket} belongs to cluster {}, and the metadata in {metadata} to cluster {cluster}, whose records lie in \
+             another bucket (id {bound}): name that bucket, or the metadata of cluster {}",
+            witness.cluster, witness.cluster
+        )),
+        (Found::Nothing, None) => Ok(Join::Claim),
+        (Found::Nothing, Some(bound)) => Err(format!(
+            "the metadata in {metadata}, of cluster {cluster}, keeps its records in another bucket (id {bound}), and \
+             {bucket} is empty: name that bucket, or bring its objects back if they were lost, or name a new metadata \
+             store for this one"
+        )),
+        (Found::Segments(key), None) => Err(format!(
+            "{bucket} holds segments ({key} is one) but no penstock.json, which would say whose they are, and the \
+             metadata in {metadata} is new{of_cluster} and knows nothing of them: bring penstock.json back and \
+             name their metadata, or name a bucket or prefix that is empty, or delete them if nobody needs them"
+        )),
+        (Found::Segments(key), Some(bound)) => Err(format!(
+            "{bucket} holds segments ({key} is one) but no penstock.json, which would say whose they are, and the \
+             metadata in {metadata}, of cluster {cluster}, keeps its records in the bucket with the id {bound}: name that \
+             bucket; if it is this one beyond doubt, bring penstock.json back, or store it anew with these words: \
+             {{\"format\": 1, \"cluster\": \"{cluster}\", \"bucket\": \"{bound}\"}}"
+        )),
+    }
+}
+
+/// What is known of the two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Not found out yet.
+    Unknown,
+    /// They belong together; that is the bucket.
+    Joined(BucketId),
+    /// They do not, or no longer.
+    Strangers(String),
+}
+
+/// Finds out, and keeps an eye on it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    store: Store,
+    metadata: Metadata,
+    names: Names,
+    random: Random,
+    standing: watch::Sender<Standing>,
+}
+
+/// Why the two do not belong together.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Refused(String);
+
+impl Identity {
+    pub(crate) fn new(store: Store, metadata: Metadata, names: Names, random: Random) -> Self {
+        Self {
+            store,
+            metadata,
+            names,
+            random,
+            standing: watch::Sender::new(Standing::Unknown),
+        }
+    }
+
+    /// Whether the two belong together, as far as is known: `None`, or a sentence for the operator.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        match &*self.standing.borrow() {
+            Standing::Joined(_) => None,
+            Standing::Unknown => {
+                Some("whether bucket and metadata belong together is not known yet".to_owned())
+            }
+            Standing::Strangers(sentence) => Some(sentence.clone()),
+        }
+    }
+
+    /// Resolves once the two are known to belong together.
+    pub(crate) async fn joined(&self) {
+        let mut standing = self.standing.subscribe();
+        // Fails only if the sender were gone, but this is it.
+        let _ = standing
+            .wait_for(|standing| matches!(standing, Standing::Joined(_)))
+            .await;
+    }
+
+    /// Finds out, however long bucket and metadata take to answer. Two that nobody used before are joined.
+    pub(crate) async fn settle(&self) -> Result<(), Refused> {
+        self.metadata.joined().await;
+        loop {
+            match self.attempt().await {
+                Ok(bucket) => {
+                    self.standing.send_replace(Standing::Joined(bucket));
+                    return Ok(());
+                }
+                Err(Attempt::Refused(sentence)) => {
+                    self.standing
+                        .send_replace(Standing::Strangers(sentence.clone()));
+                    return Err(Refused(sentence));
+                }
+                Err(Attempt::Again(reason)) => {
+                    tracing::warn!(
+                        reason,
+                        "whether bucket and metadata belong together is not known yet; asking again"
+                    );
+                    sleep(RETRY_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Once it is settled, looks again from time to time, until told to stop: a bucket may be wiped or swapped under a
+    /// running agent.
+    pub(crate) async fn watch(&self, mut stop: Stop) {
+        let settled = self.standing.borrow().clone();
+        let Standing::Joined(bucket) = settled else {
+            return;
+        };
+        loop {
+            tokio::select! {
+                () = sleep(LOOK_INTERVAL) => {}
+                () = stop.requested() => return,
+            }
+            if let Some(standing) = self.look_again(bucket).await {
+                if let Standing::Strangers(sentence) = &standing {
+                    tracing::error!("{sentence}");
+                }
+                self.standing.send_replace(standing);
+            }
+        }
+    }
+
+    /// `None` where it cannot be told now. The metadata is not asked: it never moves to another bucket.
+    async fn look_again(&self, bucket: BucketId) -> Option<Standing> {
+        let found = match Found::look(&self.store).await {
+            Ok(found) => found,
+            Err(WitnessError::Unreadable(said)) => {
+                return Some(Standing::Strangers(self.unreadable(&said)));
+            }
+            Err(WitnessError::Store(_)) => return None,
+        };
+        let known = Known {
+            cluster: self.metadata.cluster_id(),
+            bucket: Some(bucket),
+        };
+        Some(match judge(&self.names, known, &found) {
+            Ok(_) => Standing::Joined(bucket),
+            Err(sentence) => Standing::Strangers(sentence),
+        })
+    }
+
+    /// The bucket that the two have in common.
+    async fn attempt(&self) -> Result<BucketId, Attempt> {
+        let found = self.read(Found::look(&self.store).await)?;
+        let known = Known {
+            cluster: self.metadata.cluster_id(),
+            bucket: self.metadata.bucket().await?,
+        };
+        let (bucket, made) = match judge(&self.names, known, &found).map_err(Attempt::Refused)? {
+            Join::Known(bucket) => return Ok(bucket),
+            Join::Bind(bucket) => (bucket, false),
+            Join::Claim => {
+                // The bucket first: were it the metadata, a crash in between would leave it bound to a bucket that nobody
+                // can find.
+                let wanted = Witness::new(known.cluster, BucketId(self.random.u128()));
+                let there = self.read(self.store.claim(&wanted).await)?;
+                let found = Found::Witness(there.clone());
+                judge(&self.names, known, &found).map_err(Attempt::Refused)?;
+                (there.bucket, there.bucket == wanted.bucket)
+            }
+        };
+        let bound = self.metadata.bind_bucket(bucket).await?;
+        if bound == bucket {
+            tracing::info!(%bucket, "bucket and metadata belong together from now on");
+            return Ok(bucket);
+        }
+        if made {
+            // Another agent was faster with another bucket; what was said of this one a moment ago is not true.
+            self.store.disclaim().await;
+        }
+        let known = Known {
+            bucket: Some(bound),
+            ..known
+        };
+        let found = if made { Found::Nothing } else { found };
+        match judge(&self.names, known, &found) {
+            Err(sentence) => Err(Attempt::Refused(sentence)),
+            Ok(_) => Err(Attempt::Again("another agent binds a bucket".to_owned())),
+        }
+    }
+
+    fn read<T>(&self, read: Result<T, WitnessError>) -> Result<T, Attempt> {
+        read.map_err(|error| match error {
+            WitnessError::Store(error) => Attempt::Again(error.to_string()),
+            WitnessError::Unreadable(said) => Attempt::Refused(self.unreadable(&said)),
+        })
+    }
+
+    fn unreadable(&self, said: &str) -> String {
+        unreadable(&self.names, said)
+    }
+}
+
+/// What to do about a `penstock.json` that says nothing.
+pub(crate) fn unreadable(names: &Names, said: &str) -> String {
+    let Names { bucket, metadata } = names;
+    format!(
+        "penstock.json in {bucket} {said}, so whether it is the bucket of the metadata in {metadata} cannot be told: bring \
+         that object back from a copy, or name another bucket"
+    )
+}
+
+/// Why an attempt did not join the two.
+enum Attempt {
+    Refused(String),
+    Again(String),
+}
+
+impl From<metadata::Error> for Attempt {
+    fn from(error: metadata::Error) -> Self {
+        Self::Again(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use metadata::kv::Memory;
+    use object_store::memory::InMemory;
+    use object_store::path::Path;
+
+    use super::*;
+    use crate::tasks::Tasks;
+
+    const OURS: BucketId = BucketId(1);
+    const OTHER: BucketId = BucketId(2);
+
+    fn names() -> Names {
+        Names {
+            bucket: "s3://b/p".to_owned(),
+            metadata: "redb:///m".to_owned(),
+        }
+    }
+
+    fn judged(bucket: Option<BucketId>, found: &Found) -> Result<Join, String> {
+        let cluster = "mine";
+        judge(&names(), Known { cluster, bucket }, found)
+    }
+
+    fn of(cluster: &str, bucket: BucketId) -> Found {
+        Found::Witness(Witness::new(cluster, bucket))
+    }
+
+    /// The metadata of a new cluster, in memory.
+    async fn metadata(tasks: &Tasks) -> Metadata {
+        let options = metadata::Options::new(Arc::new(|| metadata::Timestamp(0)));
+        let started = metadata::start(Arc::new(Memory::new()), options).await;
+        let (metadata, sequencer) = started.unwrap();
+        tasks.spawn("sequencer", async move { Ok(sequencer.run().await?) });
+        metadata
+    }
+
+    fn bucket() -> Store {
+        Store::from_object_store(Arc::new(InMemory::new()), Path::default(), true)
+    }
+
+    fn identity(store: &Store, metadata: &Metadata) -> Identity {
+        Identity::new(store.clone(), metadata.clone(), names(), Random::Real)
+    }
+
+    #[tokio::test]
+    async fn the_first_agent_joins_them_and_others_find_them_joined() {
+        let tasks = Tasks::new();
+        let (store, ours, theirs) = (bucket(), metadata(&tasks).await, metadata(&tasks).await);
+        let first = identity(&store, &ours);
+        assert!(first.trouble().unwrap().contains("not known yet"));
+        first.settle().await.unwrap();
+        first.joined().await;
+        assert_eq!(first.trouble(), None);
+        let (witness, _) = store.witness().await.unwrap().unwrap();
+        assert_eq!(ours.bucket().await.unwrap(), Some(witness.bucket));
+        assert_eq!(witness.cluster, ours.cluster_id());
+        identity(&store, &ours).settle().await.unwrap();
+        let stranger = identity(&store, &theirs);
+        let said = stranger.settle().await.unwrap_err().to_string();
+        assert!(said.contains("belongs to cluster"), "{said}");
+        assert_eq!(stranger.trouble(), Some(said));
+        assert_eq!(theirs.bucket().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn of_agents_that_race_with_different_buckets_one_wins_and_the_others_claim_nothing() {
+        let tasks = Tasks::new();
+        let metadata = metadata(&tasks).await;
+        let stores: Vec<Store> = (0..4).map(|_| bucket()).collect();
+        let settling = stores.iter().map(|store| async {
+            let identity = identity(store, &metadata);
+            identity.settle().await.is_ok()
+        });
+        let settled = futures::future::join_all(settling).await;
+        assert_eq!(settled.iter().filter(|settled| **settled).count(), 1);
+        for (store, settled) in stores.iter().zip(settled) {
+            let witness = store.witness().await.unwrap();
+            assert_eq!(witness.is_some(), settled);
+        }
+    }
+
+    #[tokio::test]
+    async fn of_clusters_that_race_for_a_bucket_one_wins() {
+        let tasks = Tasks::new();
+        let store = bucket();
+        let (one, other) = (metadata(&tasks).await, metadata(&tasks).await);
+        let (one, other) = (identity(&store, &one), identity(&store, &other));
+        let (one, other) = tokio::join!(one.settle(), other.settle());
+        assert_eq!(u8::from(one.is_ok()) + u8::from(other.is_ok()), 1);
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_ended_halfway_is_followed_by_another() {
+        let tasks = Tasks::new();
+        let (store, metadata) = (bucket(), metadata(&tasks).await);
+        let wanted = Witness::new(metadata.cluster_id(), OURS);
+        store.claim(&wanted).await.unwrap();
+        identity(&store, &metadata).settle().await.unwrap();
+        assert_eq!(metadata.bucket().await.unwrap(), Some(OURS));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_that_is_wiped_under_a_running_agent_is_noticed() {
+        let tasks = Tasks::new();
+        let (store, metadata) = (bucket(), metadata(&tasks).await);
+        let identity = identity(&store, &metadata);
+        identity.settle().await.unwrap();
+        let (watching, stop) = (identity.clone(), tasks.stopping());
+        tasks.spawn("watch", async move {
+            watching.watch(stop).await;
+            Ok(())
+        });
+        sleep(2 * LOOK_INTERVAL).await;
+        assert_eq!(identity.trouble(), None);
+        let (witness, _) = store.witness().await.unwrap().unwrap();
+        store.disclaim().await;
+        sleep(2 * LOOK_INTERVAL).await;
+        assert!(identity.trouble().unwrap().contains("is empty"));
+        // And brought back.
+        store.claim(&witness).await.unwrap();
+        sleep(2 * LOOK_INTERVAL).await;
+        assert_eq!(identity.trouble(), None);
+    }
+
+    #[test]
+    fn those_that_know_each_other_or_nobody_are_joined() {
+        assert_eq!(judged(Some(OURS), &of("mine", OURS)), Ok(Join::Known(OURS)));
+        assert_eq!(judged(None, &of("mine", OURS)), Ok(Join::Bind(OURS)));
+        assert_eq!(judged(None, &Found::Nothing), Ok(Join::Claim));
+    }
+
+    #[test]
+    fn strangers_are_told_apart_with_both_names_and_a_way_on() {
+        let segments = Found::Segments("p/segments/00/x".to_owned());
+        for (bucket, found, part) in [
+            (Some(OURS), of("mine", OTHER), "the bucket that it began with"),
+            (None, of("yours", OTHER), "is new, of cluster mine"),
+            (Some(OURS), of("yours", OTHER), "the metadata of cluster yours"),
+            // A bucket restored into another account keeps its id.
+            (Some(OURS), of("yours", OURS), "the metadata of cluster yours"),
+            (Some(OURS), Found::Nothing, "is empty"),
+            (None, segments.clone(), "delete them if nobody needs them"),
+            (Some(OURS), segments, "\"cluster\": \"mine\""),
+        ] {
+            let said = judged(bucket, &found).unwrap_err();
+            for part in [part, "s3://b/p", "redb:///m", ": "] {
+                assert!(said.contains(part), "no {part:?} in {said:?}");
+            }
+        }
+    }
+}
