@@ -458,11 +458,23 @@ mod tests {
     fn strangers_are_told_apart_with_both_names_and_a_way_on() {
         let segments = Found::Segments("p/segments/00/x".to_owned());
         for (bucket, found, part) in [
-            (Some(OURS), of("mine", OTHER), "the bucket that it began with"),
+            (
+                Some(OURS),
+                of("mine", OTHER),
+                "the bucket that it began with",
+            ),
             (None, of("yours", OTHER), "is new, of cluster mine"),
-            (Some(OURS), of("yours", OTHER), "the metadata of cluster yours"),
+            (
+                Some(OURS),
+                of("yours", OTHER),
+                "the metadata of cluster yours",
+            ),
             // A bucket restored into another account keeps its id.
-            (Some(OURS), of("yours", OURS), "the metadata of cluster yours"),
+            (
+                Some(OURS),
+                of("yours", OURS),
+                "the metadata of cluster yours",
+            ),
             (Some(OURS), Found::Nothing, "is empty"),
             (None, segments.clone(), "delete them if nobody needs them"),
             (Some(OURS), segments, "\"cluster\": \"mine\""),

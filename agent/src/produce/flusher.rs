@@ -317,10 +317,7 @@ mod tests {
     #[test]
     fn every_batch_gets_its_own_verdict() {
         let verdicts = vec![Ok(placed(4)), Err(Rejected::OutOfOrderSequence)];
-        let expected = vec![
-            Ok(placed(4)),
-            Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER),
-        ];
+        let expected = vec![Ok(placed(4)), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER)];
         let read = fate(answered(Outcome::Committed(verdicts)), 2);
         assert_eq!(read, Fate::Each(expected));
     }

@@ -94,8 +94,8 @@ impl Witness {
                 fields.format
             ));
         }
-        let hexadecimal = fields.bucket.len() == 32
-            && fields.bucket.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let hexadecimal =
+            fields.bucket.len() == 32 && fields.bucket.bytes().all(|byte| byte.is_ascii_hexdigit());
         match u128::from_str_radix(&fields.bucket, 16) {
             Ok(bucket) if hexadecimal => Ok(Self {
                 cluster: fields.cluster,
@@ -290,10 +290,7 @@ mod tests {
     async fn a_segment_is_found_and_nothing_else() {
         let objects = Arc::new(InMemory::new());
         let bucket = store(&objects);
-        bucket
-            .claim(&Witness::new("c", BucketId(1)))
-            .await
-            .unwrap();
+        bucket.claim(&Witness::new("c", BucketId(1))).await.unwrap();
         assert_eq!(bucket.any_segment().await.unwrap(), None);
         bucket
             .put_segment(metadata::ObjectKey(1), vec![Bytes::from_static(b"x")])

@@ -128,9 +128,11 @@ async fn a_second_quick_start_command_needs_a_data_folder_of_its_own() {
     let broker = Broker::in_folder(own.path(), &["--bucket", &second]).await;
     assert!(broker.terminate().await.success());
     // And now it belongs to that one.
-    dev(data.path(), &["--bucket", &second])
-        .await
-        .refused(&["belongs to cluster", "to cluster", "name that bucket"]);
+    dev(data.path(), &["--bucket", &second]).await.refused(&[
+        "belongs to cluster",
+        "to cluster",
+        "name that bucket",
+    ]);
     is_read(data.path(), &[]).await;
 }
 
@@ -180,7 +182,8 @@ async fn of_two_agents_with_different_buckets_only_one_serves() {
     third.until_ready("200").await;
     agent.until_ready("200").await;
     // Another cluster's agent does not get that bucket.
-    let ran = run(penstock(["agent", "--bucket", &first, "--store", "memory:"]).args(anywhere)).await;
+    let ran =
+        run(penstock(["agent", "--bucket", &first, "--store", "memory:"]).args(anywhere)).await;
     ran.refused(&["belongs to cluster", &first, "memory:", "is new"]);
 }
 
@@ -222,9 +225,16 @@ async fn doctor_sees_whether_they_belong_together() {
     let empty = tempfile::tempdir().unwrap();
     let ran = doctor(empty.path(), empty.path()).await;
     assert!(ran.status.success(), "{ran:?}");
-    assert!(ran.stdout.contains("know nothing of each other yet"), "{ran:?}");
+    assert!(
+        ran.stdout.contains("know nothing of each other yet"),
+        "{ran:?}"
+    );
     for (bucket, store, said) in [
-        (data.path(), other.path(), "Name that bucket, or the metadata"),
+        (
+            data.path(),
+            other.path(),
+            "Name that bucket, or the metadata",
+        ),
         (empty.path(), data.path(), "is empty"),
         (data.path(), empty.path(), "is new and knows nothing"),
     ] {
