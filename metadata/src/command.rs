@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::types::{
-    BlockRange, BucketId, Lsn, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence,
-    Timestamp, TopicId,
+    BlockRange, BucketId, Lsn, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId,
+    Sequence, Timestamp, TopicId,
 };
 
 /// Something asked of the sequencer. Judged by `decide`, in the order of submission.

@@ -21,8 +21,9 @@ use crate::index::Chunk;
 use crate::keys::Key;
 use crate::kv::{Kv, Memory, Transaction};
 use crate::types::{
-    BlockCodec, BlockRange, BucketId, Content, Extent, ExtentFlags, ObjectKey, Offset, PartitionIndex,
-    ProducerEpoch, ProducerId, Sequence, Stored, Timestamp, TopicId, TopicPartition,
+    BlockCodec, BlockRange, BucketId, Content, Extent, ExtentFlags, ObjectKey, Offset,
+    PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored, Timestamp, TopicId,
+    TopicPartition,
 };
 use crate::{Command, CreateTopic, Located, Options, start};
 

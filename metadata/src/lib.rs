@@ -37,8 +37,8 @@ pub use error::{Error, Happened};
 pub use handle::{Metadata, Stats};
 pub use sequencer::{Candidate, Checked, Options, Sequencer, Serves, Status, check, start};
 pub use types::{
-    BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn, Marker, ObjectKey,
-    Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored, Timestamp, TopicId,
-    TopicPartition,
+    BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn, Marker,
+    ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored, Timestamp,
+    TopicId, TopicPartition,
 };
 pub use view::{Look, View};

@@ -34,10 +34,10 @@ use crate::state::State;
 use crate::types::Timestamp;
 use crate::witness::Witness;
 pub use candidate::{Candidate, Status};
-pub use takeover::Checked;
 use liveness::Liveness;
 use store::Holder;
 use subscribers::Subscribers;
+pub use takeover::Checked;
 use tick::Tick;
 
 pub(crate) use liveness::Heard;

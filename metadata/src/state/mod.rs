@@ -124,7 +124,10 @@ impl State {
             (None, Some(bucket)) => vec![Effect::BucketBound(bucket)],
             _ => Vec::new(),
         };
-        (Outcome::BucketBound(self.counters.bucket.or(wanted)), effects)
+        (
+            Outcome::BucketBound(self.counters.bucket.or(wanted)),
+            effects,
+        )
     }
 
     fn open_session(&self, closing: &[u64]) -> (Outcome, Vec<Effect>) {

@@ -12,14 +12,9 @@ use crate::command::{
     Outcome, Placed, Rejected,
 };
 use crate::types::{
-<<<<<<< HEAD:metadata/src/rpc/message/tests.rs
-    BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn, ObjectKey, Offset,
-    PartitionIndex, ProducerEpoch, ProducerId, Scope, Sequence, Stored, Timestamp, TopicId,
-=======
-    BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn, ObjectKey, Offset,
-    PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored, Timestamp, TopicId,
->>>>>>> 72c4612 (Let the metadata remember the bucket in which its records lie):metadata/src/rpc/tests/messages.rs
-    TopicPartition,
+    BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn,
+    ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Scope, Sequence, Stored,
+    Timestamp, TopicId, TopicPartition,
 };
 use crate::update::{Update, ViewUpdate};
 
