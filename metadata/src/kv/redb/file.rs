@@ -1,0 +1,163 @@
+//! The file: opened, refused with a sentence, and opened anew after errors that leave it unusable.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::time::Duration;
+
+use redb::backends::FileBackend;
+use redb::{Database, DatabaseError, StorageBackend, StorageError};
+use tokio::time::Instant;
+
+use super::renewed::Renewed;
+use super::rows::Failed;
+use crate::kv::KvError;
+
+/// redb would take 1 GiB; the rows in use are few.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
+/// Between attempts to open a failing file: doubled from the first of these up to the second. Each attempt reads the
+/// whole file to repair it.
+const REOPEN_AFTER: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// What to do when the file is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    Create,
+    /// A file that was open and is gone must not come back empty.
+    Refuse,
+}
+
+pub(super) type Opener = Box<dyn Fn(Missing) -> Result<Database, KvError> + Send>;
+
+/// The open database, opened anew after errors that leave it unusable.
+pub(super) struct Reopening {
+    opener: Opener,
+    /// Away after an I/O error: redb refuses everything then until it is opened anew.
+    database: Option<Database>,
+    /// Since the last commit that succeeded.
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
+impl Reopening {
+    pub(super) fn start(opener: Opener) -> Result<Self, KvError> {
+        let database = Some(opener(Missing::Create)?);
+        Ok(Self {
+            opener,
+            database,
+            failures: 0,
+            not_before: None,
+        })
+    }
+
+    /// Does it on the open database.
+    pub(super) fn with<T>(
+        &mut self,
+        work: impl FnOnce(&Database) -> Result<T, Failed>,
+    ) -> Result<T, KvError> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => self.reopen()?,
+        };
+        match work(&database) {
+            Ok(done) => {
+                self.database = Some(database);
+                Ok(done)
+            }
+            Err(Failed::Plain(error)) => {
+                self.database = Some(database);
+                Err(error)
+            }
+            Err(Failed::Poisoned(error)) => {
+                self.failed();
+                Err(error)
+            }
+        }
+    }
+
+    /// The disk takes what is written.
+    pub(super) fn works(&mut self) {
+        self.failures = 0;
+    }
+
+    fn reopen(&mut self) -> Result<Database, KvError> {
+        if self.not_before.is_some_and(|time| Instant::now() < time) {
+            let text = "the database failed and is opened again soon";
+            return Err(KvError::Unavailable(text.to_owned()));
+        }
+        (self.opener)(Missing::Refuse).inspect_err(|_| self.failed())
+    }
+
+    /// The first attempt to open it anew may be at once, so that a single fault passes quickly.
+    fn failed(&mut self) {
+        let (first, longest) = REOPEN_AFTER;
+        self.not_before = self.failures.checked_sub(1).map(|repeated| {
+            let wait = first.saturating_mul(1 << repeated.min(10));
+            Instant::now() + wait.min(longest)
+        });
+        self.failures = self.failures.saturating_add(1);
+    }
+}
+
+pub(super) fn open(path: &Path, missing: Missing) -> Result<Database, KvError> {
+    let shown = path.display();
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        let text = format!("{shown} cannot be opened: its folder does not exist");
+        return Err(KvError::Unavailable(text));
+    }
+    let unusable =
+        |error: io::Error| KvError::Unavailable(format!("{shown} cannot be opened: {error}"));
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    options.create(missing == Missing::Create);
+    let file = options.open(path).map_err(unusable)?;
+    if missing == Missing::Refuse && file.metadata().map_err(unusable)?.len() == 0 {
+        return Err(unusable(io::Error::other("it was emptied")));
+    }
+    let file = FileBackend::new(file).map_err(|error| refused(path, error))?;
+    let database = database(file).map_err(|error| refused(path, error))?;
+    // The file's name must outlive a power cut as well.
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| KvError::Unavailable(format!("{shown}: {error}")))?;
+    Ok(database)
+}
+
+/// In a file or what stands for one, locked against other processes.
+pub(super) fn database(file: impl StorageBackend) -> Result<Database, DatabaseError> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder.create_with_backend(Renewed::new(file))
+}
+
+/// Why a file was not opened, for the operator.
+pub(super) fn refused(path: &Path, error: DatabaseError) -> KvError {
+    let shown = path.display();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            KvError::InUse(format!("{shown} is open in another process"))
+        }
+        // redb has no variant for this. Were its text to change, the file would still be refused, as damaged.
+        DatabaseError::Storage(StorageError::Corrupted(reason))
+            if reason.starts_with("Expected file format version <=") =>
+        {
+            let found = reason.rsplit(' ').next().unwrap_or_default();
+            KvError::NewerFormat(format!("redb {found} ({shown})"))
+        }
+        DatabaseError::UpgradeRequired(version) => KvError::Corrupt(format!(
+            "{shown} has redb's old format {version}, in which Penstock never wrote"
+        )),
+        DatabaseError::Storage(StorageError::Corrupted(reason)) => {
+            KvError::Corrupt(format!("{shown}: {reason}"))
+        }
+        DatabaseError::Storage(StorageError::Io(error))
+            if error.kind() == ErrorKind::InvalidData =>
+        {
+            KvError::Corrupt(format!("{shown} is not a database of Penstock: {error}"))
+        }
+        error => KvError::Unavailable(format!("{shown} cannot be opened: {error}")),
+    }
+}

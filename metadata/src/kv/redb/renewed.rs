@@ -1,0 +1,132 @@
+//! What lies under redb: the file, written anew before it is read if whoever had it open did not close it.
+//!
+//! After an fsync that failed, Linux marks the pages that it could not write as clean and keeps them in its page cache. Reads
+//! find them there, in this process and in the next one, and the next fsync says that all is well; a power cut then loses
+//! them. redb would find in such pages that its last commit landed, and build further commits on them. Whether an fsync of
+//! the process before failed is nowhere written, but redb's header says whether it closed the file. If it did not, each byte
+//! is written again as it is read, and synced: what is read from then on is on the disk. A power cut meanwhile leaves what
+//! one amid a commit does: pages as of the last good fsync, some of the last commit's beside them.
+
+use std::io;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redb::{BackendError, StorageBackend};
+
+/// Of a file of redb's, as its design document has it: what it begins with, and where and what says that it is open.
+const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
+const FLAGS_AT: usize = MAGIC.len();
+const IS_OPEN: u8 = 2;
+/// Read and written at once.
+const PIECE_BYTES: usize = 1024 * 1024;
+
+/// A file, or what stands for one, which is looked at with the first call that redb makes once it is locked.
+#[derive(Debug)]
+pub(super) struct Renewed<B> {
+    file: B,
+    looked: AtomicBool,
+}
+
+impl<B: StorageBackend> Renewed<B> {
+    pub(super) fn new(file: B) -> Self {
+        Self {
+            file,
+            looked: AtomicBool::new(false),
+        }
+    }
+
+    /// Before the first byte is read. A failure leaves it to be done again.
+    fn look(&self) -> io::Result<()> {
+        if self.looked.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let length = self.file.len()?;
+        if was_left_open(&self.file, length)? {
+            tracing::info!(
+                bytes = length,
+                "the metadata file was not closed; it is written anew, so that what is read of it lies on the disk"
+            );
+            renew(&self.file, length)?;
+        }
+        self.looked.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+pub(super) fn was_left_open(file: &impl StorageBackend, length: u64) -> io::Result<bool> {
+    let mut header = [0; FLAGS_AT + 1];
+    if length < header.len() as u64 {
+        return Ok(false);
+    }
+    file.read(0, &mut header)?;
+    Ok(header.starts_with(&MAGIC) && header[FLAGS_AT] & IS_OPEN != 0)
+}
+
+fn renew(file: &impl StorageBackend, length: u64) -> io::Result<()> {
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut at = 0;
+    while at < length {
+        let rest = usize::try_from(length - at).unwrap_or(PIECE_BYTES);
+        let piece = &mut piece[..rest.min(PIECE_BYTES)];
+        file.read(at, piece)?;
+        file.write(at, piece)?;
+        at += piece.len() as u64;
+    }
+    file.sync_data()
+}
+
+impl<B: StorageBackend> StorageBackend for Renewed<B> {
+    fn len(&self) -> io::Result<u64> {
+        self.look()?;
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.look()?;
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.file.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(
+        &self,
+        start: Bound<u64>,
+        end: Bound<u64>,
+    ) -> Result<bool, BackendError> {
+        self.file.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.query_lock_range(start, end)
+    }
+}
