@@ -53,9 +53,11 @@ pub(crate) fn metadata(error: &Error) -> ErrorCode {
         }
         | Error::Fenced
         | Error::Closing => ErrorCode::NOT_LEADER_OR_FOLLOWER,
-        Error::Corrupt(_) | Error::NewerFormat { .. } | Error::InUse(_) => {
-            ErrorCode::KAFKA_STORAGE_ERROR
-        }
+        Error::Corrupt(_)
+        | Error::WentBack(_)
+        | Error::OtherBucket { .. }
+        | Error::NewerFormat { .. }
+        | Error::InUse(_) => ErrorCode::KAFKA_STORAGE_ERROR,
     }
 }
 
@@ -158,6 +160,8 @@ mod tests {
             | Error::Unavailable { .. }
             | Error::Corrupt(_)
             | Error::Closing
+            | Error::WentBack(_)
+            | Error::OtherBucket { .. }
             | Error::NewerFormat { .. }
             | Error::InUse(_) => error,
         };
@@ -176,6 +180,11 @@ mod tests {
                 known: String::new(),
             },
             Error::InUse(String::new()),
+            Error::WentBack(String::new()),
+            Error::OtherBucket {
+                bucket: String::new(),
+                metadata: String::new(),
+            },
         ]
         .map(listed)
         .into()

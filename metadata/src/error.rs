@@ -36,6 +36,18 @@ pub enum Error {
         "the metadata store has format {found}, this version knows {known}: use a newer Penstock"
     )]
     NewerFormat { found: String, known: String },
+    /// The store lost what was durable in it: a lagging standby, a restored backup or an old file took its place.
+    #[error(
+        "the metadata store went back in time: {0}; bring back the newest copy of it, or accept what is lost with \
+         penstock metadata --accept-older-store"
+    )]
+    WentBack(String),
+    /// The bucket's objects were named by another cluster.
+    #[error(
+        "the bucket belongs to the metadata of cluster {bucket}, and this is the metadata of cluster {metadata}: give \
+         each its own"
+    )]
+    OtherBucket { bucket: String, metadata: String },
     /// Another process has the store open.
     #[error("the metadata store is in use by another process: {0}")]
     InUse(String),

@@ -427,7 +427,7 @@ async fn store() -> Bytes {
     bytes.freeze()
 }
 
-const KINDS: usize = 13;
+const KINDS: usize = 14;
 
 fn kind(key: Key) -> usize {
     match key {
@@ -443,6 +443,7 @@ fn kind(key: Key) -> usize {
         Key::Object(_) => 9,
         Key::Session(_) => 10,
         Key::Outcome(..) => 11,
+        Key::Lineage => 12,
         Key::Deleted(_) => KINDS - 1,
     }
 }

@@ -11,7 +11,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::catalogue::{Agent, Catalogue};
 use crate::command::{Answer, Command, Outcome, Submission};
 use crate::error::Error;
+use crate::history::Point;
 use crate::kv::Kv;
+use crate::sequencer::lineage::Known;
 use crate::sequencer::reads::{self, Read};
 use crate::types::{Bounds, BucketId, Extent, Located, Offset, Timestamp, TopicPartition};
 use crate::view::{View, Views};
@@ -48,6 +50,8 @@ pub(crate) struct Shared {
     /// All sequences of this process's session below this one are answered.
     pub(crate) seen: AtomicU64,
     pub(crate) session: Mutex<SessionState>,
+    /// Who wrote the store, as its holder knows; none in an agent that asks a sequencer elsewhere.
+    pub(crate) lineage: Option<Known>,
 }
 
 /// Numbers commands in the order in which they enter the queue.
@@ -88,7 +92,7 @@ pub struct Metadata {
 }
 
 impl Shared {
-    pub(crate) fn new(kv: Arc<dyn Kv>, cluster_id: String, session: u64) -> Self {
+    pub(crate) fn new(kv: Arc<dyn Kv>, cluster_id: String, session: u64, lineage: Known) -> Self {
         Self {
             kv: Some(kv),
             cluster_id: OnceLock::from(cluster_id),
@@ -104,7 +108,13 @@ impl Shared {
                 next: 1,
                 closing: false,
             }),
+            lineage: Some(lineage),
         }
+    }
+
+    /// The last durable point, in the process of the holder.
+    pub(crate) fn point(&self) -> Option<Point> {
+        self.lineage.as_ref()?.lock().point()
     }
 
     /// Of an agent whose sequencer is in another process, and not reached yet.
@@ -124,6 +134,7 @@ impl Shared {
                 next: 1,
                 closing: false,
             }),
+            lineage: None,
         }
     }
 }

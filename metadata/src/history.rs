@@ -244,24 +244,6 @@ impl Chain {
     }
 }
 
-impl Point {
-    pub(crate) fn encode(&self, row: &mut Encoder) {
-        row.u64(self.history.0);
-        row.u64(self.epoch);
-        row.u64(self.nonce);
-        row.u64(self.lsn.0);
-    }
-
-    pub(crate) fn decode(row: &mut Decoder) -> Result<Self, Unreadable> {
-        Ok(Self {
-            history: HistoryId(row.u64()?),
-            epoch: row.u64()?,
-            nonce: row.u64()?,
-            lsn: Lsn(row.u64()?),
-        })
-    }
-}
-
 impl fmt::Display for HistoryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
@@ -418,12 +400,6 @@ mod tests {
             steps.iter().for_each(|step| world.step(step));
             let row = world.store.chain.to_row();
             prop_assert_eq!(Chain::from_row(row), Ok(world.store.chain.clone()));
-            for (point, _) in &world.remembered {
-                let mut row = Encoder::default();
-                point.encode(&mut row);
-                let mut row = Decoder::new(row.into_bytes());
-                prop_assert_eq!(Point::decode(&mut row), Ok(*point));
-            }
         }
 
         #[test]

@@ -7,6 +7,8 @@ use crate::codec::{Decoder, Unreadable};
 use crate::types::{Lsn, ObjectKey, Offset, PartitionIndex, TopicId, TopicPartition};
 
 const SHARD: u8 = 0;
+/// Every kind of row, in order.
+const KINDS: &[u8] = b"abcdfhlnopqstx";
 
 /// One row of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub(crate) enum Key {
     Owner,
     /// The last drain: its lsn and a random nonce. Rewritten by each drain.
     Head,
+    /// Who wrote which part of the log. Rewritten by each take-over, together with the owner.
+    Lineage,
     /// Up to where rows are complete, and the cluster-wide counters as of then.
     Checkpoint,
     /// Part of the effects of one drain. Rows past the head's lsn are nothing: their drain was never finished.
@@ -47,6 +51,7 @@ impl Key {
             Self::Format => key.put_u8(b'f'),
             Self::Owner => key.put_u8(b'o'),
             Self::Head => key.put_u8(b'h'),
+            Self::Lineage => key.put_u8(b'n'),
             Self::Checkpoint => key.put_u8(b'c'),
             Self::Log(lsn, part) => {
                 key.put_u8(b'l');
@@ -104,6 +109,7 @@ impl Key {
             b'f' => Self::Format,
             b'o' => Self::Owner,
             b'h' => Self::Head,
+            b'n' => Self::Lineage,
             b'c' => Self::Checkpoint,
             b'l' => Self::Log(Lsn(rest.fixed_u64()?), rest.fixed_u16()?),
             b't' => Self::Topic(rest.topic()?),
@@ -127,6 +133,15 @@ pub(crate) fn all(kind: u8) -> (Bytes, Bytes) {
         Bytes::copy_from_slice(&[SHARD, kind]),
         Bytes::copy_from_slice(&[SHARD, kind + 1]),
     )
+}
+
+/// Where no rows are unless a newer version wrote them, as half-open ranges of keys.
+pub(crate) fn gaps() -> impl Iterator<Item = (Bytes, Bytes)> {
+    let kinds = KINDS.iter().map(|kind| all(*kind));
+    let starts = std::iter::once(Bytes::new()).chain(kinds.clone().map(|(_, end)| end));
+    let last = Bytes::from_static(&[u8::MAX; 64]);
+    let ends = kinds.map(|(start, _)| start).chain([last]);
+    starts.zip(ends).filter(|(start, end)| start < end)
 }
 
 /// The index rows of a partition that end past `offset`, as a half-open range of keys: the first one holds it.
@@ -171,6 +186,7 @@ mod tests {
             Just(Key::Format),
             Just(Key::Owner),
             Just(Key::Head),
+            Just(Key::Lineage),
             Just(Key::Checkpoint),
             (any::<u64>(), any::<u16>()).prop_map(|(lsn, part)| Key::Log(Lsn(lsn), part)),
             any::<u128>().prop_map(|topic| Key::Topic(TopicId(topic))),
@@ -188,6 +204,21 @@ mod tests {
         #[test]
         fn a_key_comes_back_as_it_went(key in any_key()) {
             prop_assert_eq!(Key::decode(&key.encode()), Ok(key));
+        }
+
+        #[test]
+        fn a_row_lies_in_no_gap(key in any_key()) {
+            let key = key.encode();
+            prop_assert!(gaps().all(|(start, end)| key < start || key >= end));
+        }
+
+        #[test]
+        fn what_lies_in_no_gap_is_of_a_known_kind(
+            shard in 0..3_u8, kind: u8, rest in proptest::collection::vec(any::<u8>(), 0..40)
+        ) {
+            let key = Bytes::from([&[shard, kind], rest.as_slice()].concat());
+            let known = shard == SHARD && KINDS.contains(&kind);
+            prop_assert_eq!(gaps().any(|(start, end)| (start..end).contains(&key)), !known);
         }
 
         #[test]

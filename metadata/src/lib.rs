@@ -20,6 +20,7 @@ pub mod history;
 mod index;
 mod keys;
 pub mod kv;
+mod level;
 pub mod rpc;
 mod sequencer;
 mod state;
@@ -35,6 +36,7 @@ pub use command::{
 };
 pub use error::{Error, Happened};
 pub use handle::{Metadata, Stats};
+pub use level::WRITER_LEVEL;
 pub use sequencer::{Candidate, Checked, Options, Sequencer, Serves, Status, check, start};
 pub use types::{
     BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn, Marker,

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::lineage::{Memory, Past, ask};
 use super::store::{Address, Owner};
 use super::{Options, Sequencer, Serves, assemble, takeover};
-use crate::codec::Unreadable;
 use crate::error::Error;
 use crate::handle::{Metadata, NO_SESSION, Stats};
-use crate::keys::Key;
+use crate::history::Point;
 use crate::kv::Kv;
+use crate::level::Format;
 use crate::rpc::server::Role;
 use crate::rpc::{DialError, Link, Probe, Server};
 
@@ -36,6 +38,8 @@ pub struct Candidate {
     address: String,
     probe: Probe,
     roles: watch::Sender<Role>,
+    /// The newest point that this process ever saw in the store, or wrote.
+    remembered: Mutex<Option<Point>>,
 }
 
 /// What a candidate is right now, for those who watch it.
@@ -75,6 +79,8 @@ struct Seen {
     owner: Bytes,
     head: Bytes,
     since: Instant,
+    /// Whether a holder was seen to write, which it does only once it knows that the store did not go back.
+    wrote: bool,
 }
 
 impl Candidate {
@@ -96,6 +102,7 @@ impl Candidate {
             address,
             probe,
             roles,
+            remembered: Mutex::new(None),
         };
         (candidate, Server::new(links, serving))
     }
@@ -109,7 +116,7 @@ impl Candidate {
     /// Until `stop` resolves: then the last checkpoint is written and others may take over at once.
     ///
     /// # Errors
-    /// When the store is damaged or was written by a newer version.
+    /// When the store is damaged, went back in time or was written by a newer version.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         tokio::pin!(stop);
         loop {
@@ -132,10 +139,21 @@ impl Candidate {
                 }
             };
             self.step_down();
+            self.remember(metadata.shared().point());
             match ended {
                 Err(Error::Fenced) => tracing::warn!("another process holds the order now"),
                 ended => return ended,
             }
+        }
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        (*self.remembered.lock()).map(Memory::own)
+    }
+
+    fn remember(&self, point: Option<Point>) {
+        if point.is_some() {
+            *self.remembered.lock() = point;
         }
     }
 
@@ -166,24 +184,41 @@ impl Candidate {
 
     async fn look(&self, seen: &mut Option<Seen>) -> Result<Option<(Metadata, Sequencer)>, Error> {
         let kv = self.kv.as_ref();
-        let cluster_id = takeover::open(kv, &self.options).await?;
-        let owner = kv.get(&Key::Owner.encode()).await?.ok_or(Unreadable)?;
-        let head = kv.get(&Key::Head.encode()).await?.ok_or(Unreadable)?;
+        let Format { cluster_id, .. } = takeover::open(kv, &self.options).await?;
+        let past = Past::read(kv).await?;
+        let memory = self.memory();
+        if let Some(memory) = &memory {
+            past.check(memory)?;
+        }
+        self.remember(past.point()?);
+        let Past { owner, head, .. } = past;
         let now = Instant::now();
-        let since = match seen {
-            Some(seen) if seen.owner == owner && seen.head == head => seen.since,
-            _ => now,
+        let (since, wrote) = match seen {
+            Some(seen) if seen.owner == owner && seen.head == head => (seen.since, seen.wrote),
+            Some(seen) if seen.owner == owner => (now, true),
+            Some(seen) => (now, seen.wrote),
+            None => (now, false),
         };
         *seen = Some(Seen {
             owner: owner.clone(),
             head,
             since,
+            wrote,
         });
         let holder = Owner::decode(owner.clone())?;
         if !self.is_gone(&holder, now - since).await {
             return Ok(None);
         }
-        let Some(held) = takeover::succeed(kv, &self.options, owner).await? else {
+        let witness = match ask(self.options.witness.as_ref(), &cluster_id).await {
+            Err(Error::Unavailable { reason, .. }) if wrote => {
+                tracing::warn!(reason, "takes over by what this process saw itself");
+                None
+            }
+            witness => witness?,
+        };
+        let memories: Vec<_> = memory.into_iter().chain(witness).collect();
+        let held = takeover::succeed(kv, &self.options, owner, &memories).await?;
+        let Some(held) = held else {
             return Ok(None);
         };
         let (kv, options) = (Arc::clone(&self.kv), self.options.clone());

@@ -3,6 +3,7 @@
 
 mod candidate;
 mod drain;
+pub(crate) mod lineage;
 mod liveness;
 mod publish;
 pub(crate) mod reads;
@@ -146,7 +147,7 @@ pub async fn check(kv: &dyn Kv) -> Result<Checked, Error> {
 /// Opens the store, takes over from whoever held it, and loads the state.
 ///
 /// # Errors
-/// When the store cannot be read or written, is damaged, or was written by a newer version.
+/// When the store cannot be read or written, is damaged, went back in time, or was written by a newer version.
 pub async fn start(kv: Arc<dyn Kv>, options: Options) -> Result<(Metadata, Sequencer), Error> {
     let (mut holder, mut state, cluster_id) = takeover::begin(kv.as_ref(), &options).await?;
     let session = takeover::open_session(kv.as_ref(), &options, &mut holder, &mut state).await?;
@@ -161,7 +162,8 @@ fn assemble(
     cluster_id: String,
     session: u64,
 ) -> (Metadata, Sequencer) {
-    let shared = Arc::new(Shared::new(Arc::clone(&kv), cluster_id, session));
+    let lineage = Arc::clone(&holder.known);
+    let shared = Arc::new(Shared::new(Arc::clone(&kv), cluster_id, session, lineage));
     let (sender, queue) = mpsc::channel(QUEUE_MAX);
     let now = Instant::now();
     let mut sequencer = Sequencer {
@@ -190,7 +192,26 @@ impl Sequencer {
     ///
     /// # Errors
     /// See [`Error`]; the process must end then, for nothing it knows can be trusted any more.
-    pub async fn run(mut self) -> Result<(), Error> {
+    pub async fn run(self) -> Result<(), Error> {
+        let (kv, witness) = (Arc::clone(&self.kv), self.options.witness.clone());
+        let (shared, known) = (Arc::clone(&self.shared), Arc::clone(&self.holder.known));
+        let cluster_id = shared.cluster_id.get().map_or("", String::as_str);
+        let upset = lineage::keep_witness(kv.as_ref(), witness.as_ref(), cluster_id, &known);
+        tokio::select! {
+            biased;
+            ended = self.serve_until_closed() => ended?,
+            upset = upset => return Err(upset),
+        }
+        if let Some(witness) = &witness {
+            let known = known.lock().clone();
+            let last = lineage::witness_once(kv.as_ref(), witness, cluster_id, &known);
+            // It has an older point already.
+            let _ = tokio::time::timeout(lineage::LAST_WRITE_TIME_MAX, last).await;
+        }
+        Ok(())
+    }
+
+    async fn serve_until_closed(mut self) -> Result<(), Error> {
         let mut asked = Vec::new();
         loop {
             let step = tokio::select! {

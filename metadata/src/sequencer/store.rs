@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::sleep;
 
+use super::lineage::{Known, Memory, Past};
 use super::{Options, Serves};
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::effect::LogBytes;
@@ -34,7 +35,9 @@ pub(super) struct Holder {
     pub(super) owner: Bytes,
     pub(super) head: Bytes,
     /// The owner row with which it tries to take up work again; one attempt may have succeeded unnoticed.
-    pub(super) claim: Option<Bytes>,
+    pub(super) claim: Option<Owner>,
+    /// What it made durable, or found so.
+    pub(super) known: Known,
 }
 
 /// A drain's log in as few transactions as it takes, nearly always one. Only the last one counts: it moves the head, and
@@ -76,6 +79,9 @@ pub(super) struct Head {
     pub(super) lsn: Lsn,
     /// Tells two writes of the same lsn apart.
     pub(super) nonce: u64,
+    /// Counts writes of other rows than the log's, by which whoever reads rows beside a holder knows that they fit
+    /// together.
+    pub(super) rows: u64,
 }
 
 impl Head {
@@ -83,15 +89,28 @@ impl Head {
         let mut row = Encoder::versioned(VERSION);
         row.u64(self.lsn.0);
         row.u64(self.nonce);
+        row.u64(self.rows);
         row.into_bytes()
     }
 
     pub(super) fn decode(row: Bytes) -> Result<Self, Unreadable> {
         let mut row = Decoder::versioned(row, VERSION)?;
-        Ok(Self {
+        let head = Self {
             lsn: Lsn(row.u64()?),
             nonce: row.u64()?,
-        })
+            rows: row.u64()?,
+        };
+        row.end()?;
+        Ok(head)
+    }
+
+    /// The next one, with a log up to `lsn`.
+    fn next(self, lsn: Lsn, rows: u64, options: &Options) -> Self {
+        Self {
+            lsn,
+            nonce: (options.random)(),
+            rows: self.rows.wrapping_add(rows),
+        }
     }
 }
 
@@ -188,7 +207,7 @@ impl Holder {
             // Whatever became of these rows, the head did not move.
             written.map_err(Error::never_happened)?;
         }
-        self.advance(kv, last, lsn, options).await
+        self.advance(kv, last, lsn, 0, options).await
     }
 
     /// Writes with a head of the same lsn: checkpoints.
@@ -199,26 +218,26 @@ impl Holder {
         options: &Options,
     ) -> Result<(), Error> {
         let lsn = Head::decode(self.head.clone())?.lsn;
-        self.advance(kv, transaction, lsn, options).await
+        let rows = u64::from(!transaction.writes.is_empty());
+        self.advance(kv, transaction, lsn, rows, options).await
     }
 
     /// Writes with a head of `lsn`. On success the holder's head is the new one.
     ///
     /// # Errors
-    /// `Fenced` when somebody else took over; `Unavailable` says whether it may have happened.
-    pub(super) async fn advance(
+    /// `Fenced` when somebody else took over, `WentBack` when the store lost what was durable; `Unavailable` says whether
+    /// it may have happened.
+    async fn advance(
         &mut self,
         kv: &dyn Kv,
         writes: Transaction,
         lsn: Lsn,
+        rows: u64,
         options: &Options,
     ) -> Result<(), Error> {
         for _ in 0..2 {
-            let next = Head {
-                lsn,
-                nonce: (options.random)(),
-            }
-            .encode();
+            let head = Head::decode(self.head.clone())?;
+            let next = head.next(lsn, rows, options).encode();
             let mut transaction = writes.clone();
             transaction.expect(Key::Owner.encode(), Some(self.owner.clone()));
             transaction.expect(Key::Head.encode(), Some(self.head.clone()));
@@ -227,19 +246,19 @@ impl Holder {
             transaction.set(Key::Head.encode(), next.clone());
             match commit(kv, transaction).await {
                 Ok(()) => {
-                    self.head = next;
+                    self.wrote(next, lsn);
                     return Ok(());
                 }
                 // A store may report a conflict for what it knows not to have happened: look who holds it.
-                Err(KvError::Conflict | KvError::TooOld) => self.check_owner(kv).await?,
+                Err(KvError::Conflict | KvError::TooOld) => self.explain(kv).await?,
                 #[cfg(feature = "planted-bugs")]
                 Err(KvError::Unknown(_)) if crate::planted::is("unknown-is-done") => {
-                    self.head = next;
+                    self.wrote(next, lsn);
                     return Ok(());
                 }
                 Err(KvError::Unknown(reason)) => match self.resolve(kv, &next, options).await {
                     Ok(Resolved::Landed) => {
-                        self.head = next;
+                        self.wrote(next, lsn);
                         return Ok(());
                     }
                     Ok(Resolved::Never) => {}
@@ -257,6 +276,44 @@ impl Holder {
         Err(Error::unavailable("transactions conflict again and again"))
     }
 
+    /// In the place of `before`, whom others know by the same lineage.
+    pub(super) fn known_as(self, before: &Self) -> Self {
+        let lineage = self.known.lock().clone();
+        *before.known.lock() = lineage;
+        let known = Known::clone(&before.known);
+        Self { known, ..self }
+    }
+
+    fn wrote(&mut self, head: Bytes, lsn: Lsn) {
+        self.head = head;
+        self.known.lock().durable = lsn;
+    }
+
+    /// What this process made durable, if anything.
+    pub(super) fn memory(&self) -> Option<Memory> {
+        self.known.lock().point().map(Memory::own)
+    }
+
+    /// Why a transaction conflicts. An error that is none of the store's whims ends this process's hold.
+    async fn explain(&self, kv: &dyn Kv) -> Result<(), Error> {
+        self.check_owner(kv).await?;
+        if kv.get(&Key::Head.encode()).await?.as_ref() == Some(&self.head) {
+            return Ok(());
+        }
+        // Nobody else moves the head, so this is a head of long ago.
+        self.check_past(&Past::read(kv).await?)?;
+        let reason = "the head row is not as it was left";
+        Err(Error::unavailable(reason))
+    }
+
+    /// Whether the store holds what this process made durable.
+    ///
+    /// # Errors
+    /// `WentBack`.
+    pub(super) fn check_past(&self, past: &Past) -> Result<(), Error> {
+        self.memory().map_or(Ok(()), |memory| past.check(&memory))
+    }
+
     /// Lets others take over at once. It may fail: they find out by themselves.
     pub(super) async fn leave(&mut self, kv: &dyn Kv) -> Result<(), Error> {
         let mut owner = Owner::decode(self.owner.clone())?;
@@ -272,7 +329,11 @@ impl Holder {
         planted!("confirmed-read-skipped", return Ok(()));
         match kv.get(&Key::Owner.encode()).await? {
             Some(owner) if owner == self.owner => Ok(()),
-            _ => Err(Error::Fenced),
+            // Of somebody later, or of long ago.
+            _ => {
+                self.check_past(&Past::read(kv).await?)?;
+                Err(Error::Fenced)
+            }
         }
     }
 
@@ -308,12 +369,16 @@ impl Holder {
             return Ok(Some(Resolved::Landed));
         }
         // Also when an earlier attempt of ours to resolve landed unnoticed: whatever is there is ours to replace.
-        let lsn = Head::decode(found.clone())?.lsn;
-        let probe = Head {
-            lsn,
-            nonce: (options.random)(),
+        let head = Head::decode(found.clone())?;
+        if head.lsn < self.known.lock().durable {
+            self.check_past(&Past::read(kv).await?)?;
         }
-        .encode();
+        if head.rows != Head::decode(self.head.clone())?.rows {
+            // Of long ago: the log is whole, but rows that this process holds to be written are not there any more.
+            let reason = "rows of the store are not as they were left";
+            return Err(Error::unavailable(reason));
+        }
+        let probe = head.next(head.lsn, 0, options).encode();
         let mut transaction = Transaction::default();
         transaction.expect(Key::Owner.encode(), Some(self.owner.clone()));
         transaction.expect(Key::Head.encode(), Some(found));

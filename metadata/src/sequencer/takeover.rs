@@ -1,51 +1,60 @@
-//! Becoming the one that writes: a new owner row fences everybody before, then checkpoint rows and the log after them
-//! are loaded. Anyone may do it at any time; nothing rests on a lease or a clock.
+//! Becoming the one that writes. Checkpoint rows and the log after them are loaded first, beside whoever holds the order,
+//! so that a version that cannot read them deposes nobody. Then one transaction replaces the owner row, which fences
+//! everybody before, and writes the new owner into the chain. Anyone may do it at any time; nothing rests on a lease or a
+//! clock.
+
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::sleep;
+use parking_lot::Mutex;
 
+use super::Options;
+use super::lineage::{Lineage, Memory, Past, ask};
 use super::store::{Head, Holder, Owner, log_transactions};
-use super::tick::TICK;
-use super::{Options, Serves};
 use crate::checkpoint;
-use crate::codec::{Decoder, Encoder, Unreadable};
+use crate::codec::Unreadable;
 use crate::command::{Command, Outcome, Submission};
 use crate::effect::{LogBytes, decode_entry};
 use crate::error::Error;
+use crate::history::{Chain, HistoryId};
 use crate::keys::{self, Key};
 use crate::kv::{Direction, Kv, KvError, Transaction};
+use crate::level::{self, Format};
 use crate::state::State;
 use crate::types::{BucketId, Lsn};
 
-/// The data model this version writes and reads.
-const FORMAT: u64 = 1;
 /// Rows read at a time.
 pub(crate) const ROWS_PER_READ: usize = 1000;
 /// Attempts when others take over at the same time.
 const ATTEMPTS: usize = 5;
+/// Attempts to read rows between two steps of a holder's checkpoint.
+const READ_ATTEMPTS: usize = 5;
+/// A holder that appends to the log all the while is caught up with so often before it is fenced without.
+const ROUNDS_BESIDE: usize = 5;
+/// After that nobody appends any more.
+const ROUNDS_MAX: usize = ROUNDS_BESIDE + 5;
 
-/// The cluster's id. A store that is empty is made one.
-pub(super) async fn open(kv: &dyn Kv, options: &Options) -> Result<String, Error> {
+/// The cluster's id and levels. A store that is empty is made one.
+pub(super) async fn open(kv: &dyn Kv, options: &Options) -> Result<Format, Error> {
     match kv.get(&Key::Format.encode()).await? {
-        Some(row) => read_format(row),
+        Some(row) => Format::decode(row),
         None => create(kv, options).await,
     }
 }
 
 /// Takes over from that owner; `None` if it is another one by now.
+///
+/// # Errors
+/// `WentBack` when the store does not hold what is remembered of it.
 pub(super) async fn succeed(
     kv: &dyn Kv,
     options: &Options,
     owner: Bytes,
+    memories: &[Memory],
 ) -> Result<Option<(Holder, State)>, Error> {
     let epoch = Owner::decode(owner.clone())?.epoch + 1;
-    let mine = Owner::new(epoch, options).encode();
-    if !take(kv, owner, &mine).await? {
-        return Ok(None);
-    }
-    let mut holder = hold(kv, epoch, mine).await?;
-    let state = load(kv, &mut holder, options).await?;
-    Ok(Some((holder, state)))
+    let mine = Owner::new(epoch, options);
+    take_over(kv, owner, mine, memories).await
 }
 
 /// Takes over from whoever held the store, or makes a new one.
@@ -53,10 +62,12 @@ pub(super) async fn begin(
     kv: &dyn Kv,
     options: &Options,
 ) -> Result<(Holder, State, String), Error> {
-    let cluster_id = open(kv, options).await?;
+    let Format { cluster_id, .. } = open(kv, options).await?;
+    let witness = ask(options.witness.as_ref(), &cluster_id).await?;
     for _ in 0..ATTEMPTS {
         let owner = kv.get(&Key::Owner.encode()).await?.ok_or(Unreadable)?;
-        if let Some((holder, state)) = succeed(kv, options, owner).await? {
+        let held = succeed(kv, options, owner, witness.as_slice()).await?;
+        if let Some((holder, state)) = held {
             return Ok((holder, state, cluster_id));
         }
     }
@@ -72,69 +83,173 @@ pub(super) async fn resume(
     options: &Options,
     holder: &mut Holder,
 ) -> Result<State, Error> {
-    let epoch = holder.epoch + 1;
+    let past = Past::read(kv).await?;
+    holder.check_past(&past)?;
     // The same row in every attempt, so that an earlier one that landed late is known as this process's own.
-    let claim = || Owner::new(epoch, options).encode();
+    let claim = || Owner::new(holder.epoch + 1, options);
     let mine = holder.claim.get_or_insert_with(claim).clone();
-    let owner = kv.get(&Key::Owner.encode()).await?.ok_or(Unreadable)?;
-    if owner != mine {
-        if owner != holder.owner {
-            return Err(Error::Fenced);
-        }
-        if !take(kv, owner, &mine).await? {
-            return Err(Error::unavailable("the owner row changes"));
-        }
+    if past.owner != holder.owner && past.owner != mine.encode() {
+        return Err(Error::Fenced);
     }
-    *holder = hold(kv, epoch, mine).await?;
-    load(kv, holder, options).await
+    let memory = holder.memory();
+    let taken = take_over(kv, past.owner, mine, memory.as_slice()).await?;
+    let Some((held, state)) = taken else {
+        return Err(Error::unavailable("the owner row changes"));
+    };
+    *holder = held.known_as(holder);
+    Ok(state)
 }
 
-/// Replaces the owner row. False: it is not certain, or somebody else was faster; look again.
-async fn take(kv: &dyn Kv, owner: Bytes, mine: &Bytes) -> Result<bool, Error> {
-    let mut transaction = Transaction::default();
-    transaction.expect(Key::Owner.encode(), Some(owner));
-    transaction.set(Key::Owner.encode(), mine.clone());
-    match kv.commit(transaction).await {
-        Ok(()) => Ok(true),
-        // Ours is recognized by its nonce.
-        Err(KvError::Conflict | KvError::TooOld | KvError::Unknown(_)) => {
-            Ok(kv.get(&Key::Owner.encode()).await?.as_ref() == Some(mine))
+/// Replaces the owner row. `None`: it is not certain, or somebody else was faster; look again.
+async fn take_over(
+    kv: &dyn Kv,
+    owner: Bytes,
+    mine: Owner,
+    memories: &[Memory],
+) -> Result<Option<(Holder, State)>, Error> {
+    let mut loaded = Loaded::read(kv).await?;
+    let (mut owner, row) = (owner, mine.encode());
+    for round in 0..ROUNDS_MAX {
+        let head = Head::decode(loaded.head.clone())?.lsn;
+        let chain = kv.get(&Key::Lineage.encode()).await?.ok_or(Unreadable)?;
+        let mut chain = Chain::from_row(chain)?;
+        memories
+            .iter()
+            .try_for_each(|memory| memory.check(&chain, head))?;
+        chain.extend(mine.epoch, mine.nonce, head);
+        let mut transaction = Transaction::default();
+        // The chain is rewritten together with the owner alone, so this holds it still, too.
+        transaction.expect(Key::Owner.encode(), Some(owner.clone()));
+        transaction.set(Key::Owner.encode(), row.clone());
+        let whole = round != ROUNDS_BESIDE;
+        if whole {
+            transaction.expect(Key::Head.encode(), Some(loaded.head.clone()));
+            transaction.set(Key::Lineage.encode(), chain.to_row());
+            if loaded.unfinished {
+                let start = Key::Log(Lsn(head.0 + 1), 0).encode();
+                transaction.clear_range(start, keys::all(b'l').1);
+            }
         }
-        Err(error) => Err(error.into()),
+        match kv.commit(transaction).await {
+            Ok(()) if whole => return Ok(Some(loaded.held(mine, chain))),
+            Ok(()) => owner = row.clone(),
+            // Ours is recognized by its nonce, and by the link that goes with it.
+            Err(KvError::Conflict | KvError::TooOld | KvError::Unknown(_)) => {
+                let found = kv.get(&Key::Owner.encode()).await?.ok_or(Unreadable)?;
+                let link = kv.get(&Key::Lineage.encode()).await?.ok_or(Unreadable)?;
+                if found == row && link == chain.to_row() {
+                    return Ok(Some(loaded.held(mine, chain)));
+                }
+                if found != owner && found != row {
+                    return Ok(None);
+                }
+                owner = found;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        loaded = loaded.catch_up(kv).await?;
+    }
+    Ok(None)
+}
+
+/// The state as rows and log have it.
+struct Loaded {
+    state: State,
+    /// As of this head.
+    head: Bytes,
+    /// Whether rows of a drain that was never finished lie past it.
+    unfinished: bool,
+}
+
+impl Loaded {
+    /// Reads beside a holder that may write meanwhile: its drains do no harm, and what does not fit together because it
+    /// wrote a checkpoint is read again.
+    ///
+    /// # Errors
+    /// `Unavailable` when it writes checkpoints all the time; whoever does is not gone.
+    async fn read(kv: &dyn Kv) -> Result<Self, Error> {
+        for _ in 0..READ_ATTEMPTS {
+            let before = Head::decode(head(kv).await?)?;
+            let loaded = Self::read_once(kv).await;
+            if Head::decode(head(kv).await?)?.rows == before.rows {
+                return loaded;
+            }
+        }
+        Err(Error::unavailable("the rows of the store keep changing"))
+    }
+
+    async fn read_once(kv: &dyn Kv) -> Result<Self, Error> {
+        check_kinds(kv).await?;
+        let state = checkpoint::load(kv).await?;
+        let head = head(kv).await?;
+        let lsn = Head::decode(head.clone())?.lsn;
+        let (state, unfinished) = replay_from(kv, state, lsn).await?;
+        Ok(Self {
+            state,
+            head,
+            unfinished,
+        })
+    }
+
+    /// What was written since.
+    async fn catch_up(self, kv: &dyn Kv) -> Result<Self, Error> {
+        let rows = Head::decode(self.head)?.rows;
+        let head = head(kv).await?;
+        let now = Head::decode(head.clone())?;
+        if now.rows == rows {
+            let caught_up = replay_from(kv, self.state, now.lsn).await;
+            // A checkpoint that began since may have cleared the log.
+            if Head::decode(self::head(kv).await?)?.rows == rows {
+                let (state, unfinished) = caught_up?;
+                return Ok(Self {
+                    state,
+                    head,
+                    unfinished,
+                });
+            }
+        }
+        Self::read(kv).await
+    }
+
+    fn held(self, mine: Owner, chain: Chain) -> (Holder, State) {
+        let lineage = Lineage {
+            chain: Arc::new(chain),
+            durable: self.state.lsn,
+        };
+        let holder = Holder {
+            epoch: mine.epoch,
+            owner: mine.encode(),
+            head: self.head,
+            claim: None,
+            known: Arc::new(Mutex::new(lineage)),
+        };
+        (holder, self.state)
     }
 }
 
-/// From here on nobody else moves the head.
-async fn hold(kv: &dyn Kv, epoch: u64, owner: Bytes) -> Result<Holder, Error> {
-    let head = kv.get(&Key::Head.encode()).await?.ok_or(Unreadable)?;
-    Ok(Holder {
-        epoch,
-        owner,
-        head,
-        claim: None,
-    })
+async fn head(kv: &dyn Kv) -> Result<Bytes, Error> {
+    Ok(kv.get(&Key::Head.encode()).await?.ok_or(Unreadable)?)
 }
 
-fn read_format(row: Bytes) -> Result<String, Error> {
-    let mut row = Decoder::new(row);
-    let found = row.u64()?;
-    if found != FORMAT {
-        return Err(Error::NewerFormat {
-            found: found.to_string(),
-            known: FORMAT.to_string(),
-        });
+/// Rows of kinds that this version does not know would be lost on it.
+async fn check_kinds(kv: &dyn Kv) -> Result<(), Error> {
+    let gaps = keys::gaps()
+        .map(|(start, end)| async move { kv.range(&start, &end, 1, Direction::Forward).await });
+    let found = futures::future::try_join_all(gaps).await?;
+    match found.iter().flatten().next() {
+        Some((key, _)) => Err(level::newer(format!(
+            "rows of kind {:02x?}",
+            &key[..key.len().min(2)]
+        ))),
+        None => Ok(()),
     }
-    Ok(row.text()?)
 }
 
-async fn create(kv: &dyn Kv, options: &Options) -> Result<String, Error> {
+async fn create(kv: &dyn Kv, options: &Options) -> Result<Format, Error> {
     let cluster_id = cluster_id((options.random)(), (options.random)());
-    let mut format = Encoder::default();
-    format.u64(FORMAT);
-    format.text(&cluster_id);
     let mut transaction = Transaction::default();
     transaction.expect(Key::Format.encode(), None);
-    transaction.set(Key::Format.encode(), format.into_bytes());
+    transaction.set(Key::Format.encode(), Format::new(cluster_id).encode());
     // Of nobody: whoever comes first takes over.
     let owner = Owner {
         epoch: 0,
@@ -142,9 +257,13 @@ async fn create(kv: &dyn Kv, options: &Options) -> Result<String, Error> {
         serves: None,
     };
     transaction.set(Key::Owner.encode(), owner.encode());
+    let history = HistoryId((options.random)().max(1));
+    let chain = Chain::new(history, owner.epoch, owner.nonce);
+    transaction.set(Key::Lineage.encode(), chain.to_row());
     let head = Head {
         lsn: Lsn(0),
         nonce: (options.random)(),
+        rows: 0,
     };
     transaction.set(Key::Head.encode(), head.encode());
     transaction.set(
@@ -157,7 +276,7 @@ async fn create(kv: &dyn Kv, options: &Options) -> Result<String, Error> {
     }
     // Another process may have been faster, or the outcome was unclear: what is there counts.
     match kv.get(&Key::Format.encode()).await? {
-        Some(row) => read_format(row),
+        Some(row) => Format::decode(row),
         None => Err(Error::unavailable("a new store could not be written")),
     }
 }
@@ -177,39 +296,6 @@ fn cluster_id(high: u64, low: u64) -> String {
     (0..22).map(sextet).collect()
 }
 
-/// Checkpoint rows, then the log after them.
-async fn load(kv: &dyn Kv, holder: &mut Holder, options: &Options) -> Result<State, Error> {
-    let head = Head::decode(holder.head.clone())?.lsn;
-    let (state, unfinished) = replay_beating(kv, head, holder, options).await?;
-    if unfinished {
-        let mut transaction = Transaction::default();
-        let start = Key::Log(Lsn(head.0 + 1), 0).encode();
-        transaction.clear_range(start, keys::all(b'l').1);
-        holder.write(kv, transaction, options).await?;
-    }
-    Ok(state)
-}
-
-/// However long it takes, candidates see that somebody is at it.
-async fn replay_beating(
-    kv: &dyn Kv,
-    head: Lsn,
-    holder: &mut Holder,
-    options: &Options,
-) -> Result<(State, bool), Error> {
-    let replaying = replay(kv, head);
-    tokio::pin!(replaying);
-    loop {
-        tokio::select! {
-            biased;
-            replayed = &mut replaying => return replayed,
-            () = sleep(TICK), if matches!(options.serves, Serves::Network(_)) => {
-                holder.write(kv, Transaction::default(), options).await?;
-            }
-        }
-    }
-}
-
 /// What a store says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
@@ -224,17 +310,22 @@ pub(super) async fn check(kv: &dyn Kv) -> Result<Checked, Error> {
     let Some(format) = kv.get(&Key::Format.encode()).await? else {
         return Ok(Checked::default());
     };
-    let cluster = Some(read_format(format)?);
-    Owner::decode(kv.get(&Key::Owner.encode()).await?.ok_or(Unreadable)?)?;
-    let head = kv.get(&Key::Head.encode()).await?.ok_or(Unreadable)?;
-    let (state, _) = replay(kv, Head::decode(head)?.lsn).await?;
+    let cluster = Some(Format::decode(format)?.cluster_id);
+    let past = Past::read(kv).await?;
+    Owner::decode(past.owner)?;
+    let Loaded { state, .. } = Loaded::read(kv).await?;
     let bucket = state.counters.bucket;
     Ok(Checked { cluster, bucket })
 }
 
 /// The state as of `head`, and whether rows of a drain that was never finished lie past it.
+#[cfg(test)]
 pub(crate) async fn replay(kv: &dyn Kv, head: Lsn) -> Result<(State, bool), Error> {
     let state = checkpoint::load(kv).await?;
+    replay_from(kv, state, head).await
+}
+
+async fn replay_from(kv: &dyn Kv, state: State, head: Lsn) -> Result<(State, bool), Error> {
     let start = Key::Log(Lsn(state.lsn.0 + 1), 0).encode();
     let mut replay = Replay {
         state,

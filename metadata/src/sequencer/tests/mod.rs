@@ -4,6 +4,7 @@ mod close;
 mod faults;
 #[cfg(feature = "fdb")]
 mod foundationdb;
+mod lineage;
 mod locate;
 #[cfg(feature = "postgres")]
 mod postgres;

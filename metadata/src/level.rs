@@ -1,0 +1,78 @@
+//! Versions side by side. What a version can write and read is a *level*, a number that rises with each change of the
+//! log, the rows or the messages that an older version could not read. A cluster writes at its *feature level*, which an
+//! operator raises (`penstock metadata finalize`) once every process can read it; until then newer versions write what
+//! older ones read, and going back to the old version stays possible.
+
+use bytes::Bytes;
+
+use crate::codec::{Decoder, Encoder};
+use crate::error::Error;
+
+/// The highest level that this version writes and reads. It reads all lower ones.
+pub const WRITER_LEVEL: u32 = if cfg!(feature = "level-2") { 2 } else { 1 };
+
+/// Of this row only, so that any later version can say why it refuses.
+const VERSION: u8 = 1;
+
+/// The store's first row: whose it is, and who may read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Format {
+    pub(crate) cluster_id: String,
+    /// The highest level that whoever wrote this row could have written.
+    pub(crate) writer: u32,
+    /// Versions of a lower level cannot read the store.
+    pub(crate) reader_min: u32,
+}
+
+impl Format {
+    /// Of a new store, which every version from the first on can read.
+    pub(crate) fn new(cluster_id: String) -> Self {
+        Self {
+            cluster_id,
+            writer: WRITER_LEVEL,
+            reader_min: 1,
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut row = Encoder::versioned(VERSION);
+        row.u32(self.writer);
+        row.u32(self.reader_min);
+        row.text(&self.cluster_id);
+        row.into_bytes()
+    }
+
+    /// # Errors
+    /// `NewerFormat` when this version cannot read the store.
+    pub(crate) fn decode(row: Bytes) -> Result<Self, Error> {
+        let mut row = Decoder::new(row);
+        if row.u8()? != VERSION {
+            return Err(newer("a newer format".to_owned()));
+        }
+        let (writer, reader_min) = (row.u32()?, row.u32()?);
+        check(reader_min)?;
+        let cluster_id = row.text()?;
+        row.end()?;
+        Ok(Self {
+            cluster_id,
+            writer,
+            reader_min,
+        })
+    }
+}
+
+/// Whether this version can read what is written at that level.
+pub(crate) fn check(level: u32) -> Result<(), Error> {
+    if level <= WRITER_LEVEL {
+        return Ok(());
+    }
+    Err(newer(format!("level {level}")))
+}
+
+/// There is something in the store that this version does not know.
+pub(crate) fn newer(found: String) -> Error {
+    Error::NewerFormat {
+        found,
+        known: format!("levels up to {WRITER_LEVEL}"),
+    }
+}

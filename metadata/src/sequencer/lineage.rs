@@ -1,0 +1,215 @@
+//! Who wrote the store, and whether it still holds what is remembered of it: a store that went back in time is not
+//! served from. What is remembered comes from this process, which held the order or watched whoever did, and from the
+//! witness in the bucket.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::time::{sleep, timeout};
+
+use super::store::Head;
+use crate::codec::Unreadable;
+use crate::error::Error;
+use crate::history::{Chain, Holds, Point};
+use crate::keys::Key;
+use crate::kv::Kv;
+use crate::types::Lsn;
+use crate::witness::{Remembered, TIME_MAX, WRITE_INTERVAL, Witness};
+
+/// Attempts to read chain and head as they belong together.
+const ATTEMPTS: usize = 10;
+
+/// A process that ends waits so long for the bucket to remember its last point.
+pub(super) const LAST_WRITE_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// What a holder made durable.
+#[derive(Clone, Debug)]
+pub(crate) struct Lineage {
+    pub(crate) chain: Arc<Chain>,
+    pub(crate) durable: Lsn,
+}
+
+/// The holder writes it, others look.
+pub(crate) type Known = Arc<Mutex<Lineage>>;
+
+impl Lineage {
+    pub(crate) fn point(&self) -> Option<Point> {
+        self.chain.point(self.durable)
+    }
+}
+
+/// Something remembered, and by whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Memory {
+    pub(super) who: &'static str,
+    pub(super) point: Point,
+}
+
+impl Memory {
+    /// Of this process, which held the order or watched who did.
+    pub(super) fn own(point: Point) -> Self {
+        let who = "this process";
+        Self { who, point }
+    }
+
+    /// Whether a store with this chain and head may be served from.
+    ///
+    /// # Errors
+    /// `WentBack`.
+    pub(super) fn check(&self, chain: &Chain, head: Lsn) -> Result<(), Error> {
+        planted!("lineage-not-checked", return Ok(()));
+        let Self { who, point } = self;
+        match chain.holds(head, point) {
+            Holds::Yes => Ok(()),
+            Holds::Accepted => {
+                tracing::warn!(
+                    who,
+                    lsn = point.lsn.0,
+                    "an older store was accepted: what was remembered past it is given up"
+                );
+                Ok(())
+            }
+            Holds::No | Holds::TooOld => Err(Error::WentBack(format!(
+                "{who} remembers log position {} of history {}, written by the holder of epoch {}, and the store, \
+                 at position {} of history {}, does not hold it",
+                point.lsn.0,
+                point.history,
+                point.epoch,
+                head.0,
+                chain.history()
+            ))),
+        }
+    }
+}
+
+/// The rows that say who writes, as of one moment.
+#[derive(Clone, Debug)]
+pub(super) struct Past {
+    pub(super) owner: Bytes,
+    pub(super) head: Bytes,
+    pub(super) chain: Chain,
+}
+
+impl Past {
+    pub(super) async fn read(kv: &dyn Kv) -> Result<Self, Error> {
+        let mut chain = row(kv, Key::Lineage).await?;
+        for _ in 0..ATTEMPTS {
+            let (owner, head) = (row(kv, Key::Owner).await?, row(kv, Key::Head).await?);
+            // A new owner writes itself into the chain: with the same chain before and after, nobody took over between.
+            let again = row(kv, Key::Lineage).await?;
+            if again == chain {
+                let chain = Chain::from_row(chain)?;
+                return Ok(Self { owner, head, chain });
+            }
+            chain = again;
+        }
+        Err(Error::unavailable(
+            "other processes keep taking over the store",
+        ))
+    }
+
+    pub(super) fn lsn(&self) -> Result<Lsn, Error> {
+        Ok(Head::decode(self.head.clone())?.lsn)
+    }
+
+    /// What to remember of it.
+    pub(super) fn point(&self) -> Result<Option<Point>, Error> {
+        Ok(self.chain.point(self.lsn()?))
+    }
+
+    pub(super) fn check(&self, memory: &Memory) -> Result<(), Error> {
+        memory.check(&self.chain, self.lsn()?)
+    }
+}
+
+async fn row(kv: &dyn Kv, key: Key) -> Result<Bytes, Error> {
+    Ok(kv.get(&key.encode()).await?.ok_or(Unreadable)?)
+}
+
+/// What the bucket remembers of this cluster.
+///
+/// # Errors
+/// `Unavailable` when it cannot be asked, `OtherBucket` when it is another cluster's.
+pub(super) async fn ask(
+    witness: Option<&Witness>,
+    cluster_id: &str,
+) -> Result<Option<Memory>, Error> {
+    let Some(witness) = witness else {
+        return Ok(None);
+    };
+    let read = timeout(TIME_MAX, (witness.read)()).await;
+    let read = read.unwrap_or_else(|_| Err("it does not answer".to_owned()));
+    let Some(Remembered { cluster, point, .. }) = read.map_err(|reason| {
+        let reason = format!("what the bucket remembers cannot be read: {reason}");
+        Error::unavailable(reason)
+    })?
+    else {
+        return Ok(None);
+    };
+    if cluster != cluster_id {
+        return Err(Error::OtherBucket {
+            bucket: cluster,
+            metadata: cluster_id.to_owned(),
+        });
+    }
+    let who = "the bucket";
+    Ok(point.map(|point| Memory { who, point }))
+}
+
+/// Keeps the bucket's memory fresh for as long as it is polled. Resolves when the bucket remembers what the store does
+/// not hold: then two stores go on from one past.
+pub(super) async fn keep_witness(
+    kv: &dyn Kv,
+    witness: Option<&Witness>,
+    cluster_id: &str,
+    known: &Known,
+) -> Error {
+    let Some(witness) = witness else {
+        return pending().await;
+    };
+    let mut written = None;
+    loop {
+        let now = known.lock().clone();
+        if now.point().is_some() && now.point() != written {
+            match witness_once(kv, witness, cluster_id, &now).await {
+                Ok(()) => written = now.point(),
+                Err(Error::Unavailable { reason, .. }) => {
+                    tracing::warn!(reason, "the witness in the bucket gets old");
+                }
+                Err(error) => return error,
+            }
+        }
+        sleep(WRITE_INTERVAL).await;
+    }
+}
+
+/// Writes what the holder made durable, unless the bucket remembers something else by now.
+pub(super) async fn witness_once(
+    kv: &dyn Kv,
+    witness: &Witness,
+    cluster_id: &str,
+    known: &Lineage,
+) -> Result<(), Error> {
+    if let Some(memory) = ask(Some(witness), cluster_id).await?
+        && memory.check(&known.chain, known.durable).is_err()
+    {
+        // By somebody who took over meanwhile, perhaps.
+        let past = Past::read(kv).await?;
+        past.check(&memory)?;
+        return match past.chain == *known.chain {
+            true => Ok(()),
+            false => Err(Error::Fenced),
+        };
+    }
+    let remembered = Remembered {
+        cluster: cluster_id.to_owned(),
+        history: known.chain.history(),
+        point: known.point(),
+    };
+    let written = timeout(TIME_MAX, (witness.write)(remembered)).await;
+    let written = written.unwrap_or_else(|_| Err("the bucket does not answer".to_owned()));
+    written.map_err(Error::unavailable)
+}
