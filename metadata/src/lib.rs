@@ -7,6 +7,7 @@
 #[macro_use]
 pub mod planted;
 
+mod accounting;
 mod catalogue;
 mod checkpoint;
 mod codec;
@@ -29,6 +30,7 @@ mod update;
 mod view;
 pub mod witness;
 
+pub use accounting::account;
 pub use catalogue::{Agent, Catalogue, Listener, Roles, Topic};
 pub use command::{
     Answer, BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions,

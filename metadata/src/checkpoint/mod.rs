@@ -45,10 +45,25 @@ pub(crate) struct Checkpoint {
     /// Index rows to which the next partitions append. Only checkpoints write index rows, so they stay as they are.
     tails: HashMap<TopicPartition, Tail>,
     done: bool,
-    /// [`STEP_BYTES`], [`STEP_EXTENTS`] and [`STEP_CLEARED`], but in tests.
-    step_bytes: usize,
-    step_extents: usize,
-    step_cleared: i32,
+    steps: Steps,
+}
+
+/// How much one step takes: [`STEP_BYTES`], [`STEP_EXTENTS`] and [`STEP_CLEARED`], but in tests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Steps {
+    pub(crate) bytes: usize,
+    pub(crate) extents: usize,
+    pub(crate) cleared: i32,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self {
+            bytes: STEP_BYTES,
+            extents: STEP_EXTENTS,
+            cleared: STEP_CLEARED,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -92,21 +107,13 @@ impl Checkpoint {
             objects,
             tails: HashMap::new(),
             done: false,
-            step_bytes: STEP_BYTES,
-            step_extents: STEP_EXTENTS,
-            step_cleared: STEP_CLEARED,
+            steps: Steps::default(),
         }
     }
 
-    /// Each row in a transaction of its own, so that it can stop between any two.
     #[cfg(test)]
-    pub(crate) fn in_small_steps(self) -> Self {
-        Self {
-            step_bytes: 1,
-            step_extents: 2,
-            step_cleared: 1,
-            ..self
-        }
+    pub(crate) fn in_steps_of(self, steps: Steps) -> Self {
+        Self { steps, ..self }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -140,8 +147,9 @@ impl Checkpoint {
     ) -> Result<Transaction, Error> {
         let mut writes = Transaction::default();
         let (mut bytes, mut counted) = (0, 0);
-        let mut clearing = self.step_cleared;
-        while bytes < self.step_bytes && clearing > 0 {
+        let mut clearing = self.steps.cleared;
+        let mut more = true;
+        while more && bytes < self.steps.bytes && clearing > 0 {
             let Some(item) = self.pending.pop() else {
                 self.finish(state, &mut writes);
                 return Ok(writes);
@@ -164,8 +172,10 @@ impl Checkpoint {
                         self.read_ahead(kv, state).await?;
                         continue;
                     };
-                    let extents_max = self.step_extents;
+                    let extents_max = self.steps.extents;
                     let whole = write_partition(state, partition, tail, extents_max, &mut writes)?;
+                    // The rest appends to a row of this transaction, which can be read once it is committed.
+                    more = whole;
                     (!whole).then_some(item)
                 }
             };

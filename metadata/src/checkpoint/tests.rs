@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::*;
+use crate::accounting::account_for;
 use crate::command::{
     BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreateTopic, Submission,
 };
@@ -184,6 +185,67 @@ async fn what_is_appended_after_the_index_row_was_read_joins_it() {
     let extents: Vec<_> = index.flat_map(|chunk| chunk.extents).collect();
     let offsets: Vec<i64> = extents.iter().map(|extent| extent.base_offset.0).collect();
     assert_eq!(offsets, [0, 1]);
+}
+
+/// Small extents: the first that a step takes are few bytes, and there is room for more in it.
+#[tokio::test]
+async fn a_partition_of_more_extents_than_a_step_takes_keeps_them_all() {
+    for steps in [
+        Steps::default(),
+        Steps {
+            extents: 3,
+            ..Steps::default()
+        },
+        Steps {
+            bytes: 1_000,
+            extents: 16,
+            ..Steps::default()
+        },
+    ] {
+        let extents = u32::try_from(steps.extents).unwrap() * 2 + 100;
+        let kv = Memory::new();
+        let mut state = with_partitions(2);
+        for round in 0..2 {
+            for object in 0..extents {
+                commit(&mut state, round * extents + object, 0..2, -1);
+            }
+            let mut checkpoint = Checkpoint::begin(&state).in_steps_of(steps);
+            while !checkpoint.is_done() {
+                let transaction = checkpoint.step(&kv, &mut state).await.unwrap();
+                kv.commit(transaction).await.unwrap();
+                account_for(&kv, &state).await.unwrap();
+            }
+        }
+    }
+}
+
+/// Index rows that a damaged store lost.
+#[tokio::test]
+async fn rows_that_do_not_reach_memory_are_found_and_nothing_is_written() {
+    let kv = Memory::new();
+    let mut state = with_partitions(1);
+    for object in 0..1000 {
+        commit(&mut state, object, 0..1, -1);
+    }
+    write(&kv, &mut state).await;
+    account_for(&kv, &state).await.unwrap();
+    let keys: Vec<Bytes> = kv.snapshot().into_keys().collect();
+    let index = |key: &Bytes| matches!(Key::decode(key), Ok(Key::Index(..)));
+    let rows: Vec<_> = keys.into_iter().filter(index).collect();
+    assert!(rows.len() > 2, "{}", rows.len());
+    commit(&mut state, 1000, 0..1, -1);
+    for (at, row) in rows.iter().enumerate() {
+        let (damaged, mut state) = (kv.copy(), state.clone());
+        let mut lost = Transaction::default();
+        lost.clear(row.clone());
+        damaged.commit(lost).await.unwrap();
+        let found = account_for(&damaged, &state).await;
+        assert!(matches!(found, Err(Error::Corrupt(_))), "{at}: {found:?}");
+        let mut checkpoint = Checkpoint::begin(&state);
+        let step = checkpoint.step(&damaged, &mut state).await;
+        let refused = matches!(step, Err(Error::Corrupt(_)));
+        assert_eq!(refused, at + 1 == rows.len(), "only the last is in hand");
+    }
 }
 
 /// A store may give up a transaction that takes long, and would again each time.

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{STEP_BYTES, VERSION};
+use crate::accounting::{broken, follows};
 use crate::catalogue::Topic;
 use crate::codec::Encoder;
 use crate::effect::{ProducerBatch, TopicCreated, cut, encode_outcome};
@@ -189,9 +190,13 @@ pub(super) fn write_partition(
     let beside = extents.is_empty() || log.producers().iter().len() <= PRODUCERS_BESIDE_EXTENTS;
     let whole = extents.len() == log.recent().len() && beside;
     if !extents.is_empty() {
+        let rest = log.recent().get(extents.len());
+        let end = rest.map_or(log.bounds().high_watermark, |next| next.base_offset);
+        check_extents(partition, &extents, end)?;
         let indexed = extents.as_slice();
         planted!(let indexed = "checkpoint-drops-the-last-extent" => &indexed[..indexed.len() - 1]);
-        write_index(partition, tail, indexed, writes)?;
+        let log_start = log.bounds().log_start;
+        write_index(partition, log_start, tail, indexed, writes)?;
     }
     if whole {
         write_log(lsn, partition, log, writes);
@@ -203,10 +208,25 @@ pub(super) fn write_partition(
     Ok(whole)
 }
 
+/// Law 12, before anything is written: what goes to rows has no hole and ends where memory goes on.
+fn check_extents(partition: TopicPartition, extents: &[Extent], end: Offset) -> Result<(), Error> {
+    let mut next = extents.first().map_or(end, |first| first.base_offset);
+    for extent in extents {
+        follows(partition, next, extent)?;
+        next = extent.end_offset();
+    }
+    if next == end {
+        Ok(())
+    } else {
+        Err(broken(partition, next, end))
+    }
+}
+
 /// Appends to a partition's index rows. A row that still has room is rewritten; what an earlier checkpoint, cut short by
 /// a crash, left beyond the partition's row is replaced.
 fn write_index(
     partition: TopicPartition,
+    log_start: Offset,
     tail: Tail,
     extents: &[Extent],
     writes: &mut Transaction,
@@ -216,15 +236,21 @@ fn write_index(
     let end = Key::Index(partition, Offset(i64::MAX)).encode();
     let mut open = None;
     let mut clear_from = from;
+    let mut rows_end = log_start;
     if let Some((key, row)) = tail {
         let mut chunk = Chunk::decode(row.clone())?;
         let ends_here = chunk.end() == start;
         chunk.extents.retain(|extent| extent.base_offset < start);
+        rows_end = rows_end.max(chunk.end());
         if ends_here && !index::has_room(&row) {
             clear_from = [key.as_ref(), &[0]].concat().into();
         } else if !chunk.extents.is_empty() {
             open = Some(chunk);
         }
+    }
+    // Rows end where memory begins; they may be gone where the log starts later.
+    if rows_end < start || rows_end > start.max(log_start) {
+        return Err(broken(partition, rows_end, start));
     }
     writes.clear_range(clear_from, end);
     for chunk in index::chunks(open, extents) {

@@ -113,6 +113,16 @@ impl Memory {
         self.0.lock().rows.clone()
     }
 
+    /// A store of its own with the rows of this one, in which nothing fails.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let rows = self.snapshot();
+        Self(Arc::new(Mutex::new(Inner {
+            rows,
+            ..Inner::default()
+        })))
+    }
+
     /// Waits its turn; then the read may happen.
     async fn before_read(&self) -> Result<(), KvError> {
         let fault = self.0.lock().begin_read()?;

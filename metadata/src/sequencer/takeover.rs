@@ -305,17 +305,27 @@ pub struct Checked {
     pub bucket: Option<BucketId>,
 }
 
-/// What [`begin`] would find wrong, without taking over. A store that is still empty is right.
-pub(super) async fn check(kv: &dyn Kv) -> Result<Checked, Error> {
+/// What [`begin`] would find, without taking over; nothing in a store that is still empty.
+pub(crate) async fn examine(kv: &dyn Kv) -> Result<Option<(Format, State)>, Error> {
     let Some(format) = kv.get(&Key::Format.encode()).await? else {
-        return Ok(Checked::default());
+        return Ok(None);
     };
-    let cluster = Some(Format::decode(format)?.cluster_id);
+    let format = Format::decode(format)?;
     let past = Past::read(kv).await?;
     Owner::decode(past.owner)?;
     let Loaded { state, .. } = Loaded::read(kv).await?;
-    let bucket = state.counters.bucket;
-    Ok(Checked { cluster, bucket })
+    Ok(Some((format, state)))
+}
+
+/// What [`begin`] would find wrong, without taking over. A store that is still empty is right.
+pub(super) async fn check(kv: &dyn Kv) -> Result<Checked, Error> {
+    let Some((format, state)) = examine(kv).await? else {
+        return Ok(Checked::default());
+    };
+    Ok(Checked {
+        cluster: Some(format.cluster_id),
+        bucket: state.counters.bucket,
+    })
 }
 
 /// The state as of `head`, and whether rows of a drain that was never finished lie past it.

@@ -67,7 +67,6 @@ impl Topics {
     }
 
     /// Every partition's log.
-    #[cfg(test)]
     pub(crate) fn logs(&self) -> impl Iterator<Item = (TopicPartition, &PartitionLog)> {
         self.by_id.iter().flat_map(|(topic, state)| {
             (0..).zip(&state.logs).map(|(index, log)| {

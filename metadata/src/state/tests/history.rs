@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::model::{Model, end};
 use super::replay::{Portrait, extents};
 use super::*;
-use crate::checkpoint::{self, Checkpoint};
+use crate::accounting::account_for;
+use crate::checkpoint::{self, Checkpoint, Steps};
 use crate::command::{Command, CreatePartitions, CreateTopic, Outcome, Submission};
 use crate::effect::{Effect, LogBytes, decode_entry};
 use crate::keys::Key;
@@ -109,7 +110,10 @@ impl World {
                 self.now.0 += ms;
             }
             Step::NextDrain => self.flush().await,
-            Step::Checkpoint { transactions } => self.checkpoint(*transactions).await,
+            Step::Checkpoint {
+                transactions,
+                steps,
+            } => self.checkpoint(*transactions, *steps).await,
             Step::Restart => self.restart().await,
         }
     }
@@ -246,11 +250,11 @@ impl World {
         }
     }
 
-    pub(super) async fn checkpoint(&mut self, transactions: usize) {
+    pub(super) async fn checkpoint(&mut self, transactions: usize, steps: Steps) {
         self.flush().await;
         for _ in 0..transactions {
             let (mut checkpoint, objects) = self.checkpoint.take().unwrap_or_else(|| {
-                let checkpoint = Checkpoint::begin(&self.state).in_small_steps();
+                let checkpoint = Checkpoint::begin(&self.state).in_steps_of(steps);
                 (checkpoint, self.model.objects.clone())
             });
             let transaction = checkpoint.step(&self.kv, &mut self.state).await.unwrap();
@@ -262,6 +266,7 @@ impl World {
                 self.checkpoint = Some((checkpoint, objects));
             }
             invariants::check(&self.state);
+            account_for(&self.kv, &self.state).await.unwrap();
         }
         self.compare().await;
         self.loads_as_it_is().await;
@@ -272,6 +277,7 @@ impl World {
         let (loaded, unfinished) = replay(&self.kv, self.durable).await.unwrap();
         assert!(!unfinished);
         invariants::check(&loaded);
+        account_for(&self.kv, &loaded).await.unwrap();
         let live = Portrait::of(&self.state, &self.kv).await;
         assert_eq!(
             Portrait::of(&loaded, &self.kv).await,

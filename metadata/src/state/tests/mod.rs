@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::State;
+use crate::checkpoint::Steps;
 use crate::command::{BatchProducer, CommitBatch, CommitBlock, CommitObject};
 use crate::types::{
     BlockCodec, BlockRange, ObjectKey, PartitionIndex, ProducerEpoch, ProducerId, Sequence,
@@ -62,6 +63,7 @@ enum Step {
     /// So many transactions of a checkpoint, which is begun if none is under way.
     Checkpoint {
         transactions: usize,
+        steps: Steps,
     },
     /// The process dies, and another one loads what is in the store.
     Restart,
@@ -171,6 +173,25 @@ fn segment() -> impl Strategy<Value = Segment> {
     })
 }
 
+/// Each bound apart from the others: what goes wrong where one is reached and another is not hides otherwise.
+fn steps() -> impl Strategy<Value = Steps> {
+    let bytes = prop_oneof![Just(1_usize), 1..2_000_usize, Just(usize::MAX)];
+    let extents = prop_oneof![1..5_usize, Just(usize::MAX)];
+    let cleared = prop_oneof![1..5_i32, Just(i32::MAX)];
+    (bytes, extents, cleared).prop_map(|(bytes, extents, cleared)| Steps {
+        bytes,
+        extents,
+        cleared,
+    })
+}
+
+/// A checkpoint that can stop between any two rows.
+const SMALL_STEPS: Steps = Steps {
+    bytes: 1,
+    extents: 2,
+    cleared: 1,
+};
+
 fn step() -> impl Strategy<Value = Step> {
     let closing = prop::collection::vec(0..6_usize, 0..3);
     prop_oneof![
@@ -189,7 +210,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..12_usize).prop_map(|back| Step::Again { back }),
         3 => prop_oneof![0..6_000_i64, -3_000..0_i64].prop_map(|ms| Step::Wait { ms }),
         6 => Just(Step::NextDrain),
-        3 => (1..4_usize).prop_map(|transactions| Step::Checkpoint { transactions }),
+        3 => (1..4_usize, steps()).prop_map(|(transactions, steps)| Step::Checkpoint {
+            transactions,
+            steps,
+        }),
         1 => Just(Step::Restart),
     ]
 }

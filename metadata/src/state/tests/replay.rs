@@ -97,13 +97,13 @@ async fn a_name_outlives_the_replay_of_an_earlier_topics_end() {
             let mut world = World::new().await;
             world.submit(create(first, "orders"));
             if first_has_a_row {
-                world.checkpoint(20).await;
+                world.checkpoint(20, SMALL_STEPS).await;
             }
             world.submit(Command::DeleteTopic(TopicId(first)));
             world.flush().await;
             world.submit(create(second, "orders"));
             // It compares with what a new process finds.
-            world.checkpoint(transactions).await;
+            world.checkpoint(transactions, SMALL_STEPS).await;
         }
     }
 }
@@ -114,16 +114,16 @@ async fn counters_newer_than_the_checkpoint_change_nothing() {
     let mut world = World::new().await;
     world.submit(create(1, "a"));
     for _ in 0..20 {
-        world.checkpoint(1).await;
+        world.checkpoint(1, SMALL_STEPS).await;
         world.submit(Command::AllocateProducerIds { count: 10 });
         world.flush().await;
     }
-    world.checkpoint(1).await;
+    world.checkpoint(1, SMALL_STEPS).await;
     world.submit(create(2, "b"));
     world.flush().await;
     world.submit(Command::AllocateProducerIds { count: 10 });
     for _ in 0..20 {
-        world.checkpoint(1).await;
+        world.checkpoint(1, SMALL_STEPS).await;
     }
 }
 
@@ -160,7 +160,10 @@ async fn what_a_newer_row_remembers_is_not_forgotten_again() {
             Step::Expire { older_than_ms },
             Step::Wait { ms: -10_000 },
             send(2),
-            Step::Checkpoint { transactions },
+            Step::Checkpoint {
+                transactions,
+                steps: SMALL_STEPS,
+            },
         ] {
             world.step(&step).await;
         }
