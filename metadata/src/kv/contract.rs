@@ -19,6 +19,7 @@ pub(crate) async fn suite<K: Kv + 'static>(mut fresh: impl FnMut() -> Arc<K>) {
     writes_apply_in_order(fresh().as_ref()).await;
     limits_hold(fresh().as_ref()).await;
     large_transactions_apply_whole(fresh().as_ref()).await;
+    large_ranges_are_cleared(fresh().as_ref()).await;
     does_what_a_plain_map_does(fresh().as_ref()).await;
     increments_are_never_lost(fresh()).await;
 }
@@ -232,6 +233,34 @@ async fn large_transactions_apply_whole(kv: &dyn Kv) {
         count += rows.len();
     }
     assert_eq!(count, 5000);
+}
+
+/// As much as one transaction may clear: many rows, and much in a few; nothing else goes with them.
+async fn large_ranges_are_cleared(kv: &dyn Kv) {
+    let limits = kv.limits();
+    let large = limits.cleared_bytes_max / (limits.value_bytes_max + 100);
+    for (rows, value) in [
+        (limits.cleared_rows_max, Bytes::from_static(&[7; 20])),
+        (large, Bytes::from(vec![7; limits.value_bytes_max])),
+    ] {
+        let mut transaction = Transaction::default();
+        let at_once = limits.transaction_bytes_max / (value.len() + 100);
+        for number in 0..rows {
+            if transaction.writes.len() == at_once {
+                kv.commit(std::mem::take(&mut transaction)).await.unwrap();
+            }
+            transaction.set(b(&format!("b{number:06}")), value.clone());
+        }
+        kv.commit(transaction).await.unwrap();
+        put(kv, &[("a", "stays"), ("c", "stays")]).await;
+        let mut transaction = Transaction::default();
+        transaction.expect(b("a"), Some(b("stays")));
+        transaction.clear_range(b("b"), b("c"));
+        transaction.set(b("b"), b("new"));
+        assert_eq!(kv.commit(transaction).await, Ok(()), "{rows} rows");
+        let left = [b("a"), b("b"), b("c")];
+        assert_eq!(keys(kv, "a", "d", 9, Direction::Forward).await, left);
+    }
 }
 
 /// Random transactions over few keys, against the plainest map there is.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{Direction, Kv, KvError, RANGE_BYTES, Rows, Transaction, Write};
+use super::{Direction, Kv, KvError, LIMITS, RANGE_BYTES, Rows, Transaction, Write};
 
 /// A store that lives as long as its process. Clones share the rows.
 #[derive(Clone, Debug, Default)]
@@ -244,6 +244,7 @@ impl Inner {
         if !transaction.expect.iter().all(holds) {
             return Err(KvError::Conflict);
         }
+        self.check_cleared(transaction)?;
         for write in &transaction.writes {
             match write {
                 Write::Set(key, value) => {
@@ -253,6 +254,28 @@ impl Inner {
                     self.rows.remove(key);
                 }
                 Write::ClearRange(start, end) => self.clear_range(start, end),
+            }
+        }
+        Ok(())
+    }
+
+    /// That other stores can clear so much at once. This one could clear any, but then tests would not show who asks for
+    /// too much.
+    fn check_cleared(&self, transaction: &Transaction) -> Result<(), KvError> {
+        let (mut rows, mut bytes) = (0, 0);
+        for write in &transaction.writes {
+            let Write::ClearRange(start, end) = write else {
+                continue;
+            };
+            if start >= end {
+                continue;
+            }
+            for (key, value) in self.rows.range(start.clone()..end.clone()) {
+                rows += 1;
+                bytes += key.len() + value.len();
+                if rows > LIMITS.cleared_rows_max || bytes > LIMITS.cleared_bytes_max {
+                    return Err(KvError::TooLarge);
+                }
             }
         }
         Ok(())
@@ -402,6 +425,25 @@ mod tests {
     #[tokio::test]
     async fn keeps_the_contract() {
         super::super::contract::suite(|| Arc::new(Memory::new())).await;
+    }
+
+    /// What would be too much for PostgreSQL is refused here, where tests see it.
+    #[tokio::test]
+    async fn more_rows_than_a_transaction_may_clear_are_refused() {
+        let memory = Memory::new();
+        let (count, kept) = (LIMITS.cleared_rows_max + 1, Bytes::from_static(b"z"));
+        for from in (0..count).step_by(5_000) {
+            let mut transaction = Transaction::default();
+            for number in from..count.min(from + 5_000) {
+                transaction.set(format!("{number:08}").into(), Bytes::new());
+            }
+            transaction.set(kept.clone(), Bytes::new());
+            memory.commit(transaction).await.unwrap();
+        }
+        let mut transaction = Transaction::default();
+        transaction.clear_range(Bytes::new(), kept);
+        assert_eq!(memory.commit(transaction).await, Err(KvError::TooLarge));
+        assert_eq!(memory.snapshot().len(), count + 1);
     }
 
     fn set(key: impl Into<Bytes>, expect: Option<&'static [u8]>) -> Transaction {

@@ -26,6 +26,8 @@ use bytes::Bytes;
 pub const LIMITS: Limits = Limits {
     value_bytes_max: 90 * 1024,
     transaction_bytes_max: 1024 * 1024,
+    cleared_rows_max: 10_000,
+    cleared_bytes_max: 64 * 1024 * 1024,
 };
 
 /// About so many bytes of rows are returned at once.
@@ -89,6 +91,11 @@ pub struct Limits {
     pub value_bytes_max: usize,
     /// Of [`Transaction::bytes`], inclusive.
     pub transaction_bytes_max: usize,
+    /// Of the rows that lie in the ranges that a transaction clears, inclusive. PostgreSQL deletes them one by one, in a
+    /// statement that may take 5 s: more might be too old for ever. Who clears more does it in several transactions.
+    pub cleared_rows_max: usize,
+    /// Of keys and values of those rows, in bytes, inclusive.
+    pub cleared_bytes_max: usize,
 }
 
 /// What is to be written, and what must be there for it.
@@ -107,7 +114,7 @@ pub enum Write {
     Set(Bytes, Bytes),
     /// Key.
     Clear(Bytes),
-    /// First key, and the first that stays; nothing if they are not in this order.
+    /// First key, and the first that stays; nothing if they are not in this order. [`Limits`] bound the rows in between.
     ClearRange(Bytes, Bytes),
 }
 
@@ -126,7 +133,7 @@ pub enum KvError {
     /// It has too much to do just now. Nothing was written; asked again soon, it may.
     #[error("{0}")]
     Busy(String),
-    /// A value or the transaction is past the limits. Nothing was written.
+    /// A value, the transaction or what its ranges clear is past the limits. Nothing was written.
     #[error("the transaction is too large")]
     TooLarge,
     /// The store does not answer, or has no room. Nothing was written.
@@ -160,7 +167,7 @@ impl Transaction {
         self.writes.push(Write::Clear(key));
     }
 
-    /// Removes the rows with keys in `start..end`.
+    /// Removes the rows with keys in `start..end`, of which [`Limits`] allow so many.
     pub fn clear_range(&mut self, start: Bytes, end: Bytes) {
         self.writes.push(Write::ClearRange(start, end));
     }

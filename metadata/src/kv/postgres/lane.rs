@@ -1,5 +1,7 @@
 //! One connection and the calls that wait for it: pipelined, bounded, replaced when it ends or falls silent.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,9 +9,12 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{AsyncMessage, Connection, Socket};
 
 use super::PATIENCE;
 use super::session::{Link, Session, Target};
+use super::tls::Encrypted;
 use crate::kv::{Direction, KvError, Rows, Transaction};
 
 /// Calls waiting for a connection; callers wait in turn beyond it.
@@ -135,9 +140,9 @@ impl Lane {
         loop {
             tokio::select! {
                 biased;
-                ended = &mut connection => {
-                    if let Err(error) = ended {
-                        tracing::warn!(%error, "the connection to PostgreSQL was lost");
+                why = until_lost(&mut connection) => {
+                    if let Some(why) = why {
+                        tracing::warn!(%why, "the connection to PostgreSQL was lost");
                     }
                     break;
                 }
@@ -170,5 +175,20 @@ impl Lane {
         // With the connection gone, every call that still waits is told at once.
         drop(connection);
         while answers.next().await.is_some() {}
+    }
+}
+
+/// Until the connection ends, or the server warns. It only does when it answers a commit although a synchronous standby has
+/// not got it, for somebody cancelled the wait: that is no outcome to tell, and without the connection it is unknown.
+async fn until_lost(connection: &mut Pin<Box<Connection<Socket, Encrypted>>>) -> Option<String> {
+    loop {
+        match poll_fn(|context| connection.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notice(notice))) if notice.code() == &SqlState::WARNING => {
+                return Some(notice.to_string());
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Some(error.to_string()),
+            None => return None,
+        }
     }
 }

@@ -27,7 +27,8 @@ pub struct Examined {
 }
 
 /// For every session. Its statements name a key or a range in the order of keys, so the index is always right, whatever
-/// statistics say or lack; the rest makes it independent of what the role or the database have as defaults.
+/// statistics say or lack; the rest makes it independent of what the role or the database have as defaults. A commit that
+/// is answered lies on the disk of the server and, where it has synchronous standbys, on theirs.
 pub(super) fn settings(statement_timeout_ms: u128, lock_timeout_ms: u128) -> String {
     format!(
         "SET statement_timeout = {statement_timeout_ms}; SET lock_timeout = {lock_timeout_ms}; \
@@ -36,7 +37,7 @@ pub(super) fn settings(statement_timeout_ms: u128, lock_timeout_ms: u128) -> Str
          SET search_path = pg_catalog; SET client_min_messages = warning; \
          SET plan_cache_mode = force_generic_plan; SET jit = off; \
          SET enable_seqscan = off; SET enable_bitmapscan = off; \
-         SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+         SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply'"
     )
 }
 

@@ -88,7 +88,7 @@ async fn defaults_of_the_role_change_nothing() {
     };
     for default in [
         "default_transaction_isolation = 'repeatable read'",
-        "synchronous_commit = off",
+        "synchronous_commit = local",
         "statement_timeout = '400ms'",
         "search_path = nowhere",
         "idle_session_timeout = '100ms'",
@@ -103,6 +103,80 @@ async fn defaults_of_the_role_change_nothing() {
     contract::increments_are_never_lost(Arc::clone(&kv)).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     kv.commit(set("after", "a pause")).await.unwrap();
+}
+
+/// Whatever the role has as default, an answered commit is on the disk of the standby that the server waits for.
+#[tokio::test]
+async fn a_commit_whose_standby_was_given_up_is_unknown() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let local = format!(
+        "ALTER DATABASE {} SET synchronous_commit = local",
+        server::DATABASE
+    );
+    server.sql("postgres", &local);
+    let kv = open(&server, "").await;
+    kv.commit(set("n", "1")).await.unwrap();
+    server.sql(
+        "postgres",
+        "ALTER SYSTEM SET synchronous_standby_names = 'nobody'",
+    );
+    server.sql("postgres", "SELECT pg_reload_conf()");
+    server.sql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'penstock'");
+    let cancel = "DO $$ BEGIN FOR i IN 1..600 LOOP PERFORM pg_stat_clear_snapshot(); \
+                  IF (SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep') > 0 \
+                  THEN RETURN; END IF; PERFORM pg_sleep(0.01); END LOOP; RAISE 'nobody waits'; END $$";
+    let mut canceller = server.psql("postgres", cancel).spawn().unwrap();
+    let mut said = kv.commit(set("n", "2")).await;
+    while matches!(said, Err(KvError::Unavailable(_))) {
+        said = kv.commit(set("n", "2")).await;
+    }
+    assert!(matches!(said, Err(KvError::Unknown(_))), "{said:?}");
+    assert!(
+        canceller.wait().unwrap().success(),
+        "it waited for the standby"
+    );
+    server.sql("postgres", "ALTER SYSTEM RESET synchronous_standby_names");
+    server.sql("postgres", "SELECT pg_reload_conf()");
+    assert_eq!(kv.get(b"n").await, Ok(Some(b("2"))));
+    kv.commit(set("n", "3")).await.unwrap();
+}
+
+/// Of several servers the one that takes writes is found, also when that becomes another.
+#[tokio::test]
+async fn commits_follow_the_server_that_takes_writes() {
+    let Some(mut server) = Server::with(&["fsync=off", "wal_level=replica"], |_| {}) else {
+        return;
+    };
+    drop(open(&server, "").await);
+    let standby = server.standby();
+    let url = server.url("").replace(
+        &format!("@127.0.0.1:{}/", server.port()),
+        &format!("@127.0.0.1:{},127.0.0.1:{}/", standby.port(), server.port()),
+    );
+    let kv = Postgres::open(&url.parse().unwrap()).await.unwrap();
+    kv.commit(set("n", "1")).await.unwrap();
+    assert_eq!(kv.get(b"n").await, Ok(Some(b("1"))));
+    while standby.sql(server::DATABASE, "SELECT count(*) FROM penstock.rows") != "1" {}
+    server.stop("QUIT");
+    let away = kv.commit(set("n", "2")).await;
+    assert!(away.is_err(), "a standby is not written to");
+    assert!(
+        matches!(kv.get(b"n").await, Err(KvError::Unavailable(_))),
+        "nor read"
+    );
+    standby.promote();
+    let mut said = kv.commit(set("n", "3")).await;
+    for _ in 0..2000 {
+        if said.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        said = kv.commit(set("n", "3")).await;
+    }
+    assert_eq!(said, Ok(()));
+    assert_eq!(kv.get(b"n").await, Ok(Some(b("3"))));
 }
 
 #[tokio::test]

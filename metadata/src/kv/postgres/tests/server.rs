@@ -65,6 +65,35 @@ impl Server {
         Some(server)
     }
 
+    /// Another server that follows this one, and takes no writes until it is promoted.
+    pub fn standby(&self) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        if is_root() {
+            ran(Command::new("chown").arg("postgres").arg(folder.path()));
+        }
+        let mut standby = Self {
+            programs: self.programs.clone(),
+            folder,
+            port: 0,
+            settings: self.settings.clone(),
+            running: None,
+        };
+        let mut copy = self.program("pg_basebackup", "KILL");
+        ran(copy
+            .args(["-U", USER, "-R", "-c", "fast", "--no-sync", "-D"])
+            .arg(standby.path("data"))
+            .arg("-h")
+            .arg(self.folder.path())
+            .args(["-p", &self.port.to_string()]));
+        standby.find_a_port();
+        standby
+    }
+
+    /// From here on a standby is a server of its own.
+    pub fn promote(&self) {
+        self.sql("postgres", "SELECT pg_promote()");
+    }
+
     /// Below its folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
