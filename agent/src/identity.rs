@@ -95,13 +95,13 @@ pub(crate) fn judge(names: &Names, known: Known<'_>, found: &Found) -> Result<Jo
             ))
         }
         (Found::Witness(witness), None) => Err(format!(
-            "{bucket} belongs to cluster {}, and the metadata in {metadata} is new{of_cluster} and knows nothing of \
+            "the bucket {bucket} belongs to cluster {}, and the metadata in {metadata} is new{of_cluster} and knows nothing of \
              what lies there: name the metadata of cluster {}, or bring it back from a copy if it was lost, \
              or name a bucket or prefix that is empty",
             witness.cluster, witness.cluster
         )),
         (Found::Witness(witness), Some(bound)) => Err(format!(
-            "{bucket} belongs to cluster {}, and the metadata in {metadata} to cluster {cluster}, whose records lie in \
+            "the bucket {bucket} belongs to cluster {}, and the metadata in {metadata} to cluster {cluster}, whose records lie in \
              another bucket (id {bound}): name that bucket, or the metadata of cluster {}",
             witness.cluster, witness.cluster
         )),
@@ -112,12 +112,12 @@ pub(crate) fn judge(names: &Names, known: Known<'_>, found: &Found) -> Result<Jo
              store for this one"
         )),
         (Found::Segments(key), None) => Err(format!(
-            "{bucket} holds segments ({key} is one) but no penstock.json, which would say whose they are, and the \
+            "the bucket {bucket} holds segments ({key} is one) but no penstock.json, which would say whose they are, and the \
              metadata in {metadata} is new{of_cluster} and knows nothing of them: bring penstock.json back and \
              name their metadata, or name a bucket or prefix that is empty, or delete them if nobody needs them"
         )),
         (Found::Segments(key), Some(bound)) => Err(format!(
-            "{bucket} holds segments ({key} is one) but no penstock.json, which would say whose they are, and the \
+            "the bucket {bucket} holds segments ({key} is one) but no penstock.json, which would say whose they are, and the \
              metadata in {metadata}, of cluster {cluster}, keeps its records in the bucket with the id {bound}: name that \
              bucket; if it is this one beyond doubt, bring penstock.json back, or store it anew with these words: \
              {{\"format\": 1, \"cluster\": \"{cluster}\", \"bucket\": \"{bound}\"}}"

@@ -75,6 +75,10 @@ fn describe() {
         "Answers of the sequencer to a segment's commit that cannot be answers to it; any is a fault"
     );
     describe_counter!(
+        "penstock_damage_total",
+        "Committed records that could not be read as they were committed, by kind; any is a fault"
+    );
+    describe_counter!(
         "penstock_drains_total",
         "Drains of the sequencer's queue that were made durable"
     );
@@ -164,6 +168,11 @@ pub(crate) fn holds_order(holds: bool, stats: metadata::Stats) {
 /// Counts one answered request.
 pub(crate) fn count_request(api: ApiKey, error: ErrorCode) {
     counter!("penstock_requests_total", "api" => api.name(), "error" => error.name()).increment(1);
+}
+
+/// Counts a place where committed records cannot be read as they were committed.
+pub(crate) fn count_damage(kind: &'static str) {
+    counter!("penstock_damage_total", "kind" => kind).increment(1);
 }
 
 /// Counts an answer to a commit that cannot be one.

@@ -579,7 +579,7 @@ fn every_api_has_tests_of_its_own() {
 }
 
 /// Read by tools, so they keep their names.
-const METRICS: [(&str, &str, &[&str]); 11] = [
+const METRICS: [(&str, &str, &[&str]); 13] = [
     (
         "counter",
         "penstock_object_store_requests_total",
@@ -596,6 +596,8 @@ const METRICS: [(&str, &str, &[&str]); 11] = [
     ("counter", "penstock_segments_total", &[]),
     ("histogram", "penstock_segment_bytes", &[]),
     ("counter", "penstock_drains_total", &[]),
+    ("counter", "penstock_damage_total", &["kind"]),
+    ("counter", "penstock_answers_not_believed_total", &[]),
     ("gauge", "penstock_buffered_bytes", &[]),
     ("gauge", "penstock_connections", &[]),
     ("counter", "penstock_requests_total", &["api", "error"]),

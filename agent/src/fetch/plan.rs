@@ -1,6 +1,6 @@
 //! Which blocks to read for a reply, and which to read ahead. Pure. Called by `handler`.
 
-use metadata::Extent;
+use metadata::{Extent, TopicPartition};
 
 use super::{Found, Want};
 
@@ -10,19 +10,26 @@ pub(super) struct Limits {
     pub(super) bytes_max: usize,
 }
 
+/// Extents of a partition.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Read {
+    pub(super) partition: TopicPartition,
+    pub(super) extents: Vec<Extent>,
+}
+
 /// Extents to read, by want, and those that the same readers will ask for next.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Plan {
     /// For each want, in order.
-    pub(super) reads: Vec<Vec<Extent>>,
-    pub(super) ahead: Vec<Extent>,
+    pub(super) reads: Vec<Read>,
+    pub(super) ahead: Vec<Read>,
 }
 
 impl Plan {
     pub(super) fn raw_bytes(&self) -> usize {
         self.reads
             .iter()
-            .flatten()
+            .flat_map(|read| &read.extents)
             .map(|extent| extent.raw_length() as usize)
             .sum()
     }
@@ -35,8 +42,12 @@ pub(super) fn plan(wants: &[Want], found: &[Found], limits: Limits) -> Plan {
     let mut left = limits.bytes_max;
     let mut anything = false;
     for (want, found) in wants.iter().zip(found) {
+        let of_want = |extents: &[Extent]| Read {
+            partition: want.partition,
+            extents: extents.to_vec(),
+        };
         let Found::Extents { extents, .. } = found else {
-            plan.reads.push(Vec::new());
+            plan.reads.push(of_want(&[]));
             continue;
         };
         let taken = take(extents, want, left, anything);
@@ -44,8 +55,8 @@ pub(super) fn plan(wants: &[Want], found: &[Found], limits: Limits) -> Plan {
         let bytes: usize = now.iter().map(|extent| extent.raw_length() as usize).sum();
         left = left.saturating_sub(bytes.min(want.bytes_max));
         anything |= taken > 0;
-        plan.reads.push(now.to_vec());
-        plan.ahead.extend_from_slice(ahead);
+        plan.reads.push(of_want(now));
+        plan.ahead.push(of_want(ahead));
     }
     plan
 }

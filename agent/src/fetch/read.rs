@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use metadata::{BlockRange, Extent, ObjectKey};
+use metadata::Extent;
 use tokio::time::{Instant, timeout_at};
 
-use super::plan::Plan;
+use super::plan::{Plan, Read};
 use crate::metrics;
-use crate::storage::{Cache, Coming, RawBlock, Source, StoreError};
+use crate::storage::{Cache, Coming, Place, RawBlock, Source, StoreError};
 
 /// What is at hand is not held back for longer by what is still on its way: a bucket that is slow or away would keep
 /// readers from all that is in memory.
@@ -45,11 +45,12 @@ impl Reader {
 
     /// All wants side by side: one whose object is out of reach does not hold back the others' bytes.
     pub(super) async fn read(&self, plan: &Plan) -> Vec<ReadWant> {
-        if !plan.ahead.is_empty() {
-            self.cache.prefetch(&places(&plan.ahead));
+        let ahead: Vec<Place> = plan.ahead.iter().flat_map(places).collect();
+        if !ahead.is_empty() {
+            self.cache.prefetch(&ahead);
         }
-        let begin = |extents| Reading::begin(extents, &self.cache, &self.metrics);
-        let mut readings: Vec<_> = plan.reads.iter().map(|extents| begin(extents)).collect();
+        let begin = |read| Reading::begin(read, &self.cache, &self.metrics);
+        let mut readings: Vec<_> = plan.reads.iter().map(begin).collect();
         let something = readings.iter().any(Reading::has_something);
         let mut late = something.then(|| Instant::now() + LATE_MAX);
         let mut under_way: FuturesUnordered<_> = readings.iter_mut().map(Reading::go_on).collect();
@@ -80,13 +81,14 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn begin(extents: &'a [Extent], cache: &Cache, metrics: &'a metrics::Fetch) -> Self {
-        let coming = match extents.is_empty() {
+    fn begin(read: &'a Read, cache: &Cache, metrics: &'a metrics::Fetch) -> Self {
+        let wanted: Vec<Place> = places(read).collect();
+        let coming = match wanted.is_empty() {
             true => Vec::new(),
-            false => cache.begin(&places(extents)),
+            false => cache.begin(&wanted),
         };
         Self {
-            extents: extents.iter(),
+            extents: read.extents.iter(),
             coming: coming.into_iter(),
             read: Vec::new(),
             failed: None,
@@ -132,12 +134,14 @@ impl<'a> Reading<'a> {
     }
 }
 
-fn places(extents: &[Extent]) -> Vec<(ObjectKey, BlockRange)> {
-    extents
-        .iter()
-        .filter_map(Extent::stored)
-        .map(|stored| (stored.object, stored.block))
-        .collect()
+fn places(read: &Read) -> impl Iterator<Item = Place> {
+    let owner = read.partition;
+    let stored = read.extents.iter().filter_map(Extent::stored);
+    stored.map(move |stored| Place {
+        object: stored.object,
+        range: stored.block,
+        owner,
+    })
 }
 
 #[cfg(test)]
@@ -145,13 +149,18 @@ mod tests {
     use std::sync::Arc;
 
     use bytes::Bytes;
-    use metadata::Offset;
+    use metadata::{ObjectKey, Offset};
     use object_store::path::Path;
 
     use super::*;
     use crate::storage::Store;
     use crate::storage::segment::{BlockInput, Compression, encode};
     use crate::storage::tests::faulty::{Fate, Faulty};
+
+    const PARTITION: metadata::TopicPartition = metadata::TopicPartition {
+        topic: metadata::TopicId(1),
+        partition: metadata::PartitionIndex(0),
+    };
 
     struct Fixture {
         faulty: Arc<Faulty>,
@@ -166,11 +175,16 @@ mod tests {
         let store = Store::from_object_store(objects, Path::default(), true);
         let object = ObjectKey(1);
         let blocks: Vec<_> = (0..4_u8).map(block).collect();
-        let encoded = encode(&blocks, Compression::Off);
+        let encoded = encode(&blocks, &[], Compression::Off);
         store.put_segment(object, encoded.payload).await.unwrap();
         let cache = Cache::new(store, 1 << 20, Duration::from_secs(60));
         for (block, range) in blocks.iter().zip(&encoded.ranges).take(2) {
-            cache.insert(object, range, block.batches.clone());
+            let place = Place {
+                object,
+                range: *range,
+                owner: PARTITION,
+            };
+            cache.insert(place, block.batches.clone());
         }
         let extents = encoded.ranges.iter().zip(0..).map(|(range, index)| Extent {
             base_offset: Offset(index),
@@ -194,10 +208,7 @@ mod tests {
 
     fn block(index: u8) -> BlockInput {
         BlockInput {
-            partition: metadata::TopicPartition {
-                topic: metadata::TopicId(1),
-                partition: metadata::PartitionIndex(i32::from(index)),
-            },
+            partition: PARTITION,
             batches: vec![Bytes::from(vec![index; 70_000])],
             record_count: 1,
             min_timestamp: metadata::Timestamp(0),
@@ -209,7 +220,10 @@ mod tests {
     impl Fixture {
         /// Reads wants of these blocks: how many each got, or none when it failed; and how long it took.
         async fn read(&self, wants: &[&[usize]]) -> (Vec<Option<usize>>, Duration) {
-            let extents = |want: &&[usize]| want.iter().map(|index| self.extents[*index]).collect();
+            let extents = |want: &&[usize]| Read {
+                partition: PARTITION,
+                extents: want.iter().map(|index| self.extents[*index]).collect(),
+            };
             let plan = Plan {
                 reads: wants.iter().map(extents).collect(),
                 ahead: Vec::new(),

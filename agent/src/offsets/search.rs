@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::list_offsets::{Found, NOTHING};
 use crate::context::Context;
 use crate::refusal;
-use crate::storage::{Cache, RawBlock};
+use crate::storage::{Cache, Place, RawBlock};
 use crate::tasks::compute;
 
 /// What a batch may unpack into while it is searched.
@@ -51,7 +51,7 @@ impl Search<'_> {
         let (mut disappointments, mut rounds) = (0, 0);
         while let Some(last) = extents.last().copied() {
             for extent in extents.iter().filter(|e| e.max_timestamp >= wanted) {
-                if let Some(found) = self.look(extent, Wanted::AtOrAfter(wanted.0)).await? {
+                if let Some(found) = self.look(at, extent, Wanted::AtOrAfter(wanted.0)).await? {
                     return Ok(found);
                 }
                 disappointments += 1;
@@ -74,7 +74,7 @@ impl Search<'_> {
             // Records may be without a timestamp.
             Some(extent) if extent.max_timestamp.0 >= 0 => {
                 let largest = Wanted::Largest(extent.max_timestamp.0);
-                Ok(self.look(&extent, largest).await?.unwrap_or(NOTHING))
+                Ok(self.look(at, &extent, largest).await?.unwrap_or(NOTHING))
             }
             _ => Ok(NOTHING),
         }
@@ -90,11 +90,21 @@ impl Search<'_> {
         }
     }
 
-    async fn look(&self, extent: &Extent, wanted: Wanted) -> Result<Option<(i64, i64)>, ErrorCode> {
+    async fn look(
+        &self,
+        at: TopicPartition,
+        extent: &Extent,
+        wanted: Wanted,
+    ) -> Result<Option<(i64, i64)>, ErrorCode> {
         let Some(stored) = extent.stored().copied() else {
             return Ok(None);
         };
-        let blocks = self.cache.blocks(&[(stored.object, stored.block)]).await;
+        let place = Place {
+            object: stored.object,
+            range: stored.block,
+            owner: at,
+        };
+        let blocks = self.cache.blocks(&[place]).await;
         let blocks = blocks.map_err(|error| {
             tracing::warn!(?extent, %error, "cannot read");
             refusal::store_fetch(&error)

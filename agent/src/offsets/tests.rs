@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use metadata::{
     BlockCodec, BlockRange, Command, CommitBatch, CommitBlock, CommitObject, CreateTopic,
-    ObjectKey, Outcome, PartitionIndex, Timestamp, TopicId,
+    ObjectKey, Outcome, PartitionIndex, Timestamp, TopicId, TopicPartition,
 };
 use protocol::ErrorCode;
 use protocol::compression::Codec;
@@ -20,7 +20,7 @@ use protocol::records::{BatchOptions, Record, build_batch};
 use super::{list_offsets, offset_for_leader_epoch};
 use crate::context::{AutoCreate, Context};
 use crate::discovery::fixture::{NOW, with_context};
-use crate::storage::{Cache, Store, StoreOptions};
+use crate::storage::{Cache, Place, Store, StoreOptions};
 
 const TOPIC: TopicId = TopicId(5);
 
@@ -74,7 +74,16 @@ async fn commit(context: &Context, cache: &Cache, object: u128, batches: Vec<Byt
             batches: facts.collect(),
         }],
     };
-    cache.insert(object, &range, batches);
+    let owner = TopicPartition {
+        topic: TOPIC,
+        partition: PartitionIndex(0),
+    };
+    let place = Place {
+        object,
+        range,
+        owner,
+    };
+    cache.insert(place, batches);
     let answer = context.metadata.submit(Command::CommitObject(commit)).await;
     let outcome = answer.unwrap().outcome;
     let Outcome::Committed(verdicts) = outcome else {

@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
-use metadata::{Answer, Outcome, Verdict, planted};
+use metadata::{Answer, ObjectKey, Outcome, Verdict, planted};
 use protocol::ErrorCode;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -14,9 +14,11 @@ use tokio::time::{Instant, sleep_until};
 use super::budget::PutBudget;
 use super::buffer::{Append, BatchOutcome, Buffer, SealedBlock, Waiters};
 use super::failures::Failures;
+use super::receipts::Receipts;
 use super::upload::{Failed, Upload, Uploaded};
 use crate::metrics;
 use crate::refusal;
+use crate::storage::segment::Receipt;
 use crate::tasks::{Stop, Tasks};
 
 pub(crate) use super::buffer::SealPolicy;
@@ -42,8 +44,10 @@ type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A segment that is stored and waits for the sequencer.
 struct Committing {
+    object: ObjectKey,
     blocks: Vec<SealedBlock>,
     waiters: Waiters,
+    receipts: Vec<Receipt>,
     submitted: Instant,
     answer: Result<Answer, ErrorCode>,
 }
@@ -57,6 +61,7 @@ pub(crate) struct Flusher {
     policy: SealPolicy,
     budget: PutBudget,
     failures: Failures,
+    receipts: Receipts,
     uploads: FuturesOrdered<Pending<Result<Uploaded, Failed>>>,
     commits: FuturesOrdered<Pending<Committing>>,
     metrics: metrics::Produce,
@@ -91,6 +96,7 @@ impl Flusher {
             policy,
             budget: PutBudget::new(policy.puts_per_second, Instant::now()),
             failures: Failures::default(),
+            receipts: Receipts::default(),
             uploads: FuturesOrdered::new(),
             commits: FuturesOrdered::new(),
             metrics: metrics::Produce::new(),
@@ -170,7 +176,8 @@ impl Flusher {
             self.metrics.buffer.record(arrived.elapsed());
         }
         self.failures.sealed();
-        let uploading = Box::pin(self.upload.start(&self.tasks, sealed));
+        let receipts = self.receipts.take();
+        let uploading = Box::pin(self.upload.start(&self.tasks, sealed, receipts));
         planted!("commit-order-swapped", {
             self.uploads.push_front(uploading);
             return;
@@ -186,13 +193,16 @@ impl Flusher {
             blocks,
             waiters,
             put,
+            receipts,
         } = match uploaded {
             Ok(uploaded) => uploaded,
             Err(Failed {
                 blocks,
                 mut waiters,
+                receipts,
                 code,
             }) => {
+                self.receipts.put_back(receipts);
                 self.failures.failed(&blocks);
                 waiters.settle_all(code);
                 self.buffer.answer(waiters);
@@ -213,6 +223,7 @@ impl Flusher {
             drop(self.upload.submit(hedge));
         });
         let submitted = Instant::now();
+        let object = commit.object;
         let answer = self.upload.submit(commit);
         self.commits.push_back(Box::pin(async move {
             let answer = answer.await.map_err(|error| {
@@ -220,8 +231,10 @@ impl Flusher {
                 refusal::metadata(&error)
             });
             Committing {
+                object,
                 blocks,
                 waiters,
+                receipts,
                 submitted,
                 answer,
             }
@@ -230,15 +243,21 @@ impl Flusher {
 
     fn answer(&mut self, committing: Committing) {
         let Committing {
+            object,
             blocks,
             mut waiters,
+            receipts,
             submitted,
             answer,
         } = committing;
         self.metrics.commit.record(submitted.elapsed());
         match fate(answer, batches(&blocks)) {
-            Fate::Each(outcomes) => waiters.settle(&blocks, outcomes),
+            Fate::Each(outcomes) => {
+                self.receipts.settled(object, &outcomes);
+                waiters.settle(&blocks, outcomes);
+            }
             Fate::All(code) => {
+                self.receipts.put_back(receipts);
                 self.failures.failed(&blocks);
                 waiters.settle_all(code);
             }

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use super::buffer::{Sealed, SealedBlock, Waiters};
 use crate::context::Context;
 use crate::refusal;
-use crate::storage::{Cache, Store, segment};
+use crate::storage::segment::Receipt;
+use crate::storage::{Cache, Place, Store, segment};
 use crate::tasks::{Tasks, compute};
 
 /// What uploads need.
@@ -32,12 +33,15 @@ pub(super) struct Uploaded {
     pub(super) waiters: Waiters,
     /// From seal to stored.
     pub(super) put: Duration,
+    /// Of earlier segments, which this one carries.
+    pub(super) receipts: Vec<Receipt>,
 }
 
 /// A segment that could not be stored: nothing of it happened.
 pub(super) struct Failed {
     pub(super) blocks: Vec<SealedBlock>,
     pub(super) waiters: Waiters,
+    pub(super) receipts: Vec<Receipt>,
     pub(super) code: ErrorCode,
 }
 
@@ -47,12 +51,13 @@ impl Upload {
         &self,
         tasks: &Tasks,
         sealed: Sealed,
+        receipts: Vec<Receipt>,
     ) -> impl Future<Output = Result<Uploaded, Failed>> + Send + use<> {
         let (done, result) = oneshot::channel();
         let upload = self.clone();
         tasks.spawn("upload", async move {
             // The flusher waits for every upload, so it is still there.
-            let _ = done.send(upload.run(sealed).await);
+            let _ = done.send(upload.run(sealed, receipts).await);
             Ok(())
         });
         async move { result.await.expect("an upload always answers") }
@@ -66,16 +71,16 @@ impl Upload {
         self.context.metadata.submit(Command::CommitObject(commit))
     }
 
-    async fn run(self, sealed: Sealed) -> Result<Uploaded, Failed> {
+    async fn run(self, sealed: Sealed, receipts: Vec<Receipt>) -> Result<Uploaded, Failed> {
         let began = Instant::now();
         let Sealed {
             blocks, waiters, ..
         } = sealed;
         let compression = self.compression;
-        let (blocks, encoded) = compute(move || {
+        let (blocks, receipts, encoded) = compute(move || {
             let inputs: Vec<_> = blocks.iter().map(input).collect();
-            let encoded = segment::encode(&inputs, compression);
-            (blocks, encoded)
+            let encoded = segment::encode(&inputs, &receipts, compression);
+            (blocks, receipts, encoded)
         })
         .await;
         let object = ObjectKey::new(self.context.clock.now(), self.context.random.u128());
@@ -86,6 +91,7 @@ impl Upload {
             return Err(Failed {
                 blocks,
                 waiters,
+                receipts,
                 code: refusal::store_produce(&error),
             });
         }
@@ -104,13 +110,19 @@ impl Upload {
             blocks,
             waiters,
             put: began.elapsed(),
+            receipts,
         })
     }
 
     /// Before the commit, so that a consumer woken by it finds the bytes here.
     fn write_through(&self, object: ObjectKey, blocks: &[SealedBlock], ranges: &[BlockRange]) {
         for (block, range) in blocks.iter().zip(ranges) {
-            self.cache.insert(object, range, block.batches.clone());
+            let place = Place {
+                object,
+                range: *range,
+                owner: block.partition,
+            };
+            self.cache.insert(place, block.batches.clone());
         }
     }
 }

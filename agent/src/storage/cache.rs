@@ -9,13 +9,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt, Shared};
 use futures::stream::{FuturesUnordered, StreamExt};
-use metadata::{BlockCodec, BlockRange, ObjectKey, planted};
+use metadata::{BlockCodec, BlockRange, ObjectKey, TopicPartition, planted};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
 
-use super::segment::decode_block;
+use super::segment::{SegmentError, decode_block};
 use super::store::{Cause, Store, StoreError};
+use crate::metrics;
 use crate::tasks::{Stop, compute};
 
 /// Blocks of an object that lie no farther apart are read at once.
@@ -46,9 +47,33 @@ pub enum Source {
     Store,
 }
 
-/// A block's place.
-type Place = (ObjectKey, BlockRange);
-type Run = Shared<BoxFuture<'static, Result<Arc<[RawBlock]>, StoreError>>>;
+/// Where a block lies and whose it is, as the metadata says. Bytes that are not that block's are not served, whoever asks
+/// for them under another name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub object: ObjectKey,
+    pub range: BlockRange,
+    pub owner: TopicPartition,
+}
+
+impl Place {
+    fn key(&self) -> Key {
+        let Self {
+            object,
+            range,
+            owner,
+        } = self;
+        (*object, range.position, range.checksum, *owner)
+    }
+
+    fn end(&self) -> u64 {
+        u64::from(self.range.position) + u64::from(self.range.stored_length)
+    }
+}
+
+/// The blocks of a download, in its order. One that is damaged does not keep its neighbours from their readers.
+type Downloaded = Result<Arc<[Result<RawBlock, StoreError>]>, StoreError>;
+type Run = Shared<BoxFuture<'static, Downloaded>>;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -81,7 +106,8 @@ struct State {
     clock: u64,
 }
 
-type Key = (ObjectKey, u32);
+/// Object, position, checksum, owner: everything by which a block is told from another.
+type Key = (ObjectKey, u32, u32, TopicPartition);
 
 struct Ready {
     block: RawBlock,
@@ -126,7 +152,7 @@ impl Coming {
                 let run = loading.run.await?;
                 let index = loading.index;
                 planted!(let index = "wrong-block-of-a-run" => index.saturating_sub(1));
-                Ok((Arc::clone(&run[index]), Source::Store))
+                Ok((run[index].clone()?, Source::Store))
             }
         }
     }
@@ -170,10 +196,9 @@ impl Cache {
     }
 
     /// Keeps a block that this agent wrote.
-    pub fn insert(&self, object: ObjectKey, range: &BlockRange, batches: Vec<Bytes>) {
-        let key = (object, range.position);
+    pub fn insert(&self, place: Place, batches: Vec<Bytes>) {
         let mut state = self.0.state.lock();
-        state.keep(key, batches.into(), Source::Own, self.0.bytes_max);
+        state.keep(place.key(), batches.into(), Source::Own, self.0.bytes_max);
     }
 
     /// Bytes held.
@@ -199,12 +224,11 @@ impl Cache {
     pub fn begin(&self, wanted: &[Place]) -> Vec<Coming> {
         let mut state = self.0.state.lock();
         self.begin_missing(&mut state, wanted);
-        let place = |(object, range): &Place| (*object, range.position);
         let find = |key| match state.touch(key) {
             Some((block, source)) => Coming::Here(block, source),
             None => Coming::Loading(state.loading.get(&key).expect("just begun").clone()),
         };
-        wanted.iter().map(place).map(find).collect()
+        wanted.iter().map(Place::key).map(find).collect()
     }
 
     /// Asks for blocks that will be wanted soon. Best effort.
@@ -244,107 +268,121 @@ impl Cache {
     fn begin_missing(&self, state: &mut State, wanted: &[Place]) {
         let mut missing: Vec<Place> = wanted
             .iter()
-            .filter(|(object, range)| {
-                let key = (*object, range.position);
+            .filter(|place| {
+                let key = place.key();
                 !state.blocks.contains_key(&key) && !state.loading.contains_key(&key)
             })
             .copied()
             .collect();
-        missing.sort_unstable_by_key(|(object, range)| (*object, range.position));
-        missing.dedup_by_key(|(object, range)| (*object, range.position));
-        for (object, ranges) in runs(&missing) {
-            let run = load(Arc::clone(&self.0), object, ranges.clone())
-                .boxed()
-                .shared();
+        missing.sort_unstable_by_key(Place::key);
+        missing.dedup_by_key(|place| place.key());
+        for places in runs(&missing) {
+            let run = load(Arc::clone(&self.0), places.clone()).boxed().shared();
             // With no room there, its askers see it through.
             let _ = self.0.begun.try_send(run.clone());
-            for (index, range) in ranges.iter().enumerate() {
+            for (index, place) in places.iter().enumerate() {
                 let loading = Loading {
                     run: run.clone(),
                     index,
                     began: Instant::now(),
                 };
-                state.loading.insert((object, range.position), loading);
+                state.loading.insert(place.key(), loading);
             }
         }
     }
 }
 
-/// Groups neighbours.
-fn runs(places: &[Place]) -> Vec<(ObjectKey, Vec<BlockRange>)> {
-    let mut runs: Vec<(ObjectKey, Vec<BlockRange>)> = Vec::new();
-    for (object, range) in places {
-        let joined = runs.last_mut().filter(|(last, ranges)| {
-            let (first, end) = (u64::from(ranges[0].position), end(ranges));
-            last == object
-                && u64::from(range.position) <= end + GAP_MAX
-                && self::end(&[*range]) - first <= RUN_MAX
+/// Groups neighbours in an object.
+fn runs(places: &[Place]) -> Vec<Vec<Place>> {
+    let mut runs: Vec<Vec<Place>> = Vec::new();
+    for place in places {
+        let joined = runs.last_mut().filter(|run| {
+            let first = u64::from(run[0].range.position);
+            run[0].object == place.object
+                && u64::from(place.range.position) <= end(run) + GAP_MAX
+                && place.end() - first <= RUN_MAX
         });
         match joined {
-            Some((_, ranges)) => ranges.push(*range),
-            None => runs.push((*object, vec![*range])),
+            Some(run) => run.push(*place),
+            None => runs.push(vec![*place]),
         }
     }
     runs
 }
 
-fn end(ranges: &[BlockRange]) -> u64 {
-    ranges.last().map_or(0, |last| {
-        u64::from(last.position) + u64::from(last.stored_length)
-    })
+/// Where the last byte of a run lies. Places that overlap are damage, which shows when they are read.
+fn end(run: &[Place]) -> u64 {
+    run.iter().map(Place::end).max().unwrap_or_default()
 }
 
 /// One request for a run of blocks, which then are in the cache.
-async fn load(
-    inner: Arc<Inner>,
-    object: ObjectKey,
-    ranges: Vec<BlockRange>,
-) -> Result<Arc<[RawBlock]>, StoreError> {
-    let loaded = download(&inner.store, object, &ranges).await;
+async fn load(inner: Arc<Inner>, places: Vec<Place>) -> Downloaded {
+    let loaded = download(&inner.store, &places).await;
+    if let Err(error) = &loaded {
+        places
+            .iter()
+            .filter(|_| error.is_damage())
+            .for_each(|place| note_damage(place, error));
+    }
     let mut state = inner.state.lock();
-    for (index, range) in ranges.iter().enumerate() {
-        let key = (object, range.position);
+    for (index, place) in places.iter().enumerate() {
+        let key = place.key();
         state.loading.remove(&key);
-        if let Ok(blocks) = &loaded {
-            let block = Arc::clone(&blocks[index]);
-            state.keep(key, block, Source::Cache, inner.bytes_max);
+        if let Ok(blocks) = &loaded
+            && let Ok(block) = &blocks[index]
+        {
+            state.keep(key, Arc::clone(block), Source::Cache, inner.bytes_max);
         }
     }
     drop(state);
     loaded
 }
 
-async fn download(
-    store: &Store,
-    object: ObjectKey,
-    ranges: &[BlockRange],
-) -> Result<Arc<[RawBlock]>, StoreError> {
-    let first = ranges[0].position;
-    let start = u64::from(first);
-    let stored = store
-        .get_range(object, start..end(ranges), Cause::Fetch)
-        .await?;
-    let ranges = ranges.to_vec();
-    compute(move || {
-        let decode = |range: &BlockRange| {
-            let from = (range.position - first) as usize;
-            let to = from + range.stored_length as usize;
-            if to > stored.len() {
-                return Err(StoreError::corrupt(super::segment::SegmentError::Truncated));
-            }
-            let raw = decode_block(stored.slice(from..to), range).map_err(StoreError::corrupt)?;
-            // A slice would keep the whole run in memory, uncounted.
-            let alone = ranges.len() == 1 || range.codec != BlockCodec::Raw;
-            let raw = if alone {
-                raw
-            } else {
-                Bytes::copy_from_slice(&raw)
-            };
-            Ok(RawBlock::from([raw]))
-        };
-        ranges.iter().map(decode).collect()
-    })
-    .await
+async fn download(store: &Store, places: &[Place]) -> Downloaded {
+    let first = places[0].range.position;
+    let all = u64::from(first)..end(places);
+    let stored = store.get_range(places[0].object, all, Cause::Fetch).await?;
+    let places = places.to_vec();
+    let blocks = compute(move || {
+        // A slice would keep the whole run in memory, uncounted.
+        let alone = places.len() == 1;
+        let decoded = places.iter().map(|place| {
+            let block = decode(&stored, first, place, alone);
+            block.inspect_err(|error| note_damage(place, error))
+        });
+        decoded.collect()
+    });
+    Ok(blocks.await)
+}
+
+fn decode(stored: &Bytes, first: u32, place: &Place, alone: bool) -> Result<RawBlock, StoreError> {
+    let range = &place.range;
+    let from = (range.position - first) as usize;
+    let to = from + range.stored_length as usize;
+    if to > stored.len() {
+        return Err(StoreError::corrupt(SegmentError::Truncated));
+    }
+    let raw = decode_block(stored.slice(from..to), range, place.owner);
+    let raw = raw.map_err(StoreError::corrupt)?;
+    let raw = if alone || range.codec != BlockCodec::Raw {
+        raw
+    } else {
+        Bytes::copy_from_slice(&raw)
+    };
+    Ok(RawBlock::from([raw]))
+}
+
+/// Committed bytes that are not there, or not as they were committed: never silence.
+fn note_damage(place: &Place, error: &StoreError) {
+    metrics::count_damage("block");
+    tracing::error!(
+        object = %place.object,
+        position = place.range.position,
+        topic = %place.owner.topic,
+        partition = place.owner.partition.0,
+        %error,
+        "damage: a committed block cannot be read as it was committed"
+    );
 }
 
 impl Inner {

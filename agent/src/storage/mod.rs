@@ -14,7 +14,7 @@ mod witness;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use cache::{Cache, Coming, RawBlock, Source};
+pub use cache::{Cache, Coming, Place, RawBlock, Source};
 pub use open::{OpenError, StoreOptions};
 pub use store::{Cause, ErrorKind, Store, StoreError};
 pub use witness::{Witness, WitnessError, WitnessVersion};

@@ -123,6 +123,7 @@ impl StoreError {
             object_store::Error::AlreadyExists { .. } => ErrorKind::AlreadyExists,
             object_store::Error::PermissionDenied { .. }
             | object_store::Error::Unauthenticated { .. } => ErrorKind::Refused,
+            error if is_too_short(error) => ErrorKind::Corrupt,
             _ => ErrorKind::Unavailable,
         };
         let unclear = timed_out || kind == ErrorKind::Unavailable;
@@ -136,6 +137,11 @@ impl StoreError {
             outcome,
             source: Arc::new(source),
         }
+    }
+
+    /// Whether what was committed is not there, or not as it was committed.
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(self.kind, ErrorKind::NotFound | ErrorKind::Corrupt)
     }
 
     /// Whether the store does not know what was asked of it.
@@ -158,6 +164,23 @@ impl StoreError {
         }
         self
     }
+}
+
+/// Whether a part was asked for that lies behind the object's end: what was committed is longer than what is there.
+/// `object_store` has no kind of its own for it: folders and memory say the first three, S3 the others.
+fn is_too_short(error: &object_store::Error) -> bool {
+    const WORDS: [&str; 5] = [
+        "Requested range was invalid",
+        "Out of range of file",
+        "bytes long",
+        "InvalidRange",
+        "status code: 416",
+    ];
+    let object_store::Error::Generic { source, .. } = error else {
+        return false;
+    };
+    let said = source.to_string();
+    WORDS.iter().any(|word| said.contains(word))
 }
 
 /// A bucket, or a part of one under a prefix. Cheap to clone.

@@ -13,7 +13,7 @@ import urllib.request
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
-Entry = collections.namedtuple("Entry", "topic partition position stored raw codec batches records oldest newest")
+Entry = collections.namedtuple("Entry", "topic partition position stored raw codec crc batches records oldest newest")
 
 
 def _table():
@@ -43,9 +43,11 @@ def footer(segment):
     if crc32c(segment[position : position + length] + segment[-24:-12]) != crc:
         raise ValueError("the footer's checksum is wrong")
     (count,) = struct.unpack_from(">I", segment, position)
-    if length != 4 + 60 * count:
-        raise ValueError("a footer of %d bytes for %d blocks" % (length, count))
-    return [Entry(*struct.unpack_from(">16sIIIIIIIqq", segment, position + 4 + 60 * i)) for i in range(count)]
+    receipts = position + 4 + 64 * count
+    (bytes_after,) = struct.unpack_from(">I", segment, receipts + 4)
+    if length != 4 + 64 * count + 8 + bytes_after:
+        raise ValueError("a footer of %d bytes for %d blocks and %d bytes of receipts" % (length, count, bytes_after))
+    return [Entry(*struct.unpack_from(">16sIIIIIIIIqq", segment, position + 4 + 64 * i)) for i in range(count)]
 
 
 def codecs(segment):

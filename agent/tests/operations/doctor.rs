@@ -57,7 +57,8 @@ async fn a_good_folder_is_well_and_left_as_it_was() {
     let (bucket, store) = (bucket_of(folder.path()), store_of(folder.path()));
     well(&doctor(&["--bucket", &bucket, "--store", &store]).await);
     assert_eq!(files(), before);
-    let absent = format!("{store}.absent");
+    let unused = tempfile::tempdir().unwrap();
+    let (bucket, absent) = (bucket_of(unused.path()), store_of(unused.path()));
     let ran = doctor(&["--bucket", &bucket, "--store", &absent]).await;
     well(&ran);
     assert!(ran.stdout.contains("the first agent makes it"), "{ran:?}");

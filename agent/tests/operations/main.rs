@@ -17,6 +17,7 @@ mod bucket;
 mod bucket_away;
 mod bucket_identity;
 mod configuration;
+mod damage;
 /// As a module that others could use, for these tests need only a part of it.
 #[cfg(feature = "postgres")]
 #[path = "../../../metadata/src/kv/postgres/tests/server.rs"]

@@ -213,7 +213,7 @@ async fn audit(world: &Arc<World>, topics: u32, partitions: usize) {
                 };
                 next = last.end_offset();
                 for extent in &extents {
-                    if let Err(what) = look(world, extent).await {
+                    if let Err(what) = look(world, partition, extent).await {
                         world
                             .history
                             .push(Event::Broken(format!("{extent:?}: {what}")));
@@ -225,7 +225,11 @@ async fn audit(world: &Arc<World>, topics: u32, partitions: usize) {
     running.abort();
 }
 
-async fn look(world: &World, extent: &metadata::Extent) -> Result<(), String> {
+async fn look(
+    world: &World,
+    partition: metadata::TopicPartition,
+    extent: &metadata::Extent,
+) -> Result<(), String> {
     let stored = extent.stored().ok_or("no object holds it")?;
     let object = world
         .bucket
@@ -237,6 +241,6 @@ async fn look(world: &World, extent: &metadata::Extent) -> Result<(), String> {
     if to > object.len() {
         return Err("its object is too short".to_owned());
     }
-    let block = segment::decode_block(object.slice(from..to), &stored.block);
+    let block = segment::decode_block(object.slice(from..to), &stored.block, partition);
     block.map(drop).map_err(|error| error.to_string())
 }

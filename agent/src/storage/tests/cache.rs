@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::faulty::{Fate, Faulty};
 use crate::storage::segment::{BlockInput, Compression, encode};
-use crate::storage::{Cache, ErrorKind, Source, Store};
+use crate::storage::{Cache, Cause, Coming, ErrorKind, Place, Source, Store};
 use crate::tasks::Tasks;
 
 const IDLE: Duration = Duration::from_secs(20);
@@ -30,7 +30,7 @@ async fn fixture(lengths: &[usize], bytes_max: u64) -> Fixture {
     let objects = Arc::clone(&faulty);
     let store = Store::from_object_store(objects, Path::default(), false);
     let blocks: Vec<_> = lengths.iter().enumerate().map(block).collect();
-    let encoded = encode(&blocks, Compression::Off);
+    let encoded = encode(&blocks, &[], Compression::Off);
     store.put_segment(OBJECT, encoded.payload).await.unwrap();
     faulty.plan([], Fate::Takes(100));
     let cache = Cache::new(store.clone(), bytes_max, IDLE);
@@ -42,13 +42,17 @@ async fn fixture(lengths: &[usize], bytes_max: u64) -> Fixture {
     }
 }
 
+fn owner(index: usize) -> TopicPartition {
+    TopicPartition {
+        topic: TopicId(1),
+        partition: PartitionIndex(i32::try_from(index).unwrap()),
+    }
+}
+
 fn block((index, length): (usize, &usize)) -> BlockInput {
     let fill = u8::try_from(index).unwrap();
     BlockInput {
-        partition: TopicPartition {
-            topic: TopicId(1),
-            partition: PartitionIndex(i32::from(fill)),
-        },
+        partition: owner(index),
         batches: vec![vec![fill; *length].into()],
         record_count: 1,
         min_timestamp: Timestamp(0),
@@ -58,9 +62,17 @@ fn block((index, length): (usize, &usize)) -> BlockInput {
 }
 
 impl Fixture {
+    fn place(&self, index: usize) -> Place {
+        Place {
+            object: OBJECT,
+            range: self.ranges[index],
+            owner: owner(index),
+        }
+    }
+
     /// Asks for blocks by their indexes; where each came from.
     async fn read(&self, indexes: &[usize]) -> Vec<Source> {
-        let wanted: Vec<_> = indexes.iter().map(|i| (OBJECT, self.ranges[*i])).collect();
+        let wanted: Vec<_> = indexes.iter().map(|i| self.place(*i)).collect();
         let blocks = self.cache.blocks(&wanted).await.unwrap();
         assert_eq!(blocks.len(), indexes.len());
         for ((block, _), index) in blocks.iter().zip(indexes) {
@@ -87,7 +99,7 @@ impl Fixture {
 async fn own_blocks_need_no_request() {
     let f = fixture(&[100], 1 << 20).await;
     let batches = vec![Bytes::from(vec![0; 60]), Bytes::from(vec![0; 40])];
-    f.cache.insert(OBJECT, &f.ranges[0], batches);
+    f.cache.insert(f.place(0), batches);
     assert_eq!(f.read(&[0]).await, [Source::Own]);
     assert_eq!(f.faulty.requests(), 0);
 }
@@ -182,7 +194,7 @@ async fn a_block_larger_than_the_cache_drives_nothing_out() {
 #[tokio::test(start_paused = true)]
 async fn blocks_kept_do_not_keep_their_whole_run() {
     let f = fixture(&[1000; 3], 1 << 20).await;
-    let wanted: Vec<_> = f.ranges.iter().map(|range| (OBJECT, *range)).collect();
+    let wanted: Vec<_> = (0..f.ranges.len()).map(|index| f.place(index)).collect();
     let blocks = f.cache.blocks(&wanted).await.unwrap();
     let starts: Vec<_> = blocks
         .iter()
@@ -212,8 +224,7 @@ async fn what_nobody_reads_is_dropped() {
 async fn what_is_prefetched_is_there() {
     let f = fixture(&[1000; 2], 1 << 20).await;
     let tasks = f.run();
-    f.cache
-        .prefetch(&[(OBJECT, f.ranges[0]), (OBJECT, f.ranges[1])]);
+    f.cache.prefetch(&[f.place(0), f.place(1)]);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(f.read(&[0, 1]).await, [Source::Cache; 2]);
     assert_eq!(f.faulty.requests(), 1);
@@ -224,8 +235,8 @@ async fn what_is_prefetched_is_there() {
 #[tokio::test(start_paused = true)]
 async fn prefetching_without_end_is_forgotten_not_kept() {
     let f = fixture(&[1000; 200], 1 << 20).await;
-    for range in &f.ranges {
-        f.cache.prefetch(&[(OBJECT, *range)]);
+    for index in 0..f.ranges.len() {
+        f.cache.prefetch(&[f.place(index)]);
     }
     let tasks = f.run();
     sleep(Duration::from_secs(19)).await;
@@ -242,7 +253,7 @@ async fn prefetching_without_end_is_forgotten_not_kept() {
 async fn a_failed_download_is_tried_anew_by_the_next_asker() {
     let f = fixture(&[1000], 1 << 20).await;
     f.faulty.plan([Fate::Refused], Fate::Works);
-    let wanted = [(OBJECT, f.ranges[0])];
+    let wanted = [f.place(0)];
     let error = f.cache.blocks(&wanted).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Refused);
     assert_eq!(f.read(&[0]).await, [Source::Store]);
@@ -253,10 +264,63 @@ async fn damage_is_said_and_not_kept() {
     let f = fixture(&[1000], 1 << 20).await;
     let other = vec![Bytes::from(vec![9; 2000])];
     f.store.put_segment(OBJECT, other).await.unwrap();
-    let wanted = [(OBJECT, f.ranges[0])];
+    let wanted = [f.place(0)];
     for _ in 0..2 {
         let error = f.cache.blocks(&wanted).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Corrupt);
     }
     assert_eq!(f.cache.bytes(), 0);
+}
+
+/// What is damaged, or somebody else's, is not served; what lies beside it in the same download is.
+#[tokio::test(start_paused = true)]
+async fn damage_does_not_spread() {
+    let f = fixture(&[1000; 3], 1 << 20).await;
+    let object = f.store.get_range(OBJECT, 0..3100, Cause::Fetch).await;
+    let mut object = object.unwrap().to_vec();
+    let damaged = (f.ranges[1].position + 500) as usize;
+    object[damaged] ^= 1;
+    f.store
+        .put_segment(OBJECT, vec![object.into()])
+        .await
+        .unwrap();
+    let all = [f.place(0), f.place(1), f.place(2)];
+    let coming = f.cache.begin(&all);
+    let read = join_all(coming.into_iter().map(Coming::block)).await;
+    let served: Vec<_> = read.iter().map(Result::is_ok).collect();
+    assert_eq!(served, [true, false, true]);
+    assert_eq!(f.read(&[0, 2]).await, [Source::Cache; 2]);
+    // Under another name it is not served, whether it is in memory or not.
+    let place = f.place(0);
+    for stranger in [
+        Place {
+            owner: owner(2),
+            ..place
+        },
+        Place {
+            range: BlockRange {
+                checksum: place.range.checksum ^ 1,
+                ..place.range
+            },
+            ..place
+        },
+    ] {
+        let error = f.cache.blocks(&[stranger]).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Corrupt);
+    }
+    assert_eq!(f.read(&[0]).await, [Source::Cache]);
+}
+
+/// An object that is shorter than what was committed of it: what is asked for lies behind its end.
+#[tokio::test(start_paused = true)]
+async fn an_object_that_is_too_short_is_damage_and_not_asked_for_again() {
+    let f = fixture(&[1000; 2], 1 << 20).await;
+    let short = vec![Bytes::from(vec![9; 500])];
+    f.store.put_segment(OBJECT, short).await.unwrap();
+    for index in 0..2 {
+        f.faulty.plan([], Fate::Works);
+        let error = f.cache.blocks(&[f.place(index)]).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Corrupt);
+        assert_eq!(f.faulty.requests(), 1);
+    }
 }
