@@ -23,6 +23,8 @@ pub enum Command {
     /// A new session for an agent, in which its commands are numbered; earlier ones of the same process are closed.
     OpenSession {
         closing: Vec<u64>,
+        /// Random: a store that went back in time may hand out the same id twice, but not with the same nonce.
+        nonce: u64,
     },
     /// Ends a session whose agent is silent or has left.
     CloseSession(u64),

@@ -41,6 +41,8 @@ pub(crate) enum Effect {
     },
     SessionOpened {
         session: u64,
+        /// Tells it from another one that had this id.
+        nonce: u64,
     },
     SessionClosed {
         session: u64,
@@ -177,9 +179,10 @@ impl Effect {
                 row.u8(7);
                 row.i64(before.0);
             }
-            Self::SessionOpened { session } => {
+            Self::SessionOpened { session, nonce } => {
                 row.u8(8);
                 row.u64(*session);
+                row.u64(*nonce);
             }
             Self::SessionClosed { session } => {
                 row.u8(9);
@@ -226,6 +229,7 @@ impl Effect {
             },
             8 => Self::SessionOpened {
                 session: row.u64()?,
+                nonce: row.u64()?,
             },
             9 => Self::SessionClosed {
                 session: row.u64()?,

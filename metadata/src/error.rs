@@ -48,6 +48,12 @@ pub enum Error {
          each its own"
     )]
     OtherBucket { bucket: String, metadata: String },
+    /// Another process that may hold the order answers at the address that others are told of this one.
+    #[error(
+        "two metadata processes answer at {0}, as behind a load balancer or a Kubernetes Service: give each an address of \
+         its own with --advertise (an agent: --peer-advertise)"
+    )]
+    AddressShared(String),
     /// Another process has the store open.
     #[error("the metadata store is in use by another process: {0}")]
     InUse(String),

@@ -221,7 +221,10 @@ fn effects() -> Vec<Effect> {
         Effect::ProducersExpired {
             before: Timestamp(-1),
         },
-        Effect::SessionOpened { session: u64::MAX },
+        Effect::SessionOpened {
+            session: u64::MAX,
+            nonce: 77,
+        },
         Effect::SessionClosed { session: 0 },
         Effect::BucketBound(BucketId(u128::MAX - 1)),
     ];

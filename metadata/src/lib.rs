@@ -39,7 +39,9 @@ pub use command::{
 pub use error::{Error, Happened};
 pub use handle::{Metadata, Stats};
 pub use level::WRITER_LEVEL;
-pub use sequencer::{Candidate, Checked, Options, Sequencer, Serves, Status, check, start};
+pub use sequencer::{
+    Candidate, Checked, Found, Options, Probe, Sequencer, Serves, Status, check, start,
+};
 pub use types::{
     BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn, Marker,
     ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored, Timestamp,

@@ -235,6 +235,20 @@ pub enum Located {
     UnknownPartition,
 }
 
+/// An agent's session with the sequencer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionId {
+    /// Counts up. A store that went back in time may hand one out twice.
+    pub(crate) id: u64,
+    /// Random: another nonce is another session.
+    pub(crate) nonce: u64,
+}
+
+impl SessionId {
+    /// Of an agent that has none yet.
+    pub(crate) const NONE: Self = Self { id: 0, nonce: 0 };
+}
+
 /// What an update adds to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Scope {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use metadata::kv::Kv;
-use metadata::rpc::{Dial, Link, Probe, Reach, Wire, accept, dial, probe};
-use metadata::{Agent, Candidate, Metadata, Options, Status};
+use metadata::rpc::{Dial, Link, Reach, Server, Wire, accept, dial, who};
+use metadata::{Agent, Candidate, Metadata, Options, Probe, Status};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -79,9 +79,14 @@ impl PeerPort {
             wire,
         } = self;
         let (links, incoming) = mpsc::channel(LINKS_MAX);
-        let probing = Probe::new(|address| async move { probe(&address).await });
-        let (candidate, server) = Candidate::new(kv, options, address, probing, incoming);
+        let dialing = wire.clone();
+        let probe = Probe::new(move |address| {
+            let wire = dialing.clone();
+            async move { who(dial(&wire, &address).await).await }
+        });
+        let candidate = Candidate::new(kv, options, address, probe);
         let status = candidate.status();
+        let server = Server::new(incoming, status.clone());
         let mut stop = rooms.stopping();
         rooms.spawn("metadata", async move {
             let stopped = async move { stop.requested().await };

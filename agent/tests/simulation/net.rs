@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use metadata::rpc::{Dial, DialError, Link, Probe};
+use metadata::Probe;
+use metadata::rpc::{Dial, DialError, Link, who};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -230,31 +231,29 @@ impl Net {
         let (net, from) = (self.clone(), from.to_owned());
         Dial::new(move |to| {
             let (net, way) = (net.clone(), net.way(&from, &to));
-            async move {
-                let port = net.arrive(&way, &to).await?;
-                // A frozen process' kernel takes the connection, but nobody answers on it.
-                while port.frozen.load(Ordering::Relaxed) {
-                    sleep(LOOK).await;
-                }
-                let (near, far) = way.link();
-                let sent = port.links.try_send(far);
-                way.travel(Direction::Back).await;
-                sent.map(|()| near)
-                    .map_err(|error| DialError::Failed(error.to_string()))
-            }
+            async move { net.link(&way, &to).await }
         })
     }
 
-    /// How it looks whether somebody listens.
+    async fn link(&self, way: &Arc<Way>, to: &str) -> Result<Link, DialError> {
+        let port = self.arrive(way, to).await?;
+        // A frozen process' kernel takes the connection, but nobody answers on it.
+        while port.frozen.load(Ordering::Relaxed) {
+            sleep(LOOK).await;
+        }
+        let (near, far) = way.link();
+        let sent = port.links.try_send(far);
+        way.travel(Direction::Back).await;
+        sent.map(|()| near)
+            .map_err(|error| DialError::Failed(error.to_string()))
+    }
+
+    /// How it asks who is there.
     pub(crate) fn probe(&self, from: &str) -> Probe {
         let (net, from) = (self.clone(), from.to_owned());
         Probe::new(move |to| {
             let (net, way) = (net.clone(), net.way(&from, &to));
-            async move {
-                net.arrive(&way, &to).await?;
-                way.travel(Direction::Back).await;
-                Ok(())
-            }
+            async move { who(net.link(&way, &to).await).await }
         })
     }
 }

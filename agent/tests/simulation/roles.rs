@@ -116,13 +116,13 @@ impl Main {
     fn stand(&self) {
         let name = self.role.name();
         let incoming = self.net.listen(&name, self.id, Arc::clone(&self.frozen));
-        let (candidate, server) = Candidate::new(
+        let candidate = Candidate::new(
             Arc::new(self.link.clone()),
             self.options.clone(),
             name.clone(),
             self.net.probe(&name),
-            incoming,
         );
+        let server = Server::new(incoming, candidate.status());
         self.standing.get_or_init(|| candidate.status());
         let mut stop = self.tasks.stopping();
         self.tasks.spawn("metadata", async move {

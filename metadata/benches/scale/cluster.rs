@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context as _;
-use metadata::rpc::{Dial, DialError, Link, Probe, Reach, Wire, accept, connect, dial, pair};
+use metadata::rpc::{Dial, DialError, Link, Reach, Server, Wire, accept, connect, dial, pair};
 use metadata::{
-    Candidate, Command, CommitObject, CreateTopic, Error, Metadata, Options, Outcome, TopicId,
+    Candidate, Command, CommitObject, CreateTopic, Error, Found, Metadata, Options, Outcome, Probe,
+    TopicId,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -151,13 +152,13 @@ async fn create_topic(metadata: &Metadata, partitions: i32) -> anyhow::Result<()
 async fn start(store: &Opened, travel: Travel) -> anyhow::Result<Cluster> {
     let mut tasks = JoinSet::new();
     let (links, incoming) = mpsc::channel(16);
-    let (candidate, server) = Candidate::new(
+    let candidate = Candidate::new(
         Arc::clone(&store.kv) as _,
         Options::new(Arc::new(workload::now)),
         "bench:1".to_owned(),
-        Probe::new(|_| async { Ok(()) }),
-        incoming,
+        Probe::new(|_| async { Found::Unclear("nobody else is there".to_owned()) }),
     );
+    let server = Server::new(incoming, candidate.status());
     let (stop, stopped) = oneshot::channel::<()>();
     let (tell, told) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread()

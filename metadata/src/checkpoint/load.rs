@@ -157,6 +157,7 @@ fn load_session(
     let mut session = Session {
         as_of: Lsn(row.u64()?),
         last: row.u64()?,
+        nonce: row.u64()?,
         ..Session::default()
     };
     row.end()?;

@@ -123,6 +123,7 @@ pub(super) fn write_session(
     let mut row = Encoder::versioned(VERSION);
     row.u64(state.lsn.0);
     row.u64(session.last);
+    row.u64(session.nonce);
     writes.set(Key::Session(id).encode(), row.into_bytes());
     state.dirty.sessions.remove(&id);
     None

@@ -104,14 +104,6 @@ fn broke_off(error: DialError, likely: &str) -> DialError {
     }
 }
 
-/// Whether anybody listens at `HOST:PORT`.
-///
-/// # Errors
-/// See [`DialError`].
-pub async fn probe(address: &str) -> Result<(), DialError> {
-    connect(address).await.map(|_| ())
-}
-
 async fn connect(address: &str) -> Result<TcpStream, DialError> {
     let socket = TcpStream::connect(address).await.map_err(failed)?;
     // Frames are written whole; waiting for more would only delay them.
@@ -182,7 +174,7 @@ pub async fn accept(
         .map_err(|error| error.to_string())?;
     let first = timeout(HANDSHAKE_TIME_MAX, socket.peek(&mut [0])).await;
     if let Ok(Ok(0)) = first {
-        // A candidate that looks whether anybody is here.
+        // Somebody who only looked whether anybody is here.
         return Ok(());
     }
     match wire {

@@ -54,7 +54,6 @@ pub enum DialError {
 }
 
 type Dialing = Pin<Box<dyn Future<Output = Result<Link, DialError>> + Send>>;
-type Probing = Pin<Box<dyn Future<Output = Result<(), DialError>> + Send>>;
 
 /// Makes links to addresses.
 #[derive(Clone)]
@@ -76,28 +75,5 @@ impl Dial {
 impl fmt::Debug for Dial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Dial").finish_non_exhaustive()
-    }
-}
-
-/// Looks whether anybody listens at an address.
-#[derive(Clone)]
-pub struct Probe(Arc<dyn Fn(String) -> Probing + Send + Sync>);
-
-impl Probe {
-    pub fn new<F>(probe: impl Fn(String) -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = Result<(), DialError>> + Send + 'static,
-    {
-        Self(Arc::new(move |address| Box::pin(probe(address))))
-    }
-
-    pub(crate) async fn of(&self, address: &str) -> Result<(), DialError> {
-        (self.0)(address.to_owned()).await
-    }
-}
-
-impl fmt::Debug for Probe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Probe").finish_non_exhaustive()
     }
 }

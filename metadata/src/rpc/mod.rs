@@ -13,9 +13,11 @@ mod session;
 mod tests;
 mod tls;
 mod topics;
+mod who;
 
 pub use client::{Client, Reach, connect};
-pub use grpc::{Wire, accept, dial, probe};
-pub use link::{Dial, DialError, Link, Probe, pair};
+pub use grpc::{Wire, accept, dial};
+pub use link::{Dial, DialError, Link, pair};
 pub use server::Server;
 pub use tls::Pem;
+pub use who::who;

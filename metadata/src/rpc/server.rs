@@ -1,34 +1,33 @@
 //! Takes agents in: while this process holds the order each gets a session, otherwise it is sent to whoever does.
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::link::Link;
+use super::message::{SPOKEN, Versions};
 use super::session;
-use crate::handle::Metadata;
+use crate::sequencer::Status;
 
 /// Links at a time; more are turned away.
 const LINKS_MAX: usize = 4096;
-
-/// What this process is to agents.
-#[derive(Clone, Debug)]
-pub(crate) enum Role {
-    /// Somebody else holds the order, as far as is known at this address.
-    Waiting { holder: String },
-    /// Agents are served here.
-    Holding(Metadata),
-}
 
 /// Serves the links it is given. Does nothing until [`Server::run`] is polled.
 #[derive(Debug)]
 pub struct Server {
     links: mpsc::Receiver<Link>,
-    roles: watch::Receiver<Role>,
+    status: Status,
+    versions: Versions,
 }
 
 impl Server {
-    pub(crate) fn new(links: mpsc::Receiver<Link>, roles: watch::Receiver<Role>) -> Self {
-        Self { links, roles }
+    /// For those who come by `links` to the candidate with that status.
+    #[must_use]
+    pub fn new(links: mpsc::Receiver<Link>, status: Status) -> Self {
+        Self {
+            links,
+            status,
+            versions: SPOKEN,
+        }
     }
 
     /// Until nobody can bring links any more and all have ended.
@@ -53,6 +52,6 @@ impl Server {
     /// bring links any more.
     pub async fn next(&mut self) -> Option<impl Future<Output = ()> + Send + use<>> {
         let link = self.links.recv().await?;
-        Some(session::serve(link, self.roles.clone()))
+        Some(session::serve(link, self.status.clone(), self.versions))
     }
 }

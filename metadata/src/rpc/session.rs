@@ -7,22 +7,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::link::Link;
-use super::message::{Down, FRAME_BYTES, Question, Reply, Up};
-use super::server::Role;
+use super::message::{
+    Down, FRAME_BYTES, Hello, Question, Reply, Up, Versions, Welcome, no_common_version,
+};
 use super::topics::Frames;
 use crate::catalogue::Agent;
 use crate::command::{Answer, Command, Outcome, Submission};
 use crate::error::Error;
 use crate::handle::{Asked, Metadata};
-use crate::sequencer::Heard;
-use crate::sequencer::reads::{Attached, Read};
+use crate::level::WRITER_LEVEL;
+use crate::sequencer::reads::Read;
 use crate::sequencer::subscribers::{Updates, Waiting, feed};
-use crate::types::Located;
+use crate::sequencer::{Heard, Role, Status};
+use crate::types::{Located, SessionId};
 use crate::update::Update;
 
 /// The first frame must come in this time, and must be answered in it.
@@ -41,26 +43,39 @@ const CATALOGUE_FRAMES_MAX: usize = 2;
 const LOCATED_MAX: usize = 16 * 1024;
 
 /// Serves one agent to the end of its link.
-pub(super) async fn serve(mut link: Link, roles: watch::Receiver<Role>) {
+pub(super) async fn serve(mut link: Link, status: Status, ours: Versions) {
     let Ok(Some(frame)) = timeout(HELLO_TIME_MAX, link.receiver.recv()).await else {
         return;
     };
-    let Ok(Up::Hello { session, agent }) = Up::decode(frame) else {
-        tracing::info!("closed a link that does not speak this version of the protocol");
-        return;
-    };
-    let role = roles.borrow().clone();
-    let metadata = match role {
+    let greeting = Up::decode_as(ours, frame);
+    match greeting {
+        Ok(Up::Who) => {
+            let nonce = status.nonce();
+            return say(&link, Down::Iam { nonce }).await;
+        }
+        Ok(Up::Hello(_) | Up::Stranger(_)) => {}
+        _ => return tracing::info!("closed a link that does not speak the protocol"),
+    }
+    let metadata = match status.role() {
         Role::Holding(metadata) if metadata.ready() => metadata,
         Role::Holding(_) => return say(&link, Down::Redirect(String::new())).await,
+        // Also those who do not speak this process's versions: the other one may speak theirs.
         Role::Waiting { holder } => return say(&link, Down::Redirect(holder)).await,
     };
-    match timeout(
-        HELLO_TIME_MAX,
-        Session::begin(link, metadata, session, agent.map(Arc::new)),
-    )
-    .await
-    {
+    let hello = match greeting {
+        Ok(Up::Hello(hello)) => hello,
+        Ok(Up::Stranger(theirs)) => {
+            let reason = no_common_version(ours, theirs);
+            tracing::warn!(reason, "turned an agent away");
+            return say(&link, Down::End(reason)).await;
+        }
+        _ => return,
+    };
+    let Some(version) = ours.common(hello.versions) else {
+        return;
+    };
+    let begun = Session::begin(link, metadata, hello, version, &status);
+    match timeout(HELLO_TIME_MAX, begun).await {
         Ok(Ok(Some(session))) => session.run().await,
         Ok(Ok(None)) => {}
         Ok(Err(error)) => tracing::info!(%error, "an agent's session could not begin"),
@@ -112,55 +127,55 @@ impl Session {
     async fn begin(
         link: Link,
         metadata: Metadata,
-        session: u64,
-        agent: Option<Arc<Agent>>,
+        hello: Hello,
+        version: u32,
+        status: &Status,
     ) -> Result<Option<Self>, Error> {
         let heard = Arc::new(Heard::now());
-        let mut wanted = session;
+        let agent = hello.agent.map(Arc::new);
+        let mut session = hello.session;
         for _ in 0..2 {
-            if wanted == 0 {
-                wanted = open(&metadata).await?;
+            if session == SessionId::NONE {
+                session = open(&metadata, status.random()).await?;
             }
             let (feed, updates) = feed();
             let heard = Arc::clone(&heard);
             let attached = metadata.read(|reply| Read::Attach {
-                session: wanted,
+                session,
                 agent: agent.clone(),
                 feed,
                 heard: Arc::clone(&heard),
                 reply,
             });
-            if let Some(attached) = attached.await? {
-                let Attached {
-                    subscriber,
-                    rival,
-                    catalogue,
-                } = attached;
-                let welcome = Down::Welcome {
-                    cluster_id: metadata.cluster_id().to_owned(),
-                    session: wanted,
-                };
-                let mut outgoing = VecDeque::from([welcome.encode()]);
-                if let Some(rival) = rival {
-                    let text = collision(&rival);
-                    tracing::warn!(text, "two agents collide");
-                    outgoing.push_back(Down::Warning(text).encode());
-                }
-                return Ok(Some(Self {
-                    link,
-                    metadata,
-                    id: wanted,
-                    subscriber,
-                    catalogue: Some(Frames::all(catalogue)),
-                    updates,
-                    heard,
-                    commands: VecDeque::new(),
-                    questions: JoinSet::new(),
-                    outgoing,
-                    moved: Instant::now(),
-                }));
+            let Some(attached) = attached.await? else {
+                session = SessionId::NONE;
+                continue;
+            };
+            let welcome = Welcome {
+                version,
+                cluster_id: metadata.cluster_id().to_owned(),
+                session,
+                level: WRITER_LEVEL,
+            };
+            let mut outgoing = VecDeque::from([Down::Welcome(welcome).encode()]);
+            if let Some(rival) = attached.rival {
+                let text = collision(&rival);
+                tracing::warn!(text, "two agents collide");
+                outgoing.push_back(Down::Warning(text).encode());
             }
-            wanted = 0;
+            return Ok(Some(Self {
+                link,
+                metadata,
+                id: session.id,
+                subscriber: attached.subscriber,
+                catalogue: Some(Frames::all(attached.catalogue)),
+                updates,
+                heard,
+                commands: VecDeque::new(),
+                questions: JoinSet::new(),
+                outgoing,
+                moved: Instant::now(),
+            }));
         }
         Ok(None)
     }
@@ -298,7 +313,7 @@ impl Session {
                 let _ = timeout(HELLO_TIME_MAX, closed).await;
                 return Err("the agent leaves".into());
             }
-            Up::Hello { .. } => return Err("a second greeting".into()),
+            Up::Hello(_) | Up::Stranger(_) | Up::Who => return Err("a second greeting".into()),
         }
         Ok(())
     }
@@ -391,13 +406,13 @@ pub(super) fn collision(rival: &Agent) -> String {
 /// About what an extent takes in a frame.
 const EXTENT_BYTES: usize = 50;
 
-async fn open(metadata: &Metadata) -> Result<u64, Error> {
+async fn open(metadata: &Metadata, nonce: u64) -> Result<SessionId, Error> {
     let (reply, opened) = oneshot::channel();
     let closing = Vec::new();
-    let submission = Submission::own(Command::OpenSession { closing });
+    let submission = Submission::own(Command::OpenSession { closing, nonce });
     metadata.put(Asked::Command(submission, reply)).await?;
     match opened.await.unwrap_or(Err(Error::Closing))?.outcome {
-        Outcome::SessionOpened(session) => Ok(session),
+        Outcome::SessionOpened(id) => Ok(SessionId { id, nonce }),
         outcome => Err(Error::unavailable(format!("a session answers {outcome:?}"))),
     }
 }

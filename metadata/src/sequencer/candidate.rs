@@ -1,32 +1,41 @@
 //! A process that could hold the order: watches whoever does, takes over when that one is gone, serves until another
 //! takes over, and watches again. Nothing rests on its being right: two that hold at once are told apart by the store.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::lineage::{Memory, Past, ask};
+use super::probe::{Found, Probe};
+use super::status::{Role, Status};
 use super::store::{Address, Owner};
 use super::{Options, Sequencer, Serves, assemble, takeover};
 use crate::error::Error;
-use crate::handle::{Metadata, NO_SESSION, Stats};
+use crate::handle::{Metadata, NO_SESSION};
 use crate::history::Point;
 use crate::kv::Kv;
 use crate::level::Format;
-use crate::rpc::server::Role;
-use crate::rpc::{DialError, Link, Probe, Server};
 
 /// Between looks at the holder.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
-/// A holder rewrites the head at least every second; one that did not for so long is taken for gone.
-const HEAD_STILL_MAX: Duration = Duration::from_secs(3);
-/// A port that says nothing in this time says nothing.
-const PROBE_TIME_MAX: Duration = Duration::from_secs(1);
+/// A holder whose head stood still for so long is taken for gone. It rewrites the head every 900 ms, a busy store costs it
+/// 0.6 s more at worst, and a look in between comes up to [`LOOK_INTERVAL`] late: 1.7 s, and the rest is for round trips.
+/// One that lives all the same loses the order and a second, never a record; one that stands still costs clients this.
+const HEAD_STILL_MAX: Duration = Duration::from_secs(2);
+/// The same of a holder at this process's own address, where only this process answers: most likely one that ended there
+/// before it. Longer than a beat and a look, so that two that share an address never take the order from each other.
+const OWN_STILL_MAX: Duration = Duration::from_millis(1300);
+/// One that does not say who it is in this time does not say it. Short, for the head is looked at between two questions.
+const PROBE_TIME_MAX: Duration = Duration::from_millis(300);
+/// Questions to this process's own address when it starts, for what stands between may lead to any of several.
+const OWN_PROBES: usize = 8;
+const OWN_PROBE_TIME_MAX: Duration = Duration::from_secs(2);
 /// After the store did not answer.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -40,38 +49,11 @@ pub struct Candidate {
     roles: watch::Sender<Role>,
     /// The newest point that this process ever saw in the store, or wrote.
     remembered: Mutex<Option<Point>>,
-}
-
-/// What a candidate is right now, for those who watch it.
-#[derive(Clone, Debug)]
-pub struct Status(watch::Receiver<Role>);
-
-impl Status {
-    fn holding(&self) -> Option<Metadata> {
-        match &*self.0.borrow() {
-            Role::Holding(metadata) => Some(metadata.clone()),
-            Role::Waiting { .. } => None,
-        }
-    }
-
-    /// Whether this process holds the order.
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        self.holding().is_some()
-    }
-
-    /// Whether it holds the order and the store can be written.
-    #[must_use]
-    pub fn ready(&self) -> bool {
-        self.holding().is_some_and(|metadata| metadata.ready())
-    }
-
-    /// Counters since it took over; zeros while it waits.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        self.holding()
-            .map_or_else(Stats::default, |metadata| metadata.stats())
-    }
+    /// Tells this process from others that answer at its address.
+    nonce: u64,
+    /// Addresses of processes that took the order while this one held it and lived: what lies between may refuse for them.
+    /// Where one refuses, only its head is believed, until it was reached.
+    doubted: Mutex<BTreeSet<String>>,
 }
 
 /// What was seen of the holder last.
@@ -84,47 +66,52 @@ struct Seen {
 }
 
 impl Candidate {
-    /// One that agents reach at `address`, with the server that takes in those who come by `links`.
+    /// One that agents reach at `address`, which must be this process's alone, and by a [`crate::rpc::Server`] with its
+    /// status.
     #[must_use]
-    pub fn new(
-        kv: Arc<dyn Kv>,
-        mut options: Options,
-        address: String,
-        probe: Probe,
-        links: mpsc::Receiver<Link>,
-    ) -> (Self, Server) {
+    pub fn new(kv: Arc<dyn Kv>, mut options: Options, address: String, probe: Probe) -> Self {
         options.serves = Serves::Network(address.clone());
         let holder = String::new();
-        let (roles, serving) = watch::channel(Role::Waiting { holder });
-        let candidate = Self {
+        Self {
             kv,
-            options,
             address,
             probe,
-            roles,
+            roles: watch::Sender::new(Role::Waiting { holder }),
+            nonce: (options.random)(),
+            doubted: Mutex::default(),
             remembered: Mutex::new(None),
-        };
-        (candidate, Server::new(links, serving))
+            options,
+        }
     }
 
-    /// For health and metrics.
+    /// For the server, for health and for metrics.
     #[must_use]
     pub fn status(&self) -> Status {
-        Status(self.roles.subscribe())
+        let random = Arc::clone(&self.options.random);
+        Status::new(self.roles.subscribe(), self.nonce, random)
     }
 
     /// Until `stop` resolves: then the last checkpoint is written and others may take over at once.
     ///
     /// # Errors
-    /// When the store is damaged, went back in time or was written by a newer version.
+    /// When the store is damaged, went back in time or was written by a newer version, and when another process answers at
+    /// the address.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         tokio::pin!(stop);
+        let (mut is_alone, mut deposed) = (false, false);
         loop {
+            let waiting = async {
+                if !is_alone {
+                    self.look_for_others().await?;
+                }
+                self.wait(deposed).await
+            };
             let (metadata, sequencer) = tokio::select! {
                 biased;
                 () = &mut stop => return Ok(()),
-                held = self.wait() => held?,
+                held = waiting => held?,
             };
+            is_alone = true;
             tracing::info!(address = self.address, "holds the order");
             self.roles.send_replace(Role::Holding(metadata.clone()));
             let running = sequencer.run();
@@ -141,7 +128,10 @@ impl Candidate {
             self.step_down();
             self.remember(metadata.shared().point());
             match ended {
-                Err(Error::Fenced) => tracing::warn!("another process holds the order now"),
+                Err(Error::Fenced) => {
+                    tracing::warn!("another process holds the order now");
+                    deposed = true;
+                }
                 ended => return ended,
             }
         }
@@ -162,10 +152,47 @@ impl Candidate {
         self.roles.send_replace(Role::Waiting { holder });
     }
 
-    /// Watches, until it holds the order.
-    async fn wait(&self) -> Result<(Metadata, Sequencer), Error> {
+    /// Two processes behind one address, as of a load balancer, would take each other for themselves.
+    async fn look_for_others(&self) -> Result<(), Error> {
+        let mut unclear = None;
+        for _ in 0..OWN_PROBES {
+            let asked = timeout(OWN_PROBE_TIME_MAX, self.probe.of(&self.address)).await;
+            match asked {
+                Ok(Found::Process(nonce)) if nonce != self.nonce => return Err(self.shared()),
+                Ok(Found::Process(_)) => {}
+                Ok(Found::Nobody) => unclear = Some("the connection is refused".to_owned()),
+                Ok(Found::Unclear(reason)) => unclear = Some(reason),
+                Err(_) => {
+                    unclear = Some("no answer".to_owned());
+                    break;
+                }
+            }
+        }
+        if let Some(reason) = unclear {
+            let address = &self.address;
+            tracing::warn!(
+                address,
+                reason,
+                "cannot reach itself at the address that others are told"
+            );
+        }
+        Ok(())
+    }
+
+    fn shared(&self) -> Error {
+        Error::AddressShared(self.address.clone())
+    }
+
+    /// Watches, until it holds the order. `deposed`: by whoever holds it now, for no reason of its own.
+    async fn wait(&self, mut deposed: bool) -> Result<(Metadata, Sequencer), Error> {
         let mut seen: Option<Seen> = None;
         loop {
+            if std::mem::take(&mut deposed)
+                && let Err(error) = self.doubt_holder().await
+            {
+                tracing::debug!(%error, "cannot see who holds the order");
+                deposed = true;
+            }
             match self.look(&mut seen).await {
                 Ok(Some(held)) => return Ok(held),
                 Ok(None) => sleep(LOOK_INTERVAL).await,
@@ -206,7 +233,7 @@ impl Candidate {
             wrote,
         });
         let holder = Owner::decode(owner.clone())?;
-        if !self.is_gone(&holder, now - since).await {
+        if !self.is_gone(&holder, now - since).await? {
             return Ok(None);
         }
         let witness = match ask(self.options.witness.as_ref(), &cluster_id).await {
@@ -225,21 +252,36 @@ impl Candidate {
         Ok(Some(assemble(kv, options, held, cluster_id, NO_SESSION)))
     }
 
-    async fn is_gone(&self, holder: &Owner, still: Duration) -> bool {
+    async fn doubt_holder(&self) -> Result<(), Error> {
+        let Past { owner, .. } = Past::read(self.kv.as_ref()).await?;
+        if let Some(Address::At(address)) = Owner::decode(owner)?.serves {
+            self.doubted.lock().insert(address);
+        }
+        Ok(())
+    }
+
+    async fn is_gone(&self, holder: &Owner, still: Duration) -> Result<bool, Error> {
         let address = match &holder.serves {
             // It had the store to itself, and now this process has opened it.
-            None | Some(Address::Left) => return true,
-            // This process listens there, so that one has ended.
-            Some(Address::At(address)) if *address == self.address => return true,
+            None | Some(Address::Left) => return Ok(true),
             Some(Address::At(address)) => address,
         };
         let holder = address.clone();
         self.roles.send_replace(Role::Waiting { holder });
         if still >= HEAD_STILL_MAX {
             tracing::warn!(holder = address, "the holder of the order is silent");
-            return true;
+            return Ok(true);
         }
-        let refused = timeout(PROBE_TIME_MAX, self.probe.of(address)).await;
-        matches!(refused, Ok(Err(DialError::Refused)))
+        let found = timeout(PROBE_TIME_MAX, self.probe.of(address)).await;
+        if let Ok(Found::Process(_)) = found {
+            self.doubted.lock().remove(address);
+        }
+        match found {
+            Ok(Found::Nobody) => Ok(!self.doubted.lock().contains(address)),
+            Ok(Found::Process(nonce)) if nonce == self.nonce => Ok(still >= OWN_STILL_MAX),
+            // Whoever it is, it came to an address that is this process's.
+            Ok(Found::Process(_)) if *address == self.address => Err(self.shared()),
+            Ok(Found::Process(_) | Found::Unclear(_)) | Err(_) => Ok(false),
+        }
     }
 }

@@ -5,8 +5,10 @@ mod candidate;
 mod drain;
 pub(crate) mod lineage;
 mod liveness;
+mod probe;
 mod publish;
 pub(crate) mod reads;
+mod status;
 mod store;
 pub(crate) mod subscribers;
 pub(crate) mod takeover;
@@ -34,7 +36,7 @@ use crate::kv::Kv;
 use crate::state::State;
 use crate::types::Timestamp;
 use crate::witness::Witness;
-pub use candidate::{Candidate, Status};
+pub use candidate::Candidate;
 use liveness::Liveness;
 use store::Holder;
 use subscribers::Subscribers;
@@ -42,6 +44,9 @@ pub use takeover::Checked;
 use tick::Tick;
 
 pub(crate) use liveness::Heard;
+pub use probe::{Found, Probe};
+pub(crate) use status::Role;
+pub use status::Status;
 
 /// Asked at once by a drain.
 const DRAIN_MAX: usize = 4096;

@@ -10,7 +10,7 @@ use super::reads::{Attached, Read};
 use super::subscribers::Feed;
 use crate::catalogue::{Agent, Catalogue, TopicsUpdate};
 use crate::effect::Effect;
-use crate::types::{Extent, Scope, TopicId, TopicPartition};
+use crate::types::{Extent, Scope, SessionId, TopicId, TopicPartition};
 use crate::update::ViewUpdate;
 use crate::view::newest;
 
@@ -131,14 +131,17 @@ impl Sequencer {
 
     fn attach(
         &mut self,
-        session: u64,
+        session: SessionId,
         agent: Option<Arc<Agent>>,
         feed: Feed,
         heard: Arc<Heard>,
     ) -> Option<Attached> {
-        self.state.sessions.get(session)?;
-        self.liveness.attach(session, heard);
-        let (subscriber, rival) = self.subscribers.attach(session, agent, feed);
+        let SessionId { id, nonce } = session;
+        if !self.state.sessions.is_open(id, nonce) {
+            return None;
+        }
+        self.liveness.attach(id, heard);
+        let (subscriber, rival) = self.subscribers.attach(id, agent, feed);
         Some(Attached {
             subscriber,
             rival,

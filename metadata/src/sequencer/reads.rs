@@ -16,7 +16,7 @@ use crate::index::Chunk;
 use crate::keys::{Key, index_past};
 use crate::kv::Direction;
 use crate::state::{PartitionLog, State};
-use crate::types::{Bounds, Extent, Located, Offset, Timestamp, TopicPartition};
+use crate::types::{Bounds, Extent, Located, Offset, SessionId, Timestamp, TopicPartition};
 use crate::view::{View, Views, enough};
 
 /// Index rows read at a time.
@@ -48,7 +48,7 @@ pub(crate) enum Read {
     },
     /// An agent's stream begins. Answered with `None` if its session is closed.
     Attach {
-        session: u64,
+        session: SessionId,
         agent: Option<Arc<Agent>>,
         feed: Feed,
         heard: Arc<Heard>,

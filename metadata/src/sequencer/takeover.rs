@@ -433,6 +433,7 @@ pub(super) async fn open_session(
 ) -> Result<u64, Error> {
     let command = Command::OpenSession {
         closing: state.sessions.ids().collect(),
+        nonce: (options.random)(),
     };
     let own = Submission::own(command);
     let (now, lsn) = ((options.now)(), Lsn(state.lsn.0 + 1));

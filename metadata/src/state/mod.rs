@@ -107,7 +107,7 @@ impl State {
             Command::CreatePartitions(create) => self.topics.create_partitions(*create),
             Command::AllocateProducerIds { count } => self.counters.allocate(*count),
             Command::BindBucket(bucket) => Ok(self.bind_bucket(*bucket)),
-            Command::OpenSession { closing } => Ok(self.open_session(closing)),
+            Command::OpenSession { closing, nonce } => Ok(self.open_session(closing, *nonce)),
             Command::CloseSession(session) => Ok(self.close_session(*session)),
             Command::ExpireProducers { before } => Ok(self.expire_producers(*before)),
         };
@@ -130,7 +130,7 @@ impl State {
         )
     }
 
-    fn open_session(&self, closing: &[u64]) -> (Outcome, Vec<Effect>) {
+    fn open_session(&self, closing: &[u64], nonce: u64) -> (Outcome, Vec<Effect>) {
         let closed = closing
             .iter()
             .filter(|session| self.sessions.get(**session).is_some());
@@ -138,7 +138,7 @@ impl State {
             .map(|session| Effect::SessionClosed { session: *session })
             .collect();
         let session = self.counters.next_session + 1;
-        effects.push(Effect::SessionOpened { session });
+        effects.push(Effect::SessionOpened { session, nonce });
         (Outcome::SessionOpened(session), effects)
     }
 
@@ -199,10 +199,10 @@ impl State {
                 self.counters.forgot(id_end);
             }
             Effect::BucketBound(bucket) => self.counters.bucket = Some(*bucket),
-            Effect::SessionOpened { session } => {
+            Effect::SessionOpened { session, nonce } => {
                 self.dirty.sessions.insert(*session);
                 self.counters.next_session = self.counters.next_session.max(*session);
-                self.sessions.fold_opened(lsn, *session);
+                self.sessions.fold_opened(lsn, *session, *nonce);
             }
             Effect::SessionClosed { session } => {
                 self.dirty.sessions.insert(*session);

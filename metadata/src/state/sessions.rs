@@ -12,6 +12,8 @@ pub(crate) struct Sessions(BTreeMap<u64, Session>);
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Session {
+    /// Tells it from another one that had this id, in a store that went back in time.
+    pub(crate) nonce: u64,
     /// The last command answered.
     pub(crate) last: u64,
     /// Outcomes the agent may still ask for, by sequence.
@@ -21,6 +23,13 @@ pub(crate) struct Session {
 }
 
 impl Sessions {
+    /// Whether that one is open: another nonce is another session.
+    pub(crate) fn is_open(&self, session: u64, nonce: u64) -> bool {
+        self.0
+            .get(&session)
+            .is_some_and(|known| known.nonce == nonce)
+    }
+
     pub(crate) fn get(&self, session: u64) -> Option<&Session> {
         self.0.get(&session)
     }
@@ -51,9 +60,13 @@ impl Sessions {
         Some(known.unwrap_or(Outcome::Rejected(Rejected::InvalidCommand)))
     }
 
-    pub(super) fn fold_opened(&mut self, lsn: Lsn, session: u64) {
+    pub(super) fn fold_opened(&mut self, lsn: Lsn, session: u64, nonce: u64) {
         if self.0.get(&session).is_none_or(|known| known.as_of < lsn) {
-            self.0.insert(session, Session::default());
+            let opened = Session {
+                nonce,
+                ..Session::default()
+            };
+            self.0.insert(session, opened);
         }
     }
 

@@ -42,7 +42,9 @@ impl Work {
             Down::Reply { id, reply } => self.questions.answer(id, reply, &self.shared.views),
             Down::Pong => Ok(()),
             Down::End(reason) => Err(reason),
-            Down::Redirect(_) | Down::Welcome { .. } => Err("a second welcome".to_owned()),
+            Down::Redirect(_) | Down::Welcome(_) | Down::Iam { .. } => {
+                Err("a second welcome".to_owned())
+            }
         }
     }
 

@@ -15,9 +15,10 @@ use crate::catalogue::{Agent, TopicsUpdate};
 use crate::error::Error;
 use crate::handle::{Asked, Shared};
 use crate::rpc::link::Link;
-use crate::rpc::message::Up;
+use crate::rpc::message::{SPOKEN, Up, Versions};
 use crate::rpc::route::Route;
 use crate::sequencer::reads::Read;
+use crate::types::SessionId;
 
 /// The sequencer answers a ping every second. One from which nothing comes for so long is left.
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(3);
@@ -28,7 +29,8 @@ const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Work {
     pub(super) queue: mpsc::Receiver<Asked>,
     pub(super) shared: Arc<Shared>,
-    pub(super) session: u64,
+    pub(super) versions: Versions,
+    pub(super) session: SessionId,
     pub(super) agent: Option<Agent>,
     pub(super) commands: Commands,
     pub(super) questions: Questions,
@@ -63,7 +65,8 @@ impl Work {
         Self {
             queue,
             shared,
-            session: 0,
+            versions: SPOKEN,
+            session: SessionId::NONE,
             agent,
             commands: Commands::default(),
             questions: Questions::default(),
@@ -171,7 +174,7 @@ impl Work {
         match asked {
             None | Some(Asked::Close) => self.closing = true,
             Some(Asked::Command(submission, reply)) => {
-                let kept = self.commands.take(self.session, submission, reply);
+                let kept = self.commands.take(self.session.id, submission, reply);
                 if kept && self.linked {
                     let seen = self.seen();
                     self.outgoing.extend(self.commands.newest(seen));

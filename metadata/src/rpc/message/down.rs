@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::update::{decode_update, encode_update};
-use super::{Reply, VERSION};
+use super::{Reply, Welcome};
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::command::Outcome;
 use crate::effect::{decode_outcome, encode_outcome};
@@ -18,16 +18,18 @@ const REPLY: u8 = 5;
 const PONG: u8 = 6;
 const WARNING: u8 = 7;
 const END: u8 = 8;
+const IAM: u8 = 9;
 
 /// To an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Down {
     /// Not here: ask there. An empty address: nobody is known yet.
     Redirect(String),
-    /// What it holds, and from now on everything that is new.
-    Welcome {
-        cluster_id: String,
-        session: u64,
+    /// First to an agent that is served here. What there is follows, and then everything that is new.
+    Welcome(Welcome),
+    /// The answer to [`super::Up::Who`]: a random number that a process draws when it starts.
+    Iam {
+        nonce: u64,
     },
     /// What became of a command.
     Answer {
@@ -55,17 +57,15 @@ impl Down {
         match self {
             Self::Redirect(address) => {
                 frame.u8(REDIRECT);
-                frame.u8(VERSION);
                 frame.text(address);
             }
-            Self::Welcome {
-                cluster_id,
-                session,
-            } => {
+            Self::Welcome(welcome) => {
                 frame.u8(WELCOME);
-                frame.u8(VERSION);
-                frame.text(cluster_id);
-                frame.u64(*session);
+                welcome.encode(&mut frame);
+            }
+            Self::Iam { nonce } => {
+                frame.u8(IAM);
+                frame.u64(*nonce);
             }
             Self::Answer {
                 sequence,
@@ -102,18 +102,11 @@ impl Down {
     pub(crate) fn decode(frame: Bytes) -> Result<Self, Unreadable> {
         let mut frame = Decoder::new(frame);
         let down = match frame.u8()? {
-            kind @ (REDIRECT | WELCOME) => {
-                if frame.u8()? != VERSION {
-                    return Err(Unreadable);
-                }
-                match kind {
-                    REDIRECT => Self::Redirect(frame.text()?),
-                    _ => Self::Welcome {
-                        cluster_id: frame.text()?,
-                        session: frame.u64()?,
-                    },
-                }
-            }
+            REDIRECT => Self::Redirect(frame.text()?),
+            WELCOME => Self::Welcome(Welcome::decode(&mut frame)?),
+            IAM => Self::Iam {
+                nonce: frame.u64()?,
+            },
             ANSWER => Self::Answer {
                 sequence: frame.u64()?,
                 lsn: Lsn(frame.u64()?),

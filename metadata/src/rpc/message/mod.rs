@@ -5,6 +5,7 @@
 mod agent;
 mod command;
 mod down;
+mod greeting;
 mod parts;
 mod question;
 mod reply;
@@ -15,12 +16,11 @@ mod up;
 mod update;
 
 pub(crate) use down::Down;
+pub(crate) use greeting::{Hello, SPOKEN, Versions, Welcome, no_common_version};
 pub(crate) use question::Question;
 pub(crate) use reply::Reply;
 pub(crate) use up::{Up, command_bytes, submit};
 
-/// Of the protocol. Another one is refused with a sentence.
-pub(crate) const VERSION: u8 = 2;
 /// A frame that is longer is not sent, and ends the link it came by.
 pub(crate) const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Snapshots and long lists are cut into frames of about so many bytes.

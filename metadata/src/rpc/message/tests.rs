@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Down, Question, Reply, Up};
+use super::{Down, Hello, Question, Reply, SPOKEN, Up, Versions, Welcome};
 use crate::catalogue::{Agent, Roles, Topic, TopicsUpdate};
 use crate::command::{
     BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions, CreateTopic,
@@ -13,8 +13,8 @@ use crate::command::{
 };
 use crate::types::{
     BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn,
-    ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Scope, Sequence, Stored,
-    Timestamp, TopicId, TopicPartition,
+    ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Scope, Sequence, SessionId,
+    Stored, Timestamp, TopicId, TopicPartition,
 };
 use crate::update::{Update, ViewUpdate};
 
@@ -130,15 +130,23 @@ fn ups() -> Vec<Up> {
         Question::MaxTimestamp(PARTITION),
     ];
     let mut all = vec![
-        Up::Hello {
-            session: 300,
+        Up::Hello(Hello {
+            versions: SPOKEN,
+            level: 1,
+            session: SessionId {
+                id: 300,
+                nonce: u64::MAX,
+            },
             agent: None,
-        },
+        }),
         Up::Unwatch(vec![PARTITION; 2]),
-        Up::Hello {
-            session: 0,
+        Up::Hello(Hello {
+            versions: SPOKEN,
+            level: u32::MAX,
+            session: SessionId::NONE,
             agent: Some(agent()),
-        },
+        }),
+        Up::Who,
         Up::Withdraw,
         Up::Ping,
         Up::Goodbye,
@@ -192,10 +200,13 @@ fn downs() -> Vec<Down> {
     ];
     let mut all = vec![
         Down::Redirect("host:1".to_owned()),
-        Down::Welcome {
+        Down::Welcome(Welcome {
+            version: 300,
             cluster_id: "x".repeat(22),
-            session: 3,
-        },
+            session: SessionId { id: 3, nonce: 400 },
+            level: 1,
+        }),
+        Down::Iam { nonce: u64::MAX },
         Down::Update(Update::Topics(Arc::new(update.clone()))),
         Down::Update(Update::Topics(Arc::new(TopicsUpdate {
             scope: Scope::Change,
@@ -263,7 +274,10 @@ fn messages_come_back_as_they_went_and_not_a_byte_shorter_or_longer() {
 fn what_the_sequencer_asks_of_itself_cannot_be_sent() {
     for command in [
         Command::CloseSession(1),
-        Command::OpenSession { closing: vec![1] },
+        Command::OpenSession {
+            closing: vec![1],
+            nonce: 1,
+        },
         Command::ExpireProducers {
             before: Timestamp(i64::MAX),
         },
@@ -275,6 +289,53 @@ fn what_the_sequencer_asks_of_itself_cannot_be_sent() {
         };
         assert!(Up::decode(submit.encode()).is_err());
     }
+}
+
+/// Newer processes may append to their hello, and some speak nothing that this one does.
+#[test]
+fn the_hello_of_a_newer_process_can_be_read_as_far_as_it_is_known() {
+    let hello = |versions| Hello {
+        versions,
+        level: 2,
+        session: SessionId { id: 1, nonce: 2 },
+        agent: Some(agent()),
+    };
+    let newer = Versions {
+        min: SPOKEN.max,
+        max: SPOKEN.max + 1,
+    };
+    let frame = Up::Hello(hello(newer)).encode();
+    let more: Bytes = [&frame[..], b"more"].concat().into();
+    for frame in [frame, more] {
+        assert_eq!(Up::decode(frame), Ok(Up::Hello(hello(newer))));
+    }
+    let stranger = Versions {
+        min: SPOKEN.max + 1,
+        max: u32::MAX,
+    };
+    let frame = Up::Hello(hello(stranger)).encode();
+    assert_eq!(Up::decode(frame), Ok(Up::Stranger(stranger)));
+    let frame = Up::Stranger(stranger).encode();
+    assert_eq!(Up::decode(frame), Ok(Up::Stranger(stranger)));
+    let torn = Versions { min: 9, max: 8 };
+    assert!(Up::decode(Up::Stranger(torn).encode()).is_err());
+}
+
+#[test]
+fn two_processes_speak_the_smaller_of_their_newest_versions() {
+    let versions = |min, max| Versions { min, max };
+    let common = |a: Versions, b: Versions| {
+        assert_eq!(a.common(b), b.common(a));
+        a.common(b)
+    };
+    assert_eq!(common(versions(3, 5), versions(4, 9)), Some(5));
+    assert_eq!(common(versions(3, 3), versions(3, 3)), Some(3));
+    assert_eq!(common(versions(3, 9), versions(4, 4)), Some(4));
+    assert_eq!(common(versions(3, 4), versions(5, 6)), None);
+    assert_eq!(
+        super::no_common_version(versions(5, 6), versions(3, 3)),
+        "the metadata process speaks versions 5 to 6 of the protocol and the agent version 3: upgrade the agent, by way of a release between the two"
+    );
 }
 
 proptest! {

@@ -2,11 +2,9 @@
 
 use bytes::Bytes;
 
-use super::agent::{decode_agent, encode_agent};
 use super::command::{decode_command, encode_command};
-use super::parts::{decode_option, decode_partition, encode_option, encode_partitions};
-use super::{Question, VERSION};
-use crate::catalogue::Agent;
+use super::parts::{decode_partition, encode_partitions};
+use super::{Hello, Question, SPOKEN, Versions};
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::command::Command;
 use crate::types::TopicPartition;
@@ -18,16 +16,17 @@ const UNWATCH: u8 = 4;
 const PING: u8 = 5;
 const GOODBYE: u8 = 6;
 const WITHDRAW: u8 = 7;
+const WHO: u8 = 8;
 
 /// From an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Up {
-    /// Always first. `session` is the one it had before, 0 if none.
-    Hello {
-        session: u64,
-        /// For clients to be sent to; none of an agent that takes none.
-        agent: Option<Agent>,
-    },
+    /// First, unless it is [`Up::Who`].
+    Hello(Hello),
+    /// The hello of one that speaks no version which this process speaks, too; the rest of it cannot be read.
+    Stranger(Versions),
+    /// First and last: which process is this? Asked by processes that may hold the order.
+    Who,
     /// A command of its session.
     Submit {
         sequence: u64,
@@ -50,12 +49,15 @@ impl Up {
     pub(crate) fn encode(&self) -> Bytes {
         let mut frame = Encoder::default();
         match self {
-            Self::Hello { session, agent } => {
+            Self::Hello(hello) => {
                 frame.u8(HELLO);
-                frame.u8(VERSION);
-                frame.u64(*session);
-                encode_option(agent.as_ref(), &mut frame, encode_agent);
+                hello.encode(&mut frame);
             }
+            Self::Stranger(versions) => {
+                frame.u8(HELLO);
+                versions.encode(&mut frame);
+            }
+            Self::Who => frame.u8(WHO),
             Self::Submit {
                 sequence,
                 seen,
@@ -78,17 +80,26 @@ impl Up {
     }
 
     pub(crate) fn decode(frame: Bytes) -> Result<Self, Unreadable> {
+        Self::decode_as(SPOKEN, frame)
+    }
+
+    /// As a process that speaks `ours`.
+    pub(crate) fn decode_as(ours: Versions, frame: Bytes) -> Result<Self, Unreadable> {
         let mut frame = Decoder::new(frame);
         let up = match frame.u8()? {
             HELLO => {
-                if frame.u8()? != VERSION {
-                    return Err(Unreadable);
+                let versions = Versions::decode(&mut frame)?;
+                if ours.common(versions).is_none() {
+                    return Ok(Self::Stranger(versions));
                 }
-                Self::Hello {
-                    session: frame.u64()?,
-                    agent: decode_option(&mut frame, decode_agent)?,
+                let hello = Hello::decode(versions, &mut frame)?;
+                if versions.max > ours.max {
+                    // What it appended is for newer ones.
+                    return Ok(Self::Hello(hello));
                 }
+                Self::Hello(hello)
             }
+            WHO => Self::Who,
             SUBMIT => Self::Submit {
                 sequence: frame.u64()?,
                 seen: frame.u64()?,

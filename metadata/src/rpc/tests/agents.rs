@@ -269,7 +269,12 @@ async fn all_agents_know_which_agents_serve_clients() {
 #[tokio::test(start_paused = true)]
 async fn an_agent_with_anothers_node_id_is_told_what_to_do() {
     let (_, net, process, a, b) = two_agents(Travel::Links).await;
-    let hello = |agent| Up::Hello { session: 0, agent };
+    let hello = |agent| {
+        Up::Hello(Hello {
+            agent,
+            ..no_session()
+        })
+    };
     let mut told = Vec::new();
     let own = node(11);
     let elsewhere = node(111);

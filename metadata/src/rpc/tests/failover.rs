@@ -178,14 +178,10 @@ async fn nothing_is_lost_or_doubled_or_goes_back_whatever_happens() {
 async fn greet(net: &Net, address: &str) -> (Link, watch::Sender<bool>) {
     let frozen = watch::Sender::new(false);
     let mut link = net.dial(address, frozen.subscribe()).await.unwrap();
-    let hello = Up::Hello {
-        session: 0,
-        agent: None,
-    }
-    .encode();
+    let hello = Up::Hello(no_session()).encode();
     link.sender.send(hello).await.unwrap();
     let frame = link.receiver.recv().await.unwrap();
-    assert!(matches!(Down::decode(frame), Ok(Down::Welcome { .. })));
+    assert!(matches!(Down::decode(frame), Ok(Down::Welcome(_))));
     (link, frozen)
 }
 

@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::super::message::FRAME_BYTES_MAX;
-use super::super::{Pem, Wire, accept, dial, probe};
+use super::super::{Pem, Wire, accept, dial};
 use super::*;
 
 /// Accepts on a free port; the address, and the links.
@@ -74,11 +74,12 @@ async fn a_frame_past_the_bound_ends_the_link() {
     assert_eq!(frame(&mut server).await, None);
 }
 
+/// Such as who looks whether the port is open.
 #[tokio::test]
-async fn who_only_looks_whether_anybody_is_there_is_no_trouble() {
+async fn who_comes_and_says_nothing_is_no_trouble() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    probe(&address).await.unwrap();
+    drop(TcpStream::connect(&address).await.unwrap());
     let (socket, _) = listener.accept().await.unwrap();
     let (links, _) = mpsc::channel(1);
     accept(&Wire::Plain, socket, links).await.unwrap();

@@ -1,7 +1,8 @@
 //! Peers that send nonsense, much of it, or nothing.
 
 use super::*;
-use crate::rpc::message::{Down, Up};
+use crate::rpc::message::{Down, Hello, Up};
+use crate::types::SessionId;
 
 async fn ended(link: &mut Link) -> bool {
     let end = async { while link.receiver.recv().await.is_some() {} };
@@ -13,16 +14,15 @@ async fn nonsense_ends_the_link_and_nothing_else() {
     for travel in [Travel::Links, Travel::Grpc] {
         let (_, net, process, a, _b) = two_agents(travel).await;
         let (awake, _) = watch::channel(false);
-        let hello = Up::Hello {
-            session: 0,
-            agent: None,
-        }
-        .encode();
+        let hello = Up::Hello(no_session()).encode();
         let later = [1, 99, 0];
-        let stranger = Up::Hello {
-            session: u64::MAX,
-            agent: None,
-        }
+        let stranger = Up::Hello(Hello {
+            session: SessionId {
+                id: u64::MAX,
+                nonce: 1,
+            },
+            ..no_session()
+        })
         .encode();
         let own = crate::Command::CloseSession(1);
         let closes = Up::Submit {
@@ -68,13 +68,6 @@ async fn an_agent_leaves_a_sequencer_that_sends_nonsense() {
     net.open.lock().insert("bad:1".to_owned(), port);
     let process = net.start(memory, "one:1", 1);
     let bad = spawn(async move {
-        let welcome = |cluster_id: &str| {
-            Down::Welcome {
-                cluster_id: cluster_id.to_owned(),
-                session: 7,
-            }
-            .encode()
-        };
         let mut said = [
             vec![Bytes::from_static(&[9])],
             vec![Down::Pong.encode()],
@@ -84,7 +77,6 @@ async fn an_agent_leaves_a_sequencer_that_sends_nonsense() {
             vec![],
         ]
         .into_iter();
-        let _ = welcome;
         while let Some(link) = incoming.recv().await {
             for frame in said.next().unwrap_or_default() {
                 let _ = link.sender.send(frame).await;

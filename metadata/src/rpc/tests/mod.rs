@@ -1,6 +1,7 @@
 //! Many agents over one order, in one process: candidates over a shared store in memory, agents that reach them by links
 //! in memory or by gRPC over pipes, and everything that can happen to either.
 
+mod addresses;
 mod agents;
 mod crowd;
 mod failover;
@@ -21,16 +22,18 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
 use super::client::{Reach, connect};
-use super::link::{Dial, DialError, Link, Probe, pair};
+use super::link::{Dial, DialError, Link, pair};
+use super::message::{Hello, SPOKEN, Welcome};
 use super::server::Server;
 use crate::catalogue::Agent as Node;
 use crate::error::Error;
 use crate::handle::Metadata;
 use crate::kv::{Direction, Kv, KvError, Memory, Rows, Transaction};
-use crate::sequencer::Candidate;
 use crate::sequencer::tests::{
     TOPIC, committed, create_topic, high_watermark, options, partition, plain, seconds,
 };
+use crate::sequencer::{Candidate, Probe};
+use crate::types::SessionId;
 
 /// Whatever is waited for comes in this time, on tokio's paused clock.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,7 +50,20 @@ enum Travel {
 struct Net {
     travel: Travel,
     open: Arc<Mutex<BTreeMap<String, Port>>>,
+    /// Addresses that lead to any of several processes, as of a load balancer.
+    services: Arc<Mutex<BTreeMap<String, Vec<String>>>>,
+    /// Between whom nothing goes.
+    cut: Arc<Mutex<Vec<(String, String, Cut)>>>,
     dialed: Arc<AtomicU64>,
+}
+
+/// What a process finds that tries to reach another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// Nothing comes back.
+    Dropped,
+    /// Something between them answers that nobody listens there.
+    Refused,
 }
 
 #[derive(Clone, Debug)]
@@ -135,13 +151,21 @@ impl Net {
         Self {
             travel,
             open: Arc::default(),
+            services: Arc::default(),
+            cut: Arc::default(),
             dialed: Arc::default(),
         }
     }
 
     /// The sequencer's process sees the other end.
     async fn dial(&self, address: &str, agent: watch::Receiver<bool>) -> Result<Link, DialError> {
-        self.dialed.fetch_add(1, Ordering::Relaxed);
+        let dialed = self.dialed.fetch_add(1, Ordering::Relaxed);
+        let turn = usize::try_from(dialed).unwrap();
+        let service = self.services.lock().get(address).cloned();
+        let address = match &service {
+            Some(behind) => &behind[turn % behind.len()],
+            None => address,
+        };
         let port = self.open.lock().get(address).cloned();
         let port = port.ok_or(DialError::Refused)?;
         let (near, far) = match self.travel {
@@ -162,16 +186,39 @@ impl Net {
         Ok(agent_end)
     }
 
-    fn probe(&self) -> Probe {
-        let net = self.clone();
+    /// As the process at `from` asks.
+    fn probe(&self, from: &str) -> Probe {
+        let (net, from) = (self.clone(), from.to_owned());
         Probe::new(move |address| {
-            let known = net.open.lock().contains_key(&address);
-            async move { known.then_some(()).ok_or(DialError::Refused) }
+            let awake = watch::channel(false).1;
+            let cut =
+                net.cut.lock().iter().find_map(|(one, other, cut)| {
+                    (*one == from && *other == address).then_some(*cut)
+                });
+            let net = net.clone();
+            async move {
+                match cut {
+                    Some(Cut::Dropped) => std::future::pending().await,
+                    Some(Cut::Refused) => super::who(Err(DialError::Refused)).await,
+                    None => super::who(net.dial(&address, awake).await).await,
+                }
+            }
         })
     }
 
     /// Starts a process over the store.
     fn start(&self, kv: impl Kv + 'static, address: &str, seed: u64) -> Process {
+        self.start_as(kv, address, address, seed)
+    }
+
+    /// One that tells others another address than the one where it listens.
+    fn start_as(
+        &self,
+        kv: impl Kv + 'static,
+        address: &str,
+        advertised: &str,
+        seed: u64,
+    ) -> Process {
         let (links, incoming) = mpsc::channel(16);
         let frozen = watch::Sender::new(false);
         let stuck = watch::Sender::new(false);
@@ -185,13 +232,9 @@ impl Net {
             kv: Arc::new(kv),
             frozen: stuck.subscribe(),
         });
-        let (candidate, server) = Candidate::new(
-            kv,
-            options(seed),
-            address.to_owned(),
-            self.probe(),
-            incoming,
-        );
+        let probe = self.probe(address);
+        let candidate = Candidate::new(kv, options(seed), advertised.to_owned(), probe);
+        let server = Server::new(incoming, candidate.status());
         let mut stopped = stop.subscribe();
         let running = candidate.run(async move {
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -247,6 +290,29 @@ fn node(seed: u64) -> Node {
     let number = i32::try_from(seed).unwrap();
     // Tests number agents from 11 on. Past a hundred, they have the node id of one of those, elsewhere.
     Node::new(number % 100, format!("agent{number}"), 9092)
+}
+
+/// The first words of an agent that never had a session and takes no clients.
+fn no_session() -> Hello {
+    Hello {
+        versions: SPOKEN,
+        level: 1,
+        session: SessionId::NONE,
+        agent: None,
+    }
+}
+
+/// What one says that serves an agent.
+fn welcome(session: u64) -> Welcome {
+    Welcome {
+        version: SPOKEN.max,
+        cluster_id: "c".to_owned(),
+        session: SessionId {
+            id: session,
+            nonce: 1,
+        },
+        level: 1,
+    }
 }
 
 /// As `Server::run`, with sessions that freeze.

@@ -23,10 +23,7 @@ async fn a_sequencer_tells_what_changed_before_it_answers() {
         let (_, net, process, a, b) = two_agents(travel).await;
         let frozen = watch::Sender::new(false);
         let mut link = net.dial("one:1", frozen.subscribe()).await.unwrap();
-        let hello = Up::Hello {
-            session: 0,
-            agent: None,
-        };
+        let hello = Up::Hello(no_session());
         say(&link, hello).await;
         let question = Question::Watch(vec![partition(0)]);
         say(&link, Up::Ask { id: 1, question }).await;
@@ -110,17 +107,10 @@ impl Played {
             .unwrap();
         let hello = asked(&mut link).await;
         assert!(
-            matches!(hello, Up::Hello { session, .. } if session == known),
+            matches!(&hello, Up::Hello(hello) if hello.session.id == known),
             "{hello:?}"
         );
-        answer(
-            &link,
-            Down::Welcome {
-                cluster_id: "c".to_owned(),
-                session: 7,
-            },
-        )
-        .await;
+        answer(&link, Down::Welcome(welcome(7))).await;
         let topic = Topic {
             id: TOPIC,
             name: "orders".to_owned(),

@@ -142,7 +142,7 @@ impl World {
     }
 
     fn open(&mut self, closing: Vec<u64>) {
-        self.execute(own(Command::OpenSession { closing }));
+        self.execute(own(Command::OpenSession { closing, nonce: 1 }));
         self.session = self.model.sessions_opened;
         self.sequence = 0;
     }

@@ -124,7 +124,7 @@ impl Model {
                 self.bucket = self.bucket.or(*bucket);
                 Ok(Outcome::BucketBound(self.bucket))
             }
-            Command::OpenSession { closing } => {
+            Command::OpenSession { closing, .. } => {
                 self.sessions.retain(|id, _| !closing.contains(id));
                 self.sessions_opened += 1;
                 self.sessions

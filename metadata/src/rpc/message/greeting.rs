@@ -1,0 +1,141 @@
+//! The first frame of each side, and the versions of the protocol.
+//!
+//! Every process speaks a range of versions. An agent's [`Hello`] names its range, and the two speak the smaller of the two
+//! maxima, which the [`Welcome`] names; where that is below either minimum there is none, and the agent is told so in a
+//! sentence ([`no_common_version`]). From then on neither says what that version does not know: a frame, a variant or a
+//! field that is unknown is damage and ends the link, never a thing to be skipped, for what is skipped in silence may be
+//! what an ack rests on. So a process that learns to say something new counts [`SPOKEN`] up, and says it only where the
+//! version that was agreed on has it.
+//!
+//! What is said before a version is agreed on keeps its bytes for ever: the kinds of `Hello`, `Who`, `Welcome`, `Redirect`,
+//! `Iam` and `End`, the versions behind those of `Hello` and `Welcome`, and all of the others. Fields of a `Hello` are only
+//! ever appended; one who knows fewer of them ignores the rest if a newer process sent it.
+
+use super::agent::{decode_agent, encode_agent};
+use super::parts::{decode_option, encode_option};
+use crate::catalogue::Agent;
+use crate::codec::{Decoder, Encoder, Unreadable};
+use crate::types::SessionId;
+
+/// What this process speaks. Version 1 and 2 were never in a release.
+pub(crate) const SPOKEN: Versions = Versions { min: 3, max: 3 };
+
+/// Versions of the protocol, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Versions {
+    pub(crate) min: u32,
+    pub(crate) max: u32,
+}
+
+/// Of an agent, to whomever it hopes to be the sequencer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hello {
+    pub(crate) versions: Versions,
+    /// The highest feature level that it can read.
+    pub(crate) level: u32,
+    /// The one it had before; [`SessionId::NONE`] if none.
+    pub(crate) session: SessionId,
+    /// For clients to be sent to; none of an agent that takes none.
+    pub(crate) agent: Option<Agent>,
+}
+
+/// To an agent that has a session from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Welcome {
+    /// Spoken from now on, by both.
+    pub(crate) version: u32,
+    pub(crate) cluster_id: String,
+    pub(crate) session: SessionId,
+    /// The cluster's feature level.
+    pub(crate) level: u32,
+}
+
+impl Versions {
+    /// What both speak, if anything.
+    pub(crate) fn common(self, other: Self) -> Option<u32> {
+        let version = self.max.min(other.max);
+        (version >= self.min.max(other.min)).then_some(version)
+    }
+
+    pub(super) fn encode(self, frame: &mut Encoder) {
+        frame.u32(self.min);
+        frame.u32(self.max);
+    }
+
+    pub(super) fn decode(frame: &mut Decoder) -> Result<Self, Unreadable> {
+        let (min, max) = (frame.u32()?, frame.u32()?);
+        match min <= max {
+            true => Ok(Self { min, max }),
+            false => Err(Unreadable),
+        }
+    }
+}
+
+impl std::fmt::Display for Versions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.min == self.max {
+            true => write!(f, "version {}", self.max),
+            false => write!(f, "versions {} to {}", self.min, self.max),
+        }
+    }
+}
+
+/// To one whose versions are all too old or too new.
+pub(crate) fn no_common_version(ours: Versions, theirs: Versions) -> String {
+    let older = match ours.max < theirs.max {
+        true => "the metadata process",
+        false => "the agent",
+    };
+    format!(
+        "the metadata process speaks {ours} of the protocol and the agent {theirs}: upgrade {older}, by way of a release between the two"
+    )
+}
+
+impl Hello {
+    pub(super) fn encode(&self, frame: &mut Encoder) {
+        self.versions.encode(frame);
+        frame.u32(self.level);
+        encode_session(self.session, frame);
+        encode_option(self.agent.as_ref(), frame, encode_agent);
+    }
+
+    /// What follows the versions; the rest, if a newer process sent it, is left.
+    pub(super) fn decode(versions: Versions, frame: &mut Decoder) -> Result<Self, Unreadable> {
+        Ok(Self {
+            versions,
+            level: frame.u32()?,
+            session: decode_session(frame)?,
+            agent: decode_option(frame, decode_agent)?,
+        })
+    }
+}
+
+impl Welcome {
+    pub(super) fn encode(&self, frame: &mut Encoder) {
+        frame.u32(self.version);
+        frame.text(&self.cluster_id);
+        encode_session(self.session, frame);
+        frame.u32(self.level);
+    }
+
+    pub(super) fn decode(frame: &mut Decoder) -> Result<Self, Unreadable> {
+        Ok(Self {
+            version: frame.u32()?,
+            cluster_id: frame.text()?,
+            session: decode_session(frame)?,
+            level: frame.u32()?,
+        })
+    }
+}
+
+fn encode_session(session: SessionId, frame: &mut Encoder) {
+    frame.u64(session.id);
+    frame.u64(session.nonce);
+}
+
+fn decode_session(frame: &mut Decoder) -> Result<SessionId, Unreadable> {
+    Ok(SessionId {
+        id: frame.u64()?,
+        nonce: frame.u64()?,
+    })
+}
