@@ -56,6 +56,7 @@ pub(crate) fn metadata(error: &Error) -> ErrorCode {
         Error::Corrupt(_)
         | Error::WentBack(_)
         | Error::OtherBucket { .. }
+        | Error::AddressShared(_)
         | Error::NewerFormat { .. }
         | Error::InUse(_) => ErrorCode::KAFKA_STORAGE_ERROR,
     }
@@ -162,6 +163,7 @@ mod tests {
             | Error::Closing
             | Error::WentBack(_)
             | Error::OtherBucket { .. }
+        | Error::AddressShared(_)
             | Error::NewerFormat { .. }
             | Error::InUse(_) => error,
         };
