@@ -163,7 +163,7 @@ mod tests {
             | Error::Closing
             | Error::WentBack(_)
             | Error::OtherBucket { .. }
-        | Error::AddressShared(_)
+            | Error::AddressShared(_)
             | Error::NewerFormat { .. }
             | Error::InUse(_) => error,
         };
