@@ -8,8 +8,8 @@ use bytes::Bytes;
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::command::{Outcome, Placed, Rejected, Verdict};
 use crate::types::{
-    BlockCodec, BlockRange, BucketId, Content, Extent, ExtentFlags, Marker, ObjectKey, Offset,
-    PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored, Timestamp, TopicId,
+    BlockCodec, BlockRange, BucketId, Content, Extent, ExtentFlags, Marker, NamingEpoch, ObjectKey,
+    Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored, Timestamp, TopicId,
     TopicPartition,
 };
 
@@ -55,6 +55,10 @@ pub(crate) enum Effect {
         sequence: u64,
         seen: u64,
         outcome: Outcome,
+    },
+    /// Objects are named in this epoch from now on.
+    NamingAdvanced {
+        epoch: NamingEpoch,
     },
 }
 
@@ -204,6 +208,10 @@ impl Effect {
                 row.u8(11);
                 row.u128(bucket.0);
             }
+            Self::NamingAdvanced { epoch } => {
+                row.u8(12);
+                row.u32(epoch.0);
+            }
         }
     }
 
@@ -241,6 +249,9 @@ impl Effect {
                 outcome: decode_outcome(row)?,
             },
             11 => Self::BucketBound(BucketId(row.u128()?)),
+            12 => Self::NamingAdvanced {
+                epoch: NamingEpoch(row.u32()?),
+            },
             _ => return Err(Unreadable),
         })
     }

@@ -21,7 +21,7 @@ use crate::index::Chunk;
 use crate::keys::Key;
 use crate::kv::{Kv, Memory, Transaction};
 use crate::types::{
-    BlockCodec, BlockRange, BucketId, Content, Extent, ExtentFlags, ObjectKey, Offset,
+    BlockCodec, BlockRange, BucketId, Content, Extent, ExtentFlags, NamingEpoch, ObjectKey, Offset,
     PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored, Timestamp, TopicId,
     TopicPartition,
 };
@@ -227,6 +227,9 @@ fn effects() -> Vec<Effect> {
         },
         Effect::SessionClosed { session: 0 },
         Effect::BucketBound(BucketId(u128::MAX - 1)),
+        Effect::NamingAdvanced {
+            epoch: NamingEpoch(u32::MAX),
+        },
     ];
     for extent in extents() {
         all.push(Effect::Appended(Appended {
@@ -262,6 +265,7 @@ fn effects() -> Vec<Effect> {
         Effect::SessionClosed { .. },
         Effect::BucketBound(_),
         Effect::Answered { .. },
+        Effect::NamingAdvanced { .. },
     );
     all
 }
@@ -346,7 +350,7 @@ fn options() -> Options {
     }
 }
 
-fn commit(object: u128, base_sequence: i32) -> Command {
+fn commit(object: u32, base_sequence: i32) -> Command {
     let batch = CommitBatch {
         raw_length: 100,
         record_count: 10,
@@ -366,7 +370,7 @@ fn commit(object: u128, base_sequence: i32) -> Command {
         checksum: 7,
     };
     Command::CommitObject(CommitObject {
-        object: ObjectKey::new(Timestamp(1_790_000_000_000), object),
+        object: ObjectKey::new(NamingEpoch(0), 7, object),
         size: 500,
         blocks: vec![CommitBlock {
             topic: TOPIC,

@@ -2,7 +2,7 @@
 //! sequencer published.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -15,7 +15,9 @@ use crate::history::Point;
 use crate::kv::Kv;
 use crate::sequencer::lineage::Known;
 use crate::sequencer::reads::{self, Read};
-use crate::types::{Bounds, BucketId, Extent, Located, Offset, Timestamp, TopicPartition};
+use crate::types::{
+    Bounds, BucketId, Extent, Located, NamingEpoch, Offset, Timestamp, TopicPartition,
+};
 use crate::view::{View, Views};
 
 /// The sequencer's own commands have no session, nor has an agent that has reached no sequencer.
@@ -43,6 +45,8 @@ pub(crate) struct Shared {
     /// Agents that serve clients, by node id; none where there is only this one.
     pub(crate) agents: Mutex<Arc<Vec<Arc<Agent>>>>,
     pub(crate) views: Views,
+    /// The epoch in which objects are named.
+    pub(crate) naming: AtomicU32,
     pub(crate) ready: AtomicBool,
     /// Whether a sequencer was ever reached.
     pub(crate) joined: watch::Sender<bool>,
@@ -99,6 +103,7 @@ impl Shared {
             catalogue: Mutex::default(),
             agents: Mutex::default(),
             views: Views::default(),
+            naming: AtomicU32::new(0),
             ready: AtomicBool::new(true),
             joined: watch::Sender::new(true),
             counts: Counts::default(),
@@ -125,6 +130,7 @@ impl Shared {
             catalogue: Mutex::default(),
             agents: Mutex::default(),
             views: Views::default(),
+            naming: AtomicU32::new(0),
             ready: AtomicBool::new(false),
             joined: watch::Sender::new(false),
             counts: Counts::default(),
@@ -210,6 +216,13 @@ impl Metadata {
     #[must_use]
     pub fn catalogue(&self) -> Arc<Catalogue> {
         Arc::clone(&self.shared.catalogue.lock())
+    }
+
+    /// The epoch in which objects are to be named, as last heard. One that was named six hours of state time ago or longer
+    /// can be committed no more.
+    #[must_use]
+    pub fn naming_epoch(&self) -> NamingEpoch {
+        NamingEpoch(self.shared.naming.load(Ordering::Acquire))
     }
 
     /// The agents that serve clients, by node id, as last heard. Empty where the order is of this process alone.

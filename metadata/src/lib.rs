@@ -44,7 +44,7 @@ pub use sequencer::{
 };
 pub use types::{
     BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn, Marker,
-    ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored, Timestamp,
-    TopicId, TopicPartition,
+    NamingEpoch, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored,
+    Timestamp, TopicId, TopicPartition,
 };
 pub use view::{Look, View};

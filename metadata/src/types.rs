@@ -37,8 +37,13 @@ pub struct ProducerEpoch(pub i16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Sequence(pub i32);
 
-/// Names an object in the bucket. The upper 48 bits are its creation time in milliseconds, the rest is random,
-/// so keys sort by age and two agents never choose the same one.
+/// A span of state time in which objects are named, handed out by the sequencer: at least ten minutes long, counted from
+/// 0. Keys carry it, so that what is too old to be committed is known without anybody's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct NamingEpoch(pub u32);
+
+/// Names an object in the bucket. From the top: 32 bits of [`NamingEpoch`], 64 random bits of the process that named it,
+/// 32 bits that count its objects. So keys sort by age and two processes never choose the same one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey(pub u128);
 
@@ -159,17 +164,29 @@ impl Extent {
 }
 
 impl ObjectKey {
-    /// A key for an object created at `now`; `random` must be fresh.
+    /// A key for an object named in `epoch`. `tag` is drawn at random once by each process, and `number` is used once with
+    /// it.
     #[must_use]
-    pub fn new(now: Timestamp, random: u128) -> Self {
-        let millis = u128::from(now.0.max(0).unsigned_abs()) & ((1 << 48) - 1);
-        Self((millis << 80) | (random & ((1 << 80) - 1)))
+    pub fn new(epoch: NamingEpoch, tag: u64, number: u32) -> Self {
+        Self((u128::from(epoch.0) << 96) | (u128::from(tag) << 32) | u128::from(number))
     }
 
-    /// When the object was named.
+    /// When it was named.
     #[must_use]
-    pub fn created(self) -> Timestamp {
-        Timestamp(i64::try_from(self.0 >> 80).expect("48 bits fit"))
+    pub fn epoch(self) -> NamingEpoch {
+        NamingEpoch(u32::try_from(self.0 >> 96).expect("32 bits are left"))
+    }
+
+    /// Who named it.
+    #[must_use]
+    pub fn tag(self) -> u64 {
+        u64::try_from((self.0 >> 32) & u128::from(u64::MAX)).expect("64 bits are left")
+    }
+
+    /// Which of the objects that this one named.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        u32::try_from(self.0 & u128::from(u32::MAX)).expect("32 bits are left")
     }
 }
 

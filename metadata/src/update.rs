@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::catalogue::{Agent, TopicsUpdate};
-use crate::types::{Bounds, Extent, Scope, TopicPartition};
+use crate::types::{Bounds, Extent, NamingEpoch, Scope, TopicPartition};
 
 /// A subscriber gets them in the order in which they became durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub(crate) enum Update {
     Views(Vec<ViewUpdate>),
     /// All that serve clients, by node id.
     Agents(Arc<Vec<Arc<Agent>>>),
+    /// Objects are named in this epoch from now on.
+    Naming(NamingEpoch),
 }
 
 /// How a watched partition changed: extents that follow those told before, or, with [`Scope::All`], the newest ones.
@@ -31,6 +33,7 @@ impl Update {
         match self {
             Self::Topics(topics) => topics.changed.len() + topics.gone.len(),
             Self::Agents(agents) => agents.len(),
+            Self::Naming(_) => 1,
             Self::Views(views) => views.iter().map(|view| 1 + view.extents.len()).sum(),
         }
     }

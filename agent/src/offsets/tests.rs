@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use metadata::{
     BlockCodec, BlockRange, Command, CommitBatch, CommitBlock, CommitObject, CreateTopic,
-    ObjectKey, Outcome, PartitionIndex, Timestamp, TopicId, TopicPartition,
+    NamingEpoch, ObjectKey, Outcome, PartitionIndex, Timestamp, TopicId, TopicPartition,
 };
 use protocol::ErrorCode;
 use protocol::compression::Codec;
@@ -19,7 +19,7 @@ use protocol::records::{BatchOptions, Record, build_batch};
 
 use super::{list_offsets, offset_for_leader_epoch};
 use crate::context::{AutoCreate, Context};
-use crate::discovery::fixture::{NOW, with_context};
+use crate::discovery::fixture::with_context;
 use crate::storage::{Cache, Place, Store, StoreOptions};
 
 const TOPIC: TopicId = TopicId(5);
@@ -43,7 +43,7 @@ fn batch(codec: Codec, timestamps: &[i64]) -> Bytes {
     build_batch(&records, options)
 }
 
-async fn commit(context: &Context, cache: &Cache, object: u128, batches: Vec<Bytes>) {
+async fn commit(context: &Context, cache: &Cache, object: u32, batches: Vec<Bytes>) {
     let raw_length = batches.iter().map(Bytes::len).sum::<usize>();
     let raw_length = u32::try_from(raw_length).unwrap();
     let range = BlockRange {
@@ -63,7 +63,7 @@ async fn commit(context: &Context, cache: &Cache, object: u128, batches: Vec<Byt
             withheld: false,
         }
     });
-    let object = ObjectKey::new(NOW, object);
+    let object = ObjectKey::new(NamingEpoch(0), 7, object);
     let commit = CommitObject {
         object,
         size: raw_length.into(),

@@ -219,7 +219,7 @@ impl Flusher {
         self.metrics.segment_bytes.record(commit.size as f64);
         planted!("hedge-committed-too", {
             let mut hedge = commit.clone();
-            hedge.object.0 ^= 1;
+            hedge.object.0 ^= 1 << 95;
             drop(self.upload.submit(hedge));
         });
         let submitted = Instant::now();

@@ -8,6 +8,7 @@ mod buffer;
 mod failures;
 mod flusher;
 mod handler;
+mod names;
 mod receipts;
 mod upload;
 mod validate;

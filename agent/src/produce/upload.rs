@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::buffer::{Sealed, SealedBlock, Waiters};
+use super::names::Names;
 use crate::context::Context;
 use crate::refusal;
 use crate::storage::segment::Receipt;
@@ -24,6 +25,7 @@ pub(crate) struct Upload {
     pub(crate) store: Store,
     pub(crate) cache: Cache,
     pub(crate) compression: segment::Compression,
+    pub(crate) names: Arc<Names>,
 }
 
 /// A segment that is in the bucket.
@@ -83,7 +85,7 @@ impl Upload {
             (blocks, receipts, encoded)
         })
         .await;
-        let object = ObjectKey::new(self.context.clock.now(), self.context.random.u128());
+        let object = self.names.next(&self.context);
         let stored = self.store.put_segment(object, encoded.payload).await;
         planted!(let stored = "failed-put-committed" => stored.or(Ok(())));
         if let Err(error) = stored {

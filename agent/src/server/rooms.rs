@@ -240,6 +240,7 @@ fn start_flusher(
         store,
         cache: cache.clone(),
         compression,
+        names: Arc::default(),
     };
     let (flusher, handle) = Flusher::new(upload, tasks.clone(), policy);
     tasks.spawn("flusher", flusher.run(tasks.stopping()));

@@ -3,8 +3,8 @@
 use metadata::ObjectKey;
 use object_store::path::Path;
 
-/// Where a segment lies. Object stores spread load over keys by their first characters, so random ones come first: the
-/// low byte of the key, then the key itself, which sorts by age.
+/// Where a segment lies. Object stores spread load over keys by their first characters, so those that differ come first: the
+/// low byte of the key, which its process counts up, then the key itself, which sorts by age.
 #[must_use]
 pub fn segment(prefix: &Path, key: ObjectKey) -> Path {
     segments(prefix)
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_segment_lies_under_the_prefix_spread_by_its_random_end() {
+    fn a_segment_lies_under_the_prefix_spread_by_its_low_byte() {
         let path = segment(&Path::from("team/logs"), ObjectKey(0xabcd));
         let expected = "team/logs/segments/cd/0000000000000000000000000000abcd";
         assert_eq!(path.as_ref(), expected);

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use metadata::{
-    BatchProducer, BlockCodec, BlockRange, CommitBatch, CommitBlock, CommitObject, ObjectKey,
-    PartitionIndex, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId,
+    BatchProducer, BlockCodec, BlockRange, CommitBatch, CommitBlock, CommitObject, NamingEpoch,
+    ObjectKey, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId,
 };
 use tokio::time::{Instant, sleep_until};
 
@@ -82,7 +82,7 @@ impl Agent {
     /// With so many blocks.
     pub(crate) fn segment_of(&mut self, entries: i32) -> anyhow::Result<CommitObject> {
         self.commits += 1;
-        let name = (u128::from(self.number) << 32) | u128::from(self.commits);
+        let number = u32::try_from(self.commits)?;
         let mut blocks = Vec::new();
         let topic = self.topic;
         for (number, partition) in (0_u32..).zip(self.next(entries)) {
@@ -113,7 +113,7 @@ impl Agent {
             });
         }
         Ok(CommitObject {
-            object: ObjectKey::new(now(), name),
+            object: ObjectKey::new(NamingEpoch(0), self.number.into(), number),
             size: u64::try_from(blocks.len())? * u64::from(BATCH_BYTES),
             blocks,
         })

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::keys::{self, Key};
 use crate::kv::{Direction, Kv};
 use crate::state::{Counters, PartitionLog, Producer, Session, State};
-use crate::types::{Lsn, Offset, Timestamp};
+use crate::types::{Lsn, NamingEpoch, Offset, Timestamp};
 
 /// Rows read at a time.
 const ROWS_PER_READ: usize = 1000;
@@ -51,6 +51,9 @@ pub(super) fn decode_row(row: Bytes) -> Result<(Lsn, Counters), Unreadable> {
         expired_producer_end: row.i64()?,
         next_session: row.u64()?,
         bucket: decode_bucket(&mut row)?,
+        now: Timestamp(row.i64()?),
+        naming: NamingEpoch(row.u32()?),
+        naming_since: Timestamp(row.i64()?),
     };
     row.end()?;
     Ok((at, counters))

@@ -210,5 +210,8 @@ pub(crate) fn encode_row(state: &State, at: Lsn) -> Bytes {
     row.i64(state.counters.expired_producer_end);
     row.u64(state.counters.next_session);
     encode_bucket(state.counters.bucket, &mut row);
+    row.i64(state.counters.now.0);
+    row.u32(state.counters.naming.0);
+    row.i64(state.counters.naming_since.0);
     row.into_bytes()
 }

@@ -14,7 +14,7 @@ use crate::command::{
 };
 use crate::index::Chunk;
 use crate::kv::{Direction, KvError, LIMITS, Memory, Redb, Rows};
-use crate::types::{BlockCodec, BlockRange, ProducerEpoch, Sequence, Timestamp};
+use crate::types::{BlockCodec, BlockRange, NamingEpoch, ProducerEpoch, Sequence, Timestamp};
 use crate::types::{Offset, PartitionIndex, ProducerId};
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000);
@@ -77,7 +77,7 @@ fn commit(state: &mut State, object: u32, partitions: impl Iterator<Item = u32>,
         batches: vec![batch],
     };
     let commit = CommitObject {
-        object: ObjectKey::new(NOW, object.into()),
+        object: ObjectKey::new(NamingEpoch(0), 7, object),
         size: 1_000,
         blocks: partitions.map(block).collect(),
     };

@@ -156,6 +156,7 @@ impl Session {
                 cluster_id: metadata.cluster_id().to_owned(),
                 session,
                 level: WRITER_LEVEL,
+                naming: attached.naming,
             };
             let mut outgoing = VecDeque::from([Down::Welcome(welcome).encode()]);
             if let Some(rival) = attached.rival {

@@ -15,7 +15,8 @@ use super::lineage::{Memory, Past, ask};
 use super::probe::{Found, Probe};
 use super::status::{Role, Status};
 use super::store::{Address, Owner};
-use super::{Options, Sequencer, Serves, assemble, takeover};
+use super::time::StateTime;
+use super::{Held, Options, Sequencer, Serves, assemble, takeover};
 use crate::error::Error;
 use crate::handle::{Metadata, NO_SESSION};
 use crate::history::Point;
@@ -244,9 +245,14 @@ impl Candidate {
             witness => witness?,
         };
         let memories: Vec<_> = memory.into_iter().chain(witness).collect();
-        let held = takeover::succeed(kv, &self.options, owner, &memories).await?;
-        let Some(held) = held else {
+        let taken = takeover::succeed(kv, &self.options, owner, &memories).await?;
+        let Some((holder, state)) = taken else {
             return Ok(None);
+        };
+        let held = Held {
+            time: StateTime::take_over(state.counters.now, &self.options),
+            holder,
+            state,
         };
         let (kv, options) = (Arc::clone(&self.kv), self.options.clone());
         Ok(Some(assemble(kv, options, held, cluster_id, NO_SESSION)))

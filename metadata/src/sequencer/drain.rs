@@ -13,7 +13,7 @@ use crate::command::{Answer, Command, Outcome, Submission};
 use crate::effect::{Effect, LogBytes};
 use crate::error::Error;
 use crate::handle::Asked;
-use crate::types::Lsn;
+use crate::types::{Lsn, Timestamp};
 
 /// A drain takes no more commands when its log is so large: stores limit transactions.
 const DRAIN_BYTES_MAX: usize = 500 * 1024;
@@ -33,7 +33,7 @@ struct Drain {
 impl Sequencer {
     /// Takes what fits from the front of `waiting`, up to a request to close.
     pub(super) async fn drain(&mut self, waiting: &mut VecDeque<Asked>) -> Result<(), Error> {
-        let now = (self.options.now)();
+        let now = self.time.now();
         let lsn = Lsn(self.state.lsn.0 + 1);
         let mut drain = Drain {
             log: LogBytes::new(now),
@@ -58,6 +58,12 @@ impl Sequencer {
                 }
                 None => break,
             }
+        }
+        if !drain.effects.is_empty() {
+            // Where nothing ticks it moves with what is written anyway: an idle store stays as it is.
+            let advanced = self.state.advance_naming(lsn, now);
+            advanced.iter().for_each(|effect| drain.log.push(effect));
+            drain.effects.extend(advanced);
         }
         let Drain {
             log,
@@ -148,14 +154,26 @@ impl Sequencer {
     /// A command of the sequencer's own.
     pub(super) async fn command(&mut self, command: Command) -> Result<(), Error> {
         let own = Submission::own(command);
-        let now = (self.options.now)();
+        let now = self.time.now();
         let lsn = Lsn(self.state.lsn.0 + 1);
         let decision = self.state.execute(lsn, now, &own);
         if decision.effects.is_empty() {
             return Ok(());
         }
+        self.write_own(lsn, now, decision.effects).await
+    }
+
+    /// Writes and publishes what was decided outside a drain.
+    pub(super) async fn write_own(
+        &mut self,
+        lsn: Lsn,
+        now: Timestamp,
+        effects: Vec<Effect>,
+    ) -> Result<(), Error> {
         let mut log = LogBytes::new(now);
-        decision.effects.iter().for_each(|effect| log.push(effect));
-        self.write(lsn, log).await
+        effects.iter().for_each(|effect| log.push(effect));
+        self.write(lsn, log).await?;
+        self.publish(&effects);
+        Ok(())
     }
 }

@@ -13,6 +13,7 @@ mod store;
 pub(crate) mod subscribers;
 pub(crate) mod takeover;
 mod tick;
+mod time;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -42,6 +43,7 @@ use store::Holder;
 use subscribers::Subscribers;
 pub use takeover::Checked;
 use tick::Tick;
+use time::StateTime;
 
 pub(crate) use liveness::Heard;
 pub use probe::{Found, Probe};
@@ -61,7 +63,7 @@ const RETRY_MAX: Duration = Duration::from_millis(250);
 /// What the sequencer needs from its process.
 #[derive(Clone)]
 pub struct Options {
-    /// Reads the wall clock; injected, so that simulation owns time.
+    /// Reads the wall clock, at which only a process that takes over looks. Injected, so that simulation owns time.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Random numbers for nonces and the cluster id.
     pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
@@ -120,6 +122,7 @@ pub struct Sequencer {
     options: Options,
     holder: Holder,
     state: State,
+    time: StateTime,
     checkpoint: Option<Checkpoint>,
     checkpoint_due: Instant,
     expiry_due: Instant,
@@ -155,19 +158,33 @@ pub async fn check(kv: &dyn Kv) -> Result<Checked, Error> {
 /// When the store cannot be read or written, is damaged, went back in time, or was written by a newer version.
 pub async fn start(kv: Arc<dyn Kv>, options: Options) -> Result<(Metadata, Sequencer), Error> {
     let (mut holder, mut state, cluster_id) = takeover::begin(kv.as_ref(), &options).await?;
-    let session = takeover::open_session(kv.as_ref(), &options, &mut holder, &mut state).await?;
-    Ok(assemble(kv, options, (holder, state), cluster_id, session))
+    let time = StateTime::take_over(state.counters.now, &options);
+    let opened = takeover::open_session(kv.as_ref(), &options, time.now(), &mut holder, &mut state);
+    let session = opened.await?;
+    let held = Held {
+        holder,
+        state,
+        time,
+    };
+    Ok(assemble(kv, options, held, cluster_id, session))
+}
+
+/// What a process has that took over.
+struct Held {
+    holder: Holder,
+    state: State,
+    time: StateTime,
 }
 
 /// A sequencer that holds the store.
 fn assemble(
     kv: Arc<dyn Kv>,
     options: Options,
-    (holder, state): (Holder, State),
+    held: Held,
     cluster_id: String,
     session: u64,
 ) -> (Metadata, Sequencer) {
-    let lineage = Arc::clone(&holder.known);
+    let lineage = Arc::clone(&held.holder.known);
     let shared = Arc::new(Shared::new(Arc::clone(&kv), cluster_id, session, lineage));
     let (sender, queue) = mpsc::channel(QUEUE_MAX);
     let now = Instant::now();
@@ -183,8 +200,9 @@ fn assemble(
         checkpoint_due: now + options.checkpoint_interval,
         expiry_due: now + EXPIRY_INTERVAL,
         options,
-        holder,
-        state,
+        holder: held.holder,
+        state: held.state,
+        time: held.time,
         log_bytes: 1,
         closing: false,
     };
@@ -275,7 +293,7 @@ impl Sequencer {
         self.checkpoint_step().await?;
         if self.expiry_due <= Instant::now() && self.checkpoint.is_none() {
             self.expiry_due = Instant::now() + EXPIRY_INTERVAL;
-            let before = Timestamp((self.options.now)().0.saturating_sub(PRODUCER_EXPIRY_MS));
+            let before = Timestamp(self.time.now().0.saturating_sub(PRODUCER_EXPIRY_MS));
             self.command(Command::ExpireProducers { before }).await?;
         }
         Ok(())

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Sequencer;
 use super::liveness::Heard;
@@ -32,6 +33,12 @@ impl Sequencer {
                 self.shared.views.end_topic(*gone);
             }
             self.subscribers.topics(&update);
+        }
+        if effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::NamingAdvanced { .. }))
+        {
+            self.publish_naming();
         }
         let viewed = !self.shared.views.is_empty();
         if !viewed && self.subscribers.is_empty() {
@@ -63,6 +70,12 @@ impl Sequencer {
             }
         }
         self.subscribers.views(&updates);
+    }
+
+    fn publish_naming(&mut self) {
+        let naming = self.state.counters.naming;
+        self.shared.naming.store(naming.0, Ordering::Release);
+        self.subscribers.naming(naming);
     }
 
     fn topics_update(&self, effects: &[Effect]) -> TopicsUpdate {
@@ -146,6 +159,7 @@ impl Sequencer {
             subscriber,
             rival,
             catalogue: self.catalogue(),
+            naming: self.state.counters.naming,
         })
     }
 
@@ -169,6 +183,7 @@ impl Sequencer {
     pub(super) fn publish_all(&mut self) {
         let topics = self.state.topics.iter().map(|topic| &topic.topic);
         self.publish_catalogue(Catalogue::new(self.state.lsn, topics));
+        self.publish_naming();
         let views = &self.shared.views;
         views.retain(|partition| self.state.topics.log(partition).is_some());
         self.subscribers.clear();

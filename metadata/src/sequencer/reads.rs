@@ -16,7 +16,9 @@ use crate::index::Chunk;
 use crate::keys::{Key, index_past};
 use crate::kv::Direction;
 use crate::state::{PartitionLog, State};
-use crate::types::{Bounds, Extent, Located, Offset, SessionId, Timestamp, TopicPartition};
+use crate::types::{
+    Bounds, Extent, Located, NamingEpoch, Offset, SessionId, Timestamp, TopicPartition,
+};
 use crate::view::{View, Views, enough};
 
 /// Index rows read at a time.
@@ -76,6 +78,7 @@ pub(crate) struct Attached {
     /// Another agent elsewhere that has the same node id.
     pub(crate) rival: Option<Arc<Agent>>,
     pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) naming: NamingEpoch,
 }
 
 /// Which extent, by time.

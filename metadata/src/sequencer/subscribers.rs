@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc;
 
 use crate::catalogue::{Agent, TopicsUpdate};
-use crate::types::{TopicId, TopicPartition};
+use crate::types::{NamingEpoch, TopicId, TopicPartition};
 use crate::update::{Update, ViewUpdate};
 
 /// Updates that may wait for one subscriber, and the extents and topics in them.
@@ -198,6 +198,11 @@ impl Subscribers {
                 .watched
                 .retain(|partition| !gone.contains(&partition.topic));
         }
+    }
+
+    /// Objects are named in another epoch: everybody is told.
+    pub(super) fn naming(&mut self, epoch: NamingEpoch) {
+        self.remove(|subscriber| !subscriber.feed.push(Update::Naming(epoch)));
     }
 
     /// Whether anybody would be told of that partition.

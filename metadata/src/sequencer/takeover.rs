@@ -21,7 +21,7 @@ use crate::keys::{self, Key};
 use crate::kv::{Direction, Kv, KvError, Transaction};
 use crate::level::{self, Format};
 use crate::state::State;
-use crate::types::{BucketId, Lsn};
+use crate::types::{BucketId, Lsn, Timestamp};
 
 /// Rows read at a time.
 pub(crate) const ROWS_PER_READ: usize = 1000;
@@ -428,6 +428,7 @@ impl Replay {
 pub(super) async fn open_session(
     kv: &dyn Kv,
     options: &Options,
+    now: Timestamp,
     holder: &mut Holder,
     state: &mut State,
 ) -> Result<u64, Error> {
@@ -436,7 +437,7 @@ pub(super) async fn open_session(
         nonce: (options.random)(),
     };
     let own = Submission::own(command);
-    let (now, lsn) = ((options.now)(), Lsn(state.lsn.0 + 1));
+    let lsn = Lsn(state.lsn.0 + 1);
     let decision = state.execute(lsn, now, &own);
     let mut log = LogBytes::new(now);
     decision.effects.iter().for_each(|effect| log.push(effect));

@@ -11,6 +11,7 @@ use super::{Options, Sequencer, Serves};
 use crate::command::Command;
 use crate::error::Error;
 use crate::kv::Transaction;
+use crate::types::Lsn;
 
 /// The head moves at least once in two of these.
 pub(super) const TICK: Duration = Duration::from_millis(450);
@@ -58,6 +59,10 @@ impl Sequencer {
         self.tick.at = Some(Instant::now() + TICK);
         self.subscribers.sweep();
         self.publish_agents();
+        let (now, lsn) = (self.time.now(), Lsn(self.state.lsn.0 + 1));
+        if let Some(advanced) = self.state.advance_naming(lsn, now) {
+            self.write_own(lsn, now, vec![advanced]).await?;
+        }
         for session in self.liveness.silent(self.state.sessions.ids()) {
             tracing::info!(session, "an agent is silent; its session is closed");
             self.command(Command::CloseSession(session)).await?;

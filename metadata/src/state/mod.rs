@@ -22,7 +22,13 @@ pub(crate) use topics::Topics;
 
 use crate::command::{Command, Outcome, Rejected, Submission};
 use crate::effect::Effect;
-use crate::types::{BucketId, Lsn, ProducerId, Timestamp, TopicPartition};
+use crate::types::{BucketId, Lsn, NamingEpoch, ProducerId, Timestamp, TopicPartition};
+
+/// A naming epoch lasts so long, in state time.
+const NAMING_INTERVAL_MS: i64 = 10 * 60 * 1000;
+/// A segment named so many epochs ago, six hours, may be committed; one named earlier is refused, for the collection of
+/// objects never committed may be about to delete it.
+const NAMING_EPOCHS_OPEN: u32 = 36;
 
 /// Everything that drains decide on.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,6 +54,12 @@ pub(crate) struct Counters {
     pub(crate) next_session: u64,
     /// Where segments lie, once an agent said so. No later word moves it: records are only there.
     pub(crate) bucket: Option<BucketId>,
+    /// State time: that of the last drain that wrote something; 0 before the first.
+    pub(crate) now: Timestamp,
+    /// Objects are named in this epoch.
+    pub(crate) naming: NamingEpoch,
+    /// State time when it began.
+    pub(crate) naming_since: Timestamp,
 }
 
 /// Rows that differ from the store's.
@@ -130,6 +142,17 @@ impl State {
         )
     }
 
+    /// Moves the naming epoch if it is time to. What must be written then.
+    pub(crate) fn advance_naming(&mut self, lsn: Lsn, now: Timestamp) -> Option<Effect> {
+        if now < self.counters.naming_due() {
+            return None;
+        }
+        let epoch = NamingEpoch(self.counters.naming.0.saturating_add(1));
+        let advanced = Effect::NamingAdvanced { epoch };
+        self.fold(lsn, now, &advanced);
+        Some(advanced)
+    }
+
     fn open_session(&self, closing: &[u64], nonce: u64) -> (Outcome, Vec<Effect>) {
         let closed = closing
             .iter()
@@ -163,6 +186,7 @@ impl State {
     /// already holds (its `as_of`) are skipped, for a crash may have come between a checkpoint's transactions.
     pub(crate) fn fold(&mut self, lsn: Lsn, now: Timestamp, effect: &Effect) {
         self.lsn = lsn;
+        self.counters.fold_time(now);
         match effect {
             Effect::TopicCreated(created) => {
                 self.dirty.topics.insert(created.id);
@@ -218,11 +242,37 @@ impl State {
                 self.sessions
                     .fold_answered(lsn, *session, *sequence, *seen, outcome);
             }
+            Effect::NamingAdvanced { epoch } => self.counters.fold_naming(now, *epoch),
         }
     }
 }
 
 impl Counters {
+    /// State time at which the next naming epoch is to begin.
+    pub(crate) fn naming_due(&self) -> Timestamp {
+        Timestamp(self.naming_since.0.saturating_add(NAMING_INTERVAL_MS))
+    }
+
+    /// Objects named in an earlier epoch are committed no more.
+    pub(crate) fn naming_floor(&self) -> NamingEpoch {
+        NamingEpoch(self.naming.0.saturating_sub(NAMING_EPOCHS_OPEN))
+    }
+
+    fn fold_time(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        if self.naming_since == Timestamp::default() {
+            // The first epoch begins with the store.
+            self.naming_since = now;
+        }
+    }
+
+    fn fold_naming(&mut self, now: Timestamp, epoch: NamingEpoch) {
+        if epoch > self.naming {
+            self.naming = epoch;
+            self.naming_since = now;
+        }
+    }
+
     /// Producers before that id, or nobody (0), were forgotten somewhere.
     fn forgot(&mut self, id_end: i64) {
         self.expired_producer_end = self.expired_producer_end.max(id_end);

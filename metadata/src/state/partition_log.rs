@@ -11,9 +11,6 @@ use crate::types::{
     TopicPartition,
 };
 
-/// A segment named longer ago is refused: the collection of objects never committed may be about to delete it.
-pub(crate) const OBJECT_AGE_MAX_MS: i64 = 6 * 60 * 60 * 1000;
-
 /// The order of one partition.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct PartitionLog {
@@ -120,7 +117,7 @@ impl State {
         commit: &CommitObject,
         effects: &mut Vec<Effect>,
     ) -> Outcome {
-        if let Err(rejected) = self.check_object(now, commit) {
+        if let Err(rejected) = self.check_object(commit) {
             return Outcome::Rejected(rejected);
         }
         let first_effect = effects.len();
@@ -144,9 +141,14 @@ impl State {
         Outcome::Committed(verdicts)
     }
 
-    fn check_object(&self, now: Timestamp, commit: &CommitObject) -> Result<(), Rejected> {
-        if now.0.saturating_sub(commit.object.created().0) > OBJECT_AGE_MAX_MS {
+    fn check_object(&self, commit: &CommitObject) -> Result<(), Rejected> {
+        let named = commit.object.epoch();
+        if named < self.counters.naming_floor() {
             return Err(Rejected::ObjectTooOld);
+        }
+        // It would never be too old if it were not committed now.
+        if named > self.counters.naming {
+            return Err(Rejected::InvalidCommand);
         }
         if self.objects.get(commit.object).is_some() {
             return Err(Rejected::ObjectCommitted);

@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use metadata::kv::Redb;
-use metadata::{Checked, ObjectKey};
+use metadata::{Checked, NamingEpoch, ObjectKey};
 use tokio::time::Instant;
 
 use super::logging;
-use crate::clock::Clock;
 use crate::config::{Doctor, StoreUrl};
 use crate::identity::{self, Found, Join, Known, Names};
 use crate::storage::{Cause, Store, StoreOptions, WitnessError};
@@ -159,7 +158,7 @@ async fn check_bucket(options: &Doctor, report: &mut Report) -> Option<Store> {
 async fn check_objects(store: &Store, report: &mut Report) {
     let (mut puts, mut gets) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let key = ObjectKey::new(Clock::Real.now(), rand::random());
+        let key = ObjectKey::new(NamingEpoch::default(), rand::random(), 0);
         let began = Instant::now();
         if let Err(error) = store
             .put_segment(key, vec![Bytes::from_static(PROBE)])

@@ -1,5 +1,7 @@
 //! The first words on a new link: who this agent is, and which session it has from now on.
 
+use std::sync::atomic::Ordering;
+
 use tokio::time::timeout;
 
 use super::work::{Ended, SILENCE_MAX, Work};
@@ -30,6 +32,7 @@ impl Work {
             cluster_id,
             session,
             level,
+            naming,
         } = match Down::decode(frame) {
             Ok(Down::Welcome(welcome)) => welcome,
             Ok(Down::Redirect(address)) => return Ok(Err(Ended::Redirected(address))),
@@ -48,6 +51,7 @@ impl Work {
                 "the sequencer is of cluster {cluster_id}, this agent belongs to {known}"
             )));
         }
+        self.shared.naming.store(naming.0, Ordering::Release);
         if session != self.session {
             self.begin(session);
         }

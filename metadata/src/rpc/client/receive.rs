@@ -56,6 +56,7 @@ impl Work {
                 self.look_for_own_id(&agents);
                 *self.shared.agents.lock() = agents;
             }
+            Update::Naming(epoch) => self.shared.naming.store(epoch.0, Ordering::Release),
         }
     }
 

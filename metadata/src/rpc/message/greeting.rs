@@ -15,7 +15,7 @@ use super::agent::{decode_agent, encode_agent};
 use super::parts::{decode_option, encode_option};
 use crate::catalogue::Agent;
 use crate::codec::{Decoder, Encoder, Unreadable};
-use crate::types::SessionId;
+use crate::types::{NamingEpoch, SessionId};
 
 /// What this process speaks. Version 1 and 2 were never in a release.
 pub(crate) const SPOKEN: Versions = Versions { min: 3, max: 3 };
@@ -48,6 +48,8 @@ pub(crate) struct Welcome {
     pub(crate) session: SessionId,
     /// The cluster's feature level.
     pub(crate) level: u32,
+    /// Objects are named in this epoch.
+    pub(crate) naming: NamingEpoch,
 }
 
 impl Versions {
@@ -116,6 +118,7 @@ impl Welcome {
         frame.text(&self.cluster_id);
         encode_session(self.session, frame);
         frame.u32(self.level);
+        frame.u32(self.naming.0);
     }
 
     pub(super) fn decode(frame: &mut Decoder) -> Result<Self, Unreadable> {
@@ -124,6 +127,7 @@ impl Welcome {
             cluster_id: frame.text()?,
             session: decode_session(frame)?,
             level: frame.u32()?,
+            naming: NamingEpoch(frame.u32()?),
         })
     }
 }

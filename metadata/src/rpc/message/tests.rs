@@ -13,8 +13,8 @@ use crate::command::{
 };
 use crate::types::{
     BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn,
-    ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Scope, Sequence, SessionId,
-    Stored, Timestamp, TopicId, TopicPartition,
+    NamingEpoch, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Scope, Sequence,
+    SessionId, Stored, Timestamp, TopicId, TopicPartition,
 };
 use crate::update::{Update, ViewUpdate};
 
@@ -205,6 +205,7 @@ fn downs() -> Vec<Down> {
             cluster_id: "x".repeat(22),
             session: SessionId { id: 3, nonce: 400 },
             level: 1,
+            naming: NamingEpoch(9),
         }),
         Down::Iam { nonce: u64::MAX },
         Down::Update(Update::Topics(Arc::new(update.clone()))),
@@ -232,6 +233,7 @@ fn downs() -> Vec<Down> {
             }),
         ]))),
         Down::Pong,
+        Down::Update(Update::Naming(NamingEpoch(u32::MAX))),
         Down::Warning("look".to_owned()),
         Down::End("over".to_owned()),
     ];

@@ -9,11 +9,13 @@ use super::parts::{
 };
 use super::topics::{decode_topics, encode_topics};
 use crate::codec::{Decoder, Encoder, Unreadable};
+use crate::types::NamingEpoch;
 use crate::update::{Update, ViewUpdate};
 
 const TOPICS: u8 = 1;
 const VIEWS: u8 = 2;
 const AGENTS: u8 = 3;
+const NAMING: u8 = 4;
 
 pub(super) fn encode_update(update: &Update, frame: &mut Encoder) {
     match update {
@@ -31,6 +33,10 @@ pub(super) fn encode_update(update: &Update, frame: &mut Encoder) {
             frame.u64(agents.len() as u64);
             agents.iter().for_each(|agent| encode_agent(agent, frame));
         }
+        Update::Naming(epoch) => {
+            frame.u8(NAMING);
+            frame.u32(epoch.0);
+        }
     }
 }
 
@@ -41,6 +47,7 @@ pub(super) fn decode_update(frame: &mut Decoder) -> Result<Update, Unreadable> {
         AGENTS => Update::Agents(Arc::new(
             frame.list(|frame| decode_agent(frame).map(Arc::new))?,
         )),
+        NAMING => Update::Naming(NamingEpoch(frame.u32()?)),
         _ => return Err(Unreadable),
     })
 }

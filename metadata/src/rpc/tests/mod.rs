@@ -7,6 +7,7 @@ mod crowd;
 mod failover;
 mod grpc;
 mod hostile;
+mod naming;
 mod order;
 
 use std::collections::BTreeMap;
@@ -312,6 +313,7 @@ fn welcome(session: u64) -> Welcome {
             nonce: 1,
         },
         level: 1,
+        naming: crate::types::NamingEpoch(0),
     }
 }
 

@@ -216,13 +216,13 @@ async fn silent_producers_are_forgotten_and_may_begin_anywhere() {
     let day = 24 * 3600;
     seconds(day + 2 * 3600).await;
     // Names of objects grow old as well: these are named later.
+    let epoch = metadata.naming_epoch();
     let named = |number: u64, sequence| {
         let Command::CommitObject(mut command) = commit(number, 0, vec![batch(10, Some(sequence))])
         else {
             unreachable!()
         };
-        let now = START + i64::try_from((day + 2 * 3600) * 1000).unwrap();
-        command.object = ObjectKey::new(Timestamp(now), number.into());
+        command.object = ObjectKey::new(epoch, number, 0);
         Command::CommitObject(command)
     };
     // The first command wakes it, after which it looks for the silent.

@@ -1,5 +1,6 @@
 //! The sequencer over a store with faults: what is answered is durable, and nothing answered is ever lost.
 
+mod clocks;
 mod close;
 mod faults;
 #[cfg(feature = "fdb")]
@@ -32,8 +33,8 @@ use crate::error::Error;
 use crate::handle::Metadata;
 use crate::kv::{Direction, Kv, KvError, Memory, Rows, Transaction};
 use crate::types::{
-    BlockCodec, BlockRange, Extent, Located, ObjectKey, Offset, PartitionIndex, ProducerEpoch,
-    ProducerId, Sequence, Timestamp, TopicId, TopicPartition,
+    BlockCodec, BlockRange, Extent, Located, NamingEpoch, ObjectKey, Offset, PartitionIndex,
+    ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId, TopicPartition,
 };
 
 pub(crate) const START: i64 = 1_790_000_000_000;
@@ -117,7 +118,7 @@ async fn fresh(memory: &Memory) -> Running {
 }
 
 pub(crate) fn object(number: u64) -> ObjectKey {
-    ObjectKey::new(Timestamp(START), number.into())
+    ObjectKey::new(NamingEpoch(0), number, 0)
 }
 
 pub(crate) fn batch(record_count: u32, producer: Option<(i64, i32)>) -> CommitBatch {

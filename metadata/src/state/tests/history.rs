@@ -109,6 +109,13 @@ impl World {
                 self.flush().await;
                 self.now.0 += ms;
             }
+            Step::Name { epochs } => {
+                self.flush().await;
+                for _ in 0..*epochs {
+                    self.name();
+                    self.flush().await;
+                }
+            }
             Step::NextDrain => self.flush().await,
             Step::Checkpoint {
                 transactions,
@@ -120,7 +127,9 @@ impl World {
 
     /// Makes the segment's batches concrete, one after the other, as if each were accepted at once.
     fn segment(&self, segment: &Segment) -> Command {
-        let object = ObjectKey::new(Timestamp(START - segment.age_ms), segment.object.into());
+        let epoch = i64::from(self.model.naming) - segment.age;
+        let epoch = NamingEpoch(u32::try_from(epoch).unwrap_or_default());
+        let object = ObjectKey::new(epoch, segment.object, 0);
         let mut scratch = self.model.clone();
         let mut blocks = Vec::new();
         for block in &segment.blocks {
@@ -172,6 +181,18 @@ impl World {
         assert!(after.next_producer >= before.next_producer);
         assert!(after.next_session >= before.next_session);
         assert!(after.expired_producer_end >= before.expired_producer_end);
+    }
+
+    /// Ten minutes later the naming epoch moves, and not before.
+    fn name(&mut self) {
+        let lsn = Lsn(self.durable.0 + 1);
+        let due = self.state.counters.naming_due();
+        let early = Timestamp(due.0 - 1);
+        assert_eq!(self.state.advance_naming(lsn, early), None);
+        self.now = self.now.max(due);
+        self.drain.extend(self.state.advance_naming(lsn, self.now));
+        self.model.naming += 1;
+        assert_eq!(self.state.counters.naming, NamingEpoch(self.model.naming));
     }
 
     /// The drain goes to the store.

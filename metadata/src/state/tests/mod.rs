@@ -13,8 +13,8 @@ use super::State;
 use crate::checkpoint::Steps;
 use crate::command::{BatchProducer, CommitBatch, CommitBlock, CommitObject};
 use crate::types::{
-    BlockCodec, BlockRange, ObjectKey, PartitionIndex, ProducerEpoch, ProducerId, Sequence,
-    Timestamp, TopicId, TopicPartition,
+    BlockCodec, BlockRange, NamingEpoch, ObjectKey, PartitionIndex, ProducerEpoch, ProducerId,
+    Sequence, Timestamp, TopicId, TopicPartition,
 };
 
 const START: i64 = 1_790_000_000_000;
@@ -58,6 +58,10 @@ enum Step {
     Wait {
         ms: i64,
     },
+    /// So many naming epochs go by.
+    Name {
+        epochs: u32,
+    },
     /// What is decided next gets a new lsn.
     NextDrain,
     /// So many transactions of a checkpoint, which is begun if none is under way.
@@ -73,7 +77,8 @@ enum Step {
 struct Segment {
     /// Few, so that some come again.
     object: u64,
-    age_ms: i64,
+    /// Naming epochs since it was named; negative: in one that was never handed out.
+    age: i64,
     blocks: Vec<Block>,
     /// The lengths do not add up.
     torn: bool,
@@ -162,12 +167,12 @@ fn block() -> impl Strategy<Value = Block> {
 }
 
 fn segment() -> impl Strategy<Value = Segment> {
-    let age = prop_oneof![20 => Just(0_i64), 1 => Just(7 * 3_600_000_i64)];
+    let age = prop_oneof![20 => Just(0_i64), 1 => 35..38_i64, 1 => Just(-1_i64)];
     let blocks = prop::collection::vec(block(), 0..4);
     let torn = prop::bool::weighted(0.03);
-    (0..40_u64, age, blocks, torn).prop_map(|(object, age_ms, blocks, torn)| Segment {
+    (0..40_u64, age, blocks, torn).prop_map(|(object, age, blocks, torn)| Segment {
         object,
-        age_ms,
+        age,
         blocks,
         torn,
     })
@@ -209,6 +214,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => prop_oneof![0..2_000_i64, 0..20_000_i64].prop_map(|older_than_ms| Step::Expire { older_than_ms }),
         2 => (0..12_usize).prop_map(|back| Step::Again { back }),
         3 => prop_oneof![0..6_000_i64, -3_000..0_i64].prop_map(|ms| Step::Wait { ms }),
+        1 => prop_oneof![1..3_u32, 30..40_u32].prop_map(|epochs| Step::Name { epochs }),
         6 => Just(Step::NextDrain),
         3 => (1..4_usize, steps()).prop_map(|(transactions, steps)| Step::Checkpoint {
             transactions,

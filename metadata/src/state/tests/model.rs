@@ -14,6 +14,8 @@ pub(super) struct Model {
     pub(super) objects: BTreeSet<ObjectKey>,
     pub(super) sessions: BTreeMap<u64, ModelSession>,
     pub(super) sessions_opened: u64,
+    /// The epoch in which objects are named.
+    pub(super) naming: u32,
     next_producer: i64,
     bucket: Option<BucketId>,
     /// No producer with this id or a larger one was ever forgotten.
@@ -172,8 +174,12 @@ impl Model {
     }
 
     fn commit(&mut self, now: Timestamp, commit: &CommitObject) -> Result<Outcome, Rejected> {
-        if commit.object.created().0 < now.0 - 6 * 3_600_000 {
+        let named = commit.object.epoch().0;
+        if named + 36 < self.naming {
             return Err(Rejected::ObjectTooOld);
+        }
+        if named > self.naming {
+            return Err(Rejected::InvalidCommand);
         }
         if self.objects.contains(&commit.object) {
             return Err(Rejected::ObjectCommitted);

@@ -148,7 +148,7 @@ async fn what_a_newer_row_remembers_is_not_forgotten_again() {
             };
             Step::Commit(Segment {
                 object,
-                age_ms: 0,
+                age: 0,
                 blocks: vec![block],
                 torn: false,
             })

@@ -17,8 +17,8 @@ fn own(command: Command) -> Submission {
 
 fn send(state: &mut State, now: i64, producer: i64, sequence: i32) -> Outcome {
     let at = partition(1, 0);
-    let random = u128::try_from(producer << 32 | i64::from(sequence)).unwrap();
-    let object = ObjectKey::new(Timestamp(now), random);
+    let (tag, number) = (producer.unsigned_abs(), sequence.unsigned_abs());
+    let object = ObjectKey::new(NamingEpoch(0), tag, number);
     let batches = vec![batch(1, Timestamp(now), Some((producer, 0, sequence)))];
     let command = Command::CommitObject(commit(object, vec![(at, batches)]));
     let lsn = Lsn(state.lsn.0 + 1);
@@ -69,7 +69,7 @@ fn numbers_no_producer_has_are_refused() {
     let mut state = State::default();
     for claimed in [(-1, 0, 0), (0, -1, 0), (0, 0, -1)] {
         let batches = vec![batch(1, Timestamp(START), Some(claimed))];
-        let object = ObjectKey::new(Timestamp(START), 1);
+        let object = ObjectKey::new(NamingEpoch(0), 0, 1);
         let command = Command::CommitObject(commit(object, vec![(partition(1, 0), batches)]));
         let decision = state.execute(Lsn(1), Timestamp(START), &own(command));
         assert_eq!(
@@ -80,7 +80,7 @@ fn numbers_no_producer_has_are_refused() {
     for count in [0, u32::MAX, 1 << 31] {
         let mut one = batch(1, Timestamp(START), None);
         one.record_count = count;
-        let object = ObjectKey::new(Timestamp(START), 1);
+        let object = ObjectKey::new(NamingEpoch(0), 0, 1);
         let command = Command::CommitObject(commit(object, vec![(partition(1, 0), vec![one])]));
         let decision = state.execute(Lsn(1), Timestamp(START), &own(command));
         assert_eq!(
