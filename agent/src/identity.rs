@@ -125,6 +125,16 @@ pub(crate) fn judge(names: &Names, known: Known<'_>, found: &Found) -> Result<Jo
     }
 }
 
+/// The same of a bucket that names another cluster, where no more is known of the metadata.
+pub(crate) fn other_cluster(names: &Names, theirs: &str, ours: &str) -> String {
+    let Names { bucket, metadata } = names;
+    format!(
+        "the bucket {bucket} belongs to cluster {theirs}, and the metadata in {metadata} is that of cluster {ours}: name \
+         the metadata of cluster {theirs}, or bring it back from a copy if it was lost, or name the bucket of cluster {ours}, \
+         or one that is empty if that was never used"
+    )
+}
+
 /// What is known of the two.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Standing {
@@ -208,16 +218,21 @@ impl Identity {
     }
 
     /// Once it is settled, looks again from time to time, until told to stop: a bucket may be wiped or swapped under a
-    /// running agent.
+    /// running agent. One that stores nothing asks nothing.
     pub(crate) async fn watch(&self, mut stop: Stop) {
         let settled = self.standing.borrow().clone();
         let Standing::Joined(bucket) = settled else {
             return;
         };
+        let mut stored = self.store.segments_stored();
         loop {
             tokio::select! {
                 () = sleep(LOOK_INTERVAL) => {}
                 () = stop.requested() => return,
+            }
+            let before = std::mem::replace(&mut stored, self.store.segments_stored());
+            if before == stored && self.trouble().is_none() {
+                continue;
             }
             if let Some(standing) = self.look_again(bucket).await {
                 if let Standing::Strangers(sentence) = &standing {
@@ -435,10 +450,18 @@ mod tests {
             watching.watch(stop).await;
             Ok(())
         });
+        let segment = async |number| {
+            let bytes = vec![bytes::Bytes::from_static(b"segment")];
+            let key = metadata::ObjectKey(number);
+            store.put_segment(key, bytes).await.unwrap();
+            store.delete(key).await.unwrap();
+        };
+        segment(1).await;
         sleep(2 * LOOK_INTERVAL).await;
         assert_eq!(identity.trouble(), None);
         let (witness, _) = store.witness().await.unwrap().unwrap();
         store.disclaim().await;
+        segment(2).await;
         sleep(2 * LOOK_INTERVAL).await;
         assert!(identity.trouble().unwrap().contains("is empty"));
         // And brought back.

@@ -46,8 +46,9 @@ impl Format {
     /// `NewerFormat` when this version cannot read the store.
     pub(crate) fn decode(row: Bytes) -> Result<Self, Error> {
         let mut row = Decoder::new(row);
-        if row.u8()? != VERSION {
-            return Err(newer("a newer format".to_owned()));
+        let version = row.u8()?;
+        if version != VERSION {
+            return Err(newer(version.to_string()));
         }
         let (writer, reader_min) = (row.u32()?, row.u32()?);
         check(reader_min)?;

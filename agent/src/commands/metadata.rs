@@ -3,6 +3,7 @@
 use super::{agent, logging};
 use crate::config::Metadata;
 use crate::server::{MetadataSettings, serve_metadata};
+use crate::storage::StoreOptions;
 
 pub(super) async fn run(options: Metadata) -> anyhow::Result<()> {
     logging::start(&options.log)?;
@@ -13,6 +14,10 @@ pub(super) async fn run(options: Metadata) -> anyhow::Result<()> {
     }
     serve_metadata(MetadataSettings {
         store: options.store,
+        bucket: options.bucket,
+        bucket_options: StoreOptions {
+            s3_endpoint: options.s3_endpoint,
+        },
         listen: options.listen,
         advertise,
         http: options.http,

@@ -116,6 +116,13 @@ pub struct Metadata {
     /// Metadata store: memory:, redb:///path, postgres://user:password@host/database or fdb:///path
     #[arg(long, value_name = "URL", hide_default_value = true)]
     pub store: StoreUrl,
+    /// The agents' bucket, where is remembered how far the metadata had come: with it a store that is an older copy of
+    /// itself is noticed [default: none, and it may go unnoticed]
+    #[arg(long, value_name = "URL")]
+    pub bucket: Option<String>,
+    /// S3 endpoint, for everything that is not AWS [default: from the AWS configuration]
+    #[arg(long, value_name = "URL")]
+    pub s3_endpoint: Option<String>,
     /// Where agents connect
     #[arg(long, value_name = "ADDR")]
     pub listen: SocketAddr,

@@ -8,7 +8,9 @@ use super::start::bind;
 use super::{Signals, metadata_store};
 use crate::config::{PeerTls, StoreUrl};
 use crate::http;
+use crate::identity::Names;
 use crate::metrics;
+use crate::storage::{Store, StoreOptions};
 use crate::tasks::Tasks;
 
 /// The last checkpoint and the goodbye have so long.
@@ -18,6 +20,9 @@ const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct MetadataSettings {
     pub store: StoreUrl,
+    /// Where the agents' segments lie; it remembers how far the metadata had come.
+    pub bucket: Option<String>,
+    pub bucket_options: StoreOptions,
     pub listen: SocketAddr,
     /// What agents and other candidates are told; the address listened on if nothing is given.
     pub advertise: Option<String>,
@@ -38,11 +43,28 @@ pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
         None => None,
     };
     metadata_store::check_folder(&settings.store, None)?;
+    let bucket = match &settings.bucket {
+        Some(url) => Some(Store::open(url, &settings.bucket_options).await?),
+        None if settings.store == StoreUrl::Memory => None,
+        None => {
+            tracing::warn!(
+                "no --bucket is given: should the metadata store be replaced by an older copy of itself while all of these \
+                 processes are stopped, nobody will notice, and what was acknowledged since is lost in silence"
+            );
+            None
+        }
+    };
+    let names = Names {
+        bucket: settings
+            .bucket
+            .unwrap_or_else(|| "of the agents".to_owned()),
+        metadata: settings.store.to_string(),
+    };
     let kv = metadata_store::open_store(&settings.store).await?;
     let mut signals = Signals::catch()?;
     let rooms = Tasks::new();
     let address = port.address().to_owned();
-    let status = port.serve(kv, metadata_store::options(), &rooms);
+    let status = port.serve(kv, metadata_store::options(bucket.as_ref()), names, &rooms);
     let http = http_listener
         .as_ref()
         .map(tokio::net::TcpListener::local_addr)

@@ -14,6 +14,8 @@ use super::peers::{PeerPort, connect, wire};
 use super::{Order, Settings};
 use crate::clock::Clock;
 use crate::config::StoreUrl;
+use crate::identity::{self, Names};
+use crate::storage::Store;
 use crate::tasks::Tasks;
 
 /// What to do about a store that cannot be read.
@@ -45,10 +47,13 @@ impl Peers {
     }
 }
 
-/// What the sequencer needs from this process.
-pub(super) fn options() -> Options {
+/// What the sequencer needs from this process. Where there is a bucket, it remembers how far the metadata had come.
+pub(super) fn options(bucket: Option<&Store>) -> Options {
     let clock = Clock::Real;
-    Options::new(Arc::new(move || clock.now()))
+    Options {
+        witness: bucket.map(Store::memory),
+        ..Options::new(Arc::new(move || clock.now()))
+    }
 }
 
 /// Opens the store and starts the sequencer, or reaches for one elsewhere, as some of `rooms`. The status is that of a
@@ -57,6 +62,8 @@ pub(super) async fn open(
     order: &Order,
     peers: Peers,
     agent: Agent,
+    bucket: &Store,
+    names: &Names,
     rooms: &Tasks,
 ) -> anyhow::Result<(Metadata, Option<Status>)> {
     let store = match order {
@@ -70,14 +77,18 @@ pub(super) async fn open(
     if let Some(port) = peers.port {
         // One path for all agents, this one included: whoever holds the order may be another process.
         let address = port.address().to_owned();
-        let status = port.serve(kv, options(), rooms);
+        let status = port.serve(kv, options(Some(bucket)), names.clone(), rooms);
         let metadata = connect(vec![address], peers.wire, agent, rooms);
         return Ok((metadata, Some(status)));
     }
-    let (metadata, sequencer) = metadata::start(kv, options())
+    let (metadata, sequencer) = metadata::start(kv, options(Some(bucket)))
         .await
-        .map_err(start_refused)?;
-    rooms.spawn("sequencer", async move { Ok(sequencer.run().await?) });
+        .map_err(|error| refused(names, error))?;
+    let names = names.clone();
+    rooms.spawn("sequencer", async move {
+        let ended = sequencer.run().await;
+        ended.map_err(|error| refused(&names, error))
+    });
     Ok((metadata, None))
 }
 
@@ -141,10 +152,13 @@ fn database_refused(url: &PostgresUrl, error: &KvError) -> anyhow::Error {
     }
 }
 
-/// Why the metadata was opened but not started.
-fn start_refused(error: metadata::Error) -> anyhow::Error {
+/// Why the metadata was opened but cannot be worked with, and what to do.
+pub(super) fn refused(names: &Names, error: metadata::Error) -> anyhow::Error {
     match error {
         metadata::Error::Corrupt(_) => anyhow::anyhow!("{error}: {RESTORE}"),
+        metadata::Error::OtherBucket { bucket, metadata } => {
+            anyhow::anyhow!(identity::other_cluster(names, &bucket, &metadata))
+        }
         error => anyhow::anyhow!(error),
     }
 }

@@ -12,8 +12,10 @@ use metadata::{Agent, Candidate, Metadata, Options, Probe, Status};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use super::metadata_store::refused;
 use super::start::bind;
 use crate::config::PeerTls;
+use crate::identity::Names;
 use crate::tasks::{Stop, Tasks};
 
 /// Connections of peers at a time; more are turned away.
@@ -72,7 +74,13 @@ impl PeerPort {
     }
 
     /// Waits for the order of that store, and serves it while this process holds it, as some of `rooms`.
-    pub(super) fn serve(self, kv: Arc<dyn Kv>, options: Options, rooms: &Tasks) -> Status {
+    pub(super) fn serve(
+        self,
+        kv: Arc<dyn Kv>,
+        options: Options,
+        names: Names,
+        rooms: &Tasks,
+    ) -> Status {
         let Self {
             listener,
             address,
@@ -90,7 +98,8 @@ impl PeerPort {
         let mut stop = rooms.stopping();
         rooms.spawn("metadata", async move {
             let stopped = async move { stop.requested().await };
-            Ok(candidate.run(stopped).await?)
+            let ended = candidate.run(stopped).await;
+            ended.map_err(|error| refused(&names, error))
         });
         rooms.spawn("metadata links", async move {
             server.run().await;

@@ -52,14 +52,11 @@ impl Server {
             make_folder(data)?;
         }
         let tasks = Tasks::new();
+        let names = names(&settings);
         let (metadata, candidate) =
-            metadata_store::open(&settings.order, peers, node.clone(), &tasks).await?;
-        let identity = Identity::new(
-            store.clone(),
-            metadata.clone(),
-            names(&settings),
-            Random::Real,
-        );
+            metadata_store::open(&settings.order, peers, node.clone(), &store, &names, &tasks)
+                .await?;
+        let identity = Identity::new(store.clone(), metadata.clone(), names, Random::Real);
         join(&settings.order, &identity, &tasks).await?;
         let outside = Outside {
             metadata,

@@ -6,6 +6,7 @@ mod hedge;
 mod open;
 pub mod paths;
 mod reach;
+mod remembered;
 pub(crate) mod s3;
 pub mod segment;
 mod store;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -196,6 +197,8 @@ struct Inner {
     puts: Mutex<Hedge>,
     gets: Mutex<Hedge>,
     reach: Reach,
+    /// Segments stored so far.
+    stored: AtomicU64,
 }
 
 impl fmt::Debug for Store {
@@ -228,6 +231,7 @@ impl Store {
             puts,
             gets,
             reach: Reach::default(),
+            stored: AtomicU64::new(0),
         }))
     }
 
@@ -262,7 +266,15 @@ impl Store {
             PUT_DEADLINE,
             put,
         )
-        .await
+        .await?;
+        self.0.stored.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Segments stored so far, by this process.
+    #[must_use]
+    pub fn segments_stored(&self) -> u64 {
+        self.0.stored.load(Ordering::Relaxed)
     }
 
     /// Part of a segment.

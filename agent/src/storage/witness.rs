@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use metadata::BucketId;
+use metadata::history::{HistoryId, Point};
+use metadata::{BucketId, Lsn};
 use object_store::{ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -30,6 +31,10 @@ pub struct Witness {
     /// The metadata's name for itself.
     pub cluster: String,
     pub bucket: BucketId,
+    /// The metadata's history, once the process that holds the order wrote it.
+    pub history: Option<HistoryId>,
+    /// How far it had come; the history is that one.
+    pub point: Option<Point>,
     /// What other versions wrote, which is kept.
     rest: Map<String, Value>,
 }
@@ -55,8 +60,20 @@ struct Fields {
     format: u64,
     cluster: String,
     bucket: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    history: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    point: Option<PointFields>,
     #[serde(flatten)]
     rest: Map<String, Value>,
+}
+
+/// What is random is text: readers in other languages round large numbers.
+#[derive(Deserialize, Serialize)]
+struct PointFields {
+    epoch: u64,
+    nonce: String,
+    lsn: u64,
 }
 
 impl Witness {
@@ -66,6 +83,8 @@ impl Witness {
         Self {
             cluster: cluster.to_owned(),
             bucket,
+            history: None,
+            point: None,
             rest: Map::new(),
         }
     }
@@ -78,6 +97,12 @@ impl Witness {
             format: FORMAT,
             cluster: self.cluster.clone(),
             bucket: self.bucket.to_string(),
+            history: self.history.map(|history| history.to_string()),
+            point: self.point.map(|point| PointFields {
+                epoch: point.epoch,
+                nonce: format!("{:016x}", point.nonce),
+                lsn: point.lsn.0,
+            }),
             rest: self.rest.clone(),
         };
         serde_json::to_string_pretty(&fields).expect("it is made of text and numbers")
@@ -94,17 +119,40 @@ impl Witness {
                 fields.format
             ));
         }
-        let hexadecimal =
-            fields.bucket.len() == 32 && fields.bucket.bytes().all(|byte| byte.is_ascii_hexdigit());
-        match u128::from_str_radix(&fields.bucket, 16) {
-            Ok(bucket) if hexadecimal => Ok(Self {
-                cluster: fields.cluster,
-                bucket: BucketId(bucket),
-                rest: fields.rest,
+        let history = match &fields.history {
+            None => None,
+            Some(history) => Some(HistoryId(number(history)?)),
+        };
+        let point = match (fields.point, history) {
+            (Some(fields), Some(history)) => Some(Point {
+                history,
+                epoch: fields.epoch,
+                nonce: number(&fields.nonce)?,
+                lsn: Lsn(fields.lsn),
             }),
-            _ => Err("names a bucket that is not 32 hexadecimal digits".to_owned()),
-        }
+            (None, _) => None,
+            (Some(_), None) => return Err("has a point without a history".to_owned()),
+        };
+        Ok(Self {
+            cluster: fields.cluster,
+            bucket: BucketId(hexadecimal(&fields.bucket, 32)?),
+            history,
+            point,
+            rest: fields.rest,
+        })
     }
+}
+
+/// Exactly so many digits.
+fn hexadecimal(text: &str, digits: usize) -> Result<u128, String> {
+    let fits = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = u128::from_str_radix(text, 16).ok().filter(|_| fits);
+    number.ok_or_else(|| format!("has something that is not {digits} hexadecimal digits"))
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    let number = hexadecimal(text, 16)?;
+    Ok(u64::try_from(number).expect("16 digits fit"))
 }
 
 impl Store {
@@ -164,6 +212,24 @@ impl Store {
                 let said = "was written and is not there";
                 Err(WitnessError::Unreadable(said.to_owned()))
             }
+        }
+    }
+
+    /// Writes it anew, unless it is another by now than the one that was read.
+    ///
+    /// # Errors
+    /// When the bucket does not answer, refuses, or holds another one.
+    pub async fn rewrite_witness(
+        &self,
+        witness: &Witness,
+        read: WitnessVersion,
+    ) -> Result<(), StoreError> {
+        match self.put_witness(witness, PutMode::Update(read.0)).await {
+            // One process at a time holds the order and writes it, nearly always: a condition is only a belt.
+            Err(error) if cannot_compare(&error) => {
+                self.put_witness(witness, PutMode::Overwrite).await
+            }
+            written => written,
         }
     }
 
@@ -237,6 +303,14 @@ mod tests {
     fn it_comes_back_with_what_other_versions_wrote() {
         let mut witness = Witness::new("cluster", BucketId(7));
         witness.rest.insert("later".into(), Value::from("kept"));
+        let history = HistoryId(u64::MAX - 1);
+        witness.history = Some(history);
+        witness.point = Some(Point {
+            history,
+            epoch: 3,
+            nonce: u64::MAX,
+            lsn: Lsn(u64::MAX),
+        });
         let text = witness.encode();
         assert_eq!(Witness::decode(text.as_bytes()), Ok(witness));
         assert!(text.contains("\"later\": \"kept\""), "{text}");
@@ -261,6 +335,15 @@ mod tests {
             (
                 r#"{"format":1,"cluster":"c","bucket":"+0000000000000000000000000000007"}"#,
                 "32 hexadecimal digits",
+            ),
+            (
+                r#"{"format":1,"cluster":"c","bucket":"00000000000000000000000000000007","history":"1"}"#,
+                "16 hexadecimal digits",
+            ),
+            (
+                r#"{"format":1,"cluster":"c","bucket":"00000000000000000000000000000007",
+                    "point":{"epoch":1,"nonce":"0000000000000001","lsn":1}}"#,
+                "a point without a history",
             ),
             (
                 r#"{"format":2,"cluster":"c","bucket":"7"}"#,

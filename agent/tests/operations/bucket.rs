@@ -119,7 +119,8 @@ pub(crate) fn free_address() -> SocketAddr {
     listener.local_addr().expect("it is bound")
 }
 
-/// As much of S3 as a broker needs, in memory, with PUTs that wait for as long as they are held.
+/// As much of S3 as a broker needs, in memory, with PUTs that wait for as long as they are held: those of segments, not
+/// that by which the bucket says whose it is.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) endpoint: String,
@@ -226,6 +227,10 @@ impl Shared {
                 let Ok(body) = body.collect().await else {
                     return respond(StatusCode::BAD_REQUEST, Bytes::new());
                 };
+                if path.ends_with("/penstock.json") {
+                    self.objects.lock().insert(path, body.to_bytes());
+                    return respond(StatusCode::OK, Bytes::new());
+                }
                 let refused = self.is_refused(&path);
                 self.puts.send_modify(|puts| *puts += 1);
                 let mut held = self.held.clone();
@@ -236,6 +241,16 @@ impl Shared {
                 }
                 self.objects.lock().insert(path, body.to_bytes());
                 respond(StatusCode::OK, Bytes::new())
+            }
+            Method::GET
+                if parts
+                    .uri
+                    .query()
+                    .is_some_and(|query| query.contains("list-type")) =>
+            {
+                let nothing =
+                    "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
+                respond(StatusCode::OK, Bytes::from_static(nothing.as_bytes()))
             }
             Method::GET => {
                 let range = parts

@@ -82,7 +82,6 @@ async fn new_metadata_is_refused_over_a_bucket_that_is_used() {
         dev(data.path(), &[]).await.refused(&[
             "/bucket/ belongs to cluster",
             text(&metadata),
-            "is new",
             "bring it back from a copy",
         ]);
     }
@@ -130,8 +129,8 @@ async fn a_second_quick_start_command_needs_a_data_folder_of_its_own() {
     // And now it belongs to that one.
     dev(data.path(), &["--bucket", &second]).await.refused(&[
         "belongs to cluster",
-        "to cluster",
-        "name that bucket",
+        "is that of cluster",
+        "the bucket of cluster",
     ]);
     is_read(data.path(), &[]).await;
 }
@@ -184,7 +183,7 @@ async fn of_two_agents_with_different_buckets_only_one_serves() {
     // Another cluster's agent does not get that bucket.
     let ran =
         run(penstock(["agent", "--bucket", &first, "--store", "memory:"]).args(anywhere)).await;
-    ran.refused(&["belongs to cluster", &first, "memory:", "is new"]);
+    ran.refused(&["belongs to cluster", &first, "memory:"]);
 }
 
 #[tokio::test]
@@ -244,4 +243,75 @@ async fn doctor_sees_whether_they_belong_together() {
         let wrong = wrong.unwrap().to_lowercase();
         assert!(wrong.contains(&said.to_lowercase()), "{wrong}");
     }
+}
+
+/// What the bucket remembers tells an older copy of the metadata from the newest.
+#[tokio::test]
+async fn an_older_copy_of_the_metadata_is_refused() {
+    let data = used().await;
+    let metadata = data.path().join("metadata.redb");
+    let (older, newest) = (data.path().join("older"), data.path().join("newest"));
+    std::fs::copy(&metadata, &older).unwrap();
+    let broker = Broker::in_folder(data.path(), &[]).await;
+    let mut client = Client::connect(broker.listen).await;
+    let placed = client.produce("t", 0, batch(&["later"])).await;
+    assert_eq!(placed.error_code, ErrorCode::NONE);
+    // The last point is remembered when it stops.
+    assert!(broker.terminate().await.success());
+    std::fs::rename(&metadata, &newest).unwrap();
+    std::fs::copy(&older, &metadata).unwrap();
+    for _ in 0..2 {
+        let ran = dev(data.path(), &[]).await;
+        ran.refused(&[
+            "went back in time",
+            "the bucket remembers",
+            "--accept-older-store",
+        ]);
+    }
+    std::fs::rename(&newest, &metadata).unwrap();
+    let broker = Broker::in_folder(data.path(), &[]).await;
+    let mut client = Client::connect(broker.listen).await;
+    assert_eq!(values(&mut client, "t", 0).await, ["kept", "later"]);
+}
+
+#[tokio::test]
+async fn a_metadata_process_of_its_own_asks_the_bucket_that_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let bucket = format!("file://{}", path("bucket").display());
+    let (file, older) = (path("m.redb"), path("older"));
+    let store = format!("redb://{}", file.display());
+    let with_bucket = ["--store", &store, "--bucket", &bucket];
+    let mut metadata = Process::start("metadata", &with_bucket).await;
+    let at = metadata.listen.to_string();
+    let agent = ["--bucket", &bucket, "--metadata", &at];
+    let agent = Process::start("agent", &agent).await;
+    agent.until_ready("200").await;
+    let mut client = Client::connect(agent.listen).await;
+    assert_eq!(client.create_topic("t", 1, &[]).await, ErrorCode::NONE);
+    metadata.stop().await;
+    std::fs::copy(&file, &older).unwrap();
+    metadata.restart();
+    agent.until_ready("200").await;
+    let placed = client.produce("t", 0, batch(&["later"])).await;
+    assert_eq!(placed.error_code, ErrorCode::NONE);
+    metadata.stop().await;
+    agent.terminate().await;
+    std::fs::copy(&older, &file).unwrap();
+    let anywhere = ["--listen", "127.0.0.1:0", "--log", "off"];
+    let ran = run(penstock(["metadata"]).args(with_bucket).args(anywhere)).await;
+    ran.refused(&["went back in time", "the bucket remembers"]);
+    // A bucket of another cluster.
+    let other = used().await;
+    let theirs = format!("file://{}", other.path().join("bucket").display());
+    let mut stranger = penstock(["metadata", "--store", &store, "--bucket", &theirs]);
+    let ran = run(stranger.args(anywhere)).await;
+    ran.refused(&["belongs to cluster", &theirs, &store]);
+    // Without a bucket it cannot know, and says so.
+    let log = path("log");
+    let without =
+        Process::start_logging("metadata", "warn", Some(log.clone()), &["--store", &store]).await;
+    without.until_ready("200").await;
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert!(said.contains("no --bucket is given"), "{said}");
 }

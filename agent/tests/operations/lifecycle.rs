@@ -284,7 +284,10 @@ async fn every_metric_that_tools_read_is_there() {
     assert_eq!(broker.metric("penstock_segments_total", &[]).await, 1.0);
     assert_eq!(
         broker
-            .metric("penstock_object_store_requests_total", &["put"])
+            .metric(
+                "penstock_object_store_requests_total",
+                &["put", "cause=\"produce\""]
+            )
             .await,
         1.0
     );
