@@ -54,8 +54,8 @@ pub(crate) struct Shared {
     /// All sequences of this process's session below this one are answered.
     pub(crate) seen: AtomicU64,
     pub(crate) session: Mutex<SessionState>,
-    /// Who wrote the store, as its holder knows; none in an agent that asks a sequencer elsewhere.
-    pub(crate) lineage: Option<Known>,
+    /// Who wrote the store and how far it is durable, as its holder knows, or as it was last told of it.
+    pub(crate) lineage: OnceLock<Known>,
 }
 
 /// Numbers commands in the order in which they enter the queue.
@@ -113,13 +113,13 @@ impl Shared {
                 next: 1,
                 closing: false,
             }),
-            lineage: Some(lineage),
+            lineage: OnceLock::from(lineage),
         }
     }
 
-    /// The last durable point, in the process of the holder.
+    /// The last durable point that is known.
     pub(crate) fn point(&self) -> Option<Point> {
-        self.lineage.as_ref()?.lock().point()
+        self.lineage.get()?.lock().point()
     }
 
     /// Of an agent whose sequencer is in another process, and not reached yet.
@@ -140,7 +140,7 @@ impl Shared {
                 next: 1,
                 closing: false,
             }),
-            lineage: None,
+            lineage: OnceLock::new(),
         }
     }
 }

@@ -244,6 +244,24 @@ impl Chain {
     }
 }
 
+impl Point {
+    pub(crate) fn encode(&self, row: &mut Encoder) {
+        row.u64(self.history.0);
+        row.u64(self.epoch);
+        row.u64(self.nonce);
+        row.u64(self.lsn.0);
+    }
+
+    pub(crate) fn decode(row: &mut Decoder) -> Result<Self, Unreadable> {
+        Ok(Self {
+            history: HistoryId(row.u64()?),
+            epoch: row.u64()?,
+            nonce: row.u64()?,
+            lsn: Lsn(row.u64()?),
+        })
+    }
+}
+
 impl fmt::Display for HistoryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)

@@ -1,34 +1,63 @@
-//! Whom an agent asks next: where it was sent, else the addresses it was given, in turn, with pauses that grow and differ
-//! between agents.
+//! Finds the sequencer: asks at the addresses given, and where it is sent from there, one after the other and each as soon
+//! as the one before did not answer soon, until one welcomes this agent. Between rounds there are pauses that grow and
+//! differ between agents. Which links were lost, and why, `client` says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::link::{Dial, Link};
+use super::message::{Down, Welcome};
 
-/// For a connection and its handshakes.
-const DIAL_TIME_MAX: Duration = Duration::from_secs(2);
+/// For a connection, its handshakes and the first answer; a sequencer takes no longer to begin a session. Others are asked
+/// long before.
+const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(5);
+/// When the next one is asked, too: a process that stands still takes connections and answers nothing.
+const STAGGER: Duration = Duration::from_millis(300);
+/// Asked at a time.
+const ATTEMPTS_MAX: usize = 4;
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// Between two lines of the log on the same address.
 const SAID_INTERVAL: Duration = Duration::from_secs(30);
-/// Redirects followed in a row without a pause: two processes may each take the other for the one.
+/// Redirects followed in a round: two processes may each take the other for the one.
 const REDIRECTS_MAX: u32 = 3;
+/// So long after its silence nobody is followed to an address: others find out a little later that it stands still.
+const SHUNNED_TIME: Duration = Duration::from_secs(5);
 
 pub(super) struct Route {
     addresses: Vec<String>,
     dial: Dial,
     random: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Where the next round begins.
     next: usize,
-    sent_to: Option<String>,
+    /// What is left to be asked in this round.
+    round: VecDeque<String>,
     redirects: u32,
     pause: Duration,
+    /// Where the last welcome came from.
+    arrived: String,
+    /// Where a sequencer fell silent, and when.
+    silent: Option<(String, Instant)>,
     /// When the log was last told of an address, since a sequencer was there.
     said: BTreeMap<String, Instant>,
 }
+
+/// Who was met at an address.
+enum Met {
+    Sequencer(Link, Welcome),
+    /// One that waits, and whom it sends agents to.
+    Other(String),
+    Nobody(String),
+}
+
+type Attempts = FuturesUnordered<Pin<Box<dyn Future<Output = (String, Met)> + Send>>>;
 
 impl Route {
     pub(super) fn new(
@@ -41,26 +70,87 @@ impl Route {
             dial,
             random,
             next: 0,
-            sent_to: None,
+            round: VecDeque::new(),
             redirects: 0,
             pause: Duration::ZERO,
+            arrived: String::new(),
+            silent: None,
             said: BTreeMap::new(),
         }
     }
 
-    /// The next link, however long it takes. Dropping the future is no loss.
-    pub(super) async fn next_link(&mut self) -> Link {
+    /// The first that welcomes an agent which greets so, however long it takes. Dropping the future is no loss.
+    pub(super) async fn find(&mut self, hello: Bytes) -> (Link, Welcome) {
+        let mut attempts = Attempts::new();
+        let mut asked: Vec<String> = Vec::new();
+        let mut due = Instant::now() + self.pause();
         loop {
-            let redirected = self.sent_to.take();
-            if redirected.is_none() {
-                self.wait().await;
+            tokio::select! {
+                biased;
+                Some((address, met)) = attempts.next(), if !attempts.is_empty() => {
+                    asked.retain(|each| *each != address);
+                    match met {
+                        Met::Sequencer(link, welcome) => {
+                            self.arrive(address);
+                            return (link, welcome);
+                        }
+                        Met::Other(to) => self.follow(to, &asked),
+                        Met::Nobody(reason) => self.failed(address, reason),
+                    }
+                    if !self.round.is_empty() {
+                        due = Instant::now();
+                    }
+                }
+                () = sleep_until(due), if attempts.len() < ATTEMPTS_MAX => {
+                    if self.round.is_empty() {
+                        self.begin_round();
+                    }
+                    self.round.retain(|each| !asked.contains(each));
+                    if let Some(address) = self.round.pop_front() {
+                        asked.push(address.clone());
+                        attempts.push(Box::pin(attempt(self.dial.clone(), address, hello.clone())));
+                    }
+                    due = Instant::now() + match self.round.is_empty() {
+                        true => self.pause(),
+                        false => STAGGER,
+                    };
+                }
             }
-            let address = redirected.unwrap_or_else(|| self.in_turn());
-            match timeout(DIAL_TIME_MAX, self.dial.to(&address)).await {
-                Ok(Ok(link)) => return link,
-                Ok(Err(error)) => self.failed(address, error.to_string()),
-                Err(_) => self.failed(address, "no answer".to_owned()),
-            }
+        }
+    }
+
+    /// All addresses, each time from the next one on; the one that fell silent is asked last.
+    fn begin_round(&mut self) {
+        self.redirects = 0;
+        let start = self.next % self.addresses.len().max(1);
+        self.next = self.next.wrapping_add(1);
+        let (before, from) = self.addresses.split_at(start);
+        self.round = from.iter().chain(before).cloned().collect();
+        if let Some((silent, _)) = &self.silent
+            && let Some(at) = self.round.iter().position(|each| each == silent)
+        {
+            self.round.rotate_left(at + 1);
+        }
+    }
+
+    /// Between one half and all of a pause that doubles.
+    fn pause(&mut self) -> Duration {
+        let most = u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX);
+        let pause = most / 2 + (self.random)() % (most / 2 + 1);
+        self.pause = (self.pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
+        Duration::from_millis(pause)
+    }
+
+    /// The one asked knows better, if it does not send agents to where nobody answers.
+    fn follow(&mut self, to: String, asked: &[String]) {
+        self.redirects += 1;
+        let shunned = self
+            .silent
+            .as_ref()
+            .is_some_and(|(silent, since)| *silent == to && since.elapsed() < SHUNNED_TIME);
+        if self.redirects <= REDIRECTS_MAX && !to.is_empty() && !shunned && !asked.contains(&to) {
+            self.round.retain(|each| *each != to);
+            self.round.push_front(to);
         }
     }
 
@@ -74,34 +164,40 @@ impl Route {
         self.said.insert(address, Instant::now());
     }
 
-    /// Between one half and all of a pause that doubles.
-    async fn wait(&mut self) {
-        let most = u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX);
-        let pause = most / 2 + (self.random)() % (most / 2 + 1);
-        self.pause = (self.pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
-        sleep(Duration::from_millis(pause)).await;
-    }
-
-    fn in_turn(&mut self) -> String {
-        let address = self.addresses.get(self.next % self.addresses.len().max(1));
-        self.next = self.next.wrapping_add(1);
-        address.cloned().unwrap_or_default()
-    }
-
-    /// The one asked knows better.
-    pub(super) fn redirect(&mut self, address: String) {
-        self.redirects += 1;
-        if !address.is_empty() && self.redirects <= REDIRECTS_MAX {
-            self.sent_to = Some(address);
-        } else {
-            self.redirects = 0;
-        }
-    }
-
-    /// A sequencer was there.
-    pub(super) fn arrived(&mut self) {
-        self.redirects = 0;
+    fn arrive(&mut self, address: String) {
+        self.round.clear();
         self.pause = Duration::ZERO;
         self.said.clear();
+        self.silent = None;
+        self.arrived = address;
+    }
+
+    /// The link to where the last welcome came from was lost, for nothing was heard.
+    pub(super) fn lost_by_silence(&mut self) {
+        self.silent = Some((self.arrived.clone(), Instant::now()));
+    }
+}
+
+async fn attempt(dial: Dial, address: String, hello: Bytes) -> (String, Met) {
+    let met = timeout(ATTEMPT_TIME_MAX, greet(&dial, &address, hello)).await;
+    let met = met.unwrap_or_else(|_| Met::Nobody("no answer".to_owned()));
+    (address, met)
+}
+
+async fn greet(dial: &Dial, address: &str, hello: Bytes) -> Met {
+    let nobody = |reason: &str| Met::Nobody(reason.to_owned());
+    let mut link = match dial.to(address).await {
+        Ok(link) => link,
+        Err(error) => return Met::Nobody(error.to_string()),
+    };
+    if link.sender.send(hello).await.is_err() {
+        return nobody("the link takes nothing");
+    }
+    match link.receiver.recv().await.map(Down::decode) {
+        Some(Ok(Down::Welcome(welcome))) => Met::Sequencer(link, welcome),
+        Some(Ok(Down::Redirect(to))) => Met::Other(to),
+        Some(Ok(Down::End(reason))) => Met::Nobody(reason),
+        Some(_) => nobody("it does not speak the protocol"),
+        None => nobody("nobody answered the greeting"),
     }
 }

@@ -20,11 +20,13 @@ use crate::catalogue::Agent;
 use crate::command::{Answer, Command, Outcome, Submission};
 use crate::error::Error;
 use crate::handle::{Asked, Metadata};
+use crate::history::Holds;
 use crate::level::WRITER_LEVEL;
+use crate::sequencer::lineage::Lineage;
 use crate::sequencer::reads::Read;
 use crate::sequencer::subscribers::{Updates, Waiting, feed};
 use crate::sequencer::{Heard, Role, Status};
-use crate::types::{Located, SessionId};
+use crate::types::{Located, Lsn, SessionId};
 use crate::update::Update;
 
 /// The first frame must come in this time, and must be answered in it.
@@ -151,10 +153,25 @@ impl Session {
                 session = SessionId::NONE;
                 continue;
             };
+            // As of now or later: whatever it says is durable.
+            let Some(lineage) = lineage(&metadata) else {
+                return Ok(None);
+            };
+            if let Some(point) = hello.remembered
+                && lineage.chain.holds(lineage.durable, &point) == Holds::No
+            {
+                let (agent, holder) = (point.lsn.0, lineage.durable.0);
+                tracing::error!(
+                    agent,
+                    holder,
+                    "an agent was told of what this store does not hold: the store went back in time"
+                );
+            }
             let welcome = Welcome {
                 version,
                 cluster_id: metadata.cluster_id().to_owned(),
                 session,
+                lineage,
                 level: WRITER_LEVEL,
                 naming: attached.naming,
             };
@@ -305,7 +322,10 @@ impl Session {
                 let subscriber = self.subscriber;
                 self.put(Asked::Read(Read::Withdraw { subscriber })).await?;
             }
-            Up::Ping => self.push(&Down::Pong),
+            Up::Ping => {
+                let durable = lineage(&self.metadata).map_or(Lsn(0), |lineage| lineage.durable);
+                self.push(&Down::Pong { durable });
+            }
             Up::Goodbye => {
                 let (reply, closed) = oneshot::channel();
                 let submission = Submission::own(Command::CloseSession(self.id));
@@ -390,6 +410,12 @@ impl Session {
     fn push(&mut self, down: &Down) {
         self.outgoing.push_back(down.encode());
     }
+}
+
+/// What the holder in this process knows of the store.
+fn lineage(metadata: &Metadata) -> Option<Lineage> {
+    let known = metadata.shared().lineage.get()?;
+    Some(known.lock().clone())
 }
 
 /// What to do about an agent that has the same node id.

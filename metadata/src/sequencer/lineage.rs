@@ -26,7 +26,7 @@ const ATTEMPTS: usize = 10;
 pub(super) const LAST_WRITE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What a holder made durable.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lineage {
     pub(crate) chain: Arc<Chain>,
     pub(crate) durable: Lsn,

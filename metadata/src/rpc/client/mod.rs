@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::link::{Dial, Link};
+use super::message::Welcome;
 use super::route::Route;
 use crate::catalogue::Agent;
 use crate::error::Error;
@@ -73,37 +74,40 @@ impl Client {
     /// Until [`Metadata::close`], or until nobody has the handle any more.
     ///
     /// # Errors
-    /// When another cluster answers at the addresses given.
+    /// When another cluster answers at the addresses given, and when the metadata store went back in time: then it holds no
+    /// more what this agent was told is durable, and nothing that it says can be trusted.
     pub async fn run(mut self) -> Result<(), Error> {
         loop {
-            let Some(link) = self.next_link().await else {
+            let Some((link, welcome)) = self.find().await else {
                 return Ok(());
             };
-            match self.work.serve(link, &mut self.route).await? {
+            let reason = match self.work.serve(link, welcome).await? {
                 Ended::Closed => return Ok(()),
-                Ended::Redirected(address) => self.route.redirect(address),
-                Ended::Lost(reason) => {
-                    if self.work.shared.ready.swap(false, Ordering::AcqRel) {
-                        tracing::warn!(reason, "lost the sequencer");
-                    } else {
-                        tracing::debug!(reason, "no sequencer");
-                    }
+                Ended::Lost(reason) => reason,
+                Ended::Silent => {
+                    self.route.lost_by_silence();
+                    "the sequencer is silent".to_owned()
                 }
+            };
+            if self.work.shared.ready.swap(false, Ordering::AcqRel) {
+                tracing::warn!(reason, "lost the sequencer");
+            } else {
+                tracing::debug!(reason, "no sequencer");
             }
         }
     }
 
     /// Nothing asked meanwhile waits for ever. `None`: asked to close.
-    async fn next_link(&mut self) -> Option<Link> {
-        let dialing = self.route.next_link();
-        tokio::pin!(dialing);
+    async fn find(&mut self) -> Option<(Link, Welcome)> {
+        let finding = self.route.find(self.work.hello());
+        tokio::pin!(finding);
         loop {
             if self.work.is_done() {
                 return None;
             }
             tokio::select! {
                 biased;
-                link = &mut dialing => return Some(link),
+                found = &mut finding => return Some(found),
                 asked = self.work.queue.recv(), if !self.work.closing => self.work.take(asked),
                 () = sleep(TICK) => self.work.expire(),
             }

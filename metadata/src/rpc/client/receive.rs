@@ -25,6 +25,7 @@ impl Work {
                 outcome,
             } => {
                 let closed = outcome == Outcome::Rejected(Rejected::SessionClosed);
+                self.hear(lsn);
                 self.commands.answer(sequence, Answer { lsn, outcome });
                 match closed {
                     true => Err("the session was closed".to_owned()),
@@ -40,7 +41,10 @@ impl Work {
                 Ok(())
             }
             Down::Reply { id, reply } => self.questions.answer(id, reply, &self.shared.views),
-            Down::Pong => Ok(()),
+            Down::Pong { durable } => {
+                self.hear(durable);
+                Ok(())
+            }
             Down::End(reason) => Err(reason),
             Down::Redirect(_) | Down::Welcome(_) | Down::Iam { .. } => {
                 Err("a second welcome".to_owned())
@@ -83,6 +87,7 @@ impl Work {
             return;
         }
         let update = std::mem::take(&mut self.topics);
+        self.hear(update.lsn);
         let catalogue = Arc::new(self.shared.catalogue.lock().with(&update));
         *self.shared.catalogue.lock() = Arc::clone(&catalogue);
         let views = &self.shared.views;

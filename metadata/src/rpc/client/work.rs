@@ -15,14 +15,14 @@ use crate::catalogue::{Agent, TopicsUpdate};
 use crate::error::Error;
 use crate::handle::{Asked, Shared};
 use crate::rpc::link::Link;
-use crate::rpc::message::{SPOKEN, Up, Versions};
-use crate::rpc::route::Route;
+use crate::rpc::message::{SPOKEN, Up, Versions, Welcome};
 use crate::sequencer::reads::Read;
 use crate::types::SessionId;
 
-/// The sequencer answers a ping every second. One from which nothing comes for so long is left.
-pub(super) const SILENCE_MAX: Duration = Duration::from_secs(3);
-const PING_INTERVAL: Duration = Duration::from_secs(1);
+/// The sequencer answers pings at once, whatever it is busy with. One from which nothing comes for so long is left: about
+/// when other candidates take it for gone, so that whoever takes over is found as soon as it can answer.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+const PING_INTERVAL: Duration = Duration::from_millis(500);
 /// A leaving agent waits so long for the sequencer to have heard it.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -32,6 +32,7 @@ pub(super) struct Work {
     pub(super) versions: Versions,
     pub(super) session: SessionId,
     pub(super) agent: Option<Agent>,
+    withdrawn: bool,
     pub(super) commands: Commands,
     pub(super) questions: Questions,
     /// A change of the catalogue of which only a part has come.
@@ -46,7 +47,8 @@ pub(super) struct Work {
 pub(super) enum Ended {
     Closed,
     Lost(String),
-    Redirected(String),
+    /// Lost, for nothing was heard.
+    Silent,
 }
 
 enum Event {
@@ -68,6 +70,7 @@ impl Work {
             versions: SPOKEN,
             session: SessionId::NONE,
             agent,
+            withdrawn: false,
             commands: Commands::default(),
             questions: Questions::default(),
             topics: TopicsUpdate::default(),
@@ -81,22 +84,16 @@ impl Work {
         self.closing && self.commands.is_empty()
     }
 
-    pub(super) async fn serve(
-        &mut self,
-        mut link: Link,
-        route: &mut Route,
-    ) -> Result<Ended, Error> {
-        let ended = match self.greet(&mut link).await? {
-            Ok(()) => {
-                route.arrived();
-                self.catch_up();
-                self.linked = true;
-                let ended = self.work(&mut link).await;
-                self.linked = false;
-                ended
-            }
-            Err(ended) => ended,
-        };
+    pub(super) async fn serve(&mut self, mut link: Link, welcome: Welcome) -> Result<Ended, Error> {
+        match self.greeted(welcome) {
+            Ok(()) => {}
+            Err(Ok(reason)) => return Ok(Ended::Lost(reason)),
+            Err(Err(error)) => return Err(error),
+        }
+        self.catch_up();
+        self.linked = true;
+        let ended = self.work(&mut link).await;
+        self.linked = false;
         if matches!(ended, Ended::Closed) {
             self.farewell(link).await;
         }
@@ -107,6 +104,10 @@ impl Work {
     fn catch_up(&mut self) {
         self.outgoing.clear();
         self.topics = TopicsUpdate::default();
+        if self.withdrawn {
+            // Perhaps while the greeting was under way.
+            self.outgoing.push_back(Up::Withdraw.encode());
+        }
         let watched = self.shared.views.partitions();
         planted!(let watched = "not-watched-again" => Vec::new());
         self.outgoing.extend(self.questions.watch_again(&watched));
@@ -140,7 +141,7 @@ impl Work {
                 Event::Tick => {
                     self.expire();
                     if heard.elapsed() >= SILENCE_MAX {
-                        return Ended::Lost("the sequencer is silent".to_owned());
+                        return Ended::Silent;
                     }
                 }
             }
@@ -202,6 +203,7 @@ impl Work {
         }
         if let Read::Withdraw { .. } = read {
             self.agent = None;
+            self.withdrawn = true;
             return Some(Up::Withdraw.encode());
         }
         planted!("ends-told-unasked", {

@@ -43,8 +43,10 @@ pub(crate) enum Down {
         id: u64,
         reply: Reply,
     },
-    /// It lives.
-    Pong,
+    /// It lives, and everything up to there is durable.
+    Pong {
+        durable: Lsn,
+    },
     /// For the agent's log: its operator has to do something.
     Warning(String),
     /// The link ends for this reason; nothing that is unanswered is known.
@@ -86,7 +88,10 @@ impl Down {
                 frame.u64(*id);
                 reply.encode(&mut frame);
             }
-            Self::Pong => frame.u8(PONG),
+            Self::Pong { durable } => {
+                frame.u8(PONG);
+                frame.u64(durable.0);
+            }
             Self::Warning(text) => {
                 frame.u8(WARNING);
                 frame.text(text);
@@ -117,7 +122,9 @@ impl Down {
                 id: frame.u64()?,
                 reply: Reply::decode(&mut frame)?,
             },
-            PONG => Self::Pong,
+            PONG => Self::Pong {
+                durable: Lsn(frame.u64()?),
+            },
             WARNING => Self::Warning(frame.text()?),
             END => Self::End(frame.text()?),
             _ => return Err(Unreadable),

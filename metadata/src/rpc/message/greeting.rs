@@ -11,11 +11,15 @@
 //! `Iam` and `End`, the versions behind those of `Hello` and `Welcome`, and all of the others. Fields of a `Hello` are only
 //! ever appended; one who knows fewer of them ignores the rest if a newer process sent it.
 
+use std::sync::Arc;
+
 use super::agent::{decode_agent, encode_agent};
 use super::parts::{decode_option, encode_option};
 use crate::catalogue::Agent;
 use crate::codec::{Decoder, Encoder, Unreadable};
-use crate::types::{NamingEpoch, SessionId};
+use crate::history::{Chain, Point};
+use crate::sequencer::lineage::Lineage;
+use crate::types::{Lsn, NamingEpoch, SessionId};
 
 /// What this process speaks. Version 1 and 2 were never in a release.
 pub(crate) const SPOKEN: Versions = Versions { min: 3, max: 3 };
@@ -35,6 +39,8 @@ pub(crate) struct Hello {
     pub(crate) level: u32,
     /// The one it had before; [`SessionId::NONE`] if none.
     pub(crate) session: SessionId,
+    /// What it was last told is durable.
+    pub(crate) remembered: Option<Point>,
     /// For clients to be sent to; none of an agent that takes none.
     pub(crate) agent: Option<Agent>,
 }
@@ -46,6 +52,8 @@ pub(crate) struct Welcome {
     pub(crate) version: u32,
     pub(crate) cluster_id: String,
     pub(crate) session: SessionId,
+    /// Who wrote the store, and how far it is durable: the agent goes on only if that holds what it remembers.
+    pub(crate) lineage: Lineage,
     /// The cluster's feature level.
     pub(crate) level: u32,
     /// Objects are named in this epoch.
@@ -53,6 +61,10 @@ pub(crate) struct Welcome {
 }
 
 impl Versions {
+    pub(crate) fn contains(self, version: u32) -> bool {
+        (self.min..=self.max).contains(&version)
+    }
+
     /// What both speak, if anything.
     pub(crate) fn common(self, other: Self) -> Option<u32> {
         let version = self.max.min(other.max);
@@ -98,6 +110,7 @@ impl Hello {
         self.versions.encode(frame);
         frame.u32(self.level);
         encode_session(self.session, frame);
+        encode_option(self.remembered.as_ref(), frame, Point::encode);
         encode_option(self.agent.as_ref(), frame, encode_agent);
     }
 
@@ -107,6 +120,7 @@ impl Hello {
             versions,
             level: frame.u32()?,
             session: decode_session(frame)?,
+            remembered: decode_option(frame, Point::decode)?,
             agent: decode_option(frame, decode_agent)?,
         })
     }
@@ -117,6 +131,8 @@ impl Welcome {
         frame.u32(self.version);
         frame.text(&self.cluster_id);
         encode_session(self.session, frame);
+        self.lineage.chain.encode(frame);
+        frame.u64(self.lineage.durable.0);
         frame.u32(self.level);
         frame.u32(self.naming.0);
     }
@@ -126,6 +142,10 @@ impl Welcome {
             version: frame.u32()?,
             cluster_id: frame.text()?,
             session: decode_session(frame)?,
+            lineage: Lineage {
+                chain: Arc::new(Chain::decode(frame)?),
+                durable: Lsn(frame.u64()?),
+            },
             level: frame.u32()?,
             naming: NamingEpoch(frame.u32()?),
         })

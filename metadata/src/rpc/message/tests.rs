@@ -11,6 +11,8 @@ use crate::command::{
     BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions, CreateTopic,
     Outcome, Placed, Rejected,
 };
+use crate::history::{Chain, HistoryId, Point};
+use crate::sequencer::lineage::Lineage;
 use crate::types::{
     BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn,
     NamingEpoch, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Scope, Sequence,
@@ -55,6 +57,26 @@ fn extent() -> Extent {
             raw_start: 5,
             raw_length: 6,
         }),
+    }
+}
+
+fn point() -> Point {
+    Point {
+        history: HistoryId(u64::MAX),
+        epoch: 5,
+        nonce: u64::MAX - 1,
+        lsn: Lsn(300),
+    }
+}
+
+/// Of two owners, in a history that was accepted in place of another.
+fn lineage() -> Lineage {
+    let mut chain = Chain::new(HistoryId(1), 4, 5);
+    chain.begin_history(HistoryId(2));
+    chain.extend(400, u64::MAX, Lsn(299));
+    Lineage {
+        chain: Arc::new(chain),
+        durable: Lsn(300),
     }
 }
 
@@ -137,6 +159,7 @@ fn ups() -> Vec<Up> {
                 id: 300,
                 nonce: u64::MAX,
             },
+            remembered: Some(point()),
             agent: None,
         }),
         Up::Unwatch(vec![PARTITION; 2]),
@@ -144,6 +167,7 @@ fn ups() -> Vec<Up> {
             versions: SPOKEN,
             level: u32::MAX,
             session: SessionId::NONE,
+            remembered: None,
             agent: Some(agent()),
         }),
         Up::Who,
@@ -204,6 +228,7 @@ fn downs() -> Vec<Down> {
             version: 300,
             cluster_id: "x".repeat(22),
             session: SessionId { id: 3, nonce: 400 },
+            lineage: lineage(),
             level: 1,
             naming: NamingEpoch(9),
         }),
@@ -232,7 +257,9 @@ fn downs() -> Vec<Down> {
                 ..agent()
             }),
         ]))),
-        Down::Pong,
+        Down::Pong {
+            durable: Lsn(u64::MAX),
+        },
         Down::Update(Update::Naming(NamingEpoch(u32::MAX))),
         Down::Warning("look".to_owned()),
         Down::End("over".to_owned()),
@@ -300,6 +327,7 @@ fn the_hello_of_a_newer_process_can_be_read_as_far_as_it_is_known() {
         versions,
         level: 2,
         session: SessionId { id: 1, nonce: 2 },
+        remembered: None,
         agent: Some(agent()),
     };
     let newer = Versions {

@@ -6,6 +6,7 @@ mod agents;
 mod crowd;
 mod failover;
 mod grpc;
+mod history;
 mod hostile;
 mod naming;
 mod order;
@@ -29,12 +30,14 @@ use super::server::Server;
 use crate::catalogue::Agent as Node;
 use crate::error::Error;
 use crate::handle::Metadata;
+use crate::history::{Chain, HistoryId};
 use crate::kv::{Direction, Kv, KvError, Memory, Rows, Transaction};
+use crate::sequencer::lineage::Lineage;
 use crate::sequencer::tests::{
     TOPIC, committed, create_topic, high_watermark, options, partition, plain, seconds,
 };
 use crate::sequencer::{Candidate, Probe};
-use crate::types::SessionId;
+use crate::types::{Lsn, SessionId};
 
 /// Whatever is waited for comes in this time, on tokio's paused clock.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -299,6 +302,7 @@ fn no_session() -> Hello {
         versions: SPOKEN,
         level: 1,
         session: SessionId::NONE,
+        remembered: None,
         agent: None,
     }
 }
@@ -311,6 +315,10 @@ fn welcome(session: u64) -> Welcome {
         session: SessionId {
             id: session,
             nonce: 1,
+        },
+        lineage: Lineage {
+            chain: Arc::new(Chain::new(HistoryId(1), 1, 1)),
+            durable: Lsn(1),
         },
         level: 1,
         naming: crate::types::NamingEpoch(0),
