@@ -32,7 +32,7 @@ use crate::{Command, CreateTopic, Located, Options, start};
     clippy::disallowed_methods,
     reason = "only a person who adds an encoding sets the variable"
 )]
-fn golden(name: &str, encoded: &Bytes) -> Bytes {
+pub(crate) fn golden(name: &str, encoded: &Bytes) -> Bytes {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let path = folder.join(name);
     if !path.exists() && std::env::var("PENSTOCK_WRITE_GOLDEN").is_ok() {

@@ -30,6 +30,13 @@ impl Server {
         }
     }
 
+    /// One that speaks other versions than this process.
+    #[cfg(test)]
+    pub(super) fn speaking(mut self, versions: Versions) -> Self {
+        self.versions = versions;
+        self
+    }
+
     /// Until nobody can bring links any more and all have ended.
     pub async fn run(mut self) {
         let mut sessions = JoinSet::new();

@@ -71,6 +71,13 @@ pub fn connect(reach: Reach) -> (Metadata, Client) {
 }
 
 impl Client {
+    /// One that speaks other versions than this process.
+    #[cfg(test)]
+    pub(super) fn speaking(mut self, versions: super::message::Versions) -> Self {
+        self.work.versions = versions;
+        self
+    }
+
     /// Until [`Metadata::close`], or until nobody has the handle any more.
     ///
     /// # Errors

@@ -21,8 +21,11 @@ use crate::history::{Chain, Point};
 use crate::sequencer::lineage::Lineage;
 use crate::types::{Lsn, NamingEpoch, SessionId};
 
-/// What this process speaks. Version 1 and 2 were never in a release.
-pub(crate) const SPOKEN: Versions = Versions { min: 3, max: 3 };
+/// What this process speaks. Versions 1 and 2 were never in a release; 4 is of tests with processes of two versions.
+pub(crate) const SPOKEN: Versions = Versions {
+    min: 3,
+    max: if cfg!(feature = "level-2") { 4 } else { 3 },
+};
 
 /// Versions of the protocol, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use proptest::prelude::*;
 
 use super::{Down, Hello, Question, Reply, SPOKEN, Up, Versions, Welcome};
@@ -19,6 +19,9 @@ use crate::types::{
     SessionId, Stored, Timestamp, TopicId, TopicPartition,
 };
 use crate::update::{Update, ViewUpdate};
+
+/// Those of the release whose bytes are kept.
+const VERSIONS: Versions = Versions { min: 3, max: 3 };
 
 const PARTITION: TopicPartition = TopicPartition {
     topic: TopicId(u128::MAX - 7),
@@ -153,7 +156,7 @@ fn ups() -> Vec<Up> {
     ];
     let mut all = vec![
         Up::Hello(Hello {
-            versions: SPOKEN,
+            versions: VERSIONS,
             level: 1,
             session: SessionId {
                 id: 300,
@@ -164,7 +167,7 @@ fn ups() -> Vec<Up> {
         }),
         Up::Unwatch(vec![PARTITION; 2]),
         Up::Hello(Hello {
-            versions: SPOKEN,
+            versions: VERSIONS,
             level: u32::MAX,
             session: SessionId::NONE,
             remembered: None,
@@ -318,6 +321,42 @@ fn what_the_sequencer_asks_of_itself_cannot_be_sent() {
         };
         assert!(Up::decode(submit.encode()).is_err());
     }
+}
+
+/// Each frame behind its length.
+fn transcript(frames: &[Bytes]) -> Bytes {
+    let mut all = Vec::new();
+    for frame in frames {
+        all.extend_from_slice(&u32::try_from(frame.len()).unwrap().to_be_bytes());
+        all.extend_from_slice(frame);
+    }
+    all.into()
+}
+
+fn frames(mut transcript: Bytes) -> Vec<Bytes> {
+    let mut all = Vec::new();
+    while transcript.has_remaining() {
+        let length = usize::try_from(transcript.get_u32()).unwrap();
+        all.push(transcript.split_to(length));
+    }
+    all
+}
+
+/// What the two sides of version 3 say, which every later version that speaks it must write and read so.
+#[test]
+fn the_bytes_of_every_message_stay_what_they_are() {
+    use crate::golden::golden;
+    let up: Vec<Bytes> = ups().iter().map(Up::encode).collect();
+    let old = frames(golden("up-3.bin", &transcript(&up)));
+    let read: Vec<_> = old
+        .into_iter()
+        .map(|frame| Up::decode_as(VERSIONS, frame))
+        .collect();
+    assert_eq!(read, ups().into_iter().map(Ok).collect::<Vec<_>>());
+    let down: Vec<Bytes> = downs().iter().map(Down::encode).collect();
+    let old = frames(golden("down-3.bin", &transcript(&down)));
+    let read: Vec<_> = old.into_iter().map(Down::decode).collect();
+    assert_eq!(read, downs().into_iter().map(Ok).collect::<Vec<_>>());
 }
 
 /// Newer processes may append to their hello, and some speak nothing that this one does.

@@ -5,11 +5,13 @@ mod addresses;
 mod agents;
 mod crowd;
 mod failover;
+mod frozen;
 mod grpc;
 mod history;
 mod hostile;
 mod naming;
 mod order;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use tokio::time::{Instant, timeout};
 
 use super::client::{Reach, connect};
 use super::link::{Dial, DialError, Link, pair};
-use super::message::{Hello, SPOKEN, Welcome};
+use super::message::{Hello, SPOKEN, Versions, Welcome};
 use super::server::Server;
 use crate::catalogue::Agent as Node;
 use crate::error::Error;
@@ -59,6 +61,8 @@ struct Net {
     /// Between whom nothing goes.
     cut: Arc<Mutex<Vec<(String, String, Cut)>>>,
     dialed: Arc<AtomicU64>,
+    /// What processes and agents speak that are started by this copy.
+    versions: Versions,
 }
 
 /// What a process finds that tries to reach another.
@@ -158,6 +162,7 @@ impl Net {
             services: Arc::default(),
             cut: Arc::default(),
             dialed: Arc::default(),
+            versions: SPOKEN,
         }
     }
 
@@ -238,7 +243,7 @@ impl Net {
         });
         let probe = self.probe(address);
         let candidate = Candidate::new(kv, options(seed), advertised.to_owned(), probe);
-        let server = Server::new(incoming, candidate.status());
+        let server = Server::new(incoming, candidate.status()).speaking(self.versions);
         let mut stopped = stop.subscribe();
         let running = candidate.run(async move {
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -283,7 +288,7 @@ impl Net {
         });
         Agent {
             metadata,
-            task: spawn(client.run()),
+            task: spawn(client.speaking(self.versions).run()),
             frozen,
         }
     }
