@@ -132,9 +132,11 @@ const AGENT: &[(&str, &[&str])] = &[
 
 /// The truth and the store below it know next to nothing of the rest of `metadata`.
 const METADATA: &[(&str, &[&str])] = &[
+    ("catalogue", &["types"]),
     ("kv", &[]),
     ("state", &["catalogue", "command", "effect", "types"]),
     ("types", &[]),
+    ("update", &["catalogue", "types"]),
 ];
 
 /// Crates of the workspace that each of them may depend on.
@@ -398,6 +400,16 @@ fn the_metadatas_decisions_and_stores_stand_alone() {
     for (path, text) in files.iter().filter(|(path, _)| part(path) == "state") {
         for never in ["tokio", "rand::", "std::time", ".await", "async fn"] {
             assert!(!code(text).contains(never), "{path} has {never}");
+        }
+    }
+}
+
+/// It carries what the others say, so that whatever they are can be served without it.
+#[test]
+fn nothing_of_the_metadata_knows_how_it_is_reached() {
+    for (path, text) in sources("metadata/src/") {
+        if !["lib", "rpc"].contains(&part(&path)) {
+            assert!(!imports(&path, &text).contains("rpc"), "{path}");
         }
     }
 }

@@ -240,6 +240,27 @@ async fn asked(client: &mut Client) -> Option<i64> {
     (said.error_code == ErrorCode::NONE).then_some(said.offset)
 }
 
+/// As behind a load balancer: what others are told is not this process's own.
+#[tokio::test]
+async fn a_process_that_advertises_anothers_address_stops_with_a_sentence() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let store = server.url("");
+    let first = Process::start("metadata", &["--store", &store]).await;
+    holds(&first).await;
+    let address = first.listen.to_string();
+    let second = ["metadata", "--store", &store, "--listen", "127.0.0.1:0"];
+    let second = [&second[..], &["--http", "127.0.0.1:0", "--log", "error"]].concat();
+    let ran = run(penstock(&second).args(["--advertise", &address])).await;
+    assert!(!ran.status.success(), "{ran:?}");
+    for part in ["two metadata processes answer at", &address, "--advertise"] {
+        assert!(ran.stderr.contains(part), "{ran:?}");
+    }
+    assert!(first.holds_order().await);
+    first.terminate().await;
+}
+
 /// Before anything is asked of the database: nobody answers there.
 #[tokio::test]
 async fn a_process_that_shares_a_store_must_say_where_the_others_reach_it() {

@@ -41,8 +41,8 @@ pub(super) struct Route {
     round: VecDeque<String>,
     redirects: u32,
     pause: Duration,
-    /// Where the last welcome came from.
-    arrived: String,
+    /// Where the last welcome came from, and when.
+    arrived: Option<(String, Instant)>,
     /// Where a sequencer fell silent, and when.
     silent: Option<(String, Instant)>,
     /// When the log was last told of an address, since a sequencer was there.
@@ -73,7 +73,7 @@ impl Route {
             round: VecDeque::new(),
             redirects: 0,
             pause: Duration::ZERO,
-            arrived: String::new(),
+            arrived: None,
             silent: None,
             said: BTreeMap::new(),
         }
@@ -166,15 +166,21 @@ impl Route {
 
     fn arrive(&mut self, address: String) {
         self.round.clear();
-        self.pause = Duration::ZERO;
         self.said.clear();
         self.silent = None;
-        self.arrived = address;
+        self.arrived = Some((address, Instant::now()));
     }
 
-    /// The link to where the last welcome came from was lost, for nothing was heard.
-    pub(super) fn lost_by_silence(&mut self) {
-        self.silent = Some((self.arrived.clone(), Instant::now()));
+    /// The link to where the last welcome came from was lost; `silent`: for nothing was heard.
+    pub(super) fn lost(&mut self, silent: bool) {
+        let Some((address, since)) = self.arrived.take() else {
+            return;
+        };
+        // One that welcomes and breaks off at once is not asked without a pause.
+        if since.elapsed() >= PAUSE_MAX {
+            self.pause = Duration::ZERO;
+        }
+        self.silent = silent.then(|| (address, Instant::now()));
     }
 }
 

@@ -88,14 +88,12 @@ impl Client {
             let Some((link, welcome)) = self.find().await else {
                 return Ok(());
             };
-            let reason = match self.work.serve(link, welcome).await? {
+            let (reason, silent) = match self.work.serve(link, welcome).await? {
                 Ended::Closed => return Ok(()),
-                Ended::Lost(reason) => reason,
-                Ended::Silent => {
-                    self.route.lost_by_silence();
-                    "the sequencer is silent".to_owned()
-                }
+                Ended::Lost(reason) => (reason, false),
+                Ended::Silent => ("the sequencer is silent".to_owned(), true),
             };
+            self.route.lost(silent);
             if self.work.shared.ready.swap(false, Ordering::AcqRel) {
                 tracing::warn!(reason, "lost the sequencer");
             } else {

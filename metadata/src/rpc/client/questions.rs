@@ -8,15 +8,13 @@ use tokio::time::Instant;
 
 use crate::error::Error;
 use crate::handle::QUEUE_MAX;
-use crate::rpc::message::{Question, Reply, Up};
+use crate::rpc::message::{PARTITIONS_MAX, Question, Reply, Up};
 use crate::sequencer::reads::{Hot, HotByTime, Read, Wanted};
 use crate::types::TopicPartition;
 use crate::view::Views;
 
 /// A question that is not answered in this time is refused.
 const QUESTION_TIME_MAX: Duration = Duration::from_secs(8);
-/// Partitions in a question; the answer to more would not fit in a frame.
-const BOUNDS_MAX: usize = 256 * 1024;
 /// Partitions asked for, or let go, at once.
 pub(super) const WATCHED_AT_ONCE: usize = 1000;
 
@@ -42,7 +40,7 @@ impl Questions {
             return None;
         }
         if let Read::Bounds { partitions, .. } = &read
-            && partitions.len() > BOUNDS_MAX
+            && partitions.len() > PARTITIONS_MAX
         {
             read.refuse(&Error::unavailable("too many partitions in one question"));
             return None;

@@ -23,5 +23,7 @@ pub(crate) use up::{Up, command_bytes, submit};
 
 /// A frame that is longer is not sent, and ends the link it came by.
 pub(crate) const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Partitions in one question; the answer to more would not fit in a frame.
+pub(crate) const PARTITIONS_MAX: usize = 256 * 1024;
 /// Snapshots and long lists are cut into frames of about so many bytes.
 pub(crate) const FRAME_BYTES: usize = 256 * 1024;

@@ -1,5 +1,6 @@
 //! What questions are answered with.
 
+use super::PARTITIONS_MAX;
 use super::parts::{
     decode_bounds, decode_extents, decode_flag, decode_option, encode_bounds, encode_extents,
     encode_option,
@@ -61,7 +62,7 @@ impl Reply {
 
     pub(super) fn decode(frame: &mut Decoder) -> Result<Self, Unreadable> {
         Ok(match frame.u8()? {
-            1 => Self::Bounds(frame.list(|frame| decode_option(frame, decode_bounds))?),
+            1 => Self::Bounds(decode_many_bounds(frame)?),
             2 => Self::Watched(frame.list(decode_flag)?),
             3 => Self::Located(Located::Extents {
                 bounds: decode_bounds(frame)?,
@@ -75,4 +76,15 @@ impl Reply {
             _ => return Err(Unreadable),
         })
     }
+}
+
+/// A partition that is not there takes a byte here and forty in memory, so that their number needs a bound.
+fn decode_many_bounds(frame: &mut Decoder) -> Result<Vec<Option<Bounds>>, Unreadable> {
+    let count = frame.count()?;
+    if count > PARTITIONS_MAX {
+        return Err(Unreadable);
+    }
+    (0..count)
+        .map(|_| decode_option(frame, decode_bounds))
+        .collect()
 }
