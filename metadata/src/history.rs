@@ -96,6 +96,13 @@ impl Chain {
         &self.links
     }
 
+    /// Whether the owner comes after all that the chain has, or is its last.
+    #[must_use]
+    pub fn may_extend(&self, epoch: u64, nonce: u64) -> bool {
+        let last = self.links.last();
+        last.is_none_or(|last| (last.epoch, last.nonce) == (epoch, nonce) || last.epoch < epoch)
+    }
+
     /// A new owner took over from `head`, the last durable lsn: it writes from the next one on. Epochs that do not rise
     /// are a fault of the caller, who took over from an owner on this chain.
     pub fn extend(&mut self, epoch: u64, nonce: u64, head: Lsn) {

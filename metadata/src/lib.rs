@@ -32,6 +32,7 @@ pub mod witness;
 
 pub use accounting::account;
 pub use catalogue::{Agent, Catalogue, Listener, Roles, Topic};
+pub use checkpoint::Steps;
 pub use command::{
     Answer, BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions,
     CreateTopic, Outcome, Placed, Rejected, Submission, Verdict,
@@ -40,7 +41,7 @@ pub use error::{Error, Happened};
 pub use handle::{Metadata, Stats};
 pub use level::WRITER_LEVEL;
 pub use sequencer::{
-    Candidate, Checked, Found, Options, Probe, Sequencer, Serves, Status, check, start,
+    Candidate, Checked, Found, Options, Probe, Sequencer, Serves, Status, check, holds, start,
 };
 pub use types::{
     BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn, Marker,

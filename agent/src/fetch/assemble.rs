@@ -121,7 +121,7 @@ impl Run {
         let stored = extent.stored().ok_or(Stop::Corrupt)?;
         let start = stored.raw_start as usize;
         let end = start + stored.raw_length as usize;
-        planted!(let start = "dead-bytes-served" => start.min(0));
+        planted!(let start = "dead-bytes-served" => 0);
         let mut position = 0;
         let mut base_offset = extent.base_offset;
         for slice in read.block.iter() {

@@ -9,6 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt};
+use metadata::history::Point;
+use metadata::witness::Remembered;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -55,6 +57,8 @@ struct State {
     stuck_until: Instant,
     /// What was first stored under each key: a key is never used for other bytes.
     stored: BTreeMap<Path, Bytes>,
+    /// What it remembers of the metadata.
+    witness: Option<Remembered>,
 }
 
 /// What becomes of a request.
@@ -79,6 +83,7 @@ impl Bucket {
                 weather: Weather::default(),
                 stuck_until: Instant::now(),
                 stored: BTreeMap::new(),
+                witness: None,
             }),
         }
     }
@@ -107,6 +112,67 @@ impl Bucket {
             .await
             .ok()?;
         got.bytes().await.ok()
+    }
+
+    /// The newest point of the metadata that it remembers, past all trouble.
+    pub(crate) fn witnessed(&self) -> Option<Point> {
+        self.state.lock().witness.as_ref()?.point
+    }
+
+    pub(crate) async fn read_witness(&self) -> std::result::Result<Option<Remembered>, String> {
+        let (at, fate, back) = self.draw(false);
+        sleep_until(at).await;
+        match fate {
+            Fate::Silent => sleep(Duration::from_secs(600)).await,
+            Fate::Busy | Fate::Refused | Fate::Damaged => return Err(format!("{fate:?}")),
+            Fate::Done | Fate::FailedAndDone | Fate::FailedAndDoneLater => {}
+        }
+        let found = self.state.lock().witness.clone();
+        sleep(back).await;
+        Ok(found)
+    }
+
+    /// Whoever writes has read it before, and a conditional request replaces only what was read: it never gets older.
+    pub(crate) async fn write_witness(
+        self: Arc<Self>,
+        remembered: Remembered,
+    ) -> std::result::Result<(), String> {
+        let (at, fate, back) = self.draw(true);
+        let (bucket, later) = (Arc::clone(&self), self.dice.millis(500, 20_000));
+        let (reply, answer) = oneshot::channel();
+        spawn(async move {
+            sleep_until(at).await;
+            match fate {
+                Fate::Busy | Fate::Refused => drop(reply.send(Err(format!("{fate:?}")))),
+                Fate::FailedAndDoneLater => {
+                    let _ = reply.send(Err("500 try again".to_owned()));
+                    sleep(later).await;
+                    bucket.remember(remembered);
+                }
+                Fate::FailedAndDone => {
+                    bucket.remember(remembered);
+                    let _ = reply.send(Err("connection reset".to_owned()));
+                }
+                Fate::Silent => {
+                    bucket.remember(remembered);
+                    sleep(Duration::from_secs(600)).await;
+                }
+                Fate::Done | Fate::Damaged => {
+                    bucket.remember(remembered);
+                    sleep(back).await;
+                    let _ = reply.send(Ok(()));
+                }
+            }
+        });
+        answer.await.unwrap_or_else(|_| Err("gone".to_owned()))
+    }
+
+    fn remember(&self, remembered: Remembered) {
+        let lsn = |remembered: &Remembered| remembered.point.map(|point| point.lsn);
+        let mut state = self.state.lock();
+        if state.witness.as_ref().and_then(lsn) <= lsn(&remembered) {
+            state.witness = Some(remembered);
+        }
     }
 
     /// When a request is done, what becomes of it, and how long its answer takes.

@@ -3,6 +3,7 @@
 //! `--seeds A..B` which (0..100 unless told); `--twice` each of them two times, to compare; `--trace` prints the history;
 //! `--bug NAME` with that bug planted; `--bugs` finds each planted bug.
 
+mod backwards;
 mod bucket;
 mod bugs;
 mod checker;

@@ -11,6 +11,7 @@ use protocol::messages::FetchRequest;
 use protocol::messages::fetch::{FetchPartition, FetchTopic, PartitionData};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::backwards::account_once;
 use crate::history::{Event, Place, Value};
 use crate::process::Process;
 use crate::producer::topic_name;
@@ -99,6 +100,7 @@ pub(crate) async fn finish(world: &Arc<World>, dice: &Dice, topics: u32, partiti
         }
     }
     world.processes().iter().for_each(|process| process.kill());
+    account_once(world).await;
     audit(world, topics, partitions).await;
 }
 

@@ -2,7 +2,7 @@
 //! then; a cut link says nothing clear.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,11 +12,32 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::history::History;
-use crate::world::{Dice, spawn};
+use crate::world::{Dice, World, spawn};
+
+/// The one store of a run, beside what it holds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Traffic {
+    /// What each call takes longer, in milliseconds.
+    slower: Arc<AtomicU64>,
+    last_writer: Arc<AtomicU32>,
+}
+
+impl Traffic {
+    pub(crate) fn slow(&self, by: Duration) {
+        let by = u64::try_from(by.as_millis()).unwrap_or_default();
+        self.slower.store(by, Ordering::Relaxed);
+    }
+
+    /// The process whose commit was the last to be done.
+    pub(crate) fn last_writer(&self) -> u32 {
+        self.last_writer.load(Ordering::Relaxed)
+    }
+}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     memory: Memory,
+    traffic: Traffic,
     history: Arc<History>,
     dice: Dice,
     process: u32,
@@ -25,15 +46,21 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(memory: Memory, history: Arc<History>, dice: Dice, process: u32) -> Self {
+    pub(crate) fn new(world: &World, dice: Dice, process: u32) -> Self {
         Self {
-            memory,
-            history,
+            memory: world.memory.clone(),
+            traffic: world.traffic.clone(),
+            history: Arc::clone(&world.history),
             dice,
             process,
             cut: Arc::default(),
             late: Arc::default(),
         }
+    }
+
+    /// Whether everything gets through, and at once.
+    pub(crate) fn is_fine(&self) -> bool {
+        !self.is_cut() && self.late.load(Ordering::Relaxed) == 0
     }
 
     pub(crate) fn cut(&self, cut: bool) {
@@ -55,11 +82,10 @@ impl Link {
 
     /// There, and back.
     fn latencies(&self) -> (Duration, Duration) {
-        let slow = if self.dice.chance(10) {
-            self.dice.millis(0, 2000)
-        } else {
-            Duration::ZERO
-        };
+        let mut slow = Duration::from_millis(self.traffic.slower.load(Ordering::Relaxed));
+        if self.dice.chance(10) {
+            slow += self.dice.millis(0, 2000);
+        }
         (self.dice.latency() + slow, self.dice.latency())
     }
 
@@ -128,6 +154,10 @@ impl Kv for Link {
                 return;
             }
             let committed = link.memory.commit(transaction).await;
+            if committed.is_ok() {
+                let writer = &link.traffic.last_writer;
+                writer.store(link.process, Ordering::Relaxed);
+            }
             let ended = match &committed {
                 Ok(()) => "done".to_owned(),
                 Err(error) => error.to_string(),

@@ -2,6 +2,7 @@
 //! its processes killed and frozen, and whatever its clients saw judged by a checker. `cargo sim` runs more seeds, and shows
 //! one.
 
+mod backwards;
 mod bucket;
 mod checker;
 mod checker_tests;

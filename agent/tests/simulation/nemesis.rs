@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use crate::backwards::{Backups, go_back};
 use crate::bucket::Weather;
 use crate::fleet;
 use crate::process::Process;
@@ -20,13 +21,22 @@ pub(crate) async fn trouble(world: Arc<World>, dice: Dice, duration: Duration) {
         .memory
         .faults()
         .at_random(dice.number(), store_per_mille);
+    let backups = dice
+        .chance(300)
+        .then(|| Backups::begin(&world, dice.fork()));
     while Instant::now() < until {
         sleep(dice.millis(50, 3000)).await;
+        if let Some(backups) = &backups
+            && dice.chance(150)
+        {
+            go_back(&world, &dice, backups).await;
+            continue;
+        }
         if !world.fleet.is_alone() && dice.chance(600) {
             fleet::trouble(&world, &dice);
             continue;
         }
-        match dice.below(18) {
+        match dice.below(20) {
             0 | 1 => kill(&world, &dice).await,
             2..=4 => freeze(&world, &dice),
             5 => drain(&world, &dice).await,
@@ -41,6 +51,7 @@ pub(crate) async fn trouble(world: Arc<World>, dice: Dice, duration: Duration) {
                 world.bucket.weather(weather);
             }
             15 | 16 => late(&world, &dice),
+            17 | 18 => slow_store(&world, &dice),
             _ => world.bucket.heal(),
         }
     }
@@ -52,6 +63,7 @@ pub(crate) async fn heal(world: &World, dice: &Dice) {
     world.heal();
     world.bucket.heal();
     world.net.heal();
+    world.traffic.slow(Duration::ZERO);
     world.memory.faults().cease();
     world.memory.faults().land();
     for process in world.processes() {
@@ -171,6 +183,18 @@ fn store_away(world: &Arc<World>, dice: &Dice, per_mille: u16) {
             world.memory.faults().cease();
             world.memory.faults().at_random(seed, per_mille);
         }
+    });
+}
+
+/// Slower than what is to be written comes in.
+fn slow_store(world: &Arc<World>, dice: &Dice) {
+    let by = dice.millis(5, [30, 300, 1_500][dice.index(3)]);
+    world.history.note(format!("the store is slow by {by:?}"));
+    world.traffic.slow(by);
+    let (world, duration) = (Arc::clone(world), dice.millis(500, 12_000));
+    spawn(async move {
+        sleep(duration).await;
+        world.traffic.slow(Duration::ZERO);
     });
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt;
 use futures::stream::BoxStream;
+use metadata::witness::Witness;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
@@ -37,6 +39,29 @@ impl Outlet {
 
     pub(crate) fn heal(&self) {
         *self.stuck_until.lock() = Instant::now();
+    }
+
+    /// What the bucket remembers of the metadata.
+    pub(crate) fn witness(&self) -> Witness {
+        let (reader, writer) = (self.clone(), self.clone());
+        Witness {
+            read: Arc::new(move || {
+                let outlet = reader.clone();
+                async move {
+                    outlet.passes().await;
+                    outlet.bucket.read_witness().await
+                }
+                .boxed()
+            }),
+            write: Arc::new(move |remembered| {
+                let outlet = writer.clone();
+                async move {
+                    outlet.passes().await;
+                    Arc::clone(&outlet.bucket).write_witness(remembered).await
+                }
+                .boxed()
+            }),
+        }
     }
 
     async fn passes(&self) {

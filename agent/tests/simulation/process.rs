@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use metadata::{Options, Status};
+use metadata::{Options, Status, Steps};
 use parking_lot::Mutex;
 use penstock::clock::Clock;
 use penstock::life::{Held, Life};
@@ -18,7 +18,7 @@ use crate::link::Link;
 use crate::net::Net;
 use crate::outlet::Outlet;
 use crate::roles::{Main, Role, settings};
-use crate::world::{EPOCH_MS, World};
+use crate::world::{Dice, EPOCH_MS, World};
 
 /// In each direction of a connection, before the sender waits.
 const SOCKET_BYTES: usize = 64 * 1024;
@@ -44,12 +44,7 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn start(world: &World, id: u32, role: Role) -> Arc<Self> {
         let dice = world.dice.fork();
-        let link = Link::new(
-            world.memory.clone(),
-            Arc::clone(&world.history),
-            dice.fork(),
-            id,
-        );
+        let link = Link::new(world, dice.fork(), id);
         let clock = Arc::new(AtomicI64::new(world.now_ms()));
         let life = Arc::new(Held::default());
         let tasks = Tasks::of(Life::Held(Arc::clone(&life)));
@@ -61,6 +56,8 @@ impl Process {
         let now = manual.clone();
         let options = Options {
             random: Arc::new(move || random.u64()),
+            checkpoint_steps: steps(&dice),
+            witness: Some(outlet.witness()),
             checkpoint_interval: dice.millis(300, 6000),
             checkpoint_log_bytes: dice.between(2_000, 200_000),
             ..Options::new(Arc::new(move || now.now()))
@@ -170,6 +167,20 @@ impl Process {
 
     pub(crate) fn clock_forward(&self, millis: i64) {
         self.clock.fetch_add(millis, Ordering::Relaxed);
+    }
+}
+
+/// Each size its own: one that is small beside one that is large takes other ways through a checkpoint than two of a kind.
+fn steps(dice: &Dice) -> Steps {
+    let Steps {
+        bytes,
+        extents,
+        cleared,
+    } = Steps::default();
+    Steps {
+        bytes: [1, 1 + dice.index(500), bytes][dice.index(3)],
+        extents: [1 + dice.index(3), 1 + dice.index(30), extents][dice.index(3)],
+        cleared: [1, cleared][dice.index(2)],
     }
 }
 

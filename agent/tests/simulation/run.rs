@@ -11,6 +11,7 @@ use protocol::messages::delete_topics::DeleteTopicState;
 use protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::backwards;
 use crate::checker::{Anomaly, check};
 use crate::history::{Event, Kind, Timed};
 use crate::last;
@@ -183,6 +184,7 @@ async fn story(world: &Arc<World>) {
         .collect();
     let passing = spawn(passing_topics(Arc::clone(world), dice.fork()));
     let supervisor = spawn(nemesis::supervise(Arc::clone(world)));
+    let accountant = spawn(backwards::account(Arc::clone(world), dice.fork()));
     nemesis::trouble(Arc::clone(world), dice.fork(), shape.trouble).await;
     // What goes on by itself, such as thawing, is over soon after.
     nemesis::heal(world, &dice).await;
@@ -201,6 +203,7 @@ async fn story(world: &Arc<World>) {
     last::settle(world, shape.topics, partitions).await;
     clients.into_iter().for_each(|client| client.abort());
     supervisor.abort();
+    accountant.abort();
     last::finish(world, &dice, shape.topics, partitions).await;
 }
 

@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use crate::bucket::Bucket;
 use crate::fleet::Fleet;
 use crate::history::History;
+use crate::link::Traffic;
 use crate::net::Net;
 use crate::process::Process;
 use crate::roles::Role;
@@ -26,6 +27,7 @@ pub(crate) const EPOCH_MS: i64 = 1_790_000_000_000;
 pub(crate) struct World {
     pub(crate) history: Arc<History>,
     pub(crate) memory: Memory,
+    pub(crate) traffic: Traffic,
     pub(crate) bucket: Arc<Bucket>,
     pub(crate) net: Net,
     pub(crate) fleet: Fleet,
@@ -50,6 +52,7 @@ impl World {
         Arc::new(Self {
             history,
             memory: Memory::new(),
+            traffic: Traffic::default(),
             bucket,
             net: Net::new(dice.fork()),
             fleet,

@@ -48,12 +48,15 @@ pub(crate) struct Checkpoint {
     steps: Steps,
 }
 
-/// How much one step takes: [`STEP_BYTES`], [`STEP_EXTENTS`] and [`STEP_CLEARED`], but in tests.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Steps {
-    pub(crate) bytes: usize,
-    pub(crate) extents: usize,
-    pub(crate) cleared: i32,
+/// How much one step takes, so that drains have their turn in between: the defaults, but in tests and simulation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// Of rows, in bytes, about.
+    pub bytes: usize,
+    /// Extents of one partition, at least 1.
+    pub extents: usize,
+    /// Partitions of deleted topics whose rows are cleared, at least 1.
+    pub cleared: i32,
 }
 
 impl Default for Steps {
@@ -111,7 +114,6 @@ impl Checkpoint {
         }
     }
 
-    #[cfg(test)]
     pub(crate) fn in_steps_of(self, steps: Steps) -> Self {
         Self { steps, ..self }
     }

@@ -95,6 +95,16 @@ impl Memory {
         Self::default()
     }
 
+    /// A store that holds these rows.
+    #[must_use]
+    pub fn of(rows: BTreeMap<Bytes, Bytes>) -> Self {
+        let inner = Inner {
+            rows,
+            ..Inner::default()
+        };
+        Self(Arc::new(Mutex::new(inner)))
+    }
+
     /// The handle that makes this store fail.
     #[must_use]
     pub fn faults(&self) -> Faults {
@@ -161,6 +171,12 @@ impl Faults {
     /// Everything is unavailable until [`Self::cease`].
     pub fn go_away(&self) {
         self.0.lock().plan.away = true;
+    }
+
+    /// The store holds these rows from now on, as when a backup is brought back; returns what it held.
+    #[must_use]
+    pub fn put_back(&self, rows: BTreeMap<Bytes, Bytes>) -> BTreeMap<Bytes, Bytes> {
+        mem::replace(&mut self.0.lock().rows, rows)
     }
 
     /// No more faults. What is late still is: see [`Self::land`].

@@ -125,6 +125,15 @@ impl Past {
     }
 }
 
+/// Whether a store holds a point.
+pub(super) async fn holds(kv: &dyn Kv, point: &Point) -> Result<Holds, Error> {
+    if kv.get(&Key::Lineage.encode()).await?.is_none() {
+        return Ok(Holds::No);
+    }
+    let past = Past::read(kv).await?;
+    Ok(past.chain.holds(past.lsn()?, point))
+}
+
 async fn row(kv: &dyn Kv, key: Key) -> Result<Bytes, Error> {
     Ok(kv.get(&key.encode()).await?.ok_or(Unreadable)?)
 }

@@ -29,10 +29,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Steps};
 use crate::command::Command;
 use crate::error::{Error, Happened};
 use crate::handle::{Asked, Metadata, QUEUE_MAX, Shared};
+use crate::history::{Holds, Point};
 use crate::kv::Kv;
 use crate::state::State;
 use crate::types::Timestamp;
@@ -71,6 +72,8 @@ pub struct Options {
     pub checkpoint_interval: Duration,
     /// A checkpoint begins at once when so many bytes of log piled up.
     pub checkpoint_log_bytes: u64,
+    /// What one transaction of a checkpoint takes.
+    pub checkpoint_steps: Steps,
     /// Whom it serves.
     pub serves: Serves,
     /// An agent's session is closed when nothing was heard of it for so long.
@@ -97,6 +100,7 @@ impl Options {
             random: Arc::new(|| RandomState::new().build_hasher().finish()),
             checkpoint_interval: Duration::from_secs(15),
             checkpoint_log_bytes: 64 * 1024 * 1024,
+            checkpoint_steps: Steps::default(),
             serves: Serves::ThisProcess,
             session_timeout: Duration::from_secs(10),
             witness: None,
@@ -150,6 +154,14 @@ enum Ended {
 /// When the store cannot be read, is damaged, or was written by a newer version.
 pub async fn check(kv: &dyn Kv) -> Result<Checked, Error> {
     takeover::check(kv).await
+}
+
+/// Whether a store holds what is remembered of it; not one that is still empty. Writes nothing.
+///
+/// # Errors
+/// When the store cannot be read, or is damaged.
+pub async fn holds(kv: &dyn Kv, point: &Point) -> Result<Holds, Error> {
+    lineage::holds(kv, point).await
 }
 
 /// Opens the store, takes over from whoever held it, and loads the state.
@@ -301,7 +313,8 @@ impl Sequencer {
 
     fn begin_checkpoint(&mut self) {
         if self.checkpoint.is_none() {
-            self.checkpoint = Some(Checkpoint::begin(&self.state));
+            self.checkpoint =
+                Some(Checkpoint::begin(&self.state).in_steps_of(self.options.checkpoint_steps));
             self.checkpoint_due = Instant::now() + self.options.checkpoint_interval;
             self.log_bytes = 0;
         }

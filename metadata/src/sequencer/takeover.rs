@@ -116,6 +116,10 @@ async fn take_over(
         memories
             .iter()
             .try_for_each(|memory| memory.check(&chain, head))?;
+        if !chain.may_extend(mine.epoch, mine.nonce) {
+            // The store was another one when the owner row was read.
+            return Ok(None);
+        }
         chain.extend(mine.epoch, mine.nonce, head);
         let mut transaction = Transaction::default();
         // The chain is rewritten together with the owner alone, so this holds it still, too.
