@@ -220,3 +220,19 @@ async fn a_deposed_sequencer_writes_nothing_while_the_new_one_still_loads() {
     assert_eq!(committed(&new.metadata, plain(3, 0)).await, 10);
     new.close().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_take_over_from_an_owner_that_others_succeeded_long_ago_is_none() {
+    let memory = Memory::new();
+    let first = fresh(&memory).await;
+    let row = memory.get(&Key::Owner.encode()).await.unwrap().unwrap();
+    committed(&first.metadata, plain(1, 0)).await;
+    for seed in 2..5 {
+        let next = run(memory.clone(), options(seed)).await;
+        committed(&next.metadata, plain(seed, 0)).await;
+    }
+    let rows = memory.snapshot();
+    let late = crate::sequencer::takeover::succeed(&memory, &options(9), row, &[]).await;
+    assert!(matches!(late, Ok(None)));
+    assert_eq!(memory.snapshot(), rows, "it wrote nothing");
+}

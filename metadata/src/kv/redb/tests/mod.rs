@@ -1,3 +1,5 @@
+//! The file as a store: what outlives crashes and disks that fail.
+
 mod disk;
 
 use std::fs::{self, File};
