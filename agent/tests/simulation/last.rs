@@ -229,7 +229,7 @@ async fn audit(world: &Arc<World>, topics: u32, partitions: usize) {
 
 async fn look(
     world: &World,
-    partition: metadata::TopicPartition,
+    partition: TopicPartition,
     extent: &metadata::Extent,
 ) -> Result<(), String> {
     let stored = extent.stored().ok_or("no object holds it")?;
