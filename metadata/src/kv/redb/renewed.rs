@@ -19,6 +19,8 @@ const FLAGS_AT: usize = MAGIC.len();
 const IS_OPEN: u8 = 2;
 /// Read and written at once.
 const PIECE_BYTES: usize = 1024 * 1024;
+/// What file systems allocate at least.
+const PAGE_BYTES: usize = 4096;
 
 /// A file, or what stands for one, which is looked at with the first call that redb makes once it is locked.
 #[derive(Debug)]
@@ -69,10 +71,28 @@ fn renew(file: &impl StorageBackend, length: u64) -> io::Result<()> {
         let rest = usize::try_from(length - at).unwrap_or(PIECE_BYTES);
         let piece = &mut piece[..rest.min(PIECE_BYTES)];
         file.read(at, piece)?;
-        file.write(at, piece)?;
+        match file.write(at, piece) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => fill_in(file, at, piece)?,
+            written => written?,
+        }
         at += piece.len() as u64;
     }
     file.sync_data()
+}
+
+/// The same on a full disk, page by page. A page of zeros for which there is no room was never written: redb makes its file
+/// longer before it fills it. Nothing lies on the disk there that could differ from what is read.
+fn fill_in(file: &impl StorageBackend, mut at: u64, piece: &[u8]) -> io::Result<()> {
+    for page in piece.chunks(PAGE_BYTES) {
+        match file.write(at, page) {
+            Err(error)
+                if error.kind() == io::ErrorKind::StorageFull
+                    && page.iter().all(|byte| *byte == 0) => {}
+            written => written?,
+        }
+        at += page.len() as u64;
+    }
+    Ok(())
 }
 
 impl<B: StorageBackend> StorageBackend for Renewed<B> {
@@ -128,5 +148,72 @@ impl<B: StorageBackend> StorageBackend for Renewed<B> {
 
     fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
         self.file.query_lock_range(start, end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+
+    /// A full disk: what was written before can be written again, holes cannot be filled.
+    #[derive(Debug)]
+    struct Full {
+        file: InMemoryBackend,
+        hole: std::ops::Range<u64>,
+        written: Mutex<u64>,
+    }
+
+    impl StorageBackend for Full {
+        fn len(&self) -> io::Result<u64> {
+            self.file.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.file.read(offset, out)
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.file.set_len(len)
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            let end = offset + data.len() as u64;
+            if offset < self.hole.end && self.hole.start < end {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            *self.written.lock() += data.len() as u64;
+            self.file.write(offset, data)
+        }
+    }
+
+    #[test]
+    fn on_a_full_disk_holes_stay_holes_and_the_rest_is_written_anew() {
+        let page = PAGE_BYTES as u64;
+        let full = |zeros: bool| {
+            let file = InMemoryBackend::new();
+            file.set_len(8 * page).unwrap();
+            file.write(0, &vec![1; 5 * PAGE_BYTES]).unwrap();
+            if !zeros {
+                file.write(6 * page, &[1]).unwrap();
+            }
+            Full {
+                file,
+                hole: 5 * page..8 * page,
+                written: Mutex::new(0),
+            }
+        };
+        let disk = full(true);
+        renew(&disk, 8 * page).unwrap();
+        assert_eq!(*disk.written.lock(), 5 * page);
+        // Bytes that may be in the page cache alone are not believed.
+        let refused = renew(&full(false), 8 * page).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
     }
 }
