@@ -111,7 +111,7 @@ async fn a_store_in_use_or_of_a_newer_format_is_not_well() {
     }
     wrong(
         &doctor(&["--bucket", "memory:", "--store", &store]).await,
-        &["version 99", "newer Penstock"],
+        &["format 99", "newer Penstock"],
     );
 }
 
