@@ -23,7 +23,7 @@ pub(crate) fn rejected(rejected: Rejected) -> ErrorCode {
         Rejected::ObjectTooOld | Rejected::ObjectCommitted | Rejected::SessionClosed => {
             ErrorCode::NOT_LEADER_OR_FOLLOWER
         }
-        Rejected::InvalidCommand => ErrorCode::UNKNOWN_SERVER_ERROR,
+        Rejected::InvalidCommand | Rejected::LevelTooHigh => ErrorCode::UNKNOWN_SERVER_ERROR,
     }
 }
 
@@ -59,6 +59,16 @@ pub(crate) fn metadata(error: &Error) -> ErrorCode {
         | Error::AddressShared(_)
         | Error::NewerFormat { .. }
         | Error::InUse(_) => ErrorCode::KAFKA_STORAGE_ERROR,
+    }
+}
+
+/// Whether a client knows the leader epoch that is. An older one means that an older store was accepted since, and the
+/// client must find out whether what it read is still there. -1: it does not say.
+pub(crate) fn leader_epoch(known: i32, current: i32) -> Result<(), ErrorCode> {
+    match known {
+        0.. if known < current => Err(ErrorCode::FENCED_LEADER_EPOCH),
+        0.. if known > current => Err(ErrorCode::UNKNOWN_LEADER_EPOCH),
+        _ => Ok(()),
     }
 }
 
@@ -120,6 +130,7 @@ mod tests {
             | Rejected::ObjectCommitted
             | Rejected::SessionClosed
             | Rejected::InvalidCommand
+            | Rejected::LevelTooHigh
             | Rejected::Withheld => rejected,
         };
         [
@@ -149,6 +160,7 @@ mod tests {
             (Rejected::ObjectCommitted, ErrorCode::NOT_LEADER_OR_FOLLOWER),
             (Rejected::SessionClosed, ErrorCode::NOT_LEADER_OR_FOLLOWER),
             (Rejected::InvalidCommand, ErrorCode::UNKNOWN_SERVER_ERROR),
+            (Rejected::LevelTooHigh, ErrorCode::UNKNOWN_SERVER_ERROR),
             (Rejected::Withheld, ErrorCode::NOT_ENOUGH_REPLICAS),
         ]
         .map(|(rejected, code)| (listed(rejected), code))
@@ -190,6 +202,14 @@ mod tests {
         ]
         .map(listed)
         .into()
+    }
+
+    #[test]
+    fn clients_of_another_leader_epoch_are_told() {
+        assert_eq!(leader_epoch(-1, 3), Ok(()));
+        assert_eq!(leader_epoch(3, 3), Ok(()));
+        assert_eq!(leader_epoch(2, 3), Err(ErrorCode::FENCED_LEADER_EPOCH));
+        assert_eq!(leader_epoch(4, 3), Err(ErrorCode::UNKNOWN_LEADER_EPOCH));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::history::HistoryId;
 use crate::types::{
     BlockRange, BucketId, Lsn, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId,
     Sequence, Timestamp, TopicId,
@@ -20,6 +21,13 @@ pub enum Command {
     },
     /// Makes that bucket the one in which segments lie, unless one is already; `None` only asks which one is.
     BindBucket(Option<BucketId>),
+    /// From now on the cluster writes what that level allows; `None`: the highest one that the sequencer knows. Answered
+    /// with the level that is.
+    RaiseFeatureLevel(Option<u32>),
+    /// An operator accepts a store that went back in time: see `state::cluster`. The sequencer's own.
+    AcceptOlderStore(HistoryId),
+    /// Objects that are not known may be deleted again.
+    ReleaseHold,
     /// A new session for an agent, in which its commands are numbered; earlier ones of the same process are closed.
     OpenSession {
         closing: Vec<u64>,
@@ -139,6 +147,10 @@ pub enum Outcome {
     },
     /// The bucket that is bound, whichever was asked for; none if nobody ever bound one.
     BucketBound(Option<BucketId>),
+    /// The feature level that is.
+    FeatureLevel(u32),
+    OlderStoreAccepted,
+    HoldReleased,
     SessionOpened(u64),
     ProducersExpired,
     SessionClosed,
@@ -186,6 +198,10 @@ pub enum Rejected {
     SessionClosed,
     #[error("the command contradicts itself")]
     InvalidCommand,
+    #[error(
+        "the process that holds the order, or an agent, is of a version that cannot read that level"
+    )]
+    LevelTooHigh,
 }
 
 /// An outcome with the place in the log from which it is known.

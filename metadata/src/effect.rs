@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::command::{Outcome, Placed, Rejected, Verdict};
+use crate::history::HistoryId;
 use crate::types::{
     BlockCodec, BlockRange, BucketId, Content, Extent, ExtentFlags, Marker, NamingEpoch, ObjectKey,
     Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored, Timestamp, TopicId,
@@ -47,6 +48,13 @@ pub(crate) enum Effect {
     SessionClosed {
         session: u64,
     },
+    /// What the cluster as a whole agreed on.
+    Cluster(ClusterEffect),
+    /// A partition's present leader epoch began: records from there on are of a history that was begun anew.
+    EpochBegan {
+        partition: TopicPartition,
+        start: Offset,
+    },
     /// Segments lie in that bucket, from now on and for ever.
     BucketBound(BucketId),
     /// A command of a session was answered; it has seen all outcomes up to `seen`, exclusive.
@@ -60,6 +68,26 @@ pub(crate) enum Effect {
     NamingAdvanced {
         epoch: NamingEpoch,
     },
+}
+
+/// See `state::cluster`. Numbers are those after it, so that folding it again changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ClusterEffect {
+    FeatureLevelRaised {
+        level: u32,
+    },
+    /// An operator accepted a store that had gone back in time.
+    OlderStoreAccepted {
+        history: HistoryId,
+        since: Timestamp,
+        next_session: u64,
+        next_producer: ProducerId,
+    },
+    /// Objects that are not known may be deleted again.
+    HoldReleased,
+    /// Says nothing: it is there to be met by versions that do not know it.
+    #[cfg(feature = "level-2")]
+    Trial(u64),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,6 +232,16 @@ impl Effect {
                 row.u64(*seen);
                 encode_outcome(outcome, row);
             }
+            Self::Cluster(effect) => {
+                row.u8(20);
+                effect.encode(row);
+            }
+            Self::EpochBegan { partition, start } => {
+                row.u8(21);
+                row.topic(partition.topic);
+                row.i64(partition.partition.0.into());
+                row.i64(start.0);
+            }
             Self::BucketBound(bucket) => {
                 row.u8(11);
                 row.u128(bucket.0);
@@ -252,6 +290,59 @@ impl Effect {
             12 => Self::NamingAdvanced {
                 epoch: NamingEpoch(row.u32()?),
             },
+            20 => Self::Cluster(ClusterEffect::decode(row)?),
+            21 => Self::EpochBegan {
+                partition: TopicPartition {
+                    topic: row.topic()?,
+                    partition: PartitionIndex(row.i32()?),
+                },
+                start: Offset(row.i64()?),
+            },
+            _ => return Err(Unreadable),
+        })
+    }
+}
+
+impl ClusterEffect {
+    fn encode(&self, row: &mut Encoder) {
+        match self {
+            Self::FeatureLevelRaised { level } => {
+                row.u8(1);
+                row.u32(*level);
+            }
+            Self::OlderStoreAccepted {
+                history,
+                since,
+                next_session,
+                next_producer,
+            } => {
+                row.u8(2);
+                row.u64(history.0);
+                row.i64(since.0);
+                row.u64(*next_session);
+                row.i64(next_producer.0);
+            }
+            Self::HoldReleased => row.u8(3),
+            #[cfg(feature = "level-2")]
+            Self::Trial(number) => {
+                row.u8(200);
+                row.u64(*number);
+            }
+        }
+    }
+
+    fn decode(row: &mut Decoder) -> Result<Self, Unreadable> {
+        Ok(match row.u8()? {
+            1 => Self::FeatureLevelRaised { level: row.u32()? },
+            2 => Self::OlderStoreAccepted {
+                history: HistoryId(row.u64()?),
+                since: Timestamp(row.i64()?),
+                next_session: row.u64()?,
+                next_producer: ProducerId(row.i64()?),
+            },
+            3 => Self::HoldReleased,
+            #[cfg(feature = "level-2")]
+            200 => Self::Trial(row.u64()?),
             _ => return Err(Unreadable),
         })
     }
@@ -445,6 +536,12 @@ pub(crate) fn encode_outcome(outcome: &Outcome, row: &mut Encoder) {
         }
         Outcome::ProducersExpired => row.u8(8),
         Outcome::SessionClosed => row.u8(9),
+        Outcome::FeatureLevel(level) => {
+            row.u8(20);
+            row.u32(*level);
+        }
+        Outcome::OlderStoreAccepted => row.u8(21),
+        Outcome::HoldReleased => row.u8(22),
         Outcome::BucketBound(bucket) => {
             row.u8(10);
             encode_bucket(*bucket, row);
@@ -467,6 +564,9 @@ pub(crate) fn decode_outcome(row: &mut Decoder) -> Result<Outcome, Unreadable> {
         8 => Outcome::ProducersExpired,
         9 => Outcome::SessionClosed,
         10 => Outcome::BucketBound(decode_bucket(row)?),
+        20 => Outcome::FeatureLevel(row.u32()?),
+        21 => Outcome::OlderStoreAccepted,
+        22 => Outcome::HoldReleased,
         _ => return Err(Unreadable),
     })
 }
@@ -526,6 +626,7 @@ const REJECTED: &[(u8, Rejected)] = &[
     (10, Rejected::SessionClosed),
     (11, Rejected::InvalidCommand),
     (12, Rejected::Withheld),
+    (30, Rejected::LevelTooHigh),
 ];
 
 fn rejected_code(rejected: Rejected) -> u8 {

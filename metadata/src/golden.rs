@@ -14,9 +14,10 @@ use crate::codec::{Decoder, Encoder};
 use crate::command::{BatchProducer, CommitBatch, CommitBlock, CommitObject, Outcome, Rejected};
 use crate::command::{Placed, Verdict};
 use crate::effect::{
-    Appended, Effect, LogBytes, LogEntry, ProducerBatch, TopicCreated, decode_entry,
+    Appended, ClusterEffect, Effect, LogBytes, LogEntry, ProducerBatch, TopicCreated, decode_entry,
     decode_outcome, encode_outcome,
 };
+use crate::history::HistoryId;
 use crate::index::Chunk;
 use crate::keys::Key;
 use crate::kv::{Kv, Memory, Transaction};
@@ -75,7 +76,11 @@ fn rejections() -> Vec<Rejected> {
         Rejected::SessionClosed,
         Rejected::InvalidCommand,
     ];
-    let with_later = [all.clone(), vec![Rejected::Withheld]].concat();
+    let with_later = [
+        all.clone(),
+        vec![Rejected::Withheld, Rejected::LevelTooHigh],
+    ]
+    .concat();
     cover!(
         with_later,
         Rejected,
@@ -91,6 +96,7 @@ fn rejections() -> Vec<Rejected> {
         Rejected::SessionClosed,
         Rejected::InvalidCommand,
         Rejected::Withheld,
+        Rejected::LevelTooHigh,
     );
     all
 }
@@ -132,6 +138,9 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::ProducersExpired,
         Outcome::SessionClosed,
         Outcome::BucketBound(_),
+        Outcome::FeatureLevel(_),
+        Outcome::OlderStoreAccepted,
+        Outcome::HoldReleased,
         Outcome::Rejected(_),
     );
     all
@@ -146,6 +155,10 @@ fn later_outcomes() -> Vec<Outcome> {
 fn latest_outcomes() -> Vec<Outcome> {
     vec![
         Outcome::Committed(vec![Err(Rejected::Withheld)]),
+        Outcome::FeatureLevel(2),
+        Outcome::OlderStoreAccepted,
+        Outcome::HoldReleased,
+        Outcome::Committed(vec![Err(Rejected::LevelTooHigh)]),
         Outcome::BucketBound(None),
         Outcome::BucketBound(Some(BucketId(u128::MAX - 1))),
     ]
@@ -230,6 +243,21 @@ fn effects() -> Vec<Effect> {
         Effect::NamingAdvanced {
             epoch: NamingEpoch(u32::MAX),
         },
+        Effect::Cluster(ClusterEffect::FeatureLevelRaised { level: 300 }),
+        Effect::Cluster(ClusterEffect::OlderStoreAccepted {
+            history: HistoryId(u64::MAX),
+            since: Timestamp(1_790_000_000_000),
+            next_session: 1 << 32,
+            next_producer: ProducerId(1 << 40),
+        }),
+        Effect::Cluster(ClusterEffect::HoldReleased),
+        Effect::EpochBegan {
+            partition: TopicPartition {
+                topic: TOPIC,
+                partition: PartitionIndex(63),
+            },
+            start: Offset(i64::MAX),
+        },
     ];
     for extent in extents() {
         all.push(Effect::Appended(Appended {
@@ -264,6 +292,8 @@ fn effects() -> Vec<Effect> {
         Effect::SessionOpened { .. },
         Effect::SessionClosed { .. },
         Effect::BucketBound(_),
+        Effect::Cluster(_),
+        Effect::EpochBegan { .. },
         Effect::Answered { .. },
         Effect::NamingAdvanced { .. },
     );

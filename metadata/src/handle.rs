@@ -355,6 +355,38 @@ impl Metadata {
         }
     }
 
+    /// Kafka's leader epoch of every partition: how often an operator accepted a store that had gone back in time. 0 until
+    /// a sequencer was reached.
+    #[must_use]
+    pub fn leader_epoch(&self) -> i32 {
+        let lineage = self.shared.lineage.get();
+        lineage.map_or(0, |known| known.lock().chain.leader_epoch())
+    }
+
+    /// Raises the feature level, `None`: to the highest that the sequencer's version knows. Returns the one that is.
+    ///
+    /// # Errors
+    /// As [`Metadata::submit`], and when a process cannot read that level.
+    pub async fn raise_feature_level(&self, level: Option<u32>) -> Result<u32, Error> {
+        let answer = self.submit(Command::RaiseFeatureLevel(level)).await?;
+        match answer.outcome {
+            Outcome::FeatureLevel(level) => Ok(level),
+            Outcome::Rejected(rejected) => Err(Error::unavailable(rejected.to_string())),
+            other => Err(Error::unavailable(format!("the sequencer said {other:?}"))),
+        }
+    }
+
+    /// Objects that the metadata does not know may be deleted again, after an older store was accepted.
+    ///
+    /// # Errors
+    /// As [`Metadata::submit`].
+    pub async fn release_hold(&self) -> Result<(), Error> {
+        match self.submit(Command::ReleaseHold).await?.outcome {
+            Outcome::HoldReleased => Ok(()),
+            other => Err(Error::unavailable(format!("the sequencer said {other:?}"))),
+        }
+    }
+
     /// Counters for metrics.
     #[must_use]
     pub fn stats(&self) -> Stats {

@@ -51,6 +51,8 @@ pub struct Chain {
     links: Vec<Link>,
     /// Whether links were dropped before the first one.
     cut: bool,
+    /// How many histories ended in this one.
+    ended: u32,
 }
 
 /// Whether a store holds what somebody remembers.
@@ -81,6 +83,7 @@ impl Chain {
                 first,
             }],
             cut: false,
+            ended: 0,
         }
     }
 
@@ -88,6 +91,12 @@ impl Chain {
     #[must_use]
     pub fn history(&self) -> HistoryId {
         self.history
+    }
+
+    /// Kafka's leader epoch of every partition: how often an older store was accepted.
+    #[must_use]
+    pub fn leader_epoch(&self) -> i32 {
+        i32::try_from(self.ended).unwrap_or(i32::MAX)
     }
 
     /// Those who wrote the log, oldest first.
@@ -129,6 +138,7 @@ impl Chain {
         }
         self.earlier.push(self.history);
         self.history = history;
+        self.ended = self.ended.saturating_add(1);
     }
 
     /// An operator says that this store goes on from another history, too, as that of a lost store.
@@ -201,6 +211,7 @@ impl Chain {
         row.u64(self.earlier.len() as u64);
         self.earlier.iter().for_each(|history| row.u64(history.0));
         row.u8(u8::from(self.cut));
+        row.u32(self.ended);
         row.u64(self.links.len() as u64);
         // Epochs and lsns rise: the difference to the link before is short.
         let (mut epoch, mut first) = (0, 0);
@@ -220,6 +231,7 @@ impl Chain {
             1 => true,
             _ => return Err(Unreadable),
         };
+        let ended = row.u32()?;
         let mut last: Option<Link> = None;
         let links = row.list(|row| {
             let (epoch, nonce, first) = (row.u64()?, row.u64()?, row.u64()?);
@@ -247,6 +259,7 @@ impl Chain {
             earlier,
             links,
             cut,
+            ended,
         })
     }
 }
@@ -479,6 +492,7 @@ mod tests {
         chain.extend(1, 2, Lsn(5));
         assert_eq!(chain.holds(Lsn(20), &kept), Holds::Yes);
         assert_eq!(chain.holds(Lsn(20), &lost), Holds::Accepted);
+        assert_eq!(chain.leader_epoch(), 1);
         let new = chain.point(Lsn(8)).unwrap();
         assert_eq!(new.history, HistoryId(10));
         assert_eq!(Chain::new(HISTORY, 0, 1).holds(Lsn(20), &new), Holds::No);

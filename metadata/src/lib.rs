@@ -41,8 +41,10 @@ pub use error::{Error, Happened};
 pub use handle::{Metadata, Stats};
 pub use level::WRITER_LEVEL;
 pub use sequencer::{
-    Candidate, Checked, Found, Options, Probe, Sequencer, Serves, Status, check, holds, start,
+    Acceptance, Candidate, Checked, Found, Options, Probe, Sequencer, Serves, Status,
+    accept_older_store, check, finalize, holds, release_hold, start,
 };
+pub use state::Hold;
 pub use types::{
     BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn, Marker,
     NamingEpoch, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored,

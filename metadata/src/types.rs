@@ -235,8 +235,8 @@ pub struct Bounds {
     pub last_stable: Offset,
     /// One past the last committed offset.
     pub high_watermark: Offset,
-    /// Always 0: agents lead nothing, so leadership never changes.
-    pub leader_epoch: i32,
+    /// Where [`crate::Metadata::leader_epoch`] began: records from here on are of no earlier one.
+    pub epoch_start: Offset,
 }
 
 /// Where the records from an offset on lie.

@@ -38,8 +38,8 @@ pub(crate) async fn handle(
     let mut topics = match wanted(request.topics, version) {
         None => {
             let catalogue = context.metadata.catalogue();
-            let all = catalogue.topics();
-            all.map(|topic| found(&brokers, topic)).collect()
+            let (all, epoch) = (catalogue.topics(), context.metadata.leader_epoch());
+            all.map(|topic| found(&brokers, epoch, topic)).collect()
         }
         Some(wanted) => {
             let create = version < SAYS_CREATE || request.allow_auto_topic_creation;
@@ -127,7 +127,7 @@ async fn describe(
         }
     };
     match topic {
-        Ok(topic) => found(brokers, &topic),
+        Ok(topic) => found(brokers, context.metadata.leader_epoch(), &topic),
         Err(error_code) => MetadataResponseTopic {
             error_code,
             name: wanted.name.clone(),
@@ -182,14 +182,14 @@ async fn make(context: &Context, name: &str) -> Result<Arc<Topic>, ErrorCode> {
     topic.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
 }
 
-fn found(brokers: &Brokers<'_>, topic: &Topic) -> MetadataResponseTopic {
+fn found(brokers: &Brokers<'_>, leader_epoch: i32, topic: &Topic) -> MetadataResponseTopic {
     let partition = |partition_index| {
         let leader_id = brokers.leader(topic.id, partition_index);
         let replicas = brokers.replicas(leader_id, topic.id, partition_index);
         MetadataResponsePartition {
             partition_index,
             leader_id,
-            leader_epoch: 0,
+            leader_epoch,
             isr_nodes: replicas.clone(),
             replica_nodes: replicas,
             ..MetadataResponsePartition::default()

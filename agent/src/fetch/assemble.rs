@@ -14,8 +14,6 @@ use crate::storage::{ErrorKind, StoreError};
 
 /// A batch up to this size is copied whole: cheaper than two slices of a vectored write.
 const COPIED_BYTES_MAX: usize = 1024;
-/// Stamped at every batch. It never changes, because no data is ever truncated.
-const LEADER_EPOCH: i32 = 0;
 
 /// What a partition is answered with.
 #[derive(Debug)]
@@ -25,12 +23,14 @@ pub(super) struct Served {
     pub(super) slices: Vec<Bytes>,
 }
 
-/// One answer per want, in their order.
+/// One answer per want, in their order. Batches are stamped with the present leader epoch, whichever they were written
+/// in: what is there is part of it.
 pub(super) fn assemble(
     wants: &[Want],
     found: Vec<Found>,
     read: Vec<ReadWant>,
     limits: Limits,
+    leader_epoch: i32,
 ) -> Vec<Served> {
     let mut left = limits.bytes_max;
     let mut anything = false;
@@ -58,7 +58,7 @@ pub(super) fn assemble(
                     };
                 }
             };
-            let mut run = Run::new(want, left, anything);
+            let mut run = Run::new(want, left, anything, leader_epoch);
             let outcome = extents.iter().try_for_each(|extent| run.extent(extent));
             let code = match outcome {
                 Err(Stop::Corrupt) if run.bytes == 0 => ErrorCode::CORRUPT_MESSAGE,
@@ -97,6 +97,7 @@ struct Run {
     limit: usize,
     /// Whether the first batch is taken although it exceeds the limit.
     first_at_any_size: bool,
+    leader_epoch: i32,
     bytes: usize,
     slices: Vec<Bytes>,
     /// Prefixes and small batches; cut into slices as they come.
@@ -104,11 +105,12 @@ struct Run {
 }
 
 impl Run {
-    fn new(want: &Want, left: usize, anything: bool) -> Self {
+    fn new(want: &Want, left: usize, anything: bool, leader_epoch: i32) -> Self {
         Self {
             offset: want.offset,
             limit: want.bytes_max.min(left),
             first_at_any_size: !anything,
+            leader_epoch,
             bytes: 0,
             slices: Vec::new(),
             copied: BytesMut::new(),
@@ -170,8 +172,11 @@ impl Run {
         }
         planted!(let base_offset = "base-offset-off-by-one" => Offset(base_offset.0 + i64::from(self.bytes > 0)));
         self.bytes += batch.len();
-        self.copied
-            .extend_from_slice(&record_batch::prefix(header, base_offset.0, LEADER_EPOCH));
+        self.copied.extend_from_slice(&record_batch::prefix(
+            header,
+            base_offset.0,
+            self.leader_epoch,
+        ));
         if batch.len() <= COPIED_BYTES_MAX {
             self.copied.extend_from_slice(&batch[PREFIX_BYTES..]);
         } else {

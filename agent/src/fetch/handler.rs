@@ -17,6 +17,7 @@ use crate::brokers::Brokers;
 use crate::connection::Reply;
 use crate::context::{Arrival, Client, Context};
 use crate::metrics::count_request;
+use crate::refusal;
 use crate::storage::Cache;
 use crate::tasks::Stop;
 
@@ -27,8 +28,6 @@ const WITHOUT_SESSION: i32 = -1;
 const NEW_SESSION: i32 = 0;
 /// From this version on a consumer can be told where else to read.
 const SENDS_ON: i16 = 11;
-/// The only leader epoch there is: no data is ever truncated.
-const LEADER_EPOCH: i32 = 0;
 
 /// The room's front: what `dispatch` holds.
 #[derive(Debug)]
@@ -127,7 +126,8 @@ impl Fetch {
             bytes => Some(self.admission.reply(bytes).await),
         };
         let read = self.reader.read(&plan).await;
-        let served = assemble::assemble(&wants, found, read, limits);
+        let epoch = self.context.metadata.leader_epoch();
+        let served = assemble::assemble(&wants, found, read, limits, epoch);
         (respond(topics, served), permit)
     }
 
@@ -161,21 +161,21 @@ impl Fetch {
 
     fn translate(&self, request: &FetchRequest) -> Vec<Topic> {
         let catalogue = self.context.metadata.catalogue();
+        let epoch = self.context.metadata.leader_epoch();
         let slot = |topic: Option<&Arc<metadata::Topic>>, partition: &FetchPartition| {
             let known = topic.filter(|topic| topic.has(PartitionIndex(partition.partition)));
             let want = match known {
                 None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
-                Some(_) if partition.current_leader_epoch > LEADER_EPOCH => {
-                    Err(ErrorCode::UNKNOWN_LEADER_EPOCH)
+                Some(topic) => {
+                    refusal::leader_epoch(partition.current_leader_epoch, epoch).map(|()| Want {
+                        partition: TopicPartition {
+                            topic: topic.id,
+                            partition: PartitionIndex(partition.partition),
+                        },
+                        offset: Offset(partition.fetch_offset),
+                        bytes_max: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
+                    })
                 }
-                Some(topic) => Ok(Want {
-                    partition: TopicPartition {
-                        topic: topic.id,
-                        partition: PartitionIndex(partition.partition),
-                    },
-                    offset: Offset(partition.fetch_offset),
-                    bytes_max: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
-                }),
             };
             Slot {
                 index: partition.partition,

@@ -13,6 +13,7 @@ use protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use super::bounds::Confirmed;
 use super::search::Search;
 use crate::context::Context;
+use crate::refusal;
 use crate::storage::Cache;
 
 const LATEST: i64 = -1;
@@ -41,6 +42,7 @@ pub(crate) async fn handle(
             1 => Isolation::Committed,
             _ => Isolation::Uncommitted,
         },
+        leader_epoch: context.metadata.leader_epoch(),
         search: Search { context, cache },
         version,
     };
@@ -109,6 +111,7 @@ struct Asked<'a> {
     repeated: HashSet<(&'a str, i32)>,
     confirmed: Confirmed<'a>,
     isolation: Isolation,
+    leader_epoch: i32,
     search: Search<'a>,
     version: i16,
 }
@@ -125,7 +128,7 @@ impl Asked<'_> {
                 partition_index,
                 timestamp,
                 offset,
-                leader_epoch: if offset < 0 { -1 } else { 0 },
+                leader_epoch: if offset < 0 { -1 } else { self.leader_epoch },
                 ..ListOffsetsPartitionResponse::default()
             },
             Err(error_code) => ListOffsetsPartitionResponse {
@@ -143,7 +146,8 @@ impl Asked<'_> {
         check_version(wanted.timestamp, self.version)?;
         let (at, bounds) = self.confirmed.at(topic, wanted.partition_index)?;
         let end = self.isolation.end(&bounds);
-        match step(wanted, &bounds, end)? {
+        refusal::leader_epoch(wanted.current_leader_epoch, self.leader_epoch)?;
+        match step(wanted, &bounds, end) {
             Step::Known(offset) => Ok((offset, -1)),
             Step::Nowhere => Ok(NOTHING),
             Step::Latest => visible(self.search.latest(at).await, end),
@@ -171,19 +175,15 @@ fn check_version(timestamp: i64, version: i16) -> Result<(), ErrorCode> {
     Ok(())
 }
 
-fn step(wanted: &ListOffsetsPartition, bounds: &Bounds, end: Offset) -> Result<Step, ErrorCode> {
-    // There is one epoch, and nobody is ever fenced out of it.
-    if wanted.current_leader_epoch > bounds.leader_epoch {
-        return Err(ErrorCode::UNKNOWN_LEADER_EPOCH);
-    }
-    Ok(match wanted.timestamp {
+fn step(wanted: &ListOffsetsPartition, bounds: &Bounds, end: Offset) -> Step {
+    match wanted.timestamp {
         LATEST => Step::Known(end.0),
         EARLIEST | EARLIEST_LOCAL => Step::Known(bounds.log_start.0),
         MAX_TIMESTAMP => Step::Latest,
         // Nothing is tiered: it is all in one place.
         LATEST_TIERED => Step::Nowhere,
         timestamp => Step::ByTime(Timestamp(timestamp)),
-    })
+    }
 }
 
 /// What lies past the end is as if it were not there.
@@ -202,12 +202,11 @@ mod tests {
         log_start: Offset(5),
         last_stable: Offset(8),
         high_watermark: Offset(9),
-        leader_epoch: 0,
+        epoch_start: Offset(0),
     };
 
-    fn ask(timestamp: i64, epoch: i32, isolation: Isolation) -> Result<Step, ErrorCode> {
+    fn ask(timestamp: i64, isolation: Isolation) -> Step {
         let wanted = ListOffsetsPartition {
-            current_leader_epoch: epoch,
             timestamp,
             ..ListOffsetsPartition::default()
         };
@@ -217,16 +216,12 @@ mod tests {
     #[test]
     fn the_ends_follow_from_the_bounds() {
         use Isolation::{Committed, Uncommitted};
-        assert_eq!(ask(LATEST, -1, Uncommitted), Ok(Step::Known(9)));
-        assert_eq!(ask(LATEST, -1, Committed), Ok(Step::Known(8)));
-        assert_eq!(ask(EARLIEST, 0, Committed), Ok(Step::Known(5)));
-        assert_eq!(ask(EARLIEST_LOCAL, 0, Uncommitted), Ok(Step::Known(5)));
-        assert_eq!(ask(LATEST_TIERED, 0, Uncommitted), Ok(Step::Nowhere));
-        assert_eq!(ask(7, 0, Uncommitted), Ok(Step::ByTime(Timestamp(7))));
-        assert_eq!(
-            ask(LATEST, 1, Uncommitted),
-            Err(ErrorCode::UNKNOWN_LEADER_EPOCH)
-        );
+        assert_eq!(ask(LATEST, Uncommitted), Step::Known(9));
+        assert_eq!(ask(LATEST, Committed), Step::Known(8));
+        assert_eq!(ask(EARLIEST, Committed), Step::Known(5));
+        assert_eq!(ask(EARLIEST_LOCAL, Uncommitted), Step::Known(5));
+        assert_eq!(ask(LATEST_TIERED, Uncommitted), Step::Nowhere);
+        assert_eq!(ask(7, Uncommitted), Step::ByTime(Timestamp(7)));
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! OffsetForLeaderEpoch: consumers ask where an epoch ended, to notice a truncated log. Nothing is ever truncated here:
-//! there is one epoch, 0, and it ends at the high watermark.
+//! OffsetForLeaderEpoch: consumers ask where an epoch ended, to notice a truncated log. A log is cut only where an
+//! operator accepted an older store, which begins a new epoch: that one ends at the high watermark, and the one before it
+//! where it began. Of older ones nothing is known any more, and a consumer that still has one begins as it is told to.
 
-use metadata::Bounds;
+use metadata::{Bounds, Offset};
 use protocol::ErrorCode;
 use protocol::messages::offset_for_leader_epoch::{
     EpochEndOffset, OffsetForLeaderPartition, OffsetForLeaderTopic, OffsetForLeaderTopicResult,
@@ -10,6 +11,7 @@ use protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochRespon
 
 use super::bounds::Confirmed;
 use crate::context::Context;
+use crate::refusal;
 
 pub(crate) async fn handle(
     context: &Context,
@@ -17,10 +19,11 @@ pub(crate) async fn handle(
     _: i16,
 ) -> OffsetForLeaderEpochResponse {
     let confirmed = Confirmed::read(context, places(&request.topics)).await;
+    let epoch = context.metadata.leader_epoch();
     let answer_topic = |topic: &OffsetForLeaderTopic| {
         let partitions = topic.partitions.iter();
-        let answers =
-            partitions.map(|wanted| answer(wanted, confirmed.of(&topic.topic, wanted.partition)));
+        let answers = partitions
+            .map(|wanted| answer(wanted, epoch, confirmed.of(&topic.topic, wanted.partition)));
         OffsetForLeaderTopicResult {
             topic: topic.topic.clone(),
             partitions: answers.collect(),
@@ -39,34 +42,37 @@ fn places(topics: &[OffsetForLeaderTopic]) -> impl Iterator<Item = (&str, i32)> 
     })
 }
 
-fn answer(wanted: &OffsetForLeaderPartition, bounds: Result<Bounds, ErrorCode>) -> EpochEndOffset {
+fn answer(
+    wanted: &OffsetForLeaderPartition,
+    epoch: i32,
+    bounds: Result<Bounds, ErrorCode>,
+) -> EpochEndOffset {
     // As it is, the answer for an epoch that has not been: none, and no error.
     let none = EpochEndOffset {
         partition: wanted.partition,
         ..EpochEndOffset::default()
     };
-    match bounds {
+    let known = refusal::leader_epoch(wanted.current_leader_epoch, epoch);
+    let ended = |end: Offset| EpochEndOffset {
+        leader_epoch: wanted.leader_epoch,
+        end_offset: end.0,
+        ..none.clone()
+    };
+    match bounds.and_then(|bounds| known.map(|()| bounds)) {
         Err(error_code) => EpochEndOffset { error_code, ..none },
-        Ok(_) if wanted.current_leader_epoch > 0 => EpochEndOffset {
-            error_code: ErrorCode::UNKNOWN_LEADER_EPOCH,
-            ..none
-        },
-        Ok(bounds) if wanted.leader_epoch == bounds.leader_epoch => EpochEndOffset {
-            leader_epoch: bounds.leader_epoch,
-            end_offset: bounds.high_watermark.0,
-            ..none
-        },
+        Ok(bounds) if wanted.leader_epoch == epoch => ended(bounds.high_watermark),
+        Ok(bounds) if wanted.leader_epoch >= 0 && wanted.leader_epoch == epoch - 1 => {
+            ended(bounds.epoch_start)
+        }
         Ok(_) => none,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use metadata::Offset;
-
     use super::*;
 
-    fn ask(current: i32, wanted: i32) -> (ErrorCode, i32, i64) {
+    fn ask(epoch: i32, current: i32, wanted: i32) -> (ErrorCode, i32, i64) {
         let partition = OffsetForLeaderPartition {
             partition: 3,
             current_leader_epoch: current,
@@ -75,19 +81,28 @@ mod tests {
         let bounds = Bounds {
             high_watermark: Offset(42),
             last_stable: Offset(40),
+            epoch_start: Offset(30),
             ..Bounds::default()
         };
-        let answer = answer(&partition, Ok(bounds));
+        let answer = answer(&partition, epoch, Ok(bounds));
         assert_eq!(answer.partition, 3);
         (answer.error_code, answer.leader_epoch, answer.end_offset)
     }
 
     #[test]
-    fn the_one_epoch_ends_at_the_high_watermark() {
-        assert_eq!(ask(-1, 0), (ErrorCode::NONE, 0, 42));
-        assert_eq!(ask(0, 0), (ErrorCode::NONE, 0, 42));
-        assert_eq!(ask(0, 1), (ErrorCode::NONE, -1, -1));
-        assert_eq!(ask(0, -1), (ErrorCode::NONE, -1, -1));
-        assert_eq!(ask(1, 0), (ErrorCode::UNKNOWN_LEADER_EPOCH, -1, -1));
+    fn the_present_epoch_ends_at_the_high_watermark() {
+        assert_eq!(ask(0, -1, 0), (ErrorCode::NONE, 0, 42));
+        assert_eq!(ask(0, 0, 0), (ErrorCode::NONE, 0, 42));
+        assert_eq!(ask(0, 0, 1), (ErrorCode::NONE, -1, -1));
+        assert_eq!(ask(0, 0, -1), (ErrorCode::NONE, -1, -1));
+        assert_eq!(ask(0, 1, 0), (ErrorCode::UNKNOWN_LEADER_EPOCH, -1, -1));
+    }
+
+    #[test]
+    fn the_epoch_before_ends_where_the_present_one_began() {
+        assert_eq!(ask(2, 2, 2), (ErrorCode::NONE, 2, 42));
+        assert_eq!(ask(2, 2, 1), (ErrorCode::NONE, 1, 30));
+        assert_eq!(ask(2, 2, 0), (ErrorCode::NONE, -1, -1));
+        assert_eq!(ask(2, 1, 1), (ErrorCode::FENCED_LEADER_EPOCH, -1, -1));
     }
 }

@@ -11,8 +11,9 @@ use crate::effect::{ProducerBatch, TopicCreated, decode_bucket, decode_outcome};
 use crate::error::Error;
 use crate::keys::{self, Key};
 use crate::kv::{Direction, Kv};
-use crate::state::{Counters, PartitionLog, Producer, Session, State};
-use crate::types::{Lsn, NamingEpoch, Offset, Timestamp};
+use crate::level;
+use crate::state::{Cluster, Counters, PartitionLog, Producer, Session, State};
+use crate::types::{Bounds, Lsn, NamingEpoch, Offset, Timestamp};
 
 /// Rows read at a time.
 const ROWS_PER_READ: usize = 1000;
@@ -22,6 +23,8 @@ pub(crate) async fn load(kv: &dyn Kv) -> Result<State, Error> {
     let mut state = State::default();
     let row = kv.get(&Key::Checkpoint.encode()).await?.ok_or(Unreadable)?;
     (state.lsn, state.counters) = decode_row(row)?;
+    // Before other rows, which may be such as this version cannot read.
+    level::check(state.counters.cluster.level())?;
     state.dirty.since = state.lsn;
     each_row(kv, b't', |_, row| load_topic(&mut state, row)).await?;
     each_row(kv, b'd', |key, mut row| match key {
@@ -54,6 +57,7 @@ pub(super) fn decode_row(row: Bytes) -> Result<(Lsn, Counters), Unreadable> {
         now: Timestamp(row.i64()?),
         naming: NamingEpoch(row.u32()?),
         naming_since: Timestamp(row.i64()?),
+        cluster: Cluster::decode(&mut row)?,
     };
     row.end()?;
     Ok((at, counters))
@@ -109,9 +113,15 @@ fn load_partition(state: &mut State, key: Key, mut row: Decoder) -> Result<(), U
     };
     let as_of = Lsn(row.u64()?);
     let (log_start, high_watermark) = (Offset(row.i64()?), Offset(row.i64()?));
+    let bounds = Bounds {
+        log_start,
+        last_stable: high_watermark,
+        high_watermark,
+        epoch_start: Offset(row.i64()?),
+    };
     row.end()?;
     let log = state.topics.log_mut(partition).ok_or(Unreadable)?;
-    *log = PartitionLog::restore(log_start, high_watermark, as_of);
+    *log = PartitionLog::restore(bounds, as_of);
     Ok(())
 }
 

@@ -215,5 +215,6 @@ pub(crate) fn encode_row(state: &State, at: Lsn) -> Bytes {
     row.i64(state.counters.now.0);
     row.u32(state.counters.naming.0);
     row.i64(state.counters.naming_since.0);
+    state.counters.cluster.encode(&mut row);
     row.into_bytes()
 }

@@ -265,6 +265,7 @@ fn write_log(lsn: Lsn, partition: TopicPartition, log: &PartitionLog, writes: &m
     row.u64(lsn.0);
     row.i64(log.bounds().log_start.0);
     row.i64(log.bounds().high_watermark.0);
+    row.i64(log.bounds().epoch_start.0);
     writes.set(Key::Partition(partition).encode(), row.into_bytes());
     let key = |part| Key::Producers(partition, part).encode();
     writes.clear_range(key(0), key(u16::MAX));

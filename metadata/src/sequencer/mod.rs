@@ -5,6 +5,7 @@ mod candidate;
 mod drain;
 pub(crate) mod lineage;
 mod liveness;
+mod operate;
 mod probe;
 mod publish;
 pub(crate) mod reads;
@@ -47,6 +48,7 @@ use tick::Tick;
 use time::StateTime;
 
 pub(crate) use liveness::Heard;
+pub use operate::{Acceptance, accept_older_store, finalize, release_hold};
 pub use probe::{Found, Probe};
 pub(crate) use status::Role;
 pub use status::Status;

@@ -20,7 +20,7 @@ use crate::history::{Chain, HistoryId};
 use crate::keys::{self, Key};
 use crate::kv::{Direction, Kv, KvError, Transaction};
 use crate::level::{self, Format};
-use crate::state::State;
+use crate::state::{Hold, State};
 use crate::types::{BucketId, Lsn, Timestamp};
 
 /// Rows read at a time.
@@ -54,7 +54,7 @@ pub(super) async fn succeed(
 ) -> Result<Option<(Holder, State)>, Error> {
     let epoch = Owner::decode(owner.clone())?.epoch + 1;
     let mine = Owner::new(epoch, options);
-    take_over(kv, owner, mine, memories).await
+    take_over(kv, owner, mine, memories, None).await
 }
 
 /// Takes over from whoever held the store, or makes a new one.
@@ -92,7 +92,7 @@ pub(super) async fn resume(
         return Err(Error::Fenced);
     }
     let memory = holder.memory();
-    let taken = take_over(kv, past.owner, mine, memory.as_slice()).await?;
+    let taken = take_over(kv, past.owner, mine, memory.as_slice(), None).await?;
     let Some((held, state)) = taken else {
         return Err(Error::unavailable("the owner row changes"));
     };
@@ -100,12 +100,21 @@ pub(super) async fn resume(
     Ok(state)
 }
 
+/// A history that begins with a take-over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begin {
+    pub(super) history: HistoryId,
+    /// Another one than the store's that ends there, too.
+    pub(super) given_up: Option<HistoryId>,
+}
+
 /// Replaces the owner row. `None`: it is not certain, or somebody else was faster; look again.
-async fn take_over(
+pub(super) async fn take_over(
     kv: &dyn Kv,
     owner: Bytes,
     mine: Owner,
     memories: &[Memory],
+    begin: Option<Begin>,
 ) -> Result<Option<(Holder, State)>, Error> {
     let mut loaded = Loaded::read(kv).await?;
     let (mut owner, row) = (owner, mine.encode());
@@ -119,6 +128,10 @@ async fn take_over(
         if !chain.may_extend(mine.epoch, mine.nonce) {
             // The store was another one when the owner row was read.
             return Ok(None);
+        }
+        if let Some(Begin { history, given_up }) = begin {
+            given_up.into_iter().for_each(|given| chain.give_up(given));
+            chain.begin_history(history);
         }
         chain.extend(mine.epoch, mine.nonce, head);
         let mut transaction = Transaction::default();
@@ -307,6 +320,10 @@ pub struct Checked {
     pub cluster: Option<String>,
     /// Where its records lie, if an agent ever said so.
     pub bucket: Option<BucketId>,
+    /// Its feature level; 0 of a store that is still empty.
+    pub level: u32,
+    /// Whether objects that it does not know are held, since an older store was accepted.
+    pub hold: Option<Hold>,
 }
 
 /// What [`begin`] would find, without taking over; nothing in a store that is still empty.
@@ -329,6 +346,8 @@ pub(super) async fn check(kv: &dyn Kv) -> Result<Checked, Error> {
     Ok(Checked {
         cluster: Some(format.cluster_id),
         bucket: state.counters.bucket,
+        level: state.counters.cluster.level(),
+        hold: state.counters.cluster.hold(),
     })
 }
 
@@ -412,6 +431,8 @@ impl Replay {
             for effect in &entry.effects {
                 self.state.fold(lsn, entry.now, effect);
             }
+            // The drain that raised it still wrote at the level before; what follows may not be readable.
+            level::check(self.state.counters.cluster.level())?;
             self.state.lsn = lsn;
         }
         Ok(())
@@ -428,6 +449,27 @@ impl Replay {
     }
 }
 
+/// A command of this process's own, before it serves anybody.
+pub(super) async fn execute_own(
+    kv: &dyn Kv,
+    options: &Options,
+    now: Timestamp,
+    holder: &mut Holder,
+    state: &mut State,
+    command: Command,
+) -> Result<Outcome, Error> {
+    let own = Submission::own(command);
+    let lsn = Lsn(state.lsn.0 + 1);
+    let decision = state.execute(lsn, now, &own);
+    if !decision.effects.is_empty() {
+        let mut log = LogBytes::new(now);
+        decision.effects.iter().for_each(|effect| log.push(effect));
+        let transactions = log_transactions(lsn, log);
+        holder.append(kv, lsn, transactions, options).await?;
+    }
+    Ok(decision.outcome)
+}
+
 /// Opens this process's session, which closes those of embedded processes before it.
 pub(super) async fn open_session(
     kv: &dyn Kv,
@@ -440,14 +482,7 @@ pub(super) async fn open_session(
         closing: state.sessions.ids().collect(),
         nonce: (options.random)(),
     };
-    let own = Submission::own(command);
-    let lsn = Lsn(state.lsn.0 + 1);
-    let decision = state.execute(lsn, now, &own);
-    let mut log = LogBytes::new(now);
-    decision.effects.iter().for_each(|effect| log.push(effect));
-    let transactions = log_transactions(lsn, log);
-    holder.append(kv, lsn, transactions, options).await?;
-    match decision.outcome {
+    match execute_own(kv, options, now, holder, state, command).await? {
         Outcome::SessionOpened(session) => Ok(session),
         _ => Err(Error::Corrupt("a session could not be opened".to_owned())),
     }

@@ -2,6 +2,7 @@
 //! log. Both are pure: no clock, randomness or I/O, so the same code runs on every store and in simulation, and state
 //! after replay equals state while live. Each file holds the decisions of its concern and the folds beside them.
 
+mod cluster;
 mod objects;
 mod partition_log;
 mod producers;
@@ -13,6 +14,8 @@ mod invariants;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use cluster::Cluster;
+pub use cluster::Hold;
 pub(crate) use objects::{Object, Objects};
 pub(crate) use partition_log::PartitionLog;
 pub(crate) use producers::Producer;
@@ -52,6 +55,7 @@ pub(crate) struct Counters {
     /// Producers with this id or a larger one were never forgotten anywhere.
     pub(crate) expired_producer_end: i64,
     pub(crate) next_session: u64,
+    pub(crate) cluster: Cluster,
     /// Where segments lie, once an agent said so. No later word moves it: records are only there.
     pub(crate) bucket: Option<BucketId>,
     /// State time: that of the last drain that wrote something; 0 before the first.
@@ -120,10 +124,15 @@ impl State {
             Command::AllocateProducerIds { count } => self.counters.allocate(*count),
             Command::BindBucket(bucket) => Ok(self.bind_bucket(*bucket)),
             Command::OpenSession { closing, nonce } => Ok(self.open_session(closing, *nonce)),
+            Command::RaiseFeatureLevel(level) => self.raise_feature_level(*level),
+            Command::AcceptOlderStore(history) => self.accept_older_store(now, *history),
+            Command::ReleaseHold => self.release_hold(),
             Command::CloseSession(session) => Ok(self.close_session(*session)),
             Command::ExpireProducers { before } => Ok(self.expire_producers(*before)),
         };
         let (outcome, decided) = decided.unwrap_or_else(|no| (Outcome::Rejected(no), Vec::new()));
+        #[cfg(feature = "level-2")]
+        let decided = self.with_trial(lsn, command, decided);
         for effect in decided {
             self.fold(lsn, now, &effect);
             effects.push(effect);
@@ -223,6 +232,11 @@ impl State {
                 self.counters.forgot(id_end);
             }
             Effect::BucketBound(bucket) => self.counters.bucket = Some(*bucket),
+            Effect::Cluster(effect) => self.fold_cluster(lsn, effect),
+            Effect::EpochBegan { partition, start } => {
+                self.dirty.partitions.insert(*partition);
+                self.topics.fold_epoch(lsn, *partition, *start);
+            }
             Effect::SessionOpened { session, nonce } => {
                 self.dirty.sessions.insert(*session);
                 self.counters.next_session = self.counters.next_session.max(*session);

@@ -16,6 +16,8 @@ use crate::types::{
 pub(crate) struct PartitionLog {
     log_start: Offset,
     high_watermark: Offset,
+    /// Where the present leader epoch began; 0 unless an older store was accepted.
+    epoch_start: Offset,
     /// Extents not in index rows yet, in order; the last one ends at the high watermark.
     recent: VecDeque<Extent>,
     producers: Producers,
@@ -24,10 +26,11 @@ pub(crate) struct PartitionLog {
 }
 
 impl PartitionLog {
-    pub(crate) fn restore(log_start: Offset, high_watermark: Offset, as_of: Lsn) -> Self {
+    pub(crate) fn restore(bounds: Bounds, as_of: Lsn) -> Self {
         Self {
-            log_start,
-            high_watermark,
+            log_start: bounds.log_start,
+            high_watermark: bounds.high_watermark,
+            epoch_start: bounds.epoch_start,
             as_of,
             ..Self::default()
         }
@@ -42,7 +45,7 @@ impl PartitionLog {
             log_start: self.log_start,
             last_stable: self.high_watermark,
             high_watermark: self.high_watermark,
-            leader_epoch: 0,
+            epoch_start: self.epoch_start,
         }
     }
 
@@ -95,6 +98,10 @@ impl PartitionLog {
             self.producers.fold(now, batch);
         }
         self.producers.make_room()
+    }
+
+    pub(super) fn begin_epoch(&mut self, start: Offset) {
+        self.epoch_start = start;
     }
 
     pub(super) fn forget_producers(&mut self, before: Timestamp) -> Option<ProducerId> {

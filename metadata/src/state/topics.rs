@@ -7,7 +7,7 @@ use super::PartitionLog;
 use crate::catalogue::Topic;
 use crate::command::{CreatePartitions, CreateTopic, Outcome, Rejected};
 use crate::effect::{Appended, Effect, TopicCreated};
-use crate::types::{Lsn, PartitionIndex, ProducerId, Timestamp, TopicId, TopicPartition};
+use crate::types::{Lsn, Offset, PartitionIndex, ProducerId, Timestamp, TopicId, TopicPartition};
 
 /// Past any use; keeps a wild number from taking all memory.
 const PARTITIONS_MAX: i32 = 1_000_000;
@@ -214,6 +214,12 @@ impl Topics {
         known
             .logs
             .resize(usize::try_from(total).unwrap_or(0), PartitionLog::default());
+    }
+
+    pub(super) fn fold_epoch(&mut self, lsn: Lsn, partition: TopicPartition, start: Offset) {
+        if let Some(log) = self.log_mut(partition).filter(|log| log.as_of() < lsn) {
+            log.begin_epoch(start);
+        }
     }
 
     /// `None`: there was nothing to do. Else the largest id of a producer that had to make room, or 0.

@@ -47,7 +47,14 @@ pub(super) fn encode_command(command: &Command, frame: &mut Encoder) {
             frame.u8(6);
             encode_bucket(*bucket, frame);
         }
+        Command::RaiseFeatureLevel(level) => {
+            frame.u8(20);
+            // Level 0 is none.
+            frame.u32(level.unwrap_or(0));
+        }
+        Command::ReleaseHold => frame.u8(21),
         Command::OpenSession { .. }
+        | Command::AcceptOlderStore(_)
         | Command::CloseSession(_)
         | Command::ExpireProducers { .. } => frame.u8(NOT_AN_AGENTS),
     }
@@ -76,6 +83,8 @@ pub(super) fn decode_command(frame: &mut Decoder) -> Result<Command, Unreadable>
             count: frame.u32()?,
         },
         6 => Command::BindBucket(decode_bucket(frame)?),
+        20 => Command::RaiseFeatureLevel(Some(frame.u32()?).filter(|level| *level > 0)),
+        21 => Command::ReleaseHold,
         _ => return Err(Unreadable),
     })
 }

@@ -59,7 +59,7 @@ pub(super) fn encode_bounds(bounds: Bounds, frame: &mut Encoder) {
     frame.i64(bounds.log_start.0);
     frame.i64(bounds.last_stable.0);
     frame.i64(bounds.high_watermark.0);
-    frame.i64(bounds.leader_epoch.into());
+    frame.i64(bounds.epoch_start.0);
 }
 
 pub(super) fn decode_bounds(frame: &mut Decoder) -> Result<Bounds, Unreadable> {
@@ -67,7 +67,7 @@ pub(super) fn decode_bounds(frame: &mut Decoder) -> Result<Bounds, Unreadable> {
         log_start: Offset(frame.i64()?),
         last_stable: Offset(frame.i64()?),
         high_watermark: Offset(frame.i64()?),
-        leader_epoch: frame.i32()?,
+        epoch_start: Offset(frame.i64()?),
     })
 }
 

@@ -31,7 +31,7 @@ const BOUNDS: Bounds = Bounds {
     log_start: Offset(3),
     last_stable: Offset(i64::MAX - 1),
     high_watermark: Offset(i64::MAX),
-    leader_epoch: 9,
+    epoch_start: Offset(9),
 };
 
 fn range() -> BlockRange {

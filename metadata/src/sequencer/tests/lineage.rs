@@ -5,6 +5,8 @@ use parking_lot::Mutex;
 use super::*;
 use crate::keys::Key;
 use crate::kv::Fault;
+use crate::sequencer::check;
+use crate::sequencer::operate::{Acceptance, accept_older_store, finalize, release_hold};
 use crate::sequencer::store::Head;
 use crate::witness::{Remembered, WRITE_INTERVAL, Witness};
 
@@ -267,4 +269,146 @@ async fn the_witness_is_written_at_most_every_ten_seconds() {
     let point = bucket.remembered.lock().clone().unwrap().point.unwrap();
     let head = memory.snapshot()[&Key::Head.encode()].clone();
     assert_eq!(point.lsn, Head::decode(head).unwrap().lsn);
+}
+
+fn operator(bucket: Option<&Bucket>) -> Options {
+    match bucket {
+        Some(bucket) => bucket.options(99),
+        None => options(99),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_store_that_is_accepted_goes_on_without_handing_anything_out_twice() {
+    for witnessed in [true, false] {
+        let (memory, bucket) = (Memory::new(), Bucket::default());
+        let running = run(memory.clone(), bucket.options(1)).await;
+        create_topic(&running.metadata, TOPIC, "orders", 2).await;
+        let ids = Command::AllocateProducerIds { count: 10 };
+        running.metadata.submit(ids.clone()).await.unwrap();
+        committed(&running.metadata, plain(1, 0)).await;
+        running.close().await;
+        let older = memory.snapshot();
+        let running = run(memory.clone(), bucket.options(2)).await;
+        let lost = running.metadata.submit(ids.clone()).await.unwrap().outcome;
+        let Outcome::ProducerIds { first, .. } = lost else {
+            panic!("{lost:?}")
+        };
+        let producer = (first.0 + 3, 0);
+        let one = commit(2, 0, vec![batch(10, Some(producer))]);
+        assert_eq!(committed(&running.metadata, one).await, 10);
+        let (session, epoch) = (running.metadata.session(), running.metadata.leader_epoch());
+        running.close().await;
+        put_back(&memory, older).await;
+        went_back(&refused(&memory, bucket.options(3)).await);
+        let options = operator(witnessed.then_some(&bucket));
+        let accepted = accept_older_store(&memory, options).await.unwrap();
+        let Acceptance::Accepted {
+            remembered, kept, ..
+        } = accepted
+        else {
+            panic!("{accepted:?}")
+        };
+        assert_eq!(remembered.is_some(), witnessed);
+        assert!(remembered.is_none_or(|point| point.lsn > kept));
+        let running = run(memory.clone(), bucket.options(4)).await;
+        let metadata = &running.metadata;
+        assert_eq!(high_watermark(metadata, 0).await, 10);
+        assert!(metadata.session() > session + (1 << 31));
+        assert_eq!(metadata.leader_epoch(), epoch + 1);
+        // The living producer goes on, whatever of it was lost.
+        let next = commit(3, 0, vec![batch(10, Some((first.0 + 3, 10)))]);
+        assert_eq!(committed(metadata, next).await, 10);
+        let fresh = metadata.submit(ids).await.unwrap().outcome;
+        assert!(matches!(fresh, Outcome::ProducerIds { first, .. } if first.0 > 1 << 40));
+        let bounds = metadata.bounds(vec![partition(0), partition(1)]).await;
+        let starts = bounds.unwrap().into_iter();
+        let starts: Vec<_> = starts.map(|bounds| bounds.unwrap().epoch_start.0).collect();
+        assert_eq!(starts, [10, 0]);
+        running.close().await;
+        let hold = check(&memory).await.unwrap().hold;
+        assert!(hold.is_some(), "objects that were lost stay");
+        release_hold(&memory, bucket.options(5)).await.unwrap();
+        assert_eq!(check(&memory).await.unwrap().hold, None);
+        let again = accept_older_store(&memory, bucket.options(6))
+            .await
+            .unwrap();
+        assert_eq!(again, Acceptance::Needless);
+        run(memory, bucket.options(7)).await.close().await;
+    }
+}
+
+/// What was accepted is another history: the newer store is refused once it is back.
+#[tokio::test(start_paused = true)]
+async fn the_store_that_was_given_up_is_refused_when_it_comes_back() {
+    let (memory, bucket) = (Memory::new(), Bucket::default());
+    fresh_over(&memory, &bucket).await;
+    let older = memory.snapshot();
+    let running = run(memory.clone(), bucket.options(2)).await;
+    committed(&running.metadata, plain(1, 0)).await;
+    running.close().await;
+    let newer = memory.snapshot();
+    put_back(&memory, older).await;
+    accept_older_store(&memory, bucket.options(3))
+        .await
+        .unwrap();
+    run(memory.clone(), bucket.options(4)).await.close().await;
+    put_back(&memory, newer).await;
+    went_back(&refused(&memory, bucket.options(5)).await);
+    // Unless that is accepted in turn.
+    accept_older_store(&memory, bucket.options(6))
+        .await
+        .unwrap();
+    let running = run(memory, bucket.options(7)).await;
+    assert_eq!(high_watermark(&running.metadata, 0).await, 10);
+    running.close().await;
+}
+
+/// It may end anywhere, and is said again.
+#[tokio::test(start_paused = true)]
+async fn an_acceptance_that_stops_half_way_is_repeated() {
+    for commits in 0..4 {
+        let (memory, bucket) = (Memory::new(), Bucket::default());
+        fresh_over(&memory, &bucket).await;
+        let older = memory.snapshot();
+        let running = run(memory.clone(), bucket.options(2)).await;
+        committed(&running.metadata, plain(1, 0)).await;
+        running.close().await;
+        put_back(&memory, older).await;
+        let gated = Gated::open(&memory);
+        gated.let_through(commits);
+        tokio::select! {
+            done = accept_older_store(&gated, bucket.options(3)) => {
+                assert_eq!(commits, 3, "{done:?}");
+            }
+            () = seconds(30) => {
+                assert!(commits < 3);
+                went_back(&refused(&memory, bucket.options(4)).await);
+                accept_older_store(&memory, bucket.options(5)).await.unwrap();
+            }
+        }
+        run(memory, bucket.options(6)).await.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_served_from_is_left_alone_by_operators() {
+    let memory = Memory::new();
+    let mut options = options(1);
+    options.serves = super::super::Serves::Network("10.0.0.1:9000".to_owned());
+    let (_metadata, sequencer) = start(Arc::new(memory.clone()), options).await.unwrap();
+    let running = sequencer.run();
+    let operating = async {
+        for done in [
+            release_hold(&memory, operator(None)).await.err(),
+            finalize(&memory, operator(None)).await.err(),
+            accept_older_store(&memory, operator(None)).await.err(),
+        ] {
+            assert!(matches!(done, Some(Error::InUse(_))), "{done:?}");
+        }
+    };
+    tokio::select! {
+        ended = running => panic!("{ended:?}"),
+        () = operating => {}
+    }
 }

@@ -9,6 +9,7 @@ use crate::accounting::account_for;
 use crate::checkpoint::{self, Checkpoint, Steps};
 use crate::command::{Command, CreatePartitions, CreateTopic, Outcome, Submission};
 use crate::effect::{Effect, LogBytes, decode_entry};
+use crate::history::HistoryId;
 use crate::keys::Key;
 use crate::kv::{Kv, Memory, Transaction};
 use crate::sequencer::takeover::replay;
@@ -90,6 +91,14 @@ impl World {
                 let bucket = (*bucket > 0).then_some(BucketId(*bucket));
                 self.submit(Command::BindBucket(bucket));
             }
+            Step::Operate(Operation::Raise(level)) => {
+                let level = Some(*level).filter(|level| *level > 0);
+                self.submit(Command::RaiseFeatureLevel(level));
+            }
+            Step::Operate(Operation::Accept(history)) => {
+                self.execute(own(Command::AcceptOlderStore(HistoryId(*history))));
+            }
+            Step::Operate(Operation::Release) => self.submit(Command::ReleaseHold),
             Step::Open { closing } => {
                 let opened = self.model.sessions_opened;
                 let closing = closing.iter().map(|at| *at as u64 % (opened + 1)).collect();

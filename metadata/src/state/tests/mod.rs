@@ -21,6 +21,13 @@ const START: i64 = 1_790_000_000_000;
 const TOPICS: u128 = 5;
 const NAMES: [&str; 4] = ["a.b", "a_b", "orders", "x"];
 
+#[derive(Clone, Debug)]
+pub(super) enum Operation {
+    Raise(u32),
+    Accept(u64),
+    Release,
+}
+
 /// One thing that happens.
 #[derive(Clone, Debug)]
 enum Step {
@@ -43,6 +50,8 @@ enum Step {
     Bind {
         bucket: u128,
     },
+    /// What operators do.
+    Operate(Operation),
     /// The sessions at these places of the list of all ever opened are closed.
     Open {
         closing: Vec<usize>,
@@ -210,6 +219,11 @@ fn step() -> impl Strategy<Value = Step> {
         12 => segment().prop_map(Step::Commit),
         1 => (0..700_u32).prop_map(|count| Step::Allocate { count }),
         1 => (0..3_u128).prop_map(|bucket| Step::Bind { bucket }),
+        1 => prop_oneof![
+            (0..9_u32).prop_map(Operation::Raise),
+            (1..9_u64).prop_map(Operation::Accept),
+            Just(Operation::Release),
+        ].prop_map(Step::Operate),
         1 => closing.prop_map(|closing| Step::Open { closing }),
         1 => prop_oneof![0..2_000_i64, 0..20_000_i64].prop_map(|older_than_ms| Step::Expire { older_than_ms }),
         2 => (0..12_usize).prop_map(|back| Step::Again { back }),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::command::{Command, CreateTopic, Outcome, Placed, Rejected, Submission, Verdict};
+use crate::level::WRITER_LEVEL;
 use crate::types::{BucketId, Offset};
 
 #[derive(Clone, Debug, Default)]
@@ -126,6 +127,17 @@ impl Model {
                 self.bucket = self.bucket.or(*bucket);
                 Ok(Outcome::BucketBound(self.bucket))
             }
+            Command::RaiseFeatureLevel(Some(2..)) if WRITER_LEVEL == 1 => {
+                Err(Rejected::LevelTooHigh)
+            }
+            Command::RaiseFeatureLevel(_) => Ok(Outcome::FeatureLevel(1)),
+            Command::AcceptOlderStore(_) => {
+                self.sessions_opened += 1 << 32;
+                self.next_producer += 1 << 40;
+                self.forgotten_end = self.next_producer;
+                Ok(Outcome::OlderStoreAccepted)
+            }
+            Command::ReleaseHold => Ok(Outcome::HoldReleased),
             Command::OpenSession { closing, .. } => {
                 self.sessions.retain(|id, _| !closing.contains(id));
                 self.sessions_opened += 1;
