@@ -20,6 +20,7 @@ mod admin;
 mod admission;
 mod brokers;
 mod connection;
+mod damage;
 mod discovery;
 mod dispatch;
 mod fetch;

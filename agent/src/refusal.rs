@@ -54,6 +54,7 @@ pub(crate) fn metadata(error: &Error) -> ErrorCode {
         | Error::Fenced
         | Error::Closing => ErrorCode::NOT_LEADER_OR_FOLLOWER,
         Error::Corrupt(_)
+        | Error::Damaged(_)
         | Error::WentBack(_)
         | Error::OtherBucket { .. }
         | Error::AddressShared(_)
@@ -172,6 +173,7 @@ mod tests {
             Error::Fenced
             | Error::Unavailable { .. }
             | Error::Corrupt(_)
+            | Error::Damaged(_)
             | Error::Closing
             | Error::WentBack(_)
             | Error::OtherBucket { .. }
@@ -188,6 +190,7 @@ mod tests {
             unavailable(Happened::No),
             unavailable(Happened::Unknown),
             Error::Corrupt(String::new()),
+            Error::Damaged(String::new()),
             Error::Closing,
             Error::NewerFormat {
                 found: String::new(),

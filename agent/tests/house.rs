@@ -31,6 +31,7 @@ const AGENT: &[(&str, &[&str])] = &[
     ("config", &["zones"]),
     ("connection", &["admission", "context", "dispatch", "tasks"]),
     ("context", &["clock", "random", "zones"]),
+    ("damage", &["metrics", "refusal"]),
     (
         "discovery",
         &[
@@ -64,6 +65,7 @@ const AGENT: &[(&str, &[&str])] = &[
             "brokers",
             "connection",
             "context",
+            "damage",
             "metrics",
             "refusal",
             "storage",
@@ -84,7 +86,10 @@ const AGENT: &[(&str, &[&str])] = &[
     ("identity", &["random", "storage", "tasks"]),
     ("life", &[]),
     ("metrics", &["tasks"]),
-    ("offsets", &["context", "refusal", "storage", "tasks"]),
+    (
+        "offsets",
+        &["context", "damage", "refusal", "storage", "tasks"],
+    ),
     (
         "produce",
         &[

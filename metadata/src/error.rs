@@ -28,6 +28,10 @@ pub enum Error {
     /// The store holds what Penstock did not write. Nothing may be written over it.
     #[error("the metadata store is damaged: {0}")]
     Corrupt(String),
+    /// What leads to committed records of a partition is missing or cannot be read. Others can be read; a person must look
+    /// at this one.
+    #[error("committed records cannot be found: {0}")]
+    Damaged(String),
     /// This process is stopping.
     #[error("the metadata is closing")]
     Closing,

@@ -9,8 +9,8 @@ use protocol::record_batch::{self, BatchHeader, PREFIX_BYTES};
 use super::plan::Limits;
 use super::read::{ReadExtent, ReadWant};
 use super::{Found, Want};
-use crate::refusal;
 use crate::storage::{ErrorKind, StoreError};
+use crate::{damage, refusal};
 
 /// A batch up to this size is copied whole: cheaper than two slices of a vectored write.
 const COPIED_BYTES_MAX: usize = 1024;
@@ -61,7 +61,15 @@ pub(super) fn assemble(
             let mut run = Run::new(want, left, anything, leader_epoch);
             let outcome = extents.iter().try_for_each(|extent| run.extent(extent));
             let code = match outcome {
-                Err(Stop::Corrupt) if run.bytes == 0 => ErrorCode::CORRUPT_MESSAGE,
+                Err(Stop::Corrupt) if run.bytes == 0 => {
+                    damage::found(
+                        "batches",
+                        want.partition,
+                        want.offset,
+                        &"a block does not read",
+                    );
+                    ErrorCode::CORRUPT_MESSAGE
+                }
                 _ => ErrorCode::NONE,
             };
             left = left.saturating_sub(run.bytes);
@@ -117,12 +125,12 @@ impl Run {
         }
     }
 
-    /// Walks the batches of an extent: its offsets are dense, so a batch's base offset follows from those before it.
+    /// Walks the batches of an extent. Its offsets are dense, so a batch's base offset follows from those before it; log
+    /// compaction leaves gaps, and batches that say where they lie.
     fn extent(&mut self, read: &ReadExtent) -> Result<(), Stop> {
         let extent = &read.extent;
-        let stored = extent.stored().ok_or(Stop::Corrupt)?;
-        let start = stored.raw_start as usize;
-        let end = start + stored.raw_length as usize;
+        let start = read.stored.raw_start as usize;
+        let end = start + read.stored.raw_length as usize;
         planted!(let start = "dead-bytes-served" => 0);
         let mut position = 0;
         let mut base_offset = extent.base_offset;
@@ -135,6 +143,9 @@ impl Run {
                 }
                 let batch = rest.split_to(header.size);
                 if (start..end).contains(&position) {
+                    if extent.flags.offsets_in_bytes && header.base_offset >= base_offset.0 {
+                        base_offset = Offset(header.base_offset);
+                    }
                     let next = Offset(base_offset.0 + i64::from(header.last_offset_delta) + 1);
                     if next > self.offset {
                         self.batch(batch, &header, base_offset)?;
@@ -150,9 +161,10 @@ impl Run {
         self.check_end(base_offset, read)
     }
 
-    /// The batches walked must take exactly the offsets that were committed for them.
+    /// The batches walked must take exactly the offsets that were committed for them, or no more than them.
     fn check_end(&self, reached: Offset, read: &ReadExtent) -> Result<(), Stop> {
-        if reached == read.extent.end_offset() {
+        let end = read.extent.end_offset();
+        if reached == end || (read.extent.flags.offsets_in_bytes && reached < end) {
             return Ok(());
         }
         tracing::error!(extent = ?read.extent, reached = reached.0, "a block does not hold what was committed of it");

@@ -54,7 +54,7 @@ pub(super) fn plan(wants: &[Want], found: &[Found], limits: Limits) -> Plan {
         let (now, ahead) = extents.split_at(taken);
         let bytes: usize = now.iter().map(|extent| extent.raw_length() as usize).sum();
         left = left.saturating_sub(bytes.min(want.bytes_max));
-        anything |= taken > 0;
+        anything |= now.iter().any(|extent| extent.stored().is_some());
         plan.reads.push(of_want(now));
         plan.ahead.push(of_want(ahead));
     }
@@ -68,11 +68,13 @@ fn take(extents: &[Extent], want: &Want, left: usize, anything: bool) -> usize {
         return 0;
     }
     let mut bytes = 0_usize;
-    let mut taken = 0;
+    let (mut taken, mut any) = (0, false);
     for extent in extents {
-        if taken > 0 && bytes >= limit {
+        if any && bytes >= limit {
             break;
         }
+        // What has no bytes is stepped over: a reader makes progress behind it.
+        any |= extent.stored().is_some();
         let skipped = want.offset.0 > extent.base_offset.0;
         // What lies before the wanted offset does not count; how much that is shows only once it is read.
         bytes += if skipped {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use metadata::Extent;
+use metadata::{Extent, Stored};
 use tokio::time::{Instant, timeout_at};
 
 use super::plan::{Plan, Read};
@@ -21,10 +21,12 @@ pub(super) struct Reader {
     metrics: metrics::Fetch,
 }
 
-/// An extent with the block it lies in.
+/// An extent with the block it lies in. What no object holds is stepped over: compacted away, it is no more, and a
+/// transaction's end will be synthesized here once there are transactions.
 #[derive(Debug)]
 pub(super) struct ReadExtent {
     pub(super) extent: Extent,
+    pub(super) stored: Stored,
     pub(super) block: RawBlock,
 }
 
@@ -73,7 +75,7 @@ impl Reader {
 
 /// A want whose blocks come one after the other.
 struct Reading<'a> {
-    extents: std::slice::Iter<'a, Extent>,
+    extents: std::vec::IntoIter<(&'a Extent, Stored)>,
     coming: std::vec::IntoIter<Coming>,
     read: Vec<ReadExtent>,
     failed: Option<StoreError>,
@@ -87,8 +89,10 @@ impl<'a> Reading<'a> {
             true => Vec::new(),
             false => cache.begin(&wanted),
         };
+        let stored = |extent: &'a Extent| extent.stored().map(|stored| (extent, *stored));
+        let extents: Vec<_> = read.extents.iter().filter_map(stored).collect();
         Self {
-            extents: read.extents.iter(),
+            extents: extents.into_iter(),
             coming: coming.into_iter(),
             read: Vec::new(),
             failed: None,
@@ -103,9 +107,17 @@ impl<'a> Reading<'a> {
 
     /// Until all are here or one cannot be read. Whether there are any bytes.
     async fn go_on(&mut self) -> bool {
-        while let (Some(extent), Some(coming)) = (self.extents.next(), self.coming.next()) {
+        while let (Some((extent, stored)), Some(coming)) = (self.extents.next(), self.coming.next())
+        {
             match coming.block().await {
-                Ok((block, source)) => self.take(*extent, block, source),
+                Ok((block, source)) => {
+                    self.count(&stored, source);
+                    self.read.push(ReadExtent {
+                        extent: *extent,
+                        stored,
+                        block,
+                    });
+                }
                 Err(error) => {
                     self.failed = Some(error);
                     break;
@@ -115,14 +127,13 @@ impl<'a> Reading<'a> {
         !self.read.is_empty()
     }
 
-    fn take(&mut self, extent: Extent, block: RawBlock, source: Source) {
+    fn count(&self, stored: &Stored, source: Source) {
         let counter = match source {
             Source::Own => &self.metrics.from_view,
             Source::Cache => &self.metrics.from_cache,
             Source::Store => &self.metrics.from_store,
         };
-        counter.increment(u64::from(extent.raw_length()));
-        self.read.push(ReadExtent { extent, block });
+        counter.increment(stored.raw_length.into());
     }
 
     /// What lies before the first block that is missing. Why it is, the reader hears once it gets there.
@@ -192,7 +203,7 @@ mod tests {
             record_count: 1,
             max_timestamp: metadata::Timestamp(0),
             flags: metadata::ExtentFlags::default(),
-            content: metadata::Content::Stored(metadata::Stored {
+            content: metadata::Content::Stored(Stored {
                 object,
                 block: *range,
                 raw_start: 0,

@@ -13,8 +13,8 @@ use protocol::ErrorCode;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Found, Want};
-use crate::refusal;
 use crate::tasks::Stop;
+use crate::{damage, refusal};
 
 /// Extents beyond the client's limit that are located as well, to be read ahead.
 const READ_AHEAD_BYTES: u64 = 4 * 1024 * 1024;
@@ -108,7 +108,7 @@ async fn look(metadata: &Metadata, want: &Want, view: &View) -> Found {
     }
     let raw_bytes_max = want.bytes_max as u64 + READ_AHEAD_BYTES;
     match view.look(want.offset, raw_bytes_max) {
-        Look::Extents { bounds, extents } => Found::Extents { bounds, extents },
+        Look::Extents { bounds, extents } => readable(want, bounds, extents),
         Look::Earlier(bounds) if want.offset < bounds.log_start => out_of_range(bounds),
         #[cfg(feature = "planted-bugs")]
         Look::Past(bounds) if metadata::planted::is("out-of-range-unconfirmed") => {
@@ -124,15 +124,25 @@ async fn ask(metadata: &Metadata, want: &Want, raw_bytes_max: u64) -> Found {
         .locate(want.partition, want.offset, raw_bytes_max)
         .await
     {
-        Ok(Located::Extents { bounds, extents }) => Found::Extents { bounds, extents },
+        Ok(Located::Extents { bounds, extents }) => readable(want, bounds, extents),
         Ok(Located::OutOfRange(bounds)) => out_of_range(bounds),
         Ok(Located::UnknownPartition) => Found::Refused {
             code: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             bounds: None,
         },
         Err(error) => Found::Refused {
-            code: refusal::metadata_read(&error),
+            code: damage::or_refusal(want.partition, want.offset, &error),
             bounds: None,
+        },
+    }
+}
+
+fn readable(want: &Want, bounds: Bounds, extents: Vec<Extent>) -> Found {
+    match damage::readable(want.partition, want.offset, &bounds, extents) {
+        Ok(extents) => Found::Extents { bounds, extents },
+        Err(code) => Found::Refused {
+            code,
+            bounds: Some(bounds),
         },
     }
 }
@@ -159,8 +169,12 @@ fn available(wants: &[Want], found: &[Found]) -> u64 {
         .sum()
 }
 
-/// The share of an extent's bytes that lies at or after `offset`, taking its records for equally large: at least 1.
+/// The share of an extent's bytes that lies at or after `offset`, taking its records for equally large: at least 1, but
+/// of nothing.
 fn bytes_after(extent: &Extent, offset: Offset) -> u64 {
+    if extent.raw_length() == 0 {
+        return 0;
+    }
     let skipped = offset
         .0
         .saturating_sub(extent.base_offset.0)

@@ -1,7 +1,7 @@
 //! Offsets by time: the metadata knows the extent, its batches know the record. Called by `list_offsets`.
 
 use bytes::Bytes;
-use metadata::{Extent, Located, Offset, Stored, Timestamp, TopicPartition};
+use metadata::{Content, Extent, Located, Offset, Stored, Timestamp, TopicPartition};
 use protocol::ErrorCode;
 use protocol::record_batch::{BatchError, BatchHeader};
 use protocol::records;
@@ -9,9 +9,9 @@ use tokio::sync::Semaphore;
 
 use super::list_offsets::{Found, NOTHING};
 use crate::context::Context;
-use crate::refusal;
 use crate::storage::{Cache, Place, RawBlock};
 use crate::tasks::compute;
+use crate::{damage, refusal};
 
 /// What a batch may unpack into while it is searched.
 const UNPACKED_BYTES_MAX: usize = 128 * 1024 * 1024;
@@ -44,7 +44,8 @@ impl Search<'_> {
     /// The first record with `wanted` or a later timestamp.
     pub(super) async fn at_or_after(&self, at: TopicPartition, wanted: Timestamp) -> Found {
         let first = self.context.metadata.locate_timestamp(at, wanted).await;
-        let Some(first) = first.map_err(|error| refusal::metadata_read(&error))? else {
+        let first = first.map_err(|error| damage::or_refusal(at, Offset(0), &error));
+        let Some(first) = first? else {
             return Ok(NOTHING);
         };
         let mut extents = vec![first];
@@ -70,7 +71,7 @@ impl Search<'_> {
     /// The first of the records with the largest timestamp.
     pub(super) async fn latest(&self, at: TopicPartition) -> Found {
         let extent = self.context.metadata.locate_max_timestamp(at).await;
-        match extent.map_err(|error| refusal::metadata_read(&error))? {
+        match extent.map_err(|error| damage::or_refusal(at, Offset(0), &error))? {
             // Records may be without a timestamp.
             Some(extent) if extent.max_timestamp.0 >= 0 => {
                 let largest = Wanted::Largest(extent.max_timestamp.0);
@@ -83,10 +84,12 @@ impl Search<'_> {
     async fn after(&self, at: TopicPartition, offset: Offset) -> Result<Vec<Extent>, ErrorCode> {
         let located = self.context.metadata.locate(at, offset, LOCATED_BYTES);
         match located.await {
-            Ok(Located::Extents { extents, .. }) => Ok(extents),
+            Ok(Located::Extents { bounds, extents }) => {
+                damage::readable(at, offset, &bounds, extents)
+            }
             Ok(Located::OutOfRange(_)) => Ok(Vec::new()),
             Ok(Located::UnknownPartition) => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
-            Err(error) => Err(refusal::metadata_read(&error)),
+            Err(error) => Err(damage::or_refusal(at, offset, &error)),
         }
     }
 
@@ -96,8 +99,13 @@ impl Search<'_> {
         extent: &Extent,
         wanted: Wanted,
     ) -> Result<Option<(i64, i64)>, ErrorCode> {
-        let Some(stored) = extent.stored().copied() else {
-            return Ok(None);
+        let stored = match extent.content {
+            Content::Stored(stored) => stored,
+            Content::Marker(_) | Content::Compacted => return Ok(None),
+            Content::Lost => {
+                let why = "they were given up as lost";
+                return Err(damage::found("lost", at, extent.base_offset, &why));
+            }
         };
         let place = Place {
             object: stored.object,
@@ -115,28 +123,29 @@ impl Search<'_> {
         let permit = SEARCHING.acquire().await.expect("it is never closed");
         let extent = *extent;
         let found = compute(move || {
-            let found = look_into(&block, extent.base_offset, &stored, wanted);
+            let found = look_into(&block, &extent, &stored, wanted);
             drop(permit);
             found
         });
         found.await.map_err(|error| {
             // Headers were checked when the batches came; what does not read now is damage.
-            tracing::error!(?extent, %error, "a block does not hold what was committed of it");
+            damage::found("batches", at, extent.base_offset, &error);
             ErrorCode::CORRUPT_MESSAGE
         })
     }
 }
 
 /// The offset and timestamp of the first record wanted. An extent's offsets are dense, so a batch's base offset follows
-/// from the batches before it.
+/// from the batches before it, unless the batches say where they lie.
 fn look_into(
     block: &RawBlock,
-    Offset(mut base_offset): Offset,
+    extent: &Extent,
     stored: &Stored,
     wanted: Wanted,
 ) -> Result<Option<(i64, i64)>, BatchError> {
     let start = stored.raw_start as usize;
     let end = start + stored.raw_length as usize;
+    let mut base_offset = extent.base_offset.0;
     let mut position = 0;
     for slice in block.iter() {
         let mut rest = slice.clone();
@@ -147,6 +156,9 @@ fn look_into(
             }
             let batch = rest.split_to(header.size);
             if position >= start {
+                if extent.flags.offsets_in_bytes {
+                    base_offset = base_offset.max(header.base_offset);
+                }
                 if let Some((delta, timestamp)) = pick(&batch, &header, wanted) {
                     return Ok(Some((base_offset + i64::from(delta), timestamp)));
                 }

@@ -272,7 +272,7 @@ impl Session {
             Event::Question((id, reply)) => {
                 let reply = match reply {
                     Ok(reply) => reply,
-                    Err(Error::Corrupt(reason)) => Reply::Failed(reason),
+                    Err(Error::Corrupt(reason) | Error::Damaged(reason)) => Reply::Failed(reason),
                     Err(error) => return Err(error.to_string()),
                 };
                 self.catch_up()?;

@@ -233,35 +233,63 @@ pub(crate) async fn locate(
         Hot::Found(located) => return Ok(located),
         Hot::Cold { bounds, until } => (bounds, until),
     };
-    let mut extents: Vec<Extent> = Vec::new();
-    let mut next = offset;
-    while next < until {
-        let rows = index_rows(metadata, partition, next).await?;
-        let before = extents.len();
-        for (_, row) in rows {
-            let wanted = Chunk::decode(row)?.extents.into_iter();
-            extents.extend(wanted.filter(|e| e.end_offset() > next && e.base_offset < until));
+    let mut cold = Cold {
+        extents: Vec::new(),
+        next: offset,
+        until,
+    };
+    while cold.next < until && cold.raw_bytes() < raw_bytes_max {
+        let mut joined = false;
+        for (_, row) in index_rows(metadata, partition, cold.next).await? {
+            joined = Chunk::decode(row).is_ok_and(|chunk| cold.join(&chunk));
+            if !joined {
+                break;
+            }
         }
-        let Some(last) = extents.last().filter(|_| extents.len() > before) else {
-            return missing(metadata, partition, next).await;
-        };
-        next = last.end_offset();
-        extents = enough(extents.iter(), raw_bytes_max);
-        if extents.last().is_some_and(|last| last.end_offset() < next) {
-            break;
+        if !joined && cold.extents.is_empty() {
+            return missing(metadata, partition, cold.next).await;
         }
-        if raw(&extents) >= raw_bytes_max {
+        if !joined {
+            // What lies before the hole is good; who goes on there is told.
             break;
         }
     }
+    let extents = enough(cold.extents.iter(), raw_bytes_max);
     Ok(Located::Extents { bounds, extents })
 }
 
-fn raw(extents: &[Extent]) -> u64 {
-    extents
-        .iter()
-        .map(|extent| u64::from(extent.raw_length()))
-        .sum()
+/// Extents from index rows, without a gap.
+struct Cold {
+    extents: Vec<Extent>,
+    next: Offset,
+    /// Memory has what lies from here on.
+    until: Offset,
+}
+
+impl Cold {
+    fn raw_bytes(&self) -> u64 {
+        let bytes = self.extents.iter().map(Extent::raw_length);
+        bytes.map(u64::from).sum()
+    }
+
+    /// False where the next offset does not lie in the row, or the row has a hole.
+    fn join(&mut self, chunk: &Chunk) -> bool {
+        let (from, until) = (self.next, self.until);
+        let wanted = |e: &&Extent| e.end_offset() > from && e.base_offset < until;
+        for extent in chunk.extents.iter().filter(wanted) {
+            // The first may be entered in its middle.
+            let joins = match self.extents.is_empty() {
+                true => extent.base_offset <= self.next,
+                false => extent.base_offset == self.next,
+            };
+            if !joins {
+                return false;
+            }
+            self.next = extent.end_offset();
+            self.extents.push(*extent);
+        }
+        self.next > from || from >= until
+    }
 }
 
 /// An index row is not where it must be: the topic was deleted meanwhile, or the store is damaged.
@@ -271,13 +299,17 @@ async fn missing(
     offset: Offset,
 ) -> Result<Located, Error> {
     match metadata.bounds(vec![partition]).await?.as_slice() {
-        [Some(bounds)] if offset >= bounds.log_start => Err(Error::Corrupt(format!(
-            "no index row holds offset {} of partition {partition:?}",
-            offset.0
-        ))),
+        [Some(bounds)] if offset >= bounds.log_start => Err(hole(partition, offset)),
         [Some(bounds)] => Ok(Located::OutOfRange(*bounds)),
         _ => Ok(Located::UnknownPartition),
     }
+}
+
+fn hole(partition: TopicPartition, offset: Offset) -> Error {
+    Error::Damaged(format!(
+        "no index row that can be read holds offset {} of partition {} of topic {}",
+        offset.0, partition.partition.0, partition.topic
+    ))
 }
 
 async fn index_rows(
@@ -337,7 +369,10 @@ async fn by_time(
     while next < until {
         let rows = index_rows(metadata, partition, next).await?;
         if rows.is_empty() {
-            break;
+            return match missing(metadata, partition, next).await? {
+                Located::Extents { .. } | Located::OutOfRange(_) => Ok(hot),
+                Located::UnknownPartition => Ok(None),
+            };
         }
         for (key, row) in rows {
             let Key::Index(_, end) = Key::decode(&key)? else {

@@ -88,7 +88,7 @@ impl Questions {
             return Ok(());
         };
         if let Reply::Failed(reason) = reply {
-            read.refuse(&Error::Corrupt(reason));
+            read.refuse(&Error::Damaged(reason));
             return Ok(());
         }
         // Whoever asked may have gone.

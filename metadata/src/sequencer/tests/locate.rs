@@ -187,3 +187,57 @@ async fn a_checkpoint_takes_more_extents_than_one_step_and_may_stop_between() {
         running.close().await;
     }
 }
+
+/// Index rows lost under a running sequencer: whoever reads there is told, and what lies elsewhere is found.
+#[tokio::test(start_paused = true)]
+async fn a_hole_is_damage_and_never_silence() {
+    let memory = Memory::new();
+    let running = fresh(&memory).await;
+    let mut model = Model::default();
+    for number in 1..=1_500 {
+        model.add(&running.metadata, number).await;
+    }
+    seconds(20).await;
+    let index: Vec<_> = memory
+        .snapshot()
+        .into_keys()
+        .filter_map(|key| match Key::decode(&key) {
+            Ok(Key::Index(_, end)) => Some((key, end)),
+            _ => None,
+        })
+        .collect();
+    assert!(index.len() > 3, "{}", index.len());
+    for (at, (key, end)) in index.iter().enumerate() {
+        let start = at.checked_sub(1).map_or(Offset(0), |at| index[at].1);
+        let row = memory.snapshot()[key].clone();
+        let mut lose = Transaction::default();
+        lose.clear(key.clone());
+        memory.commit(lose).await.unwrap();
+        for offset in [start.0, (start.0 + end.0) / 2, end.0 - 1] {
+            let located = running.metadata.locate(partition(0), Offset(offset), 1_000);
+            let located = located.await;
+            assert!(matches!(located, Err(Error::Damaged(_))), "{located:?}");
+        }
+        // Up to the hole, and from behind it on.
+        let before = Offset((start.0 - 1).max(0));
+        for offset in [before, *end] {
+            let found = running.metadata.locate(partition(0), offset, 1 << 20).await;
+            match found {
+                Ok(Located::Extents { extents, .. }) => {
+                    let stop = if offset < start {
+                        start
+                    } else {
+                        model.0.last().unwrap().0.end_offset()
+                    };
+                    assert_eq!(extents.last().map_or(stop, Extent::end_offset), stop);
+                }
+                other => assert!(at == 0 && offset == before, "{other:?}"),
+            }
+        }
+        let mut mend = Transaction::default();
+        mend.set(key.clone(), row);
+        memory.commit(mend).await.unwrap();
+    }
+    model.compare(&running.metadata, "mended").await;
+    running.close().await;
+}
