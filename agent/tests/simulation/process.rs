@@ -60,6 +60,7 @@ impl Process {
             witness: Some(outlet.witness()),
             checkpoint_interval: dice.millis(300, 6000),
             checkpoint_log_bytes: dice.between(2_000, 200_000),
+            log_bytes_max: dice.between(2_000, 600_000),
             ..Options::new(Arc::new(move || now.now()))
         };
         let main = Main {

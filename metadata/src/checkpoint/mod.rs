@@ -1,5 +1,5 @@
 //! State to rows and back. A checkpoint goes in small transactions between drains; each row says as of which drain it
-//! is, and a replay skips what a row already holds. Last the checkpoint row moves and the log before it is cleared.
+//! is, and a replay skips what a row already holds. Last the checkpoint row moves, and the sequencer clears the log before it.
 
 mod load;
 mod write;
@@ -122,6 +122,11 @@ impl Checkpoint {
         self.done
     }
 
+    /// Up to here the log may be cleared once it is done.
+    pub(crate) fn at(&self) -> Lsn {
+        self.at
+    }
+
     /// Reads some of what the next steps need. False: there is nothing to be read, and it is time for a step.
     pub(crate) async fn read_ahead(&mut self, kv: &dyn Kv, state: &State) -> Result<bool, Error> {
         let soon = self.pending.iter().rev().take(READ_AHEAD);
@@ -198,8 +203,6 @@ impl Checkpoint {
         state.objects.checkpointed(self.objects.drain(..));
         state.dirty.since = self.at;
         writes.set(Key::Checkpoint.encode(), encode_row(state, self.at));
-        let start = Key::Log(Lsn(0), 0).encode();
-        writes.clear_range(start, Key::Log(Lsn(self.at.0 + 1), 0).encode());
         self.done = true;
     }
 }

@@ -16,7 +16,7 @@ use crate::handle::Asked;
 use crate::types::{Lsn, Timestamp};
 
 /// A drain takes no more commands when its log is so large: stores limit transactions.
-const DRAIN_BYTES_MAX: usize = 500 * 1024;
+pub(super) const DRAIN_BYTES_MAX: usize = 500 * 1024;
 type Reply = oneshot::Sender<Result<Answer, Error>>;
 
 /// A command's session and its number there.
@@ -107,7 +107,8 @@ impl Sequencer {
     async fn write(&mut self, lsn: Lsn, log: LogBytes) -> Result<(), Error> {
         let bytes = log.len() as u64;
         let transactions = log_transactions(lsn, log);
-        self.log_bytes += bytes;
+        let rows = transactions.iter().map(|each| each.writes.len()).sum();
+        self.log.appended(lsn, rows, bytes);
         let counts = &self.shared.counts;
         counts.log_bytes.fetch_add(bytes, Ordering::Relaxed);
         counts.drains.fetch_add(1, Ordering::Relaxed);

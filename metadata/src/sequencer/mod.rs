@@ -5,6 +5,7 @@ mod candidate;
 mod drain;
 pub(crate) mod lineage;
 mod liveness;
+mod log;
 mod operate;
 mod probe;
 mod publish;
@@ -41,6 +42,7 @@ use crate::types::Timestamp;
 use crate::witness::Witness;
 pub use candidate::Candidate;
 use liveness::Liveness;
+use log::Log;
 use store::Holder;
 use subscribers::Subscribers;
 pub use takeover::Checked;
@@ -76,6 +78,9 @@ pub struct Options {
     pub checkpoint_log_bytes: u64,
     /// What one transaction of a checkpoint takes.
     pub checkpoint_steps: Steps,
+    /// Commits are slowed down so that no more log than this piles up that is not in rows yet, but for a drain or two:
+    /// memory holds what it says, and the next process replays it.
+    pub log_bytes_max: u64,
     /// Whom it serves.
     pub serves: Serves,
     /// An agent's session is closed when nothing was heard of it for so long.
@@ -94,7 +99,7 @@ pub enum Serves {
 }
 
 impl Options {
-    /// A checkpoint every 15 s or 64 MiB.
+    /// A checkpoint every 15 s or 64 MiB, and twice as much log at the most.
     #[must_use]
     pub fn new(now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
         Self {
@@ -103,6 +108,7 @@ impl Options {
             checkpoint_interval: Duration::from_secs(15),
             checkpoint_log_bytes: 64 * 1024 * 1024,
             checkpoint_steps: Steps::default(),
+            log_bytes_max: 128 * 1024 * 1024,
             serves: Serves::ThisProcess,
             session_timeout: Duration::from_secs(10),
             witness: None,
@@ -115,6 +121,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("checkpoint_interval", &self.checkpoint_interval)
             .field("checkpoint_log_bytes", &self.checkpoint_log_bytes)
+            .field("log_bytes_max", &self.log_bytes_max)
             .finish_non_exhaustive()
     }
 }
@@ -130,15 +137,13 @@ pub struct Sequencer {
     state: State,
     time: StateTime,
     checkpoint: Option<Checkpoint>,
-    checkpoint_due: Instant,
+    log: Log,
     expiry_due: Instant,
     /// The session of this process's own agent; 0 if it serves a network.
     session: u64,
     subscribers: Subscribers,
     liveness: Liveness,
     tick: Tick,
-    /// Bytes of log since the last checkpoint began.
-    log_bytes: u64,
     /// Asked to close, while the store was failing.
     closing: bool,
 }
@@ -211,17 +216,24 @@ fn assemble(
         tick: Tick::new(&options),
         shared: Arc::clone(&shared),
         checkpoint: None,
-        checkpoint_due: now + options.checkpoint_interval,
+        log: Log::loaded(held.state.lsn, &options),
         expiry_due: now + EXPIRY_INTERVAL,
         options,
         holder: held.holder,
         state: held.state,
         time: held.time,
-        log_bytes: 1,
         closing: false,
     };
     sequencer.publish_all();
     (Metadata::new(sender, shared), sequencer)
+}
+
+/// For ever where there is no such time.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Sequencer {
@@ -256,11 +268,10 @@ impl Sequencer {
                 count = self.queue.recv_many(&mut asked, DRAIN_MAX) => {
                     if count == 0 { Ok(Some(Ended::Closed)) } else { self.serve(&mut asked).await }
                 }
-                () = std::future::ready(()), if self.checkpoint.is_some() => Ok(None),
-                () = tokio::time::sleep_until(self.checkpoint_due), if self.log_bytes > 0 => {
-                    self.begin_checkpoint();
-                    Ok(None)
+                () = std::future::ready(()), if self.is_checkpointing() => {
+                    self.checkpoint_step().await.map(|()| None)
                 }
+                () = until(self.log.due()) => Ok(None),
                 () = self.tick.due() => Ok(None),
             };
             let step = match step {
@@ -293,19 +304,35 @@ impl Sequencer {
                     .for_each(|asked| self.refuse(asked, &error));
                 return Err(error);
             }
+            if let Err(error) = self.keep_up().await {
+                let error = error.never_happened();
+                waiting
+                    .into_iter()
+                    .for_each(|asked| self.refuse(asked, &error));
+                return Err(error);
+            }
         }
         Ok(None)
     }
 
-    /// One step of whatever is due besides drains.
-    async fn background(&mut self) -> Result<(), Error> {
-        self.tick().await?;
-        let due = self.log_bytes > 0 && self.checkpoint_due <= Instant::now();
-        if due || self.log_bytes >= self.options.checkpoint_log_bytes {
-            self.begin_checkpoint();
+    /// What must be done before the next drain: where checkpoints fall behind, what waits is not lost, only slower.
+    async fn keep_up(&mut self) -> Result<(), Error> {
+        loop {
+            self.tick().await?;
+            if self.log.is_due() {
+                self.begin_checkpoint();
+            }
+            if !self.is_checkpointing() || !self.log.owes_step() {
+                return Ok(());
+            }
+            self.checkpoint_step().await?;
         }
-        self.checkpoint_step().await?;
-        if self.expiry_due <= Instant::now() && self.checkpoint.is_none() {
+    }
+
+    /// Whatever is due besides drains.
+    async fn background(&mut self) -> Result<(), Error> {
+        self.keep_up().await?;
+        if self.expiry_due <= Instant::now() {
             self.expiry_due = Instant::now() + EXPIRY_INTERVAL;
             let before = Timestamp(self.time.now().0.saturating_sub(PRODUCER_EXPIRY_MS));
             self.command(Command::ExpireProducers { before }).await?;
@@ -314,19 +341,25 @@ impl Sequencer {
     }
 
     fn begin_checkpoint(&mut self) {
-        if self.checkpoint.is_none() {
-            self.checkpoint =
-                Some(Checkpoint::begin(&self.state).in_steps_of(self.options.checkpoint_steps));
-            self.checkpoint_due = Instant::now() + self.options.checkpoint_interval;
-            self.log_bytes = 0;
+        if !self.is_checkpointing() {
+            let steps = self.options.checkpoint_steps;
+            self.checkpoint = Some(Checkpoint::begin(&self.state).in_steps_of(steps));
+            self.log.checkpoint_begins();
         }
     }
 
+    /// Rows are being written, or the log that they made superfluous is being cleared.
+    fn is_checkpointing(&self) -> bool {
+        self.checkpoint.is_some() || self.log.is_clearing()
+    }
+
     async fn checkpoint_step(&mut self) -> Result<(), Error> {
-        let Some(mut checkpoint) = self.checkpoint.take() else {
-            return Ok(());
-        };
+        self.log.stepped();
         let kv = self.kv.as_ref();
+        let Some(mut checkpoint) = self.checkpoint.take() else {
+            let cleared = self.log.clear(kv).await?;
+            return self.holder.write(kv, cleared, &self.options).await;
+        };
         // Drains have their turn in between.
         if checkpoint.read_ahead(kv, &self.state).await? {
             self.checkpoint = Some(checkpoint);
@@ -339,6 +372,7 @@ impl Sequencer {
             .fetch_add(1, Ordering::Relaxed);
         self.holder.write(kv, transaction, &self.options).await?;
         if checkpoint.is_done() {
+            self.log.checkpoint_done(checkpoint.at());
             self.shared
                 .counts
                 .checkpoints
@@ -352,7 +386,7 @@ impl Sequencer {
     /// A last checkpoint. What cannot be written now is in the log.
     async fn close(&mut self) -> Result<(), Error> {
         // One under way leaves the log that grew meanwhile to a second one.
-        while self.checkpoint.is_some() || self.log_bytes > 0 {
+        while self.is_checkpointing() || !self.log.is_empty() {
             self.begin_checkpoint();
             if let Err(error) = self.checkpoint_step().await {
                 tracing::warn!(%error, "no checkpoint at the end; the next start replays the log");
@@ -404,7 +438,7 @@ impl Sequencer {
                         self.state.clone()
                     });
                     self.state = state;
-                    self.log_bytes = 1;
+                    self.log = Log::loaded(self.state.lsn, &self.options);
                     self.publish_all();
                     self.shared.ready.store(true, Ordering::Release);
                     tracing::info!("the metadata store is back");

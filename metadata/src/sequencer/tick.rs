@@ -1,13 +1,12 @@
 //! What a sequencer that serves a network does twice a second: shows candidates that it lives, by moving the head, and
 //! closes the sessions of agents that do not.
 
-use std::future::pending;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
-use super::{Options, Sequencer, Serves};
+use super::{Options, Sequencer, Serves, until};
 use crate::command::Command;
 use crate::error::Error;
 use crate::kv::Transaction;
@@ -43,10 +42,7 @@ impl Tick {
     }
 
     pub(super) async fn due(&self) {
-        match self.at {
-            Some(at) => sleep_until(at).await,
-            None => pending().await,
-        }
+        until(self.at).await;
     }
 }
 

@@ -11,6 +11,7 @@ mod locate;
 mod postgres;
 mod random;
 mod redb;
+mod slow;
 mod takeover;
 mod watch;
 mod wide;
