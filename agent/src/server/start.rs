@@ -171,7 +171,11 @@ fn names(settings: &Settings) -> Names {
 async fn join(order: &Order, identity: &Identity, tasks: &Tasks) -> anyhow::Result<()> {
     let alone = matches!(order, Order::Here { peer: None, .. });
     if alone {
-        identity.settle().await?;
+        tokio::select! {
+            settled = identity.settle() => settled?,
+            // The sequencer looks at the bucket as well, and without it nothing will ever be settled.
+            failure = tasks.failed() => anyhow::bail!("stopped because {failure}"),
+        }
     }
     let (identity, stop) = (identity.clone(), tasks.stopping());
     tasks.spawn("bucket and metadata", async move {

@@ -1,13 +1,17 @@
 //! Bucket and metadata that belong together, and those that do not: what users meet when they wipe, move or mix up one of
 //! the two.
 
+use std::fs::File;
 use std::path::Path;
+use std::process::Stdio;
 
 use protocol::ErrorCode;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
+use super::bucket::{SECRET, Server, credentials};
 use super::processes::Process;
 use super::tools::{Ran, contents, run, until, values};
-use crate::support::broker::{Broker, penstock};
+use crate::support::broker::{Broker, penstock, signal};
 use crate::support::client::{Client, batch};
 
 const WITNESS: &str = "penstock.json";
@@ -314,4 +318,65 @@ async fn a_metadata_process_of_its_own_asks_the_bucket_that_it_is_told() {
     without.until_ready("200").await;
     let said = std::fs::read_to_string(&log).unwrap();
     assert!(said.contains("no --bucket is given"), "{said}");
+}
+
+/// Clusters that begin at the same moment over one bucket of S3, and one that comes back to it.
+#[tokio::test]
+async fn of_clusters_that_race_for_a_bucket_of_s3_one_wins() {
+    for server in Server::all().await {
+        let data = tempfile::tempdir().unwrap();
+        let start = |number: usize| {
+            let store = format!("redb://{}/{number}.redb", data.path().display());
+            let log = File::create(data.path().join(format!("{number}.log"))).unwrap();
+            let mut command = penstock(["dev", "--log", "error", "--bucket", "s3://there/a/b"]);
+            command
+                .args(["--s3-endpoint", &server.endpoint, "--store", &store])
+                .args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(log);
+            credentials(&mut command, SECRET);
+            command
+        };
+        let mut racing: Vec<_> = (0..5)
+            .map(|number| start(number).spawn().unwrap())
+            .collect();
+        let mut ended = vec![false; racing.len()];
+        until("all but one have ended", async || {
+            for (child, ended) in racing.iter_mut().zip(&mut ended) {
+                *ended = child.try_wait().unwrap().is_some();
+            }
+            ended.iter().filter(|ended| **ended).count() >= 4
+        })
+        .await;
+        for (number, _) in ended.iter().enumerate().filter(|(_, ended)| **ended) {
+            let said = std::fs::read_to_string(data.path().join(format!("{number}.log"))).unwrap();
+            assert!(
+                said.contains("belongs to cluster"),
+                "{}: {said}",
+                server.name
+            );
+        }
+        let winner = ended.iter().position(|ended| !ended).expect("one wins");
+        // It greets once it serves.
+        let mut stdout = BufReader::new(racing[winner].stdout.take().unwrap());
+        let mut greeting = String::new();
+        stdout.read_line(&mut greeting).await.unwrap();
+        assert!(greeting.contains("listens on"), "{greeting}");
+        // And what it remembers there is written anew when it stops.
+        signal(racing[winner].id().unwrap(), libc::SIGTERM);
+        assert!(racing[winner].wait().await.unwrap().success());
+        let broker = Broker::start(&mut start(winner)).await;
+        let writes = ["op=\"put\"", "cause=\"witness\"", "outcome=\"ok\""];
+        let mut client = Client::connect(broker.listen).await;
+        assert_eq!(client.create_topic("t", 1, &[]).await, ErrorCode::NONE);
+        let asked = "penstock_object_store_requests_total";
+        until("the point is written", async || {
+            broker.metric(asked, &writes).await >= 2.0
+        })
+        .await;
+        let refused = ["cause=\"witness\"", "outcome=\"error\""];
+        assert_eq!(broker.metric(asked, &refused).await, 0.0);
+        assert!(broker.terminate().await.success());
+    }
 }
