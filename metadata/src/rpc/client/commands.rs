@@ -126,3 +126,57 @@ impl Submitted {
             .send(Err(Error::Unavailable { happened, reason }));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Command, CreateTopic, Outcome};
+    use crate::types::{Lsn, TopicId};
+
+    fn large(sequence: u64, bytes: usize) -> Submission {
+        let command = Command::CreateTopic(CreateTopic {
+            name: "x".repeat(bytes),
+            id: TopicId(1),
+            partitions: 1,
+            replication_factor: 1,
+            configs: BTreeMap::new(),
+        });
+        Submission {
+            session: 7,
+            sequence,
+            seen: 1,
+            command,
+        }
+    }
+
+    /// Whether it was kept, and what was said at once.
+    fn take(commands: &mut Commands, submission: Submission) -> (bool, Option<Error>) {
+        let (reply, mut answer) = oneshot::channel();
+        let kept = commands.take(7, submission, reply);
+        (kept, answer.try_recv().ok().and_then(Result::err))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_is_bounded_in_bytes_and_there_is_room_again_when_it_is_answered() {
+        let mut commands = Commands::default();
+        let each = 15 * 1024 * 1024;
+        for sequence in 1..=4 {
+            assert!(take(&mut commands, large(sequence, each)).0);
+        }
+        let (kept, said) = take(&mut commands, large(5, each));
+        assert!(!kept && said.is_some(), "it is refused, and did not happen");
+        assert!(take(&mut commands, large(5, 1024)).0, "a small one fits");
+        let outcome = Outcome::TopicDeleted;
+        let lsn = Lsn(1);
+        commands.answer(1, Answer { lsn, outcome });
+        assert!(take(&mut commands, large(6, each)).0);
+        let (kept, _) = take(&mut commands, large(7, COMMAND_BYTES_MAX));
+        assert!(!kept, "no frame takes it");
+        tokio::time::sleep(COMMAND_TIME_MAX).await;
+        commands.expire();
+        assert!(commands.is_empty() && commands.bytes == 0);
+        assert!(take(&mut commands, large(8, each)).0);
+        commands.fail_all("over");
+        assert_eq!((commands.bytes, commands.first()), (0, None));
+    }
+}

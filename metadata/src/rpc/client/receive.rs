@@ -41,7 +41,7 @@ impl Work {
                 Ok(())
             }
             Down::Reply { id, reply } => self.questions.answer(id, reply, &self.shared.views),
-            Down::Pong { durable } => {
+            Down::Alive { durable } => {
                 self.hear(durable);
                 Ok(())
             }

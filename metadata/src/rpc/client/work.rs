@@ -19,10 +19,11 @@ use crate::rpc::message::{SPOKEN, Up, Versions, Welcome};
 use crate::sequencer::reads::Read;
 use crate::types::SessionId;
 
-/// The sequencer answers pings at once, whatever it is busy with. One from which nothing comes for so long is left: about
-/// when other candidates take it for gone, so that whoever takes over is found as soon as it can answer.
+/// The sequencer says twice a second that it lives, whatever it is busy with. One from which nothing comes for so long is
+/// left: about when other candidates take it for gone, so that whoever takes over is found as soon as it can answer.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
-const PING_INTERVAL: Duration = Duration::from_millis(500);
+/// It hears as often that this agent lives.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// A leaving agent waits so long for the sequencer to have heard it.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
 

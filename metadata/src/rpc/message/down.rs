@@ -15,7 +15,7 @@ const WELCOME: u8 = 2;
 const ANSWER: u8 = 3;
 const UPDATE: u8 = 4;
 const REPLY: u8 = 5;
-const PONG: u8 = 6;
+const ALIVE: u8 = 6;
 const WARNING: u8 = 7;
 const END: u8 = 8;
 const IAM: u8 = 9;
@@ -43,8 +43,8 @@ pub(crate) enum Down {
         id: u64,
         reply: Reply,
     },
-    /// It lives, and everything up to there is durable.
-    Pong {
+    /// Said twice a second: it lives, and everything up to there is durable.
+    Alive {
         durable: Lsn,
     },
     /// For the agent's log: its operator has to do something.
@@ -88,8 +88,8 @@ impl Down {
                 frame.u64(*id);
                 reply.encode(&mut frame);
             }
-            Self::Pong { durable } => {
-                frame.u8(PONG);
+            Self::Alive { durable } => {
+                frame.u8(ALIVE);
                 frame.u64(durable.0);
             }
             Self::Warning(text) => {
@@ -122,7 +122,7 @@ impl Down {
                 id: frame.u64()?,
                 reply: Reply::decode(&mut frame)?,
             },
-            PONG => Self::Pong {
+            ALIVE => Self::Alive {
                 durable: Lsn(frame.u64()?),
             },
             WARNING => Self::Warning(frame.text()?),

@@ -260,7 +260,7 @@ fn downs() -> Vec<Down> {
                 ..agent()
             }),
         ]))),
-        Down::Pong {
+        Down::Alive {
             durable: Lsn(u64::MAX),
         },
         Down::Update(Update::Naming(NamingEpoch(u32::MAX))),

@@ -70,7 +70,7 @@ async fn an_agent_leaves_a_sequencer_that_sends_nonsense() {
     let bad = spawn(async move {
         let mut said = [
             vec![Bytes::from_static(&[9])],
-            vec![Down::Pong { durable: Lsn(9) }.encode()],
+            vec![Down::Alive { durable: Lsn(9) }.encode()],
             vec![Down::Redirect("nobody:1".to_owned()).encode()],
             vec![Down::Redirect("bad:1".to_owned()).encode()],
             vec![Down::End("go away".to_owned()).encode()],

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod agents;
+mod alive;
 mod crowd;
 mod failover;
 mod frozen;

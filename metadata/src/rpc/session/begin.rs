@@ -1,0 +1,98 @@
+//! How a session begins: the agent's own is taken up, or a new one opened, and the agent is welcomed.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::work::Session;
+use super::{collision, lineage};
+use crate::command::{Command, Outcome, Submission};
+use crate::error::Error;
+use crate::handle::{Asked, Metadata};
+use crate::history::{Holds, Point};
+use crate::level::WRITER_LEVEL;
+use crate::rpc::link::Link;
+use crate::rpc::message::{Down, Hello, Welcome};
+use crate::sequencer::lineage::Lineage;
+use crate::sequencer::reads::Read;
+use crate::sequencer::subscribers::feed;
+use crate::sequencer::{Heard, Status};
+use crate::types::SessionId;
+
+impl Session {
+    /// Takes up the agent's session, or opens a new one if that is closed.
+    pub(super) async fn begin(
+        link: Link,
+        metadata: Metadata,
+        hello: Hello,
+        version: u32,
+        status: &Status,
+    ) -> Result<Option<Self>, Error> {
+        let heard = Arc::new(Heard::now());
+        let agent = hello.agent.map(Arc::new);
+        let mut session = hello.session;
+        for _ in 0..2 {
+            if session == SessionId::NONE {
+                session = open(&metadata, status.random()).await?;
+            }
+            let (feed, updates) = feed();
+            let attached = metadata.read(|reply| Read::Attach {
+                session,
+                agent: agent.clone(),
+                feed,
+                heard: Arc::clone(&heard),
+                reply,
+            });
+            let Some(attached) = attached.await? else {
+                session = SessionId::NONE;
+                continue;
+            };
+            // As of now or later: whatever it says is durable.
+            let Some(lineage) = lineage(&metadata) else {
+                return Ok(None);
+            };
+            look(hello.remembered, &lineage);
+            let welcome = Welcome {
+                version,
+                cluster_id: metadata.cluster_id().to_owned(),
+                session,
+                lineage,
+                level: WRITER_LEVEL,
+                naming: attached.naming,
+            };
+            let rival = attached.rival.as_deref().map(collision);
+            let mut begun = Self::new(link, metadata, session.id, attached, updates, heard);
+            begun.outgoing.push(&Down::Welcome(welcome));
+            if let Some(text) = rival {
+                tracing::warn!(text, "two agents collide");
+                begun.outgoing.push(&Down::Warning(text));
+            }
+            return Ok(Some(begun));
+        }
+        Ok(None)
+    }
+}
+
+/// The agent stops by itself; here somebody shall look, too.
+fn look(remembered: Option<Point>, lineage: &Lineage) {
+    if let Some(point) = remembered
+        && lineage.chain.holds(lineage.durable, &point) == Holds::No
+    {
+        tracing::error!(
+            agent = point.lsn.0,
+            holder = lineage.durable.0,
+            "an agent was told of what this store does not hold: the store went back in time"
+        );
+    }
+}
+
+async fn open(metadata: &Metadata, nonce: u64) -> Result<SessionId, Error> {
+    let (reply, opened) = oneshot::channel();
+    let closing = Vec::new();
+    let submission = Submission::own(Command::OpenSession { closing, nonce });
+    metadata.put(Asked::Command(submission, reply)).await?;
+    match opened.await.unwrap_or(Err(Error::Closing))?.outcome {
+        Outcome::SessionOpened(id) => Ok(SessionId { id, nonce }),
+        outcome => Err(Error::unavailable(format!("a session answers {outcome:?}"))),
+    }
+}

@@ -1,0 +1,88 @@
+//! One agent at the sequencer's process: its commands go into the queue in order, its questions are answered as they can
+//! be, and what became durable is told before any answer that came after it. Whatever goes wrong ends the link: the agent
+//! comes back and submits again what is unanswered. One task each, started by `server`.
+
+mod begin;
+mod outgoing;
+mod receive;
+mod work;
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::link::Link;
+use super::message::{Down, Up, Versions, no_common_version};
+use crate::catalogue::Agent;
+use crate::handle::Metadata;
+use crate::sequencer::lineage::Lineage;
+use crate::sequencer::{Role, Status};
+use work::Session;
+
+/// The first frame must come in this time, and must be answered in it.
+const HELLO_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Serves one agent to the end of its link.
+pub(super) async fn serve(mut link: Link, status: Status, ours: Versions) {
+    let Ok(Some(frame)) = timeout(HELLO_TIME_MAX, link.receiver.recv()).await else {
+        return;
+    };
+    let greeting = Up::decode_as(ours, frame);
+    match greeting {
+        Ok(Up::Who) => {
+            let nonce = status.nonce();
+            return say(&link, Down::Iam { nonce }).await;
+        }
+        Ok(Up::Hello(_) | Up::Stranger(_)) => {}
+        _ => return tracing::info!("closed a link that does not speak the protocol"),
+    }
+    let metadata = match status.role() {
+        Role::Holding(metadata) if metadata.ready() => metadata,
+        Role::Holding(_) => return say(&link, Down::Redirect(String::new())).await,
+        // Also those who do not speak this process's versions: the other one may speak theirs.
+        Role::Waiting { holder } => return say(&link, Down::Redirect(holder)).await,
+    };
+    let hello = match greeting {
+        Ok(Up::Hello(hello)) => hello,
+        Ok(Up::Stranger(theirs)) => {
+            let reason = no_common_version(ours, theirs);
+            tracing::warn!(reason, "turned an agent away");
+            return say(&link, Down::End(reason)).await;
+        }
+        _ => return,
+    };
+    let Some(version) = ours.common(hello.versions) else {
+        return;
+    };
+    let begun = Session::begin(link, metadata, hello, version, &status);
+    match timeout(HELLO_TIME_MAX, begun).await {
+        Ok(Ok(Some(session))) => session.run().await,
+        Ok(Ok(None)) => {}
+        Ok(Err(error)) => tracing::info!(%error, "an agent's session could not begin"),
+        Err(_) => tracing::info!("an agent's session took too long to begin"),
+    }
+}
+
+async fn say(link: &Link, down: Down) {
+    let sent = link.sender.send(down.encode());
+    // Gone already, or too slow to hear it.
+    let _ = timeout(HELLO_TIME_MAX, sent).await;
+}
+
+/// What the holder in this process knows of the store.
+fn lineage(metadata: &Metadata) -> Option<Lineage> {
+    let known = metadata.shared().lineage.get()?;
+    Some(known.lock().clone())
+}
+
+/// What to do about an agent that has the same node id.
+pub(super) fn collision(rival: &Agent) -> String {
+    let Agent {
+        node_id, listeners, ..
+    } = rival;
+    let at = listeners.first();
+    let at = at.map_or_else(String::new, |at| format!("{}:{}", at.host, at.port));
+    format!(
+        "another agent, which clients are told to reach at {at}, has node id {node_id} as well, and clients see only the one that came later: give each its own --node-id"
+    )
+}

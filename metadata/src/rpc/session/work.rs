@@ -1,0 +1,266 @@
+//! A session's loop: what it waits for, and what it does with it. Nothing that the queue or the store make it wait for keeps
+//! it from saying that it lives.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::outgoing::Outgoing;
+use super::{lineage, say};
+use crate::command::Answer;
+use crate::error::Error;
+use crate::handle::Metadata;
+use crate::rpc::link::Link;
+use crate::rpc::message::{Down, Reply, Up};
+use crate::rpc::topics::Frames;
+use crate::sequencer::Heard;
+use crate::sequencer::reads::Attached;
+use crate::sequencer::subscribers::{Updates, Waiting};
+use crate::types::Lsn;
+use crate::update::Update;
+
+/// An agent says something every second; one that does not, or takes nothing, is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// An agent leaves a process from which it hears nothing for 2 s.
+const BEAT_INTERVAL: Duration = Duration::from_millis(500);
+/// Commands and questions of one agent that are not answered, and bytes of their frames; it has to wait with more.
+const COMMANDS_MAX: usize = 1024;
+const QUESTIONS_MAX: usize = 256;
+const ASKED_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+pub(super) struct Pending {
+    pub(super) sequence: u64,
+    /// Of its frame.
+    pub(super) bytes: usize,
+    pub(super) answer: oneshot::Receiver<Result<Answer, Error>>,
+}
+
+pub(super) struct Answered {
+    pub(super) id: u64,
+    /// Of the question's frame.
+    pub(super) bytes: usize,
+    pub(super) reply: Result<Reply, Error>,
+}
+
+type Putting = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// Why a session's loop ends.
+pub(super) type End = String;
+
+pub(super) struct Session {
+    link: Link,
+    pub(super) metadata: Metadata,
+    pub(super) id: u64,
+    pub(super) subscriber: u64,
+    /// All topics, which go out before anything else.
+    catalogue: Option<Frames>,
+    updates: Updates,
+    heard: Arc<Heard>,
+    /// Commands in the queue, in order.
+    pub(super) commands: VecDeque<Pending>,
+    pub(super) questions: JoinSet<Answered>,
+    /// Of all that is not answered.
+    pub(super) asked_bytes: usize,
+    /// What waits for room in the queue. Nothing more is read meanwhile.
+    pub(super) putting: Option<Putting>,
+    pub(super) outgoing: Outgoing,
+    beat: Instant,
+    /// Whether the agent is listened to; not while it must wait.
+    listening: bool,
+    /// When something last came, or went while nothing could come.
+    moved: Instant,
+}
+
+/// What a session waits for.
+enum Event {
+    Update(Option<Update>),
+    Command(Result<Answer, Error>),
+    Question(Answered),
+    Put(Result<(), Error>),
+    Sent,
+    Received(Option<Bytes>),
+    Beat,
+    Silence,
+    Ended,
+}
+
+impl Session {
+    pub(super) fn new(
+        link: Link,
+        metadata: Metadata,
+        id: u64,
+        attached: Attached,
+        updates: Updates,
+        heard: Arc<Heard>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            link,
+            metadata,
+            id,
+            subscriber: attached.subscriber,
+            catalogue: Some(Frames::all(attached.catalogue)),
+            updates,
+            heard,
+            commands: VecDeque::new(),
+            questions: JoinSet::new(),
+            asked_bytes: 0,
+            putting: None,
+            outgoing: Outgoing::default(),
+            beat: now + BEAT_INTERVAL,
+            listening: true,
+            moved: now,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        tracing::debug!(session = self.id, "an agent's stream begins");
+        let reason = loop {
+            let event = self.select().await;
+            if let Err(reason) = self.apply(event).await {
+                break reason;
+            }
+        };
+        tracing::debug!(session = self.id, reason, "an agent's stream ends");
+        say(&self.link, Down::End(reason)).await;
+    }
+
+    async fn select(&mut self) -> Event {
+        if self.outgoing.has_room_for_the_catalogue() {
+            let next = self.catalogue.as_mut().and_then(Frames::next);
+            match next {
+                Some(frame) => self.outgoing.push(&frame),
+                None => self.catalogue = None,
+            }
+        }
+        let room = self.outgoing.has_room() && self.catalogue.is_none();
+        self.listening = room
+            && self.putting.is_none()
+            && self.commands.len() < COMMANDS_MAX
+            && self.questions.len() < QUESTIONS_MAX
+            && self.asked_bytes < ASKED_BYTES_MAX;
+        tokio::select! {
+            biased;
+            () = self.metadata.ended() => Event::Ended,
+            permit = self.link.sender.reserve(), if !self.outgoing.is_empty() => match permit {
+                Ok(permit) => {
+                    permit.send(self.outgoing.pop());
+                    Event::Sent
+                }
+                Err(_) => Event::Received(None),
+            },
+            () = sleep_until(self.beat), if self.outgoing.is_empty() => Event::Beat,
+            put = room_in_the_queue(&mut self.putting), if self.putting.is_some() => Event::Put(put),
+            answer = front(&mut self.commands), if room && !self.commands.is_empty() => {
+                Event::Command(answer)
+            }
+            Some(done) = self.questions.join_next(), if room => match done {
+                Ok(done) => Event::Question(done),
+                Err(_) => Event::Ended,
+            },
+            update = self.updates.next(), if room => Event::Update(update),
+            frame = self.link.receiver.recv(), if self.listening => Event::Received(frame),
+            () = sleep_until(self.moved + SILENCE_MAX) => Event::Silence,
+        }
+    }
+
+    async fn apply(&mut self, event: Event) -> Result<(), End> {
+        match event {
+            Event::Update(Some(update)) => self.outgoing.tell(update),
+            Event::Update(None) => return Err("the stream is cut off: begin afresh".into()),
+            Event::Command(answer) => self.answer(answer)?,
+            Event::Question(Answered { id, bytes, reply }) => {
+                self.asked_bytes -= bytes;
+                let reply = match reply {
+                    Ok(reply) => reply,
+                    Err(Error::Corrupt(reason) | Error::Damaged(reason)) => Reply::Failed(reason),
+                    Err(error) => return Err(error.to_string()),
+                };
+                self.catch_up()?;
+                self.outgoing.push(&Down::Reply { id, reply });
+            }
+            Event::Put(put) => {
+                self.putting = None;
+                self.moved = Instant::now();
+                put.map_err(|error| error.to_string())?;
+            }
+            // Beats go to agents, too, that say nothing any more.
+            Event::Sent if self.listening => {}
+            Event::Sent => self.moved = Instant::now(),
+            Event::Received(Some(frame)) => {
+                self.moved = Instant::now();
+                self.heard.again();
+                let bytes = frame.len();
+                let up = Up::decode(frame).map_err(|_| "a frame that cannot be read")?;
+                self.receive(up, bytes).await?;
+            }
+            Event::Received(None) => return Err("the agent ended it".into()),
+            Event::Beat => {
+                self.beat = Instant::now() + BEAT_INTERVAL;
+                let durable = lineage(&self.metadata).map_or(Lsn(0), |lineage| lineage.durable);
+                self.outgoing.push(&Down::Alive { durable });
+            }
+            Event::Silence => return Err("the agent is silent".into()),
+            Event::Ended => return Err("another process holds the order".into()),
+        }
+        Ok(())
+    }
+
+    /// The oldest command is answered.
+    fn answer(&mut self, answer: Result<Answer, Error>) -> Result<(), End> {
+        let Some(Pending {
+            sequence, bytes, ..
+        }) = self.commands.pop_front()
+        else {
+            return Ok(());
+        };
+        self.asked_bytes -= bytes;
+        // The agent submits it again elsewhere or later: only then it is known what became of it.
+        let Answer { lsn, outcome } = answer.map_err(|error| error.to_string())?;
+        let answer = Down::Answer {
+            sequence,
+            lsn,
+            outcome,
+        };
+        planted!("answer-overtakes-view", {
+            self.outgoing.push(&answer);
+            return Ok(());
+        });
+        self.catch_up()?;
+        self.outgoing.push(&answer);
+        Ok(())
+    }
+
+    /// Whatever was published before an answer goes out before it.
+    fn catch_up(&mut self) -> Result<(), End> {
+        loop {
+            match self.updates.waiting() {
+                Waiting::Update(update) => self.outgoing.tell(update),
+                Waiting::Nothing => return Ok(()),
+                Waiting::CutOff => return Err("the stream is cut off: begin afresh".into()),
+            }
+        }
+    }
+}
+
+/// The oldest command's answer.
+async fn front(commands: &mut VecDeque<Pending>) -> Result<Answer, Error> {
+    match commands.front_mut() {
+        Some(Pending { answer, .. }) => answer.await.unwrap_or(Err(Error::Closing)),
+        None => pending().await,
+    }
+}
+
+async fn room_in_the_queue(putting: &mut Option<Putting>) -> Result<(), Error> {
+    match putting {
+        Some(putting) => putting.await,
+        None => pending().await,
+    }
+}
