@@ -59,6 +59,7 @@ macro_rules! cover {
             "no sample of {}", stringify!($pattern));)+
     };
 }
+pub(crate) use cover;
 
 const TOPIC: TopicId = TopicId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
 

@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) views: Views,
     /// The epoch in which objects are named.
     pub(crate) naming: AtomicU32,
+    /// The feature level, in the process of the holder.
+    pub(crate) level: AtomicU32,
     pub(crate) ready: AtomicBool,
     /// Whether a sequencer was ever reached.
     pub(crate) joined: watch::Sender<bool>,
@@ -104,6 +106,7 @@ impl Shared {
             agents: Mutex::default(),
             views: Views::default(),
             naming: AtomicU32::new(0),
+            level: AtomicU32::new(1),
             ready: AtomicBool::new(true),
             joined: watch::Sender::new(true),
             counts: Counts::default(),
@@ -131,6 +134,7 @@ impl Shared {
             agents: Mutex::default(),
             views: Views::default(),
             naming: AtomicU32::new(0),
+            level: AtomicU32::new(1),
             ready: AtomicBool::new(false),
             joined: watch::Sender::new(false),
             counts: Counts::default(),

@@ -17,6 +17,7 @@ use crate::view::newest;
 
 impl Sequencer {
     pub(super) fn publish(&mut self, effects: &[Effect]) {
+        self.publish_level();
         let topics_changed = effects.iter().any(|effect| {
             matches!(
                 effect,
@@ -70,6 +71,11 @@ impl Sequencer {
             }
         }
         self.subscribers.views(&updates);
+    }
+
+    fn publish_level(&self) {
+        let level = self.state.counters.cluster.level();
+        self.shared.level.store(level, Ordering::Release);
     }
 
     fn publish_naming(&mut self) {
@@ -184,6 +190,7 @@ impl Sequencer {
     pub(super) fn publish_all(&mut self) {
         let topics = self.state.topics.iter().map(|topic| &topic.topic);
         self.publish_catalogue(Catalogue::new(self.state.lsn, topics));
+        self.publish_level();
         self.publish_naming();
         let views = &self.shared.views;
         views.retain(|partition| self.state.topics.log(partition).is_some());

@@ -48,11 +48,11 @@ pub(super) fn encode_command(command: &Command, frame: &mut Encoder) {
             encode_bucket(*bucket, frame);
         }
         Command::RaiseFeatureLevel(level) => {
-            frame.u8(20);
+            frame.u8(7);
             // Level 0 is none.
             frame.u32(level.unwrap_or(0));
         }
-        Command::ReleaseHold => frame.u8(21),
+        Command::ReleaseHold => frame.u8(8),
         Command::OpenSession { .. }
         | Command::AcceptOlderStore(_)
         | Command::CloseSession(_)
@@ -83,8 +83,8 @@ pub(super) fn decode_command(frame: &mut Decoder) -> Result<Command, Unreadable>
             count: frame.u32()?,
         },
         6 => Command::BindBucket(decode_bucket(frame)?),
-        20 => Command::RaiseFeatureLevel(Some(frame.u32()?).filter(|level| *level > 0)),
-        21 => Command::ReleaseHold,
+        7 => Command::RaiseFeatureLevel(Some(frame.u32()?).filter(|level| *level > 0)),
+        8 => Command::ReleaseHold,
         _ => return Err(Unreadable),
     })
 }

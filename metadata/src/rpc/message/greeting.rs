@@ -108,6 +108,13 @@ pub(crate) fn no_common_version(ours: Versions, theirs: Versions) -> String {
     )
 }
 
+/// To one that cannot read what the cluster writes.
+pub(crate) fn level_too_high(cluster: u32, agent: u32) -> String {
+    format!(
+        "the cluster has feature level {cluster} and this agent reads up to level {agent}: upgrade the agent"
+    )
+}
+
 impl Hello {
     pub(super) fn encode(&self, frame: &mut Encoder) {
         self.versions.encode(frame);

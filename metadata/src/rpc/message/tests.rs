@@ -11,6 +11,7 @@ use crate::command::{
     BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions, CreateTopic,
     Outcome, Placed, Rejected,
 };
+use crate::golden::cover;
 use crate::history::{Chain, HistoryId, Point};
 use crate::sequencer::lineage::Lineage;
 use crate::types::{
@@ -138,6 +139,9 @@ fn commands() -> Vec<Command> {
         }),
         Command::AllocateProducerIds { count: 1000 },
         Command::BindBucket(None),
+        Command::RaiseFeatureLevel(None),
+        Command::RaiseFeatureLevel(Some(u32::MAX)),
+        Command::ReleaseHold,
         Command::BindBucket(Some(BucketId(u128::MAX))),
     ]
 }
@@ -321,6 +325,98 @@ fn what_the_sequencer_asks_of_itself_cannot_be_sent() {
         };
         assert!(Up::decode(submit.encode()).is_err());
     }
+}
+
+/// So that a message that is new has a sample here, and bytes that are kept.
+#[test]
+fn every_message_has_a_sample() {
+    // The bytes of a stranger's hello are those of a hello.
+    let stranger = Up::Stranger(Versions { min: 1, max: 2 });
+    let (ups, downs) = ([ups(), vec![stranger]].concat(), downs());
+    cover!(
+        ups,
+        Up,
+        Up::Hello(_),
+        Up::Who,
+        Up::Submit { .. },
+        Up::Ask { .. },
+        Up::Unwatch(_),
+        Up::Withdraw,
+        Up::Ping,
+        Up::Goodbye,
+        Up::Stranger(_),
+    );
+    let questions = ups.iter().filter_map(|up| match up {
+        Up::Ask { question, .. } => Some(question.clone()),
+        _ => None,
+    });
+    let questions: Vec<_> = questions.collect();
+    cover_questions(&questions);
+    cover_downs(&downs);
+    let updates = downs.iter().filter_map(|down| match down {
+        Down::Update(update) => Some(update.clone()),
+        _ => None,
+    });
+    cover_updates(&updates.collect::<Vec<_>>());
+    let replies = downs.iter().filter_map(|down| match down {
+        Down::Reply { reply, .. } => Some(reply.clone()),
+        _ => None,
+    });
+    cover_replies(&replies.collect::<Vec<_>>());
+}
+
+fn cover_questions(questions: &[Question]) {
+    cover!(
+        questions,
+        Question,
+        Question::Bounds(_),
+        Question::Watch(_),
+        Question::Locate { .. },
+        Question::Timestamp(..),
+        Question::MaxTimestamp(_),
+    );
+}
+
+fn cover_downs(downs: &[Down]) {
+    cover!(
+        downs,
+        Down,
+        Down::Redirect(_),
+        Down::Welcome(_),
+        Down::Iam { .. },
+        Down::Answer { .. },
+        Down::Update(_),
+        Down::Reply { .. },
+        Down::Alive { .. },
+        Down::Warning(_),
+        Down::End(_),
+    );
+}
+
+fn cover_updates(updates: &[Update]) {
+    cover!(
+        updates,
+        Update,
+        Update::Topics(_),
+        Update::Views(_),
+        Update::Agents(_),
+        Update::Naming(_),
+    );
+}
+
+fn cover_replies(replies: &[Reply]) {
+    cover!(
+        replies,
+        Reply,
+        Reply::Bounds(_),
+        Reply::Watched(_),
+        Reply::Located(Located::Extents { .. }),
+        Reply::Located(Located::OutOfRange(_)),
+        Reply::Located(Located::UnknownPartition),
+        Reply::Extent(None),
+        Reply::Extent(Some(_)),
+        Reply::Failed(_),
+    );
 }
 
 /// Each frame behind its length.

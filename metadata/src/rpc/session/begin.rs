@@ -1,6 +1,7 @@
 //! How a session begins: the agent's own is taken up, or a new one opened, and the agent is welcomed.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
@@ -10,7 +11,6 @@ use crate::command::{Command, Outcome, Submission};
 use crate::error::Error;
 use crate::handle::{Asked, Metadata};
 use crate::history::{Holds, Point};
-use crate::level::WRITER_LEVEL;
 use crate::rpc::link::Link;
 use crate::rpc::message::{Down, Hello, Welcome};
 use crate::sequencer::lineage::Lineage;
@@ -57,7 +57,7 @@ impl Session {
                 cluster_id: metadata.cluster_id().to_owned(),
                 session,
                 lineage,
-                level: WRITER_LEVEL,
+                level: metadata.shared().level.load(Ordering::Acquire),
                 naming: attached.naming,
             };
             let rival = attached.rival.as_deref().map(collision);

@@ -7,12 +7,13 @@ mod outgoing;
 mod receive;
 mod work;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::link::Link;
-use super::message::{Down, Up, Versions, no_common_version};
+use super::message::{Down, Up, Versions, level_too_high, no_common_version};
 use crate::catalogue::Agent;
 use crate::handle::Metadata;
 use crate::sequencer::lineage::Lineage;
@@ -54,6 +55,12 @@ pub(super) async fn serve(mut link: Link, status: Status, ours: Versions) {
     let Some(version) = ours.common(hello.versions) else {
         return;
     };
+    let level = metadata.shared().level.load(Ordering::Acquire);
+    if hello.level < level {
+        let reason = level_too_high(level, hello.level);
+        tracing::warn!(reason, "turned an agent away");
+        return say(&link, Down::End(reason)).await;
+    }
     let begun = Session::begin(link, metadata, hello, version, &status);
     match timeout(HELLO_TIME_MAX, begun).await {
         Ok(Ok(Some(session))) => session.run().await,

@@ -104,3 +104,28 @@ async fn agents_and_sequencers_of_two_versions_work_together() {
         two.kill().await;
     }
 }
+
+/// It was raised while an agent of an older version was away.
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_cannot_read_the_clusters_feature_level_is_told_so() {
+    let (_, net, process, a, _b) = two_agents(Travel::Links).await;
+    let level = a.metadata.raise_feature_level(None).await.unwrap();
+    let awake = watch::Sender::new(false);
+    for (reads, welcome) in [(level, true), (level + 1, true), (level - 1, false)] {
+        let mut link = net.dial("one:1", awake.subscribe()).await.unwrap();
+        let hello = Hello {
+            level: reads,
+            ..no_session()
+        };
+        link.sender.send(Up::Hello(hello).encode()).await.unwrap();
+        let frame = link.receiver.recv().await.expect("it says something");
+        match Down::decode(frame).unwrap() {
+            Down::Welcome(said) => assert!(welcome && said.level == level),
+            Down::End(sentence) => {
+                assert!(!welcome && sentence.contains(&format!("feature level {level}")));
+            }
+            said => panic!("{said:?}"),
+        }
+    }
+    process.terminate().await;
+}
