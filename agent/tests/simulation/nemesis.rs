@@ -163,13 +163,16 @@ fn clock(world: &World, dice: &Dice) {
     let Some(process) = any(world, dice) else {
         return;
     };
-    let far = [1_000, 60_000, 5 * 3_600_000][dice.index(3)];
-    let by = i64::try_from(dice.below(2 * far)).unwrap_or(0) - i64::try_from(far).unwrap_or(0);
+    let by = dice.jump();
     world.history.note(format!(
         "the clock of process {} jumps by {by} ms",
         process.id
     ));
     process.clock_forward(by);
+    // A process that is started again finds it so, unless somebody sets it right meanwhile.
+    if dice.chance(500) {
+        world.skew_more(process.role, by);
+    }
 }
 
 fn store_away(world: &Arc<World>, dice: &Dice, per_mille: u16) {

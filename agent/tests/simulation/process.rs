@@ -45,7 +45,7 @@ impl Process {
     pub(crate) fn start(world: &World, id: u32, role: Role) -> Arc<Self> {
         let dice = world.dice.fork();
         let link = Link::new(world, dice.fork(), id);
-        let clock = Arc::new(AtomicI64::new(world.now_ms()));
+        let clock = Arc::new(AtomicI64::new(world.now_ms() + world.skew(role)));
         let life = Arc::new(Held::default());
         let tasks = Tasks::of(Life::Held(Arc::clone(&life)));
         let (stop, stopping) = watch::channel(false);
@@ -57,6 +57,7 @@ impl Process {
         let options = Options {
             random: Arc::new(move || random.u64()),
             checkpoint_steps: steps(&dice),
+            expiry_interval: dice.millis(500, 10_000),
             witness: Some(outlet.witness()),
             checkpoint_interval: dice.millis(300, 6000),
             checkpoint_log_bytes: dice.between(2_000, 200_000),

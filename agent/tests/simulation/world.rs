@@ -1,6 +1,7 @@
 //! What a run has one of: history, randomness, metadata store, bucket, and the processes there are. Everything of it
 //! happens in one thread, in simulated time, and follows from the seed.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -33,6 +34,8 @@ pub(crate) struct World {
     pub(crate) fleet: Fleet,
     pub(crate) dice: Dice,
     processes: Mutex<Vec<Arc<Process>>>,
+    /// What the clocks of machines are wrong by, in milliseconds, whichever process runs there.
+    skews: Mutex<BTreeMap<String, i64>>,
     next_process: AtomicU32,
     next_wire: AtomicU32,
     healed: AtomicBool,
@@ -58,6 +61,7 @@ impl World {
             fleet,
             dice,
             processes: Mutex::default(),
+            skews: Mutex::default(),
             next_process: AtomicU32::new(1),
             next_wire: AtomicU32::new(1),
             healed: AtomicBool::new(false),
@@ -70,6 +74,21 @@ impl World {
         self.history.note(format!("process {id} starts: {role:?}"));
         let process = Process::start(self, id, role);
         self.processes.lock().push(process);
+    }
+
+    /// What a new process finds its machine's clock wrong by.
+    pub(crate) fn skew(&self, role: Role) -> i64 {
+        let mut skews = self.skews.lock();
+        let drawn = || match self.dice.chance(250) {
+            true => self.dice.jump(),
+            false => 0,
+        };
+        *skews.entry(role.name()).or_insert_with(drawn)
+    }
+
+    /// A machine's clock is set wrong, or right, for good.
+    pub(crate) fn skew_more(&self, role: Role, by: i64) {
+        *self.skews.lock().entry(role.name()).or_default() += by;
     }
 
     /// All that there are to be.
@@ -176,6 +195,12 @@ impl Dice {
 
     pub(crate) fn millis(&self, from: u64, to: u64) -> Duration {
         Duration::from_millis(self.between(from, to))
+    }
+
+    /// Of a clock, in milliseconds, either way: by seconds, minutes, hours or a day.
+    pub(crate) fn jump(&self) -> i64 {
+        let far = [1_000, 5 * 60_000, 7 * 3_600_000, 26 * 3_600_000][self.index(4)];
+        i64::try_from(self.below(2 * far)).unwrap_or(0) - i64::try_from(far).unwrap_or(0)
     }
 
     /// Of a message between two machines.

@@ -190,6 +190,7 @@ pub(super) fn write_partition(
     let extents: Vec<Extent> = log.recent().iter().take(extents_max).copied().collect();
     let beside = extents.is_empty() || log.producers().iter().len() <= PRODUCERS_BESIDE_EXTENTS;
     let whole = extents.len() == log.recent().len() && beside;
+    planted!(let whole = "partition-done-before-its-extents" => whole || !extents.is_empty());
     if !extents.is_empty() {
         let rest = log.recent().get(extents.len());
         let end = rest.map_or(log.bounds().high_watermark, |next| next.base_offset);
@@ -253,10 +254,14 @@ fn write_index(
     if rows_end < start || rows_end > start.max(log_start) {
         return Err(broken(partition, rows_end, start));
     }
-    writes.clear_range(clear_from, end);
+    writes.clear_range(clear_from.clone(), end.clone());
     for chunk in index::chunks(open, extents) {
         writes.set(Key::Index(partition, chunk.end()).encode(), chunk.encode());
     }
+    planted!(
+        "checkpoint-clears-what-it-wrote",
+        writes.clear_range(clear_from, end)
+    );
     Ok(())
 }
 

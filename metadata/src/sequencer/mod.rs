@@ -59,8 +59,6 @@ pub use status::Status;
 const DRAIN_MAX: usize = 4096;
 /// Producers silent for a day are forgotten, as by Kafka's `producer.id.expiration.ms`.
 const PRODUCER_EXPIRY_MS: i64 = 24 * 60 * 60 * 1000;
-/// How often it is looked for them.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(3600);
 /// Between attempts to take up work again after the store failed.
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_millis(250);
@@ -81,6 +79,8 @@ pub struct Options {
     /// Commits are slowed down so that no more log than this piles up that is not in rows yet, but for a drain or two:
     /// memory holds what it says, and the next process replays it.
     pub log_bytes_max: u64,
+    /// How often it is looked for producers that were silent for a day.
+    pub expiry_interval: Duration,
     /// Whom it serves.
     pub serves: Serves,
     /// An agent's session is closed when nothing was heard of it for so long.
@@ -109,6 +109,7 @@ impl Options {
             checkpoint_log_bytes: 64 * 1024 * 1024,
             checkpoint_steps: Steps::default(),
             log_bytes_max: 128 * 1024 * 1024,
+            expiry_interval: Duration::from_secs(3600),
             serves: Serves::ThisProcess,
             session_timeout: Duration::from_secs(10),
             witness: None,
@@ -217,7 +218,7 @@ fn assemble(
         shared: Arc::clone(&shared),
         checkpoint: None,
         log: Log::loaded(held.state.lsn, &options),
-        expiry_due: now + EXPIRY_INTERVAL,
+        expiry_due: now + options.expiry_interval,
         options,
         holder: held.holder,
         state: held.state,
@@ -333,8 +334,10 @@ impl Sequencer {
     async fn background(&mut self) -> Result<(), Error> {
         self.keep_up().await?;
         if self.expiry_due <= Instant::now() {
-            self.expiry_due = Instant::now() + EXPIRY_INTERVAL;
-            let before = Timestamp(self.time.now().0.saturating_sub(PRODUCER_EXPIRY_MS));
+            self.expiry_due = Instant::now() + self.options.expiry_interval;
+            let now = self.time.now();
+            planted!(let now = "wall-clock-expires-producers" => (self.options.now)());
+            let before = Timestamp(now.0.saturating_sub(PRODUCER_EXPIRY_MS));
             self.command(Command::ExpireProducers { before }).await?;
         }
         Ok(())
@@ -372,7 +375,9 @@ impl Sequencer {
             .fetch_add(1, Ordering::Relaxed);
         self.holder.write(kv, transaction, &self.options).await?;
         if checkpoint.is_done() {
-            self.log.checkpoint_done(checkpoint.at());
+            let at = checkpoint.at();
+            planted!(let at = "log-cleared-before-it-is-in-rows" => at.max(self.state.lsn));
+            self.log.checkpoint_done(at);
             self.shared
                 .counts
                 .checkpoints

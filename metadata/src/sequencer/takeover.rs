@@ -142,6 +142,7 @@ pub(super) async fn take_over(
         if whole {
             transaction.expect(Key::Head.encode(), Some(loaded.head.clone()));
             transaction.set(Key::Lineage.encode(), chain.to_row());
+            planted!("chain-not-written", drop(transaction.writes.pop()));
             if loaded.unfinished {
                 let start = Key::Log(Lsn(head.0 + 1), 0).encode();
                 transaction.clear_range(start, keys::all(b'l').1);
