@@ -11,7 +11,7 @@ use tokio::sync::futures::Notified;
 use crate::types::{Bounds, Extent, Offset, PartitionIndex, TopicId, TopicPartition};
 
 /// Extents a view keeps.
-const VIEW_EXTENTS_MAX: usize = 1024;
+pub(crate) const VIEW_EXTENTS_MAX: usize = 1024;
 /// Views kept while nobody holds them.
 const VIEWS_MAX: usize = 64 * 1024;
 
@@ -46,7 +46,7 @@ pub enum Look {
 
 impl View {
     pub(crate) fn new(bounds: Bounds, recent: &VecDeque<Extent>) -> Self {
-        let extents = newest(recent).collect();
+        let extents = newest(recent, VIEW_EXTENTS_MAX).collect();
         let known = Known {
             bounds,
             extents,
@@ -97,7 +97,8 @@ impl View {
         self.changed.notified()
     }
 
-    fn append(&self, bounds: Bounds, extents: impl Iterator<Item = Extent>) {
+    /// New extents are durable; wakes whoever waits for them.
+    pub(crate) fn append(&self, bounds: Bounds, extents: impl Iterator<Item = Extent>) {
         let mut known = self.known.lock();
         let end = known
             .extents
@@ -132,10 +133,16 @@ impl View {
     }
 }
 
-/// Those of a partition's extents that a view keeps.
-pub(crate) fn newest(recent: &VecDeque<Extent>) -> impl Iterator<Item = Extent> {
-    let skip = recent.len().saturating_sub(VIEW_EXTENTS_MAX);
+/// So many of a partition's extents, as a view begins with.
+pub(crate) fn newest(recent: &VecDeque<Extent>, max: usize) -> impl Iterator<Item = Extent> {
+    let skip = recent.len().saturating_sub(max.min(VIEW_EXTENTS_MAX));
     recent.iter().skip(skip).copied()
+}
+
+/// A partition's extents from `offset` on.
+pub(crate) fn since(recent: &VecDeque<Extent>, offset: Offset) -> impl Iterator<Item = Extent> {
+    let first = recent.partition_point(|extent| extent.base_offset < offset);
+    recent.range(first..).copied()
 }
 
 /// Extents until they hold enough bytes; at least one, if there is one.
@@ -163,10 +170,6 @@ impl Views {
         self.0.lock().get(&partition).cloned()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.lock().is_empty()
-    }
-
     /// The view there is, or the one given. Views nobody holds make room.
     pub(crate) fn insert(&self, partition: TopicPartition, view: View) -> Arc<View> {
         self.make_room();
@@ -182,18 +185,6 @@ impl Views {
         }
         let unheld = views.extract_if(.., |_, view| Arc::strong_count(view) == 1);
         unheld.map(|(partition, _)| partition).collect()
-    }
-
-    /// New extents are durable; wakes whoever waits for them.
-    pub(crate) fn append(
-        &self,
-        partition: TopicPartition,
-        bounds: Bounds,
-        extents: impl Iterator<Item = Extent>,
-    ) {
-        if let Some(view) = self.get(partition) {
-            view.append(bounds, extents);
-        }
     }
 
     /// Ends the views whose partitions are gone.

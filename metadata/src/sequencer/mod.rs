@@ -16,6 +16,7 @@ pub(crate) mod subscribers;
 pub(crate) mod takeover;
 mod tick;
 mod time;
+mod touched;
 
 #[cfg(test)]
 pub(crate) mod tests;

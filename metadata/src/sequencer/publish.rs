@@ -1,76 +1,58 @@
 //! What is durable becomes visible: the catalogue and the views, before the answers of the same drain go out. So an ack
 //! means that the view of this process has it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Sequencer;
 use super::liveness::Heard;
 use super::reads::{Attached, Read};
-use super::subscribers::Feed;
+use super::subscribers::{Feed, Watched};
+use super::touched::Touched;
 use crate::catalogue::{Agent, Catalogue, TopicsUpdate};
 use crate::effect::Effect;
-use crate::types::{Extent, Scope, SessionId, TopicId, TopicPartition};
+use crate::types::{Scope, SessionId, TopicId, TopicPartition};
 use crate::update::ViewUpdate;
-use crate::view::newest;
+use crate::view::{newest, since};
 
 impl Sequencer {
     pub(super) fn publish(&mut self, effects: &[Effect]) {
         self.publish_level();
-        let topics_changed = effects.iter().any(|effect| {
-            matches!(
-                effect,
-                Effect::TopicCreated(_)
-                    | Effect::TopicDeleted(_)
-                    | Effect::PartitionsCreated { .. }
-            )
+        let touched = Touched::by(effects, |partition| {
+            // Most partitions that many agents write have no readers.
+            self.shared.views.get(partition).is_some()
+                || self
+                    .subscribers
+                    .watch_anywhere(Watched::Partition(partition))
         });
-        if topics_changed {
-            let update = Arc::new(self.topics_update(effects));
-            let catalogue = self.catalogue().with(&update);
-            self.publish_catalogue(catalogue);
-            for gone in &update.gone {
-                self.shared.views.end_topic(*gone);
-            }
-            self.subscribers.topics(&update);
+        if !touched.topics.is_empty() {
+            self.publish_topics(&touched.topics);
         }
-        if effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::NamingAdvanced { .. }))
-        {
+        if touched.naming {
             self.publish_naming();
         }
-        let viewed = !self.shared.views.is_empty();
-        if !viewed && self.subscribers.is_empty() {
-            return;
-        }
-        let mut appended: BTreeMap<TopicPartition, Vec<Extent>> = BTreeMap::new();
-        for effect in effects {
-            // Most partitions that many agents write have no readers.
-            if let Effect::Appended(each) = effect
-                && (viewed || self.subscribers.watch_anywhere(each.partition))
-            {
-                appended
-                    .entry(each.partition)
-                    .or_default()
-                    .push(each.extent);
+        self.publish_partitions(&touched.partitions);
+    }
+
+    fn publish_topics(&mut self, touched: &BTreeSet<TopicId>) {
+        let mut update = TopicsUpdate {
+            lsn: self.state.lsn,
+            ..TopicsUpdate::default()
+        };
+        for id in touched {
+            match self.state.topics.get(*id) {
+                Some(topic) => update.changed.push(Arc::clone(&topic.topic)),
+                None => update.gone.push(*id),
             }
         }
-        let mut updates = Vec::new();
-        for (partition, extents) in appended {
-            if let Some(log) = self.state.topics.log(partition) {
-                let views = &self.shared.views;
-                views.append(partition, log.bounds(), extents.iter().copied());
-                updates.push(ViewUpdate {
-                    partition,
-                    scope: Scope::Change,
-                    bounds: log.bounds(),
-                    extents,
-                });
-            }
+        let update = Arc::new(update);
+        let catalogue = self.catalogue().with(&update);
+        self.publish_catalogue(catalogue);
+        for gone in &update.gone {
+            self.shared.views.end_topic(*gone);
         }
-        self.subscribers.views(&updates);
+        self.subscribers.topics(&update);
     }
 
     fn publish_level(&self) {
@@ -84,28 +66,27 @@ impl Sequencer {
         self.subscribers.naming(naming);
     }
 
-    fn topics_update(&self, effects: &[Effect]) -> TopicsUpdate {
-        let touched: BTreeSet<TopicId> = effects
-            .iter()
-            .filter_map(|effect| match effect {
-                Effect::TopicCreated(created) => Some(created.id),
-                Effect::TopicDeleted(topic) | Effect::PartitionsCreated { topic, .. } => {
-                    Some(*topic)
-                }
-                _ => None,
-            })
-            .collect();
-        let mut update = TopicsUpdate {
-            lsn: self.state.lsn,
-            ..TopicsUpdate::default()
-        };
-        for id in touched {
-            match self.state.topics.get(id) {
-                Some(topic) => update.changed.push(Arc::clone(&topic.topic)),
-                None => update.gone.push(id),
+    fn publish_partitions(&mut self, touched: &BTreeSet<TopicPartition>) {
+        let mut updates = Vec::new();
+        for partition in touched {
+            let Some(log) = self.state.topics.log(*partition) else {
+                continue;
+            };
+            if let Some(view) = self.shared.views.get(*partition) {
+                let end = view.bounds().high_watermark;
+                view.append(log.bounds(), since(log.recent(), end));
+            }
+            let end = log.bounds().high_watermark;
+            if let Some(told) = self.subscribers.told_until(*partition, end) {
+                updates.push(ViewUpdate {
+                    partition: *partition,
+                    scope: Scope::Change,
+                    bounds: log.bounds(),
+                    extents: since(log.recent(), told).collect(),
+                });
             }
         }
-        update
+        self.subscribers.views(&updates);
     }
 
     /// A read whose drain is durable.
@@ -172,6 +153,7 @@ impl Sequencer {
 
     fn watch(&mut self, subscriber: u64, partitions: &[TopicPartition]) -> Vec<bool> {
         let (mut found, mut views) = (Vec::new(), Vec::new());
+        let extents_max = self.subscribers.room(subscriber, partitions.len());
         for partition in partitions {
             let log = self.state.topics.log(*partition);
             found.push(log.is_some());
@@ -179,7 +161,7 @@ impl Sequencer {
                 partition: *partition,
                 scope: Scope::All,
                 bounds: log.bounds(),
-                extents: newest(log.recent()).collect(),
+                extents: newest(log.recent(), extents_max).collect(),
             }));
         }
         self.subscribers.watch(subscriber, views);
@@ -198,7 +180,9 @@ impl Sequencer {
         for partition in self.shared.views.partitions() {
             if let Some(log) = self.state.topics.log(partition) {
                 let recent = log.recent().iter().copied();
-                self.shared.views.append(partition, log.bounds(), recent);
+                if let Some(view) = self.shared.views.get(partition) {
+                    view.append(log.bounds(), recent);
+                }
             }
         }
     }

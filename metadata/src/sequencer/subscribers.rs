@@ -9,12 +9,38 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc;
 
 use crate::catalogue::{Agent, TopicsUpdate};
-use crate::types::{NamingEpoch, TopicId, TopicPartition};
+use crate::types::{NamingEpoch, Offset, TopicId, TopicPartition};
 use crate::update::{Update, ViewUpdate};
 
-/// Updates that may wait for one subscriber, and the extents and topics in them.
-pub(crate) const UPDATES_MAX: usize = 1024;
+/// Updates that may wait for one subscriber, one for each drain that touches what it watches.
+const UPDATES_MAX: usize = 16 * 1024;
+/// The extents and topics in them.
 const UPDATE_ITEMS_MAX: usize = 256 * 1024;
+/// Extents told at once to a subscriber that begins to watch. Readers that are further behind ask for them.
+const SNAPSHOT_EXTENTS_MAX: usize = 16 * 1024;
+
+/// What a subscriber may be told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Watched {
+    Partition(TopicPartition),
+}
+
+/// Who watches something.
+#[derive(Debug, Default)]
+struct Watchers {
+    ids: Vec<u64>,
+    /// Of a partition: the high watermark that all of them were told.
+    told: Offset,
+}
+
+impl Watched {
+    /// Whether it goes with its topic.
+    fn is_of(self, topics: &HashSet<TopicId>) -> bool {
+        match self {
+            Self::Partition(partition) => topics.contains(&partition.topic),
+        }
+    }
+}
 
 /// The sequencer's end of a subscriber's queue.
 #[derive(Debug)]
@@ -86,7 +112,7 @@ impl Updates {
 pub(super) struct Subscribers {
     last: u64,
     by_id: BTreeMap<u64, Subscriber>,
-    watchers: HashMap<TopicPartition, Vec<u64>>,
+    watchers: HashMap<Watched, Watchers>,
     /// As last told.
     agents: Arc<Vec<Arc<Agent>>>,
 }
@@ -96,14 +122,10 @@ struct Subscriber {
     session: u64,
     agent: Option<Arc<Agent>>,
     feed: Feed,
-    watched: HashSet<TopicPartition>,
+    watched: HashSet<Watched>,
 }
 
 impl Subscribers {
-    pub(super) fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
-    }
-
     /// A new one, in place of an earlier one of the same session, which is cut off.
     /// The subscriber's number, and another agent that has the same node id.
     pub(super) fn attach(
@@ -165,8 +187,12 @@ impl Subscribers {
             return;
         };
         for view in &views {
-            if subscriber.watched.insert(view.partition) {
-                self.watchers.entry(view.partition).or_default().push(id);
+            let watched = Watched::Partition(view.partition);
+            if subscriber.watched.insert(watched) {
+                let watchers = self.watchers.entry(watched).or_default();
+                watchers.ids.push(id);
+                // The others were told of everything that is durable as well.
+                watchers.told = view.bounds.high_watermark;
             }
         }
         if !subscriber.feed.push(Update::Views(views)) {
@@ -177,8 +203,9 @@ impl Subscribers {
     pub(super) fn unwatch(&mut self, id: u64, partitions: &[TopicPartition]) {
         if let Some(subscriber) = self.by_id.get_mut(&id) {
             for partition in partitions {
-                if subscriber.watched.remove(partition) {
-                    forget(&mut self.watchers, *partition, id);
+                let watched = Watched::Partition(*partition);
+                if subscriber.watched.remove(&watched) {
+                    forget(&mut self.watchers, watched, id);
                 }
             }
         }
@@ -191,12 +218,9 @@ impl Subscribers {
             return;
         }
         let gone: HashSet<TopicId> = update.gone.iter().copied().collect();
-        self.watchers
-            .retain(|partition, _| !gone.contains(&partition.topic));
+        self.watchers.retain(|watched, _| !watched.is_of(&gone));
         for subscriber in self.by_id.values_mut() {
-            subscriber
-                .watched
-                .retain(|partition| !gone.contains(&partition.topic));
+            subscriber.watched.retain(|watched| !watched.is_of(&gone));
         }
     }
 
@@ -205,16 +229,32 @@ impl Subscribers {
         self.remove(|subscriber| !subscriber.feed.push(Update::Naming(epoch)));
     }
 
-    /// Whether anybody would be told of that partition.
-    pub(super) fn watch_anywhere(&self, partition: TopicPartition) -> bool {
-        self.watchers.contains_key(&partition)
+    /// Whether anybody would be told of it.
+    pub(super) fn watch_anywhere(&self, watched: Watched) -> bool {
+        self.watchers.contains_key(&watched)
+    }
+
+    /// Up to where those who watch a partition were told of it, who are told up to `end` now; `None` if nobody does.
+    pub(super) fn told_until(&mut self, partition: TopicPartition, end: Offset) -> Option<Offset> {
+        let watchers = self.watchers.get_mut(&Watched::Partition(partition))?;
+        Some(std::mem::replace(&mut watchers.told, end))
+    }
+
+    /// Extents of each partition that a subscriber is told when it begins to watch so many: the more of its queue is taken,
+    /// the fewer, for what follows needs room as well. Bounds alone always fit.
+    pub(super) fn room(&self, id: u64, partitions: usize) -> usize {
+        let taken = |each: &Subscriber| each.feed.items.load(Ordering::Acquire);
+        let taken = self.by_id.get(&id).map_or(0, taken);
+        let room = UPDATE_ITEMS_MAX.saturating_sub(taken) / 2;
+        room.min(SNAPSHOT_EXTENTS_MAX) / partitions.max(1)
     }
 
     /// Partitions grew: those who watch them are told.
     pub(super) fn views(&mut self, views: &[ViewUpdate]) {
         let mut told: BTreeMap<u64, Vec<ViewUpdate>> = BTreeMap::new();
         for view in views {
-            for id in self.watchers.get(&view.partition).into_iter().flatten() {
+            let watchers = self.watchers.get(&Watched::Partition(view.partition));
+            for id in watchers.iter().flat_map(|watchers| &watchers.ids) {
                 told.entry(*id).or_default().push(view.clone());
             }
         }
@@ -257,18 +297,18 @@ impl Subscribers {
                 continue;
             };
             tracing::debug!(session = subscriber.session, "an agent's stream is cut off");
-            for partition in subscriber.watched {
-                forget(&mut self.watchers, partition, *id);
+            for watched in subscriber.watched {
+                forget(&mut self.watchers, watched, *id);
             }
         }
     }
 }
 
-fn forget(watchers: &mut HashMap<TopicPartition, Vec<u64>>, partition: TopicPartition, id: u64) {
-    if let Some(ids) = watchers.get_mut(&partition) {
-        ids.retain(|each| *each != id);
-        if ids.is_empty() {
-            watchers.remove(&partition);
+fn forget(all: &mut HashMap<Watched, Watchers>, watched: Watched, id: u64) {
+    if let Some(watchers) = all.get_mut(&watched) {
+        watchers.ids.retain(|each| *each != id);
+        if watchers.ids.is_empty() {
+            all.remove(&watched);
         }
     }
 }

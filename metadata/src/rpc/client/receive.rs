@@ -114,14 +114,15 @@ impl Work {
                 return;
             }
         });
-        if scope == Scope::All && views.get(partition).is_none() {
+        let known = views.get(partition);
+        if let Some(view) = known {
+            view.append(bounds, extents.into_iter());
+        } else if scope == Scope::All {
             let dropped = views.make_room();
             for some in dropped.chunks(WATCHED_AT_ONCE) {
                 self.outgoing.push_back(Up::Unwatch(some.to_vec()).encode());
             }
             views.insert(partition, View::new(bounds, &extents.into()));
-        } else {
-            views.append(partition, bounds, extents.into_iter());
         }
     }
 }

@@ -12,6 +12,7 @@ mod postgres;
 mod random;
 mod redb;
 mod slow;
+mod snapshots;
 mod takeover;
 mod watch;
 mod wide;
