@@ -98,7 +98,7 @@ impl PeerPort {
         let mut stop = rooms.stopping();
         rooms.spawn("metadata", async move {
             let stopped = async move { stop.requested().await };
-            let ended = candidate.run(stopped).await;
+            let ended = Box::pin(candidate.run(stopped)).await;
             ended.map_err(|error| refused(&names, error))
         });
         rooms.spawn("metadata links", async move {

@@ -324,7 +324,7 @@ mod tests {
         let objects = Arc::new(InMemory::new());
         let bucket = store(&objects);
         assert!(bucket.witness().await.unwrap().is_none());
-        let long = " ".repeat(BYTES_MAX as usize + 1);
+        let long = " ".repeat(usize::try_from(BYTES_MAX).unwrap() + 1);
         for (text, said) in [
             ("", "is not what Penstock writes"),
             ("{}", "missing field"),

@@ -126,7 +126,7 @@ impl Main {
         self.standing.get_or_init(|| candidate.status());
         let mut stop = self.tasks.stopping();
         self.tasks.spawn("metadata", async move {
-            Ok(candidate.run(async move { stop.requested().await }).await?)
+            Ok(Box::pin(candidate.run(async move { stop.requested().await })).await?)
         });
         self.tasks
             .spawn("metadata links", sessions(server, self.tasks.clone()));
