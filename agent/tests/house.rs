@@ -139,7 +139,18 @@ const AGENT: &[(&str, &[&str])] = &[
 const METADATA: &[(&str, &[&str])] = &[
     ("catalogue", &["types"]),
     ("kv", &[]),
-    ("state", &["catalogue", "command", "effect", "types"]),
+    (
+        "state",
+        &[
+            "catalogue",
+            "codec",
+            "command",
+            "effect",
+            "history",
+            "level",
+            "types",
+        ],
+    ),
     ("types", &[]),
     ("update", &["catalogue", "types"]),
 ];
