@@ -21,7 +21,20 @@ pub enum Life {
 
 /// Stops and goes on as its owner wants.
 #[derive(Debug, Default)]
-pub struct Held(Mutex<Known>);
+pub struct Held {
+    known: Mutex<Known>,
+    around: Option<Around>,
+}
+
+/// Called before a task of the process runs and after it, with whether it begins: what else the thread has only for this
+/// process.
+pub struct Around(pub Box<dyn Fn(bool) + Send + Sync>);
+
+impl std::fmt::Debug for Around {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Around")
+    }
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -40,16 +53,25 @@ enum State {
 }
 
 impl Held {
+    /// With something to be done around each run of a task.
+    #[must_use]
+    pub fn with(around: Around) -> Self {
+        Self {
+            around: Some(around),
+            ..Self::default()
+        }
+    }
+
     /// No task runs until [`Self::thaw`], while time and the rest of the world go on.
     pub fn freeze(&self) {
-        let mut known = self.0.lock();
+        let mut known = self.known.lock();
         if known.state == State::Running {
             known.state = State::Frozen;
         }
     }
 
     pub fn thaw(&self) {
-        let mut known = self.0.lock();
+        let mut known = self.known.lock();
         if known.state == State::Frozen {
             known.state = State::Running;
             known.due.drain(..).for_each(Waker::wake);
@@ -58,14 +80,14 @@ impl Held {
 
     /// No task ever runs again; what they owned is dropped.
     pub fn kill(&self) {
-        let mut known = self.0.lock();
+        let mut known = self.known.lock();
         known.state = State::Dead;
         known.due.clear();
         known.tasks.drain(..).for_each(|task| task.abort());
     }
 
     pub(crate) fn adopt(&self, task: AbortHandle) {
-        let mut known = self.0.lock();
+        let mut known = self.known.lock();
         if known.state == State::Dead {
             task.abort();
             return;
@@ -86,7 +108,7 @@ impl<F: Future> Future for Living<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         {
-            let mut known = self.life.0.lock();
+            let mut known = self.life.known.lock();
             match known.state {
                 State::Running => {}
                 State::Frozen => {
@@ -96,6 +118,11 @@ impl<F: Future> Future for Living<F> {
                 State::Dead => return Poll::Pending,
             }
         }
-        self.task.as_mut().poll(cx)
+        let life = Arc::clone(&self.life);
+        let around = |begins| life.around.as_ref().map(|Around(around)| around(begins));
+        around(true);
+        let done = self.task.as_mut().poll(cx);
+        around(false);
+        done
     }
 }

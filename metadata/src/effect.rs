@@ -342,7 +342,7 @@ impl ClusterEffect {
             },
             3 => Self::HoldReleased,
             #[cfg(feature = "level-2")]
-            200 => Self::Trial(row.u64()?),
+            200 if crate::level::known() >= 2 => Self::Trial(row.u64()?),
             _ => return Err(Unreadable),
         })
     }

@@ -11,6 +11,25 @@ use crate::error::Error;
 /// The highest level that this version writes and reads. It reads all lower ones.
 pub const WRITER_LEVEL: u32 = if cfg!(feature = "level-2") { 2 } else { 1 };
 
+/// The highest level that this process knows: [`WRITER_LEVEL`], but in simulations of several versions side by side.
+pub(crate) fn known() -> u32 {
+    #[cfg(feature = "level-2")]
+    return AS.get();
+    #[cfg(not(feature = "level-2"))]
+    WRITER_LEVEL
+}
+
+#[cfg(feature = "level-2")]
+std::thread_local! {
+    static AS: std::cell::Cell<u32> = const { std::cell::Cell::new(WRITER_LEVEL) };
+}
+
+/// What runs on this thread is of a version that knows levels up to this one; returns what it was before.
+#[cfg(feature = "level-2")]
+pub fn behave_as(level: u32) -> u32 {
+    AS.replace(level)
+}
+
 /// Of this row only, so that any later version can say why it refuses.
 const VERSION: u8 = 1;
 
@@ -29,7 +48,7 @@ impl Format {
     pub(crate) fn new(cluster_id: String) -> Self {
         Self {
             cluster_id,
-            writer: WRITER_LEVEL,
+            writer: known(),
             reader_min: 1,
         }
     }
@@ -64,7 +83,7 @@ impl Format {
 
 /// Whether this version can read what is written at that level.
 pub(crate) fn check(level: u32) -> Result<(), Error> {
-    if level <= WRITER_LEVEL {
+    if level <= known() {
         return Ok(());
     }
     Err(newer(format!("level {level}")))
@@ -74,6 +93,6 @@ pub(crate) fn check(level: u32) -> Result<(), Error> {
 pub(crate) fn newer(found: String) -> Error {
     Error::NewerFormat {
         found,
-        known: format!("levels up to {WRITER_LEVEL}"),
+        known: format!("levels up to {}", known()),
     }
 }

@@ -40,6 +40,8 @@ pub use command::{
 pub use error::{Error, Happened};
 pub use handle::{Metadata, Stats};
 pub use level::WRITER_LEVEL;
+#[cfg(feature = "level-2")]
+pub use level::behave_as;
 pub use sequencer::{
     Acceptance, Candidate, Checked, Found, Options, Probe, Sequencer, Serves, Status,
     accept_older_store, check, finalize, holds, release_hold, start,

@@ -11,6 +11,7 @@ use crate::bucket::Weather;
 use crate::fleet;
 use crate::process::Process;
 use crate::roles::Role;
+use crate::versions;
 use crate::world::{Dice, World, spawn};
 
 /// For so long, then everything heals.
@@ -24,8 +25,14 @@ pub(crate) async fn trouble(world: Arc<World>, dice: Dice, duration: Duration) {
     let backups = dice
         .chance(300)
         .then(|| Backups::begin(&world, dice.fork()));
+    let mut raised = false;
     while Instant::now() < until {
         sleep(dice.millis(50, 3000)).await;
+        if !raised && world.versions.are_mixed() && dice.chance(60) {
+            raised = true;
+            versions::raise(&world, &dice).await;
+            continue;
+        }
         if let Some(backups) = &backups
             && dice.chance(150)
         {
@@ -72,8 +79,9 @@ pub(crate) async fn heal(world: &World, dice: &Dice) {
         process.outlet.heal();
         process.thaw();
     }
-    if dice.chance(500) {
-        for process in world.processes() {
+    let all = dice.chance(500);
+    for process in world.processes() {
+        if all || world.versions.is_outdated(process.level) {
             process.kill();
         }
     }

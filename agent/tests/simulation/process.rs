@@ -18,6 +18,7 @@ use crate::link::Link;
 use crate::net::Net;
 use crate::outlet::Outlet;
 use crate::roles::{Main, Role, settings};
+use crate::versions;
 use crate::world::{Dice, EPOCH_MS, World};
 
 /// In each direction of a connection, before the sender waits.
@@ -27,6 +28,8 @@ const SOCKET_BYTES: usize = 64 * 1024;
 pub(crate) struct Process {
     pub(crate) id: u32,
     pub(crate) role: Role,
+    /// The highest that it knows.
+    pub(crate) level: u32,
     pub(crate) link: Link,
     pub(crate) outlet: Outlet,
     net: Net,
@@ -46,7 +49,13 @@ impl Process {
         let dice = world.dice.fork();
         let link = Link::new(world, dice.fork(), id);
         let clock = Arc::new(AtomicI64::new(world.now_ms() + world.skew(role)));
-        let life = Arc::new(Held::default());
+        let level = world.versions.level(&dice, world.has_healed());
+        if world.versions.are_mixed() {
+            world
+                .history
+                .note(format!("process {id} is of level {level}"));
+        }
+        let life = Arc::new(versions::life(level));
         let tasks = Tasks::of(Life::Held(Arc::clone(&life)));
         let (stop, stopping) = watch::channel(false);
         let (rooms, standing) = (Arc::default(), Arc::<OnceLock<Status>>::default());
@@ -84,6 +93,7 @@ impl Process {
         let process = Arc::new(Self {
             id,
             role,
+            level,
             link,
             outlet,
             net: world.net.clone(),

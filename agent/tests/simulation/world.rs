@@ -19,6 +19,7 @@ use crate::link::Traffic;
 use crate::net::Net;
 use crate::process::Process;
 use crate::roles::Role;
+use crate::versions::Versions;
 use crate::wire::Wire;
 
 /// Where the clocks of all processes begin.
@@ -32,6 +33,7 @@ pub(crate) struct World {
     pub(crate) bucket: Arc<Bucket>,
     pub(crate) net: Net,
     pub(crate) fleet: Fleet,
+    pub(crate) versions: Versions,
     pub(crate) dice: Dice,
     processes: Mutex<Vec<Arc<Process>>>,
     /// What the clocks of machines are wrong by, in milliseconds, whichever process runs there.
@@ -59,6 +61,7 @@ impl World {
             bucket,
             net: Net::new(dice.fork()),
             fleet,
+            versions: Versions::draw(&dice),
             dice,
             processes: Mutex::default(),
             skews: Mutex::default(),
@@ -197,9 +200,9 @@ impl Dice {
         Duration::from_millis(self.between(from, to))
     }
 
-    /// Of a clock, in milliseconds, either way: by seconds, minutes, hours or a day.
+    /// Of a clock, in milliseconds, either way: by seconds, minutes, hours or days.
     pub(crate) fn jump(&self) -> i64 {
-        let far = [1_000, 5 * 60_000, 7 * 3_600_000, 26 * 3_600_000][self.index(4)];
+        let far = [1_000, 5 * 60_000, 7 * 3_600_000, 72 * 3_600_000][self.index(4)];
         i64::try_from(self.below(2 * far)).unwrap_or(0) - i64::try_from(far).unwrap_or(0)
     }
 

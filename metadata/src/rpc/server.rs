@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::link::Link;
-use super::message::{SPOKEN, Versions};
+use super::message::{Versions, spoken};
 use super::session;
 use crate::sequencer::Status;
 
@@ -26,7 +26,7 @@ impl Server {
         Self {
             links,
             status,
-            versions: SPOKEN,
+            versions: spoken(),
         }
     }
 

@@ -5,7 +5,7 @@ use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::command::{Outcome, Rejected};
 use crate::effect::{ClusterEffect, Effect};
 use crate::history::HistoryId;
-use crate::level::WRITER_LEVEL;
+use crate::level;
 use crate::types::{Lsn, ProducerId, Timestamp, TopicPartition};
 
 use super::State;
@@ -96,8 +96,8 @@ impl State {
     /// `None`: to the highest level that this version writes.
     pub(super) fn raise_feature_level(&self, level: Option<u32>) -> Decided {
         let known = self.counters.cluster.level;
-        let level = level.unwrap_or(WRITER_LEVEL);
-        if level > WRITER_LEVEL {
+        let level = level.unwrap_or_else(level::known);
+        if level > level::known() {
             return Err(Rejected::LevelTooHigh);
         }
         let raised = ClusterEffect::FeatureLevelRaised { level };

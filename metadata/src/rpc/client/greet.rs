@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::work::Work;
 use crate::error::Error;
 use crate::history::Holds;
-use crate::level::WRITER_LEVEL;
+use crate::level;
 use crate::rpc::message::{Hello, Up, Welcome};
 use crate::sequencer::lineage::Lineage;
 use crate::types::{Lsn, SessionId};
@@ -20,7 +20,7 @@ impl Work {
     pub(super) fn hello(&self) -> Bytes {
         let hello = Hello {
             versions: self.versions,
-            level: WRITER_LEVEL,
+            level: level::known(),
             session: self.session,
             remembered: self.shared.point(),
             agent: self.agent.clone(),
@@ -42,7 +42,7 @@ impl Work {
         if !self.versions.contains(welcome.version) {
             return unknown("a version of the protocol");
         }
-        if welcome.level > WRITER_LEVEL {
+        if welcome.level > level::known() {
             return unknown("a feature level");
         }
         let cluster_id = welcome.cluster_id;

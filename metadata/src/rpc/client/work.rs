@@ -15,7 +15,7 @@ use crate::catalogue::{Agent, TopicsUpdate};
 use crate::error::Error;
 use crate::handle::{Asked, Shared};
 use crate::rpc::link::Link;
-use crate::rpc::message::{SPOKEN, Up, Versions, Welcome};
+use crate::rpc::message::{Up, Versions, Welcome, spoken};
 use crate::sequencer::reads::Read;
 use crate::types::SessionId;
 
@@ -68,7 +68,7 @@ impl Work {
         Self {
             queue,
             shared,
-            versions: SPOKEN,
+            versions: spoken(),
             session: SessionId::NONE,
             agent,
             withdrawn: false,

@@ -27,6 +27,13 @@ pub(crate) const SPOKEN: Versions = Versions {
     max: if cfg!(feature = "level-2") { 4 } else { 3 },
 };
 
+/// What a version that knows this process' level speaks.
+pub(crate) fn spoken() -> Versions {
+    let newest = crate::level::known() == crate::level::WRITER_LEVEL;
+    let max = SPOKEN.max - u32::from(!newest);
+    Versions { max, ..SPOKEN }
+}
+
 /// Versions of the protocol, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Versions {

@@ -16,7 +16,9 @@ mod up;
 mod update;
 
 pub(crate) use down::Down;
-pub(crate) use greeting::{Hello, SPOKEN, Versions, Welcome, level_too_high, no_common_version};
+pub(crate) use greeting::{
+    Hello, SPOKEN, Versions, Welcome, level_too_high, no_common_version, spoken,
+};
 pub(crate) use question::Question;
 pub(crate) use reply::Reply;
 pub(crate) use up::{Up, command_bytes, submit};
