@@ -137,7 +137,6 @@ impl Sequencer {
         heard: Arc<Heard>,
     ) -> Option<Attached> {
         let SessionId { id, nonce } = session;
-        planted!(let nonce = "session-nonce-ignored" => self.state.sessions.get(id)?.nonce);
         if !self.state.sessions.is_open(id, nonce) {
             return None;
         }

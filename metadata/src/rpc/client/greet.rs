@@ -77,7 +77,6 @@ impl Work {
         let Some(point) = self.shared.point() else {
             return Ok(true);
         };
-        planted!("agent-forgets-the-past", return Ok(true));
         match lineage.chain.holds(lineage.durable, &point) {
             Holds::Yes => Ok(true),
             Holds::Accepted => {
