@@ -2,15 +2,11 @@
 //! extents in memory begin, and by those from there on. Run by tests, simulation and whoever doubts a store.
 
 use crate::error::Error;
-use crate::index::Chunk;
-use crate::keys::{Key, index_past};
-use crate::kv::{Direction, Kv};
+use crate::index::{self, Lookup, Place};
+use crate::kv::Kv;
 use crate::sequencer::takeover;
 use crate::state::{PartitionLog, State};
 use crate::types::{Extent, Offset, TopicPartition};
-
-/// Index rows read at a time.
-const ROWS_PER_READ: usize = 100;
 
 /// Whether a store accounts for every offset of every partition, as the next process to load it would find it. Reads all
 /// index rows. Nobody may write meanwhile.
@@ -50,36 +46,25 @@ async fn account_for_rows(
     log: &PartitionLog,
 ) -> Result<Offset, Error> {
     let (log_start, until) = (log.bounds().log_start, log.recent_start());
-    let mut next: Option<Offset> = None;
-    let (mut from, end) = index_past(partition, log_start);
-    loop {
-        let rows = kv
-            .range(&from, &end, ROWS_PER_READ, Direction::Forward)
-            .await?;
-        let Some((last, _)) = rows.last().filter(|_| next.is_none_or(|next| next < until)) else {
-            break;
-        };
-        from = [last.as_ref(), &[0]].concat().into();
-        for (key, row) in rows {
-            let chunk = Chunk::decode(row)?;
-            if Key::decode(&key)? != Key::Index(partition, chunk.end()) {
-                return Err(broken(partition, chunk.end(), chunk.end()));
-            }
-            for extent in chunk.extents.iter().filter(|e| e.base_offset < until) {
-                // The first row may begin before the log does.
-                follows(partition, next.unwrap_or(extent.base_offset), extent)?;
-                if next.is_none() && extent.base_offset > log_start {
-                    return Err(broken(partition, log_start, extent.base_offset));
-                }
-                next = Some(extent.end_offset());
-            }
-        }
+    let place = Place::of(partition);
+    let rows = index::verify(kv, place).await?;
+    let (base, end) = rows.unwrap_or((until, until));
+    if log_start >= until {
+        return Ok(until);
     }
-    let next = next.unwrap_or(log_start.min(until));
-    if next < until && log_start < until {
-        return Err(broken(partition, next, until));
+    if base > log_start || end < until {
+        return Err(broken(partition, base.max(end.min(until)), until));
     }
-    Ok(until)
+    // An extent ends where memory begins.
+    let last = Lookup::new(kv, place).chunks(Offset(until.0 - 1)).await?;
+    let mut ends = last
+        .iter()
+        .flat_map(|chunk| &chunk.extents)
+        .map(Extent::end_offset);
+    match ends.any(|end| end == until) {
+        true => Ok(until),
+        false => Err(broken(partition, end, until)),
+    }
 }
 
 /// An extent must begin where the one before it ends, and take offsets.

@@ -31,8 +31,9 @@ pub(crate) enum Key {
     Partition(TopicPartition),
     /// Part of a partition's producers.
     Producers(TopicPartition, u16),
-    /// Extents of a partition, up to the record before the given offset.
-    Index(TopicPartition, Offset),
+    /// A partition's index: its generation, the level, and the offset at which the row ends. Level 0 has extents, those
+    /// above sum up rows.
+    Index(TopicPartition, u32, u8, Offset),
     /// An object: its size and how many extents lie in it.
     Object(ObjectKey),
     /// An agent's session.
@@ -45,7 +46,7 @@ pub(crate) enum Key {
 
 impl Key {
     pub(crate) fn encode(self) -> Bytes {
-        let mut key = BytesMut::with_capacity(32);
+        let mut key = BytesMut::with_capacity(40);
         key.put_u8(SHARD);
         match self {
             Self::Format => key.put_u8(b'f'),
@@ -71,9 +72,11 @@ impl Key {
                 put_partition(&mut key, partition);
                 key.put_u16(part);
             }
-            Self::Index(partition, end) => {
+            Self::Index(partition, generation, level, end) => {
                 key.put_u8(b'x');
                 put_partition(&mut key, partition);
+                key.put_u32(generation);
+                key.put_u8(level);
                 key.put_u64(end.0.unsigned_abs());
             }
             Self::Object(object) => {
@@ -115,7 +118,12 @@ impl Key {
             b't' => Self::Topic(rest.topic()?),
             b'p' => Self::Partition(partition(&mut rest)?),
             b'q' => Self::Producers(partition(&mut rest)?, rest.fixed_u16()?),
-            b'x' => Self::Index(partition(&mut rest)?, offset(&mut rest)?),
+            b'x' => Self::Index(
+                partition(&mut rest)?,
+                rest.fixed_u32()?,
+                rest.u8()?,
+                offset(&mut rest)?,
+            ),
             b'b' => Self::Object(rest.object()?),
             b's' => Self::Session(rest.fixed_u64()?),
             b'a' => Self::Outcome(rest.fixed_u64()?, rest.fixed_u64()?, rest.fixed_u16()?),
@@ -142,12 +150,6 @@ pub(crate) fn gaps() -> impl Iterator<Item = (Bytes, Bytes)> {
     let last = Bytes::from_static(&[u8::MAX; 64]);
     let ends = kinds.map(|(start, _)| start).chain([last]);
     starts.zip(ends).filter(|(start, end)| start < end)
-}
-
-/// The index rows of a partition that end past `offset`, as a half-open range of keys: the first one holds it.
-pub(crate) fn index_past(partition: TopicPartition, offset: Offset) -> (Bytes, Bytes) {
-    let start = Key::Index(partition, Offset(offset.0.saturating_add(1))).encode();
-    (start, Key::Index(partition, Offset(i64::MAX)).encode())
 }
 
 fn put_partition(key: &mut BytesMut, partition: TopicPartition) {
@@ -192,7 +194,9 @@ mod tests {
             any::<u128>().prop_map(|topic| Key::Topic(TopicId(topic))),
             partition.clone().prop_map(Key::Partition),
             (partition.clone(), any::<u16>()).prop_map(|(p, part)| Key::Producers(p, part)),
-            (partition, 0..i64::MAX).prop_map(|(p, offset)| Key::Index(p, Offset(offset))),
+            (partition, any::<u32>(), any::<u8>(), 0..i64::MAX).prop_map(
+                |(p, generation, level, end)| Key::Index(p, generation, level, Offset(end))
+            ),
             any::<u128>().prop_map(|object| Key::Object(ObjectKey(object))),
             any::<u64>().prop_map(Key::Session),
             any::<(u64, u64, u16)>().prop_map(|(id, at, part)| Key::Outcome(id, at, part)),
@@ -229,8 +233,8 @@ mod tests {
         #[test]
         fn index_rows_sort_by_offset(a in 0..i64::MAX, b in 0..i64::MAX) {
             let partition = TopicPartition { topic: TopicId(7), partition: PartitionIndex(3) };
-            let (key_a, key_b) =
-                (Key::Index(partition, Offset(a)).encode(), Key::Index(partition, Offset(b)).encode());
+            let key = |end| Key::Index(partition, 1, 0, Offset(end)).encode();
+            let (key_a, key_b) = (key(a), key(b));
             prop_assert_eq!(key_a.cmp(&key_b), a.cmp(&b));
         }
     }

@@ -17,11 +17,12 @@ use futures::future::try_join_all;
 use crate::codec::Encoder;
 use crate::effect::encode_bucket;
 use crate::error::Error;
+use crate::index::Tail;
 use crate::keys::Key;
 use crate::kv::{Kv, Transaction, Write};
 use crate::state::State;
 use crate::types::{Lsn, ObjectKey, TopicId, TopicPartition};
-use write::{Tail, read_tail, write_object, write_partition, write_session, write_topic};
+use write::{read_tail, write_object, write_partition, write_session, write_topic};
 
 const VERSION: u8 = 1;
 /// A step stops adding rows at about so many bytes; stores limit transactions.

@@ -1,20 +1,15 @@
 //! State to rows, one item of a checkpoint after the other.
 
-use bytes::Bytes;
-
 use super::{STEP_BYTES, VERSION};
-use crate::accounting::{broken, follows};
 use crate::catalogue::Topic;
 use crate::codec::Encoder;
 use crate::effect::{ProducerBatch, TopicCreated, cut, encode_outcome};
 use crate::error::Error;
-use crate::index::{self, Chunk};
+use crate::index::{self, Place, Tail};
 use crate::keys::Key;
-use crate::kv::{Direction, Kv, Transaction};
+use crate::kv::{Kv, Transaction};
 use crate::state::{Object, PartitionLog, Producer, Session, State};
-use crate::types::{
-    Extent, Lsn, ObjectKey, Offset, PartitionIndex, ProducerId, TopicId, TopicPartition,
-};
+use crate::types::{Extent, Lsn, ObjectKey, PartitionIndex, ProducerId, TopicId, TopicPartition};
 
 /// A partition with more producers writes them apart from its extents, for both together might not fit.
 const PRODUCERS_BESIDE_EXTENTS: usize = 1000;
@@ -154,23 +149,17 @@ fn write_outcomes(
     None
 }
 
-/// The index row that a partition's new extents may go into, with its key.
-pub(super) type Tail = Option<(Bytes, Bytes)>;
-
+/// The index rows that a partition's new extents may go into.
 pub(super) async fn read_tail(
     kv: &dyn Kv,
     state: &State,
     partition: TopicPartition,
 ) -> Result<Tail, Error> {
-    let start = state.topics.log(partition).map(PartitionLog::recent_start);
     // Also where there is nothing to be appended yet: there may be when it is written.
-    let Some(start) = start.filter(|start| start.0 > 0) else {
-        return Ok(None);
-    };
-    let from = Key::Index(partition, start).encode();
-    let end = Key::Index(partition, Offset(i64::MAX)).encode();
-    let rows = kv.range(&from, &end, 1, Direction::Forward).await?;
-    Ok(rows.into_iter().next())
+    match state.topics.log(partition).map(PartitionLog::recent_start) {
+        Some(start) => index::read_tail(kv, Place::of(partition), start).await,
+        None => Ok(None),
+    }
 }
 
 /// Whether the partition is done; if not, more of its extents go into the next step.
@@ -194,11 +183,11 @@ pub(super) fn write_partition(
     if !extents.is_empty() {
         let rest = log.recent().get(extents.len());
         let end = rest.map_or(log.bounds().high_watermark, |next| next.base_offset);
-        check_extents(partition, &extents, end)?;
+        index::check(partition, &extents, end)?;
         let indexed = extents.as_slice();
         planted!(let indexed = "checkpoint-drops-the-last-extent" => &indexed[..indexed.len() - 1]);
         let log_start = log.bounds().log_start;
-        write_index(partition, log_start, tail, indexed, writes)?;
+        index::append(Place::of(partition), log_start, tail, indexed, writes)?;
     }
     if whole {
         write_log(lsn, partition, log, writes);
@@ -208,61 +197,6 @@ pub(super) fn write_partition(
         log.indexed_until(last.end_offset());
     }
     Ok(whole)
-}
-
-/// Law 12, before anything is written: what goes to rows has no hole and ends where memory goes on.
-fn check_extents(partition: TopicPartition, extents: &[Extent], end: Offset) -> Result<(), Error> {
-    let mut next = extents.first().map_or(end, |first| first.base_offset);
-    for extent in extents {
-        follows(partition, next, extent)?;
-        next = extent.end_offset();
-    }
-    if next == end {
-        Ok(())
-    } else {
-        Err(broken(partition, next, end))
-    }
-}
-
-/// Appends to a partition's index rows. A row that still has room is rewritten; what an earlier checkpoint, cut short by
-/// a crash, left beyond the partition's row is replaced.
-fn write_index(
-    partition: TopicPartition,
-    log_start: Offset,
-    tail: Tail,
-    extents: &[Extent],
-    writes: &mut Transaction,
-) -> Result<(), Error> {
-    let start = extents.first().map_or(Offset(0), |first| first.base_offset);
-    let from = Key::Index(partition, start).encode();
-    let end = Key::Index(partition, Offset(i64::MAX)).encode();
-    let mut open = None;
-    let mut clear_from = from;
-    let mut rows_end = log_start;
-    if let Some((key, row)) = tail {
-        let mut chunk = Chunk::decode(row.clone())?;
-        let ends_here = chunk.end() == start;
-        chunk.extents.retain(|extent| extent.base_offset < start);
-        rows_end = rows_end.max(chunk.end());
-        if ends_here && !index::has_room(&row) {
-            clear_from = [key.as_ref(), &[0]].concat().into();
-        } else if !chunk.extents.is_empty() {
-            open = Some(chunk);
-        }
-    }
-    // Rows end where memory begins; they may be gone where the log starts later.
-    if rows_end < start || rows_end > start.max(log_start) {
-        return Err(broken(partition, rows_end, start));
-    }
-    writes.clear_range(clear_from.clone(), end.clone());
-    for chunk in index::chunks(open, extents) {
-        writes.set(Key::Index(partition, chunk.end()).encode(), chunk.encode());
-    }
-    planted!(
-        "checkpoint-clears-what-it-wrote",
-        writes.clear_range(clear_from, end)
-    );
-    Ok(())
 }
 
 fn write_log(lsn: Lsn, partition: TopicPartition, log: &PartitionLog, writes: &mut Transaction) {

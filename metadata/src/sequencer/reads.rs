@@ -3,26 +3,19 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::liveness::Heard;
 use super::subscribers::Feed;
 use crate::catalogue::{Agent, Catalogue};
-use crate::codec::Unreadable;
 use crate::error::Error;
 use crate::handle::Metadata;
-use crate::index::Chunk;
-use crate::keys::{Key, index_past};
-use crate::kv::Direction;
+use crate::index::{Chunk, Lookup, Place};
 use crate::state::{PartitionLog, State};
 use crate::types::{
     Bounds, Extent, Located, NamingEpoch, Offset, SessionId, Timestamp, TopicPartition,
 };
 use crate::view::{View, Views, enough};
-
-/// Index rows read at a time.
-const ROWS_PER_READ: usize = 16;
 
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
@@ -239,13 +232,11 @@ pub(crate) async fn locate(
         until,
     };
     while cold.next < until && cold.raw_bytes() < raw_bytes_max {
-        let mut joined = false;
-        for (_, row) in index_rows(metadata, partition, cold.next).await? {
-            joined = Chunk::decode(row).is_ok_and(|chunk| cold.join(&chunk));
-            if !joined {
-                break;
-            }
-        }
+        let chunks = match index(metadata, partition)?.chunks(cold.next).await {
+            Err(Error::Damaged(_)) => Vec::new(),
+            chunks => chunks?,
+        };
+        let joined = !chunks.is_empty() && chunks.iter().all(|chunk| cold.join(chunk));
         if !joined && cold.extents.is_empty() {
             return missing(metadata, partition, cold.next).await;
         }
@@ -299,33 +290,18 @@ async fn missing(
     offset: Offset,
 ) -> Result<Located, Error> {
     match metadata.bounds(vec![partition]).await?.as_slice() {
-        [Some(bounds)] if offset >= bounds.log_start => Err(hole(partition, offset)),
+        [Some(bounds)] if offset >= bounds.log_start => Err(Place::of(partition).hole(offset)),
         [Some(bounds)] => Ok(Located::OutOfRange(*bounds)),
         _ => Ok(Located::UnknownPartition),
     }
 }
 
-fn hole(partition: TopicPartition, offset: Offset) -> Error {
-    Error::Damaged(format!(
-        "no index row that can be read holds offset {} of partition {} of topic {}",
-        offset.0, partition.partition.0, partition.topic
-    ))
-}
-
-async fn index_rows(
-    metadata: &Metadata,
-    partition: TopicPartition,
-    past: Offset,
-) -> Result<Vec<(Bytes, Bytes)>, Error> {
-    let (start, end) = index_past(partition, past);
-    let rows = metadata
-        .shared()
-        .kv
-        .as_ref()
-        .ok_or_else(|| Error::unavailable("old extents are read by the sequencer's process"))?
-        .range(&start, &end, ROWS_PER_READ, Direction::Forward)
-        .await?;
-    Ok(rows)
+/// Where old extents lie.
+fn index(metadata: &Metadata, partition: TopicPartition) -> Result<Lookup<'_>, Error> {
+    let kv = metadata.shared().kv.as_deref();
+    let kv =
+        kv.ok_or_else(|| Error::unavailable("old extents are read by the sequencer's process"));
+    Ok(Lookup::new(kv?, Place::of(partition)))
 }
 
 pub(crate) async fn locate_timestamp(
@@ -343,7 +319,7 @@ pub(crate) async fn locate_max_timestamp(
     by_time(metadata, partition, Wanted::Largest).await
 }
 
-/// Old extents first, row by row; a row's largest timestamp lies in front, so most are passed over unread.
+/// Old extents first: they lie before those in memory.
 async fn by_time(
     metadata: &Metadata,
     partition: TopicPartition,
@@ -364,35 +340,21 @@ async fn by_time(
     else {
         return Ok(None);
     };
-    let mut found: Option<Extent> = None;
-    let mut next = bounds.log_start;
-    while next < until {
-        let rows = index_rows(metadata, partition, next).await?;
-        if rows.is_empty() {
-            return match missing(metadata, partition, next).await? {
-                Located::Extents { .. } | Located::OutOfRange(_) => Ok(hot),
-                Located::UnknownPartition => Ok(None),
-            };
-        }
-        for (key, row) in rows {
-            let Key::Index(_, end) = Key::decode(&key)? else {
-                return Err(Unreadable.into());
-            };
-            next = next.max(end);
-            let largest = Chunk::peek_max_timestamp(&row)?;
-            let passed_over = match (wanted, found) {
-                (Wanted::AtOrAfter(timestamp), _) => largest < timestamp,
-                (Wanted::Largest, found) => found.is_some_and(|f| f.max_timestamp >= largest),
-            };
-            if !passed_over {
-                let live = |e: &&Extent| e.end_offset() > bounds.log_start && e.base_offset < until;
-                let chunk = Chunk::decode(row)?;
-                found = best(wanted, chunk.extents.iter().filter(live), found);
-            }
-        }
-        if found.is_some() && matches!(wanted, Wanted::AtOrAfter(_)) {
-            return Ok(found);
-        }
+    if bounds.log_start >= until {
+        return Ok(hot);
     }
-    Ok(best(wanted, hot.iter(), found))
+    let index = index(metadata, partition)?;
+    let cold = match wanted {
+        Wanted::AtOrAfter(timestamp) => index.at_or_after(bounds.log_start, until, timestamp).await,
+        Wanted::Largest => index.largest(bounds.log_start, until).await,
+    };
+    match cold {
+        Ok(cold) => Ok(best(wanted, hot.iter(), cold)),
+        // Rows may be gone since, with their topic.
+        Err(Error::Damaged(what)) => match metadata.bounds(vec![partition]).await?.as_slice() {
+            [Some(_)] => Err(Error::Damaged(what)),
+            _ => Ok(None),
+        },
+        Err(error) => Err(error),
+    }
 }

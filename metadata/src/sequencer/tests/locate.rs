@@ -136,7 +136,7 @@ async fn every_offset_and_time_is_found_before_and_after_checkpoints() {
     let rows = memory.snapshot();
     let chunks = rows
         .keys()
-        .filter(|key| matches!(Key::decode(key), Ok(Key::Index(..))));
+        .filter(|key| matches!(Key::decode(key), Ok(Key::Index(_, _, 0, _))));
     assert!(chunks.count() > 16, "many index rows");
     let large = rows.values().map(Bytes::len).max().unwrap();
     assert!(large < 9 * 1024, "and none of them large: {large}");
@@ -202,7 +202,7 @@ async fn a_hole_is_damage_and_never_silence() {
         .snapshot()
         .into_keys()
         .filter_map(|key| match Key::decode(&key) {
-            Ok(Key::Index(_, end)) => Some((key, end)),
+            Ok(Key::Index(_, _, 0, end)) => Some((key, end)),
             _ => None,
         })
         .collect();

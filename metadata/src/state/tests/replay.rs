@@ -6,9 +6,8 @@ use super::history::World;
 use super::*;
 use crate::catalogue::Topic;
 use crate::command::{Command, CreateTopic, Outcome};
-use crate::index::Chunk;
-use crate::keys::index_past;
-use crate::kv::{Direction, Kv, Memory};
+use crate::index::{Lookup, Place};
+use crate::kv::Memory;
 use crate::state::{Counters, Object, Producers};
 use crate::types::{Bounds, Extent, Lsn, Offset};
 
@@ -66,14 +65,17 @@ impl Portrait {
 /// All extents of a partition: from index rows what memory does not have.
 pub(super) async fn extents(state: &State, kv: &Memory, at: TopicPartition) -> Vec<Extent> {
     let log = state.topics.log(at).unwrap();
-    let (start, end) = index_past(at, Offset(0));
-    let rows = kv
-        .range(&start, &end, usize::MAX, Direction::Forward)
-        .await
-        .unwrap();
-    let indexed = rows
-        .into_iter()
-        .flat_map(|(_, row)| Chunk::decode(row).unwrap().extents);
+    let lookup = Lookup::new(kv, Place::of(at));
+    let mut indexed: Vec<Extent> = Vec::new();
+    loop {
+        let next = indexed.last().map_or(Offset(0), Extent::end_offset);
+        let chunks = lookup.chunks(next).await.unwrap();
+        if chunks.is_empty() {
+            break;
+        }
+        indexed.extend(chunks.into_iter().flat_map(|chunk| chunk.extents));
+    }
+    let indexed = indexed.into_iter();
     let indexed = indexed.filter(|extent| extent.base_offset < log.recent_start());
     indexed.chain(log.recent().iter().copied()).collect()
 }

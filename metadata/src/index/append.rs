@@ -1,0 +1,198 @@
+//! Extents to rows: the last row of each level is rewritten while it has room, and what an earlier checkpoint, cut short by
+//! a crash, left past where memory begins is replaced.
+
+use bytes::Bytes;
+use futures::future::try_join;
+
+use super::chunk::{self, Chunk};
+use super::summary::{self, Child, Summary};
+use super::{LEVEL_MAX, Place};
+use crate::accounting::broken;
+use crate::error::Error;
+use crate::kv::{Direction, Kv, KvError, Transaction};
+use crate::types::{Extent, Offset};
+
+type Row = (Bytes, Bytes);
+
+/// The rows that an append goes on from, if there are any.
+pub(crate) type Tail = Option<Rows>;
+
+/// One of each level. A level is not there while the one below has a single row.
+#[derive(Clone, Debug)]
+pub(crate) struct Rows {
+    chunk: Row,
+    /// Of levels 1 and 2.
+    summaries: [Option<Row>; 2],
+}
+
+/// Reads what an append of extents from `start` on needs.
+pub(crate) async fn read_tail(kv: &dyn Kv, place: Place, start: Offset) -> Result<Tail, Error> {
+    if start.0 <= 0 {
+        return Ok(None);
+    }
+    let last = async |level| {
+        let (from, end) = (place.key(level, start), place.level_end(level));
+        let rows = kv.range(&from, &end, 1, Direction::Forward).await?;
+        Ok::<_, KvError>(rows.into_iter().next())
+    };
+    let Some(chunk) = last(0).await? else {
+        return Ok(None);
+    };
+    let summaries = match Chunk::is_first(&chunk.1) {
+        true => [None, None],
+        false => try_join(last(1), last(2)).await?.into(),
+    };
+    Ok(Some(Rows { chunk, summaries }))
+}
+
+/// Appends to a partition's index rows what `tail` was read for.
+///
+/// # Errors
+/// [`Error::Corrupt`] where rows do not reach the first extent; nothing may be written then.
+pub(crate) fn append(
+    place: Place,
+    log_start: Offset,
+    tail: Tail,
+    extents: &[Extent],
+    writes: &mut Transaction,
+) -> Result<(), Error> {
+    let Some(start) = extents.first().map(|first| first.base_offset) else {
+        return Ok(());
+    };
+    let (chunk, summaries) = match tail {
+        Some(Rows { chunk, summaries }) => (Some(chunk), summaries),
+        None => (None, [None, None]),
+    };
+    let mut grown = append_chunks(place, log_start, chunk, extents, start, writes)?;
+    for (level, tail) in (1..=LEVEL_MAX).zip(summaries) {
+        if grown.alone {
+            break;
+        }
+        grown = append_children(place, level, tail, &grown, writes)?;
+    }
+    Ok(())
+}
+
+/// What a level hands to the one above.
+struct Grown {
+    /// Where the first of the children begins: what was said of rows up to here still holds.
+    base: Offset,
+    children: Vec<Child>,
+    /// No level above has rows of before.
+    first: bool,
+    /// The level has a single row, and needs none above.
+    alone: bool,
+}
+
+/// Clears a level's rows from a key on; and those of all above, where none is needed.
+fn clear(place: Place, level: u8, from: Bytes, alone: bool, writes: &mut Transaction) {
+    let end = match alone {
+        true => place.end(),
+        false => place.level_end(level),
+    };
+    writes.clear_range(from, end);
+}
+
+fn behind(key: &Bytes) -> Bytes {
+    [key.as_ref(), &[0]].concat().into()
+}
+
+fn append_chunks(
+    place: Place,
+    log_start: Offset,
+    tail: Option<Row>,
+    extents: &[Extent],
+    start: Offset,
+    writes: &mut Transaction,
+) -> Result<Grown, Error> {
+    let (mut kept, mut open, mut first) = (None, None, true);
+    let mut from = place.key(0, Offset(0));
+    let mut rows_end = log_start;
+    if let Some((key, row)) = tail {
+        let row_bytes = row.len();
+        let mut chunk = Chunk::at(place, &key, row)?;
+        let ends_here = chunk.end() == start;
+        first = chunk.first;
+        from = key;
+        chunk.extents.retain(|extent| extent.base_offset < start);
+        rows_end = rows_end.max(chunk.end());
+        if ends_here && !Chunk::has_room(row_bytes) {
+            from = behind(&from);
+            kept = Some(chunk);
+        } else if !chunk.extents.is_empty() {
+            open = Some(chunk);
+        }
+    }
+    // Rows end where memory begins; they may be gone where the log starts later.
+    if rows_end < start || rows_end > start.max(log_start) {
+        return Err(broken(place.partition, rows_end, start));
+    }
+    let rows = chunk::cut(open, first && kept.is_none(), extents);
+    let alone = first && kept.is_none() && rows.len() == 1;
+    clear(place, 0, from.clone(), alone, writes);
+    for chunk in &rows {
+        writes.set(place.key(0, chunk.end()), chunk.encode());
+    }
+    planted!(
+        "checkpoint-clears-what-it-wrote",
+        clear(place, 0, from, alone, writes)
+    );
+    // A row that stays as it is was summed up before, if any was.
+    let kept = kept.filter(|_| first);
+    let base = kept.as_ref().or(rows.first()).map_or(start, Chunk::base);
+    Ok(Grown {
+        base,
+        children: kept.iter().chain(&rows).map(Child::of).collect(),
+        first,
+        alone,
+    })
+}
+
+fn append_children(
+    place: Place,
+    level: u8,
+    tail: Option<Row>,
+    below: &Grown,
+    writes: &mut Transaction,
+) -> Result<Grown, Error> {
+    let (mut kept, mut open, mut first) = (None, None, true);
+    let mut from = place.key(level, Offset(0));
+    let mut rows_end = below.base;
+    match tail.filter(|_| !below.first) {
+        None if !below.first => return Err(broken(place.partition, below.base, Offset(0))),
+        None => {}
+        Some((key, row)) => {
+            let mut summary = Summary::at(place, level, &key, row)?;
+            let full = !summary.has_room();
+            let before = summary.children.len();
+            first = summary.first;
+            from = key;
+            summary.children.retain(|child| child.end <= below.base);
+            rows_end = summary.end();
+            if full && summary.children.len() == before {
+                from = behind(&from);
+                kept = Some(summary);
+            } else if !summary.children.is_empty() {
+                open = Some(summary);
+            }
+        }
+    }
+    if rows_end != below.base {
+        return Err(broken(place.partition, rows_end, below.base));
+    }
+    let fresh = first && kept.is_none();
+    let rows = summary::cut(open, fresh, below.base, &below.children);
+    let alone = fresh && rows.len() == 1;
+    clear(place, level, from, alone, writes);
+    for summary in &rows {
+        writes.set(place.key(level, summary.end()), summary.encode());
+    }
+    let kept = kept.filter(|_| first);
+    let base = kept.as_ref().or(rows.first());
+    Ok(Grown {
+        base: base.map_or(below.base, |summary| summary.base),
+        children: kept.iter().chain(&rows).map(Summary::child).collect(),
+        first,
+        alone,
+    })
+}

@@ -1,0 +1,85 @@
+//! Gives back the rows of extents before the log's start, a chunk at a time. It happens outside the log: one fenced
+//! transaction clears a chunk, mends the summaries above and rewrites the counts of the objects it named, and only between
+//! finished checkpoints, for it would move rows under one that is under way.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::summary::Summary;
+use super::{Chunk, LEVEL_MAX, Place};
+use crate::error::Error;
+use crate::kv::{Direction, Kv, Transaction};
+use crate::types::{Extent, ObjectKey, Offset};
+
+/// What freeing a chunk takes.
+#[derive(Debug)]
+pub(crate) struct Freed {
+    /// The index's part of the transaction.
+    pub(crate) writes: Transaction,
+    /// Objects with how many fewer extents lie in them: the caller writes their rows in the same transaction.
+    pub(crate) objects: BTreeMap<ObjectKey, u32>,
+    /// Where rows begin then.
+    pub(crate) end: Offset,
+}
+
+/// Plans to free a partition's first chunk, if all of it lies before `below`.
+///
+/// # Errors
+/// [`Error::Corrupt`] where summaries do not begin with the first chunk.
+pub(crate) async fn free_first(
+    kv: &dyn Kv,
+    place: Place,
+    below: Offset,
+) -> Result<Option<Freed>, Error> {
+    let Some((key, row)) = first(kv, place, 0).await? else {
+        return Ok(None);
+    };
+    let chunk = Chunk::at(place, &key, row)?;
+    let end = chunk.end();
+    if end > below {
+        return Ok(None);
+    }
+    let mut writes = Transaction::default();
+    writes.clear(key);
+    // Of the row below: gone, or with what it says now.
+    let mut changed = None;
+    for level in 1..=LEVEL_MAX {
+        let Some((key, row)) = first(kv, place, level).await? else {
+            break;
+        };
+        let mut summary = Summary::at(place, level, &key, row)?;
+        let child = summary.children.first_mut();
+        let Some(child) = child.filter(|child| child.end >= end) else {
+            let reason = format!("the index of {place:?} is summed up wrongly");
+            return Err(Error::Corrupt(reason));
+        };
+        summary.base = end;
+        match changed {
+            Some(now) => *child = now,
+            None => drop(summary.children.remove(0)),
+        }
+        if summary.children.is_empty() {
+            writes.clear(key);
+            changed = None;
+        } else {
+            writes.set(key, summary.encode());
+            changed = Some(summary.child());
+        }
+    }
+    let mut objects = BTreeMap::new();
+    for stored in chunk.extents.iter().filter_map(Extent::stored) {
+        *objects.entry(stored.object).or_default() += 1;
+    }
+    Ok(Some(Freed {
+        writes,
+        objects,
+        end,
+    }))
+}
+
+async fn first(kv: &dyn Kv, place: Place, level: u8) -> Result<Option<(Bytes, Bytes)>, Error> {
+    let (from, end) = (place.key(level, Offset(0)), place.level_end(level));
+    let rows = kv.range(&from, &end, 1, Direction::Forward).await?;
+    Ok(rows.into_iter().next())
+}
