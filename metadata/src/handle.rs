@@ -4,15 +4,19 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use crate::catalogue::{Agent, Catalogue};
 use crate::command::{Answer, Command, Outcome, Submission};
-use crate::error::Error;
+use crate::error::{Error, Happened};
 use crate::history::Point;
 use crate::kv::Kv;
+use crate::numbering::{Numbering, Unheard};
+use crate::queue::{Asked, QUEUE_MAX, ReplyTo, Room};
 use crate::sequencer::lineage::Known;
 use crate::sequencer::reads::{self, Read};
 use crate::types::{
@@ -22,17 +26,10 @@ use crate::view::{View, Views};
 
 /// The sequencer's own commands have no session, nor has an agent that has reached no sequencer.
 pub(crate) const NO_SESSION: u64 = 0;
-/// Commands and reads that may wait for a drain, all agents together.
-pub(crate) const QUEUE_MAX: usize = 16 * 1024;
-
-/// What the sequencer is asked.
-#[derive(Debug)]
-pub(crate) enum Asked {
-    Command(Submission, oneshot::Sender<Result<Answer, Error>>),
-    Read(Read),
-    /// Finish what was asked before, write a checkpoint, end.
-    Close,
-}
+/// An answer that takes longer is not waited for: the store may be dead.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(25);
+const NO_ANSWER: &str = "no answer came in time";
+const TOO_MANY: &str = "too many commands wait";
 
 /// What sequencer and handles share.
 #[derive(Debug)]
@@ -53,19 +50,10 @@ pub(crate) struct Shared {
     /// Whether a sequencer was ever reached.
     pub(crate) joined: watch::Sender<bool>,
     pub(crate) counts: Counts,
-    /// All sequences of this process's session below this one are answered.
-    pub(crate) seen: AtomicU64,
-    pub(crate) session: Mutex<SessionState>,
+    pub(crate) session: Mutex<Numbering>,
+    pub(crate) room: Room,
     /// Who wrote the store and how far it is durable, as its holder knows, or as it was last told of it.
     pub(crate) lineage: OnceLock<Known>,
-}
-
-/// Numbers commands in the order in which they enter the queue.
-#[derive(Debug)]
-pub(crate) struct SessionState {
-    pub(crate) id: u64,
-    pub(crate) next: u64,
-    pub(crate) closing: bool,
 }
 
 #[derive(Debug, Default)]
@@ -88,6 +76,8 @@ pub struct Stats {
     pub checkpoints: u64,
     /// Commands and reads waiting.
     pub queued: usize,
+    /// Bytes of the commands that are not answered yet.
+    pub queued_bytes: usize,
 }
 
 /// The metadata, as an agent sees it.
@@ -110,12 +100,8 @@ impl Shared {
             ready: AtomicBool::new(true),
             joined: watch::Sender::new(true),
             counts: Counts::default(),
-            seen: AtomicU64::new(1),
-            session: Mutex::new(SessionState {
-                id: session,
-                next: 1,
-                closing: false,
-            }),
+            session: Mutex::new(Numbering::new(session)),
+            room: Room::new(),
             lineage: OnceLock::from(lineage),
         }
     }
@@ -138,12 +124,8 @@ impl Shared {
             ready: AtomicBool::new(false),
             joined: watch::Sender::new(false),
             counts: Counts::default(),
-            seen: AtomicU64::new(1),
-            session: Mutex::new(SessionState {
-                id: NO_SESSION,
-                next: 1,
-                closing: false,
-            }),
+            session: Mutex::new(Numbering::new(NO_SESSION)),
+            room: Room::new(),
             lineage: OnceLock::new(),
         }
     }
@@ -164,39 +146,40 @@ impl Metadata {
         command: Command,
     ) -> impl Future<Output = Result<Answer, Error>> + Send + 'static + use<> {
         let (reply, answer) = oneshot::channel();
-        let queued = self.enqueue(command, reply);
+        let queued = self.enqueue(command, reply.into());
         async move {
-            queued?;
-            answer.await.unwrap_or(Err(Error::Closing))
+            let unheard = queued?;
+            let answer = match timeout(ANSWER_TIME_MAX, answer).await {
+                Ok(answer) => answer.unwrap_or(Err(Error::Closing)),
+                Err(_) => Err(Error::Unavailable {
+                    happened: Happened::Unknown,
+                    reason: NO_ANSWER.to_owned(),
+                }),
+            };
+            unheard.heard(&answer);
+            answer
         }
     }
 
-    fn enqueue(
-        &self,
-        command: Command,
-        reply: oneshot::Sender<Result<Answer, Error>>,
-    ) -> Result<(), Error> {
+    fn enqueue(&self, command: Command, mut reply: ReplyTo) -> Result<Unheard, Error> {
         let mut session = self.shared.session.lock();
-        if session.closing {
-            return Err(Error::Closing);
-        }
-        if session.id == NO_SESSION {
-            return Err(Error::unavailable("no session with a sequencer yet"));
+        session.check()?;
+        if !self.shared.room.try_take(&command, &mut reply) {
+            return Err(Error::unavailable(TOO_MANY));
         }
         let submission = Submission {
             session: session.id,
             sequence: session.next,
-            seen: self.shared.seen.load(Ordering::Acquire),
+            seen: session.seen(),
             command,
         };
         self.queue
             .try_send(Asked::Command(submission, reply))
             .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => Error::unavailable("too many commands wait"),
+                mpsc::error::TrySendError::Full(_) => Error::unavailable(TOO_MANY),
                 mpsc::error::TrySendError::Closed(_) => Error::Closing,
             })?;
-        session.next += 1;
-        Ok(())
+        Ok(session.took(&self.shared))
     }
 
     /// Asks again, as an agent does after a fail-over.
@@ -204,7 +187,7 @@ impl Metadata {
     pub(crate) async fn resubmit(&self, submission: Submission) -> Result<Answer, Error> {
         let (reply, answer) = oneshot::channel();
         self.queue
-            .send(Asked::Command(submission, reply))
+            .send(Asked::Command(submission, reply.into()))
             .await
             .map_err(|_| Error::Closing)?;
         answer.await.unwrap_or(Err(Error::Closing))
@@ -401,6 +384,7 @@ impl Metadata {
             transactions: counts.transactions.load(Ordering::Relaxed),
             checkpoints: counts.checkpoints.load(Ordering::Relaxed),
             queued: QUEUE_MAX - self.queue.capacity(),
+            queued_bytes: self.shared.room.taken(),
         }
     }
 
@@ -418,8 +402,11 @@ impl Metadata {
         self.queue.closed().await;
     }
 
-    /// Puts something into the queue, behind what is there.
-    pub(crate) async fn put(&self, asked: Asked) -> Result<(), Error> {
+    /// Puts something into the queue, behind what is there, once there is room.
+    pub(crate) async fn put(&self, mut asked: Asked) -> Result<(), Error> {
+        if let Asked::Command(submission, reply) = &mut asked {
+            self.shared.room.take(&submission.command, reply).await;
+        }
         self.queue.send(asked).await.map_err(|_| Error::Closing)
     }
 
@@ -433,10 +420,11 @@ impl Metadata {
         read: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Read,
     ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
-        self.queue
-            .send(Asked::Read(read(reply)))
-            .await
-            .map_err(|_| Error::Closing)?;
-        answer.await.unwrap_or(Err(Error::Closing))
+        let asking = async {
+            self.put(Asked::Read(read(reply))).await?;
+            answer.await.unwrap_or(Err(Error::Closing))
+        };
+        let asked = timeout(ANSWER_TIME_MAX, asking).await;
+        asked.unwrap_or_else(|_| Err(Error::unavailable(NO_ANSWER)))
     }
 }

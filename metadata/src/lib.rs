@@ -22,6 +22,8 @@ mod index;
 mod keys;
 pub mod kv;
 mod level;
+mod numbering;
+mod queue;
 pub mod rpc;
 mod sequencer;
 mod state;

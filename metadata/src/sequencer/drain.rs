@@ -4,29 +4,24 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
-use tokio::sync::oneshot;
-
 use super::Sequencer;
 use super::reads::Read;
 use super::store::log_transactions;
 use crate::command::{Answer, Command, Outcome, Submission};
 use crate::effect::{Effect, LogBytes};
 use crate::error::Error;
-use crate::handle::Asked;
+use crate::queue::{Asked, ReplyTo};
 use crate::types::{Lsn, Timestamp};
 
 /// A drain takes no more commands when its log is so large: stores limit transactions.
 pub(super) const DRAIN_BYTES_MAX: usize = 500 * 1024;
-type Reply = oneshot::Sender<Result<Answer, Error>>;
-
-/// A command's session and its number there.
-type Place = (u64, u64);
+const SKIPS: &str = "a command before it was refused";
 
 /// Commands decided together.
 struct Drain {
     log: LogBytes,
     effects: Vec<Effect>,
-    answers: Vec<(Place, Outcome, Reply)>,
+    answers: Vec<(Outcome, ReplyTo)>,
     reads: Vec<Read>,
 }
 
@@ -44,12 +39,16 @@ impl Sequencer {
         while drain.log.len() < DRAIN_BYTES_MAX {
             match waiting.pop_front() {
                 Some(Asked::Command(submission, reply)) => {
+                    if self.state.sessions.skips(&submission) {
+                        // One before it was refused, and its agent did not know when it asked.
+                        reply.send(Err(Error::unavailable(SKIPS)));
+                        continue;
+                    }
                     let decision = self.state.execute(lsn, now, &submission);
                     let effects = decision.effects.iter();
                     effects.for_each(|effect| drain.log.push(effect));
                     drain.effects.extend(decision.effects);
-                    let place = (submission.session, submission.sequence);
-                    drain.answers.push((place, decision.outcome, reply));
+                    drain.answers.push((decision.outcome, reply));
                 }
                 Some(Asked::Read(read)) => drain.reads.push(read),
                 Some(Asked::Close) => {
@@ -78,7 +77,11 @@ impl Sequencer {
         planted!("published-before-commit", self.publish(&effects));
         let written = match effects.is_empty() {
             #[cfg(feature = "planted-bugs")]
-            true if self.session == 0 && crate::planted::is("deposed-answers-agents") => Ok(()),
+            true if matches!(self.options.serves, super::Serves::Network(_))
+                && crate::planted::is("deposed-answers-agents") =>
+            {
+                Ok(())
+            }
             true => self.holder.check_owner(self.kv.as_ref()).await,
             false => self.write(lsn, log).await,
         };
@@ -94,9 +97,8 @@ impl Sequencer {
                 Ok(())
             }
             Err(error) => {
-                for (place, _, reply) in answers {
-                    self.seen(place);
-                    let _ = reply.send(Err(error.clone()));
+                for (_, reply) in answers {
+                    reply.send(Err(error.clone()));
                 }
                 reads.into_iter().for_each(|read| read.refuse(&error));
                 Err(error)
@@ -121,32 +123,20 @@ impl Sequencer {
     }
 
     /// Reads first: an agent that asked to watch a partition is told of it before anything is acknowledged to it.
-    fn answer(&mut self, answers: Vec<(Place, Outcome, Reply)>, reads: Vec<Read>) {
+    fn answer(&mut self, answers: Vec<(Outcome, ReplyTo)>, reads: Vec<Read>) {
         for read in reads {
             self.answer_read(read);
         }
         let lsn = self.state.lsn;
-        for (place, outcome, reply) in answers {
-            self.seen(place);
-            // Whoever asked may have gone; what was decided stays.
-            let _ = reply.send(Ok(Answer { lsn, outcome }));
-        }
-    }
-
-    /// In process an answer given is an answer seen. Agents elsewhere say themselves what they have seen.
-    fn seen(&self, (session, sequence): Place) {
-        if session == self.session {
-            self.shared.seen.fetch_max(sequence + 1, Ordering::AcqRel);
+        for (outcome, reply) in answers {
+            reply.send(Ok(Answer { lsn, outcome }));
         }
     }
 
     pub(super) fn refuse(&mut self, asked: Asked, error: &Error) {
         match asked {
-            Asked::Command(submission, reply) => {
-                self.seen((submission.session, submission.sequence));
-                // Nothing of it was ever written, whatever became of the drain before it.
-                let _ = reply.send(Err(error.clone().never_happened()));
-            }
+            // Nothing of it was ever written, whatever became of the drain before it.
+            Asked::Command(_, reply) => reply.send(Err(error.clone().never_happened())),
             Asked::Read(read) => read.refuse(error),
             Asked::Close => self.closing = true,
         }

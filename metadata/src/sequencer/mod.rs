@@ -35,9 +35,10 @@ use tokio::time::Instant;
 use crate::checkpoint::{Checkpoint, Steps};
 use crate::command::Command;
 use crate::error::{Error, Happened};
-use crate::handle::{Asked, Metadata, QUEUE_MAX, Shared};
+use crate::handle::{Metadata, Shared};
 use crate::history::{Holds, Point};
 use crate::kv::Kv;
+use crate::queue::{Asked, QUEUE_MAX};
 use crate::state::State;
 use crate::types::Timestamp;
 use crate::witness::Witness;
@@ -141,8 +142,6 @@ pub struct Sequencer {
     checkpoint: Option<Checkpoint>,
     log: Log,
     expiry_due: Instant,
-    /// The session of this process's own agent; 0 if it serves a network.
-    session: u64,
     subscribers: Subscribers,
     liveness: Liveness,
     tick: Tick,
@@ -212,7 +211,6 @@ fn assemble(
     let mut sequencer = Sequencer {
         queue,
         kv,
-        session,
         subscribers: Subscribers::default(),
         liveness: Liveness::new(options.session_timeout),
         tick: Tick::new(&options),

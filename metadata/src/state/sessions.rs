@@ -60,6 +60,13 @@ impl Sessions {
         Some(known.unwrap_or(Outcome::Rejected(Rejected::InvalidCommand)))
     }
 
+    /// Whether one before it was refused, without its agent having heard of that when it asked for this one: what was
+    /// asked in order is decided in order, or not at all.
+    pub(crate) fn skips(&self, asked: &Submission) -> bool {
+        let last = self.0.get(&asked.session).map(|session| session.last);
+        last.is_some_and(|last| asked.sequence > last + 1 && asked.seen < asked.sequence)
+    }
+
     pub(super) fn fold_opened(&mut self, lsn: Lsn, session: u64, nonce: u64) {
         if self.0.get(&session).is_none_or(|known| known.as_of < lsn) {
             let opened = Session {

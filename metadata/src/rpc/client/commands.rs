@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::command::{Answer, Submission};
 use crate::error::{Error, Happened};
-use crate::handle::QUEUE_MAX;
+use crate::queue::{QUEUE_MAX, ReplyTo};
 use crate::rpc::message::{FRAME_BYTES_MAX, command_bytes, submit};
 
 /// A command that is not answered in this time is given up; whether it happened is then not known.
@@ -20,18 +19,18 @@ const COMMAND_BYTES_MAX: usize = FRAME_BYTES_MAX - 64;
 /// beside the segments that they name.
 const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-type Reply = oneshot::Sender<Result<Answer, Error>>;
-
 /// By sequence; at most [`QUEUE_MAX`] of [`WAITING_BYTES_MAX`].
 #[derive(Default)]
 pub(super) struct Commands {
     waiting: BTreeMap<u64, Submitted>,
     bytes: usize,
+    /// The last that was kept.
+    last: u64,
 }
 
 struct Submitted {
     command: Bytes,
-    reply: Reply,
+    reply: ReplyTo,
     deadline: Instant,
     /// Put on a link at least once: it may have happened.
     sent: bool,
@@ -43,7 +42,7 @@ impl Commands {
     }
 
     /// Whether it was kept; refused otherwise, unless it is of another session than `session`.
-    pub(super) fn take(&mut self, session: u64, submission: Submission, reply: Reply) -> bool {
+    pub(super) fn take(&mut self, session: u64, submission: Submission, reply: ReplyTo) -> bool {
         let submitted = Submitted {
             command: command_bytes(&submission.command),
             reply,
@@ -51,13 +50,17 @@ impl Commands {
             sent: false,
         };
         let length = submitted.command.len();
+        let skips = submission.sequence > self.last + 1 && submission.seen < submission.sequence;
         if submission.session != session {
             submitted.fail("the agent's session was closed");
         } else if length > COMMAND_BYTES_MAX {
             submitted.fail("the command is too large for the sequencer");
         } else if self.waiting.len() >= QUEUE_MAX || self.bytes + length > WAITING_BYTES_MAX {
             submitted.fail("too many commands wait for the sequencer");
+        } else if skips {
+            submitted.fail("a command before it was refused");
         } else {
+            self.last = submission.sequence;
             self.bytes += length;
             self.waiting.insert(submission.sequence, submitted);
             return true;
@@ -85,16 +88,19 @@ impl Commands {
     pub(super) fn answer(&mut self, sequence: u64, answer: Answer) {
         if let Some(submitted) = self.waiting.remove(&sequence) {
             self.bytes -= submitted.command.len();
-            // Whoever asked may have gone.
-            let _ = submitted.reply.send(Ok(answer));
+            submitted.reply.send(Ok(answer));
         }
     }
 
-    /// Gives up what waited too long.
+    /// Gives up what waited too long, and what was asked behind it: that may build on it.
     pub(super) fn expire(&mut self) {
         let now = Instant::now();
-        let old = self.waiting.extract_if(.., |_, each| each.deadline <= now);
-        for (_, submitted) in old {
+        let mut waiting = self.waiting.iter();
+        let Some((first, _)) = waiting.find(|(_, each)| each.deadline <= now) else {
+            return;
+        };
+        let first = *first;
+        for (_, submitted) in self.waiting.split_off(&first) {
             self.bytes -= submitted.command.len();
             submitted.fail("the sequencer did not answer in time");
         }
@@ -102,7 +108,7 @@ impl Commands {
 
     /// Nobody will know what became of them.
     pub(super) fn fail_all(&mut self, reason: &str) {
-        self.bytes = 0;
+        (self.bytes, self.last) = (0, 0);
         for (_, submitted) in std::mem::take(&mut self.waiting) {
             submitted.fail(reason);
         }
@@ -121,14 +127,15 @@ impl Submitted {
             false => Happened::No,
         };
         let reason = reason.to_owned();
-        let _ = self
-            .reply
+        self.reply
             .send(Err(Error::Unavailable { happened, reason }));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot;
+
     use super::*;
     use crate::command::{Command, CreateTopic, Outcome};
     use crate::types::{Lsn, TopicId};
@@ -144,7 +151,7 @@ mod tests {
         Submission {
             session: 7,
             sequence,
-            seen: 1,
+            seen: sequence,
             command,
         }
     }
@@ -152,7 +159,7 @@ mod tests {
     /// Whether it was kept, and what was said at once.
     fn take(commands: &mut Commands, submission: Submission) -> (bool, Option<Error>) {
         let (reply, mut answer) = oneshot::channel();
-        let kept = commands.take(7, submission, reply);
+        let kept = commands.take(7, submission, reply.into());
         (kept, answer.try_recv().ok().and_then(Result::err))
     }
 

@@ -107,8 +107,6 @@ impl Work {
             return;
         });
         self.commands.fail_all("the agent's session was closed");
-        let mut state = self.shared.session.lock();
-        state.id = session.id;
-        state.next = 1;
+        self.shared.session.lock().begin(session.id);
     }
 }

@@ -20,7 +20,8 @@ use super::message::Welcome;
 use super::route::Route;
 use crate::catalogue::Agent;
 use crate::error::Error;
-use crate::handle::{Metadata, QUEUE_MAX, Shared};
+use crate::handle::{Metadata, Shared};
+use crate::queue::QUEUE_MAX;
 use work::{Ended, Work};
 
 /// How often deadlines are looked at.

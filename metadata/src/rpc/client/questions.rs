@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::error::Error;
-use crate::handle::QUEUE_MAX;
+use crate::queue::QUEUE_MAX;
 use crate::rpc::message::{PARTITIONS_MAX, Question, Reply, Up};
 use crate::sequencer::reads::{Hot, HotByTime, Read, Wanted};
 use crate::types::TopicPartition;

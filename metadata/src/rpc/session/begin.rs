@@ -9,8 +9,9 @@ use super::work::Session;
 use super::{collision, lineage};
 use crate::command::{Command, Outcome, Submission};
 use crate::error::Error;
-use crate::handle::{Asked, Metadata};
+use crate::handle::Metadata;
 use crate::history::{Holds, Point};
+use crate::queue::Asked;
 use crate::rpc::link::Link;
 use crate::rpc::message::{Down, Hello, Welcome};
 use crate::sequencer::lineage::Lineage;
@@ -90,7 +91,9 @@ async fn open(metadata: &Metadata, nonce: u64) -> Result<SessionId, Error> {
     let (reply, opened) = oneshot::channel();
     let closing = Vec::new();
     let submission = Submission::own(Command::OpenSession { closing, nonce });
-    metadata.put(Asked::Command(submission, reply)).await?;
+    metadata
+        .put(Asked::Command(submission, reply.into()))
+        .await?;
     match opened.await.unwrap_or(Err(Error::Closing))?.outcome {
         Outcome::SessionOpened(id) => Ok(SessionId { id, nonce }),
         outcome => Err(Error::unavailable(format!("a session answers {outcome:?}"))),

@@ -8,7 +8,8 @@ use super::HELLO_TIME_MAX;
 use super::work::{Answered, End, Pending, Session};
 use crate::command::{Command, Submission};
 use crate::error::Error;
-use crate::handle::{Asked, Metadata};
+use crate::handle::Metadata;
+use crate::queue::Asked;
 use crate::rpc::message::{Question, Reply, Up};
 use crate::sequencer::reads::Read;
 use crate::types::Located;
@@ -39,7 +40,7 @@ impl Session {
                     bytes,
                     answer,
                 });
-                self.put(Asked::Command(submission, reply)).await?;
+                self.put(Asked::Command(submission, reply.into())).await?;
             }
             Up::Ask { id, question } => {
                 self.asked_bytes += bytes;
@@ -59,7 +60,10 @@ impl Session {
                 let (reply, closed) = oneshot::channel();
                 let submission = Submission::own(Command::CloseSession(self.id));
                 let left = async {
-                    let put = self.metadata.put(Asked::Command(submission, reply)).await;
+                    let put = self
+                        .metadata
+                        .put(Asked::Command(submission, reply.into()))
+                        .await;
                     drop((put, closed.await));
                 };
                 // Otherwise it is closed when its time is over.

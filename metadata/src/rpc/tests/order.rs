@@ -78,6 +78,35 @@ async fn a_sequencer_tells_what_changed_before_it_answers() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_behind_a_command_that_never_came_is_refused_until_the_agent_knows() {
+    let (_, net, process, a, _b) = two_agents(Travel::Links).await;
+    let submit = |sequence, seen| Up::Submit {
+        sequence,
+        seen,
+        command: plain(sequence, 0),
+    };
+    let frozen = watch::Sender::new(false);
+    let mut link = net.dial("one:1", frozen.subscribe()).await.unwrap();
+    say(&link, Up::Hello(no_session())).await;
+    say(&link, submit(2, 1)).await;
+    loop {
+        match next(&mut link).await {
+            Down::End(_) => break,
+            Down::Answer { outcome, .. } => panic!("it overtook the first: {outcome:?}"),
+            _ => {}
+        }
+    }
+    assert_eq!(high_watermark(&a.metadata, 0).await, 0);
+    let mut link = net.dial("one:1", frozen.subscribe()).await.unwrap();
+    say(&link, Up::Hello(no_session())).await;
+    // The first was given up.
+    say(&link, submit(2, 2)).await;
+    while !matches!(next(&mut link).await, Down::Answer { sequence: 2, .. }) {}
+    assert_eq!(high_watermark(&a.metadata, 0).await, 10);
+    process.terminate().await;
+}
+
 /// A process of the test's own, as an agent sees it.
 struct Played {
     links: mpsc::Receiver<Link>,

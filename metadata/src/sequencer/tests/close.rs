@@ -3,9 +3,9 @@
 use super::*;
 use crate::command::Rejected;
 use crate::error::Happened;
-use crate::handle::QUEUE_MAX;
 use crate::keys::Key;
 use crate::kv::Fault;
+use crate::queue::QUEUE_MAX;
 
 fn count(memory: &Memory, of: fn(Key) -> bool) -> usize {
     let rows = memory.snapshot();

@@ -29,7 +29,7 @@ async fn nothing_is_answered_or_shown_before_it_is_durable() {
     gated.let_through(0);
     let mut answer = Box::pin(running.metadata.submit(plain(1, 0)));
     let mut bounds = Box::pin(running.metadata.bounds(vec![partition(0)]));
-    let patience = seconds(100);
+    let patience = seconds(20);
     tokio::select! {
         early = &mut answer => panic!("{early:?}"),
         early = &mut bounds => panic!("{early:?}"),

@@ -11,6 +11,7 @@ mod locate;
 mod postgres;
 mod random;
 mod redb;
+mod refused;
 mod slow;
 mod snapshots;
 mod takeover;

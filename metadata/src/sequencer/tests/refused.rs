@@ -1,0 +1,96 @@
+//! Commands that are refused: none behind them overtakes them, what is too much is given back, and nobody waits for ever.
+
+use super::*;
+use crate::command::Answer;
+use crate::error::Happened;
+use crate::kv::Fault;
+
+fn refused(answer: &Result<Answer, Error>) -> bool {
+    matches!(
+        answer,
+        Err(Error::Unavailable {
+            happened: Happened::No,
+            ..
+        })
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_is_refused_is_not_overtaken_by_one_that_was_asked_behind_it() {
+    let memory = Memory::new();
+    fresh(&memory).await.close().await;
+    let gated = Gated::open(&memory);
+    let running = run(gated.clone(), options(2)).await;
+    let metadata = &running.metadata;
+    // Its drain fails, and the store stays away in the middle of taking up work again.
+    gated.let_through(1);
+    memory.faults().inject([Fault::Unavailable]);
+    let first = metadata.submit(plain(1, 0));
+    seconds(1).await;
+    let second = metadata.submit(plain(2, 0));
+    gated.let_through(1_000);
+    assert!(
+        refused(&second.await),
+        "its agent did not know of the first"
+    );
+    assert!(refused(&metadata.submit(plain(3, 0)).await), "nor now");
+    assert!(refused(&first.await));
+    // The agent knows of all that failed, and its producers send again what they must.
+    for (number, end) in [(1, 0), (2, 10), (3, 20)] {
+        assert_eq!(committed(metadata, plain(number, 0)).await, end);
+    }
+    running.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_bounded_in_bytes_and_there_is_room_again_once_it_is_answered() {
+    let memory = Memory::new();
+    fresh(&memory).await.close().await;
+    let gated = Gated::open(&memory);
+    let running = run(gated.clone(), options(2)).await;
+    let metadata = &running.metadata;
+    let large = |id| {
+        Command::CreateTopic(CreateTopic {
+            name: "x".repeat(15 * 1024 * 1024),
+            id: TopicId(id),
+            partitions: 1,
+            replication_factor: 1,
+            configs: [].into(),
+        })
+    };
+    gated.let_through(0);
+    let waiting: Vec<_> = (100..104).map(|id| metadata.submit(large(id))).collect();
+    assert!(metadata.stats().queued_bytes > 60 * 1024 * 1024);
+    assert!(refused(&metadata.submit(large(104)).await));
+    gated.let_through(1_000);
+    for answer in waiting {
+        answer.await.unwrap();
+    }
+    assert_eq!(metadata.stats().queued_bytes, 0);
+    metadata.submit(large(105)).await.unwrap();
+    running.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_never_answers_keeps_nobody_waiting_for_ever() {
+    let memory = Memory::new();
+    fresh(&memory).await.close().await;
+    let gated = Gated::open(&memory);
+    let running = run(gated.clone(), options(2)).await;
+    let metadata = &running.metadata;
+    gated.let_through(0);
+    let (answer, bounds) = tokio::join!(
+        metadata.submit(plain(1, 0)),
+        metadata.bounds(vec![partition(0)]),
+    );
+    let unknown = matches!(
+        answer,
+        Err(Error::Unavailable {
+            happened: Happened::Unknown,
+            ..
+        })
+    );
+    assert!(unknown, "{answer:?}");
+    assert!(matches!(bounds, Err(Error::Unavailable { .. })));
+    running.kill().await;
+}
