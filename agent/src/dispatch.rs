@@ -57,7 +57,7 @@ impl Dispatch {
         if api == ApiKey::Produce {
             let request = ProduceRequest::decode(&mut reader, header.api_version)?;
             return (self.produce)
-                .begin(connection, &header, request, permit)
+                .begin(connection, arrival, &header, request, permit)
                 .await;
         }
         self.route(api, arrival, header, &mut reader, permit)

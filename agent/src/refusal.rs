@@ -24,6 +24,14 @@ pub(crate) fn rejected(rejected: Rejected) -> ErrorCode {
             ErrorCode::NOT_LEADER_OR_FOLLOWER
         }
         Rejected::InvalidCommand | Rejected::LevelTooHigh => ErrorCode::UNKNOWN_SERVER_ERROR,
+        // Clients take a new id and go on.
+        Rejected::UnknownProducerId => ErrorCode::UNKNOWN_PRODUCER_ID,
+        // Nothing was appended, and all clients send it again after a pause, without asking for metadata.
+        Rejected::TooManyProducers => ErrorCode::NOT_ENOUGH_REPLICAS,
+        Rejected::TooManyPartitions => ErrorCode::INVALID_PARTITIONS,
+        Rejected::TooManyTopics | Rejected::TooManyDeletedTopics => ErrorCode::POLICY_VIOLATION,
+        // Between agent and sequencer: nothing happened.
+        Rejected::TooManySessions | Rejected::TooManyOutcomes => ErrorCode::NOT_LEADER_OR_FOLLOWER,
     }
 }
 
@@ -132,7 +140,14 @@ mod tests {
             | Rejected::SessionClosed
             | Rejected::InvalidCommand
             | Rejected::LevelTooHigh
-            | Rejected::Withheld => rejected,
+            | Rejected::Withheld
+            | Rejected::UnknownProducerId
+            | Rejected::TooManyProducers
+            | Rejected::TooManyTopics
+            | Rejected::TooManyPartitions
+            | Rejected::TooManySessions
+            | Rejected::TooManyOutcomes
+            | Rejected::TooManyDeletedTopics => rejected,
         };
         [
             (
@@ -163,6 +178,13 @@ mod tests {
             (Rejected::InvalidCommand, ErrorCode::UNKNOWN_SERVER_ERROR),
             (Rejected::LevelTooHigh, ErrorCode::UNKNOWN_SERVER_ERROR),
             (Rejected::Withheld, ErrorCode::NOT_ENOUGH_REPLICAS),
+            (Rejected::UnknownProducerId, ErrorCode::UNKNOWN_PRODUCER_ID),
+            (Rejected::TooManyProducers, ErrorCode::NOT_ENOUGH_REPLICAS),
+            (Rejected::TooManyTopics, ErrorCode::POLICY_VIOLATION),
+            (Rejected::TooManyPartitions, ErrorCode::INVALID_PARTITIONS),
+            (Rejected::TooManySessions, ErrorCode::NOT_LEADER_OR_FOLLOWER),
+            (Rejected::TooManyOutcomes, ErrorCode::NOT_LEADER_OR_FOLLOWER),
+            (Rejected::TooManyDeletedTopics, ErrorCode::POLICY_VIOLATION),
         ]
         .map(|(rejected, code)| (listed(rejected), code))
         .into()

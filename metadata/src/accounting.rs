@@ -23,7 +23,7 @@ pub async fn account(kv: &dyn Kv) -> Result<(), Error> {
 
 /// The same of a state and the rows under it.
 pub(crate) async fn account_for(kv: &dyn Kv, state: &State) -> Result<(), Error> {
-    for (partition, log) in state.topics.logs() {
+    for (partition, log) in state.logs() {
         let rows_end = account_for_rows(kv, partition, log).await?;
         let mut next = rows_end;
         for extent in log.recent() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::history::HistoryId;
 use crate::types::{
     BlockRange, BucketId, Lsn, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId,
-    Sequence, Timestamp, TopicId,
+    Sequence, Share, Timestamp, TopicId,
 };
 
 /// Something asked of the sequencer. Judged by `decide`, in the order of submission.
@@ -103,7 +103,16 @@ pub struct BatchProducer {
     pub id: ProducerId,
     pub epoch: ProducerEpoch,
     pub base_sequence: Sequence,
+    /// On whose account the cluster remembers it, if it is new to the partition.
+    pub share: Share,
 }
+
+wire_fields!(BatchProducer {
+    id,
+    epoch,
+    base_sequence,
+    share
+});
 
 impl BatchProducer {
     /// No number is negative.
@@ -133,75 +142,92 @@ pub struct CreatePartitions {
     pub total: i32,
 }
 
-/// What became of a command, once durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// One verdict per batch, in the command's order (blocks, then batches).
-    Committed(Vec<Verdict>),
-    TopicCreated(TopicId),
-    TopicDeleted,
-    PartitionsCreated,
-    ProducerIds {
-        first: ProducerId,
-        count: u32,
-    },
-    /// The bucket that is bound, whichever was asked for; none if nobody ever bound one.
-    BucketBound(Option<BucketId>),
-    /// The feature level that is.
-    FeatureLevel(u32),
-    OlderStoreAccepted,
-    HoldReleased,
-    SessionOpened(u64),
-    ProducersExpired,
-    SessionClosed,
-    /// The whole command was refused.
-    Rejected(Rejected),
+wire_enum! {
+    /// What became of a command, once durable.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub enum Outcome {
+        /// One verdict per batch, in the command's order (blocks, then batches).
+        1 => Committed(verdicts: Vec<Verdict>),
+        2 => TopicCreated(topic: TopicId),
+        3 => TopicDeleted,
+        4 => PartitionsCreated,
+        5 => ProducerIds { first: ProducerId, count: u32 },
+        /// The whole command was refused.
+        6 => Rejected(rejected: Rejected),
+        7 => SessionOpened(session: u64),
+        8 => ProducersExpired,
+        9 => SessionClosed,
+        /// The bucket that is bound, whichever was asked for; none if nobody ever bound one.
+        10 => BucketBound(bucket: Option<BucketId>),
+        /// The feature level that is.
+        11 => FeatureLevel(level: u32),
+        12 => OlderStoreAccepted,
+        13 => HoldReleased,
+    }
 }
 
 /// What became of one record batch.
 pub type Verdict = Result<Placed, Rejected>;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Placed {
-    /// Offset of the batch's first record; of the original one for a duplicate.
-    pub base_offset: Offset,
-    /// The partition's log start offset at that moment.
-    pub log_start_offset: Offset,
-    /// The batch had been committed before; nothing was appended.
-    pub duplicate: bool,
+wire_struct! {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Placed {
+        /// Offset of the batch's first record; of the original one for a duplicate.
+        pub base_offset: Offset,
+        /// The partition's log start offset at that moment.
+        pub log_start_offset: Offset,
+        /// The batch had been committed before; nothing was appended.
+        pub duplicate: bool,
+    }
 }
 
-/// A lawful no.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rejected {
-    #[error("no topic with that id")]
-    UnknownTopic,
-    #[error("the topic has no such partition")]
-    UnknownPartition,
-    #[error("a topic with that name exists")]
-    TopicExists,
-    #[error("the name collides with a topic whose name differs only in '.' and '_'")]
-    TopicNameCollides,
-    #[error("the number of partitions must be positive and may only grow")]
-    InvalidPartitions,
-    #[error("the batch does not follow its producer's last one")]
-    OutOfOrderSequence,
-    #[error("the producer's epoch is older than the one known")]
-    InvalidProducerEpoch,
-    #[error("the agent withheld the batch behind one that it could not store")]
-    Withheld,
-    #[error("the object was named too long ago to be committed")]
-    ObjectTooOld,
-    #[error("the object was committed before")]
-    ObjectCommitted,
-    #[error("the agent's session is closed")]
-    SessionClosed,
-    #[error("the command contradicts itself")]
-    InvalidCommand,
-    #[error(
-        "the process that holds the order, or an agent, is of a version that cannot read that level"
-    )]
-    LevelTooHigh,
+wire_enum! {
+    /// A lawful no.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+    pub enum Rejected {
+        #[error("no topic with that id")]
+        1 => UnknownTopic,
+        #[error("the topic has no such partition")]
+        2 => UnknownPartition,
+        #[error("a topic with that name exists")]
+        3 => TopicExists,
+        #[error("the name collides with a topic whose name differs only in '.' and '_'")]
+        4 => TopicNameCollides,
+        #[error("the number of partitions must be positive and may only grow")]
+        5 => InvalidPartitions,
+        #[error("the batch does not follow its producer's last one")]
+        6 => OutOfOrderSequence,
+        #[error("the producer's epoch is older than the one known")]
+        7 => InvalidProducerEpoch,
+        #[error("the object was named too long ago to be committed")]
+        8 => ObjectTooOld,
+        #[error("the object was committed before")]
+        9 => ObjectCommitted,
+        #[error("the agent's session is closed")]
+        10 => SessionClosed,
+        #[error("the command contradicts itself")]
+        11 => InvalidCommand,
+        #[error("the agent withheld the batch behind one that it could not store")]
+        12 => Withheld,
+        #[error("no producer was ever given that id")]
+        13 => UnknownProducerId,
+        #[error("the cluster remembers as many idempotent producers as it may")]
+        14 => TooManyProducers,
+        #[error("the cluster has as many topics as it may")]
+        15 => TooManyTopics,
+        #[error("the cluster or the topic would have more partitions than it may")]
+        16 => TooManyPartitions,
+        #[error("as many agents have sessions as may")]
+        17 => TooManySessions,
+        #[error("the session has as many unseen outcomes as are kept")]
+        18 => TooManyOutcomes,
+        #[error("deleted topics have left as much to be cleared as they may")]
+        19 => TooManyDeletedTopics,
+        #[error(
+            "the process that holds the order, or an agent, is of a version that cannot read that level"
+        )]
+        20 => LevelTooHigh,
+    }
 }
 
 /// An outcome with the place in the log from which it is known.

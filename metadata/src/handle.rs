@@ -19,6 +19,7 @@ use crate::numbering::{Numbering, Unheard};
 use crate::queue::{Asked, QUEUE_MAX, ReplyTo, Room};
 use crate::sequencer::lineage::Known;
 use crate::sequencer::reads::{self, Read};
+use crate::state::Usage;
 use crate::types::{
     Bounds, BucketId, Extent, Located, NamingEpoch, Offset, Timestamp, TopicPartition,
 };
@@ -62,6 +63,8 @@ pub(crate) struct Counts {
     pub(crate) log_bytes: AtomicU64,
     pub(crate) transactions: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
+    /// As of the last drain.
+    pub(crate) usage: Mutex<Usage>,
 }
 
 /// What the sequencer did since it started.
@@ -74,6 +77,8 @@ pub struct Stats {
     /// Transactions sent to the store.
     pub transactions: u64,
     pub checkpoints: u64,
+    /// How much there is of what [`crate::Limits`] bounds.
+    pub usage: Usage,
     /// Commands and reads waiting.
     pub queued: usize,
     /// Bytes of the commands that are not answered yet.
@@ -383,6 +388,7 @@ impl Metadata {
             log_bytes: counts.log_bytes.load(Ordering::Relaxed),
             transactions: counts.transactions.load(Ordering::Relaxed),
             checkpoints: counts.checkpoints.load(Ordering::Relaxed),
+            usage: *counts.usage.lock(),
             queued: QUEUE_MAX - self.queue.capacity(),
             queued_bytes: self.shared.room.taken(),
         }

@@ -4,11 +4,11 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::codec::{Decoder, Unreadable};
-use crate::types::{Lsn, ObjectKey, Offset, PartitionIndex, TopicId, TopicPartition};
+use crate::types::{Lsn, ObjectKey, Offset, PartitionIndex, ProducerId, TopicId, TopicPartition};
 
 const SHARD: u8 = 0;
 /// Every kind of row, in order.
-const KINDS: &[u8] = b"abcdfhlnopqstx";
+const KINDS: &[u8] = b"abcdfhklnopqstx";
 
 /// One row of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(crate) enum Key {
     Head,
     /// Who wrote which part of the log. Rewritten by each take-over, together with the owner.
     Lineage,
-    /// Up to where rows are complete, and the cluster-wide counters as of then.
+    /// Up to where rows are complete.
     Checkpoint,
     /// Part of the effects of one drain. Rows past the head's lsn are nothing: their drain was never finished.
     Log(Lsn, u16),
@@ -29,8 +29,8 @@ pub(crate) enum Key {
     Topic(TopicId),
     /// A partition's watermarks.
     Partition(TopicPartition),
-    /// Part of a partition's producers.
-    Producers(TopicPartition, u16),
+    /// What a partition remembers of a producer.
+    Producer(TopicPartition, ProducerId),
     /// A partition's index: its generation, the level, and the offset at which the row ends. Level 0 has extents, those
     /// above sum up rows.
     Index(TopicPartition, u32, u8, Offset),
@@ -40,6 +40,8 @@ pub(crate) enum Key {
     Session(u64),
     /// Part of an outcome that a session has not seen yet: session, sequence.
     Outcome(u64, u64, u16),
+    /// What there is one of: counters, and the time.
+    Cluster,
     /// A deleted topic whose index rows are still to be given back by the collection of objects.
     Deleted(TopicId),
 }
@@ -54,6 +56,7 @@ impl Key {
             Self::Head => key.put_u8(b'h'),
             Self::Lineage => key.put_u8(b'n'),
             Self::Checkpoint => key.put_u8(b'c'),
+            Self::Cluster => key.put_u8(b'k'),
             Self::Log(lsn, part) => {
                 key.put_u8(b'l');
                 key.put_u64(lsn.0);
@@ -67,10 +70,10 @@ impl Key {
                 key.put_u8(b'p');
                 put_partition(&mut key, partition);
             }
-            Self::Producers(partition, part) => {
+            Self::Producer(partition, id) => {
                 key.put_u8(b'q');
                 put_partition(&mut key, partition);
-                key.put_u16(part);
+                key.put_u64(id.0.unsigned_abs());
             }
             Self::Index(partition, generation, level, end) => {
                 key.put_u8(b'x');
@@ -114,10 +117,11 @@ impl Key {
             b'h' => Self::Head,
             b'n' => Self::Lineage,
             b'c' => Self::Checkpoint,
+            b'k' => Self::Cluster,
             b'l' => Self::Log(Lsn(rest.fixed_u64()?), rest.fixed_u16()?),
             b't' => Self::Topic(rest.topic()?),
             b'p' => Self::Partition(partition(&mut rest)?),
-            b'q' => Self::Producers(partition(&mut rest)?, rest.fixed_u16()?),
+            b'q' => Self::Producer(partition(&mut rest)?, producer(&mut rest)?),
             b'x' => Self::Index(
                 partition(&mut rest)?,
                 rest.fixed_u32()?,
@@ -166,6 +170,12 @@ fn partition(rest: &mut Decoder) -> Result<TopicPartition, Unreadable> {
     })
 }
 
+fn producer(rest: &mut Decoder) -> Result<ProducerId, Unreadable> {
+    i64::try_from(rest.fixed_u64()?)
+        .map(ProducerId)
+        .map_err(|_| Unreadable)
+}
+
 fn offset(rest: &mut Decoder) -> Result<Offset, Unreadable> {
     i64::try_from(rest.fixed_u64()?)
         .map(Offset)
@@ -193,7 +203,8 @@ mod tests {
             (any::<u64>(), any::<u16>()).prop_map(|(lsn, part)| Key::Log(Lsn(lsn), part)),
             any::<u128>().prop_map(|topic| Key::Topic(TopicId(topic))),
             partition.clone().prop_map(Key::Partition),
-            (partition.clone(), any::<u16>()).prop_map(|(p, part)| Key::Producers(p, part)),
+            (partition.clone(), 0..=i64::MAX).prop_map(|(p, id)| Key::Producer(p, ProducerId(id))),
+            Just(Key::Cluster),
             (partition, any::<u32>(), any::<u8>(), 0..i64::MAX).prop_map(
                 |(p, generation, level, end)| Key::Index(p, generation, level, Offset(end))
             ),

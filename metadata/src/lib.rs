@@ -6,11 +6,12 @@
 
 #[macro_use]
 pub mod planted;
+#[macro_use]
+mod codec;
 
 mod accounting;
 mod catalogue;
 mod checkpoint;
-mod codec;
 mod command;
 mod effect;
 mod error;
@@ -48,10 +49,10 @@ pub use sequencer::{
     Acceptance, Candidate, Checked, Found, Options, Probe, Sequencer, Serves, Status,
     accept_older_store, check, finalize, holds, release_hold, start,
 };
-pub use state::Hold;
+pub use state::{Hold, Limits, PRODUCER_BYTES, Usage};
 pub use types::{
     BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn, Marker,
-    NamingEpoch, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Stored,
-    Timestamp, TopicId, TopicPartition,
+    NamingEpoch, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share,
+    Stored, Timestamp, TopicId, TopicPartition,
 };
 pub use view::{Look, View};

@@ -37,6 +37,11 @@ pub struct ProducerEpoch(pub i16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Sequence(pub i32);
 
+/// One of the accounts on which idempotent producers are remembered, so that no client takes the room of all others: those
+/// that come from one network (a /24 of IPv4, a /64 of IPv6) have one. A hash, so that some networks may share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Share(pub u16);
+
 /// A span of state time in which objects are named, handed out by the sequencer: at least ten minutes long, counted from
 /// 0. Keys carry it, so that what is too old to be committed is known without anybody's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]

@@ -113,6 +113,7 @@ mod tests {
             id: ProducerId(id),
             epoch: ProducerEpoch(epoch),
             base_sequence: Sequence(sequence),
+            share: metadata::Share(0),
         }
     }
 

@@ -15,10 +15,11 @@ use tokio::time::Instant;
 
 use super::buffer::{Append, BatchOutcome};
 use super::flusher::Handle;
+use super::share::share;
 use super::validate::{InvalidBatch, ValidBatch, validate};
 use crate::admission::{Admission, Permit};
 use crate::connection::{Close, ConnectionId, PendingReply, Reply};
-use crate::context::Context;
+use crate::context::{Arrival, Context};
 use crate::metrics::count_request;
 use crate::topic_config::Ingest;
 
@@ -70,6 +71,7 @@ impl Produce {
     pub(crate) async fn begin(
         &self,
         connection: ConnectionId,
+        arrival: &Arrival,
         header: &RequestHeader,
         request: ProduceRequest,
         frame_permit: Permit,
@@ -79,6 +81,13 @@ impl Produce {
         let mut batches = Vec::new();
         let catalogue = self.catalogue(&request).await?;
         let topics = self.translate(&catalogue, request, version, &mut batches);
+        let share = share(arrival.address);
+        for producer in batches
+            .iter_mut()
+            .filter_map(|(_, batch)| batch.producer.as_mut())
+        {
+            producer.share = share;
+        }
         let answer = self.append(connection, batches, frame_permit).await;
         let pending = Pending { topics, answer };
         Ok(Box::pin(async move {

@@ -10,6 +10,7 @@ mod flusher;
 mod handler;
 mod names;
 mod receipts;
+mod share;
 mod upload;
 mod validate;
 

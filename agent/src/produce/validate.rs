@@ -2,7 +2,7 @@
 //! Pure. Called by `handler`. Contents are read only where they lie open (uncompressed) or the topic is compacted.
 
 use bytes::Bytes;
-use metadata::{BatchProducer, ProducerEpoch, ProducerId, Sequence, Timestamp};
+use metadata::{BatchProducer, ProducerEpoch, ProducerId, Sequence, Share, Timestamp};
 use protocol::compression::Codec;
 use protocol::record_batch::{self, BatchHeader};
 use protocol::{ErrorCode, Records, records};
@@ -241,6 +241,8 @@ fn producer(header: &BatchHeader) -> Option<BatchProducer> {
     (header.producer_id >= 0).then_some(BatchProducer {
         id: ProducerId(header.producer_id),
         epoch: ProducerEpoch(header.producer_epoch),
+        // The handler knows where it came from.
+        share: Share::default(),
         base_sequence: Sequence(header.base_sequence),
     })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metadata::{
     BatchProducer, BlockCodec, BlockRange, CommitBatch, CommitBlock, CommitObject, NamingEpoch,
-    ObjectKey, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId,
+    ObjectKey, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId,
 };
 use tokio::time::{Instant, sleep_until};
 
@@ -91,6 +91,7 @@ impl Agent {
                 id: ProducerId(self.number.into()),
                 epoch: ProducerEpoch(0),
                 base_sequence: Sequence(*sequence),
+                share: Share(0),
             };
             *sequence += i32::try_from(RECORDS)?;
             blocks.push(CommitBlock {

@@ -12,10 +12,12 @@ use crate::accounting::account_for;
 use crate::command::{
     BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreateTopic, Submission,
 };
+use crate::effect::{Effect, PartitionEffect};
 use crate::index::Chunk;
+use crate::kv::Write;
 use crate::kv::{Direction, KvError, LIMITS, Memory, Redb, Rows};
 use crate::types::{BlockCodec, BlockRange, NamingEpoch, ProducerEpoch, Sequence, Timestamp};
-use crate::types::{Offset, PartitionIndex, ProducerId};
+use crate::types::{ObjectKey, Offset, PartitionIndex, ProducerId, Share, TopicId, TopicPartition};
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000);
 const TOPIC: TopicId = TopicId(7);
@@ -48,6 +50,7 @@ fn with_partitions(partitions: u32) -> State {
         configs: [].into(),
     };
     execute(&mut state, Command::CreateTopic(create));
+    execute(&mut state, Command::AllocateProducerIds { count: 100_000 });
     state
 }
 
@@ -61,6 +64,7 @@ fn commit(state: &mut State, object: u32, partitions: impl Iterator<Item = u32>,
             id: ProducerId(producer),
             epoch: ProducerEpoch(i16::MAX),
             base_sequence: Sequence(0),
+            share: Share(0),
         }),
         withheld: false,
     };
@@ -151,8 +155,8 @@ async fn many_partitions_wait_for_few_round_trips() {
     commit(&mut loaded, 3, 0..PARTITIONS, -1);
     assert_eq!(
         loaded
-            .topics
-            .log(partition(9))
+            .partitions
+            .get(partition(9))
             .unwrap()
             .bounds()
             .high_watermark,
@@ -168,9 +172,12 @@ async fn what_is_appended_after_the_index_row_was_read_joins_it() {
     commit(&mut state, 1, 0..1, 7);
     write(&kv, &mut state).await;
     // Nothing to be indexed, but the partition's row must be written.
-    let before = Timestamp(NOW.0 + 1);
-    execute(&mut state, Command::ExpireProducers { before });
-    let mut checkpoint = Checkpoint::begin(&state);
+    let moved = Effect::Partition {
+        partition: partition(0),
+        what: PartitionEffect::LogStartMoved { to: Offset(0) },
+    };
+    state.fold(Lsn(state.lsn.0 + 1), NOW, &moved);
+    let mut checkpoint = Checkpoint::begin(&mut state);
     while checkpoint.read_ahead(&kv, &state).await.unwrap() {}
     commit(&mut state, 2, 0..1, -1);
     while !checkpoint.is_done() {
@@ -209,7 +216,7 @@ async fn a_partition_of_more_extents_than_a_step_takes_keeps_them_all() {
             for object in 0..extents {
                 commit(&mut state, round * extents + object, 0..2, -1);
             }
-            let mut checkpoint = Checkpoint::begin(&state).in_steps_of(steps);
+            let mut checkpoint = Checkpoint::begin(&mut state).in_steps_of(steps);
             while !checkpoint.is_done() {
                 let transaction = checkpoint.step(&kv, &mut state).await.unwrap();
                 kv.commit(transaction).await.unwrap();
@@ -241,7 +248,7 @@ async fn rows_that_do_not_reach_memory_are_found_and_nothing_is_written() {
         damaged.commit(lost).await.unwrap();
         let found = account_for(&damaged, &state).await;
         assert!(matches!(found, Err(Error::Corrupt(_))), "{at}: {found:?}");
-        let mut checkpoint = Checkpoint::begin(&state);
+        let mut checkpoint = Checkpoint::begin(&mut state);
         let step = checkpoint.step(&damaged, &mut state).await;
         let refused = matches!(step, Err(Error::Corrupt(_)));
         assert_eq!(refused, at + 1 == rows.len(), "only the last is in hand");
@@ -257,7 +264,7 @@ async fn the_rows_of_deleted_topics_are_cleared_in_pieces() {
     commit(&mut state, 1, 0..PARTITIONS, 7);
     write(&kv, &mut state).await;
     execute(&mut state, Command::DeleteTopic(TOPIC));
-    let mut checkpoint = Checkpoint::begin(&state);
+    let mut checkpoint = Checkpoint::begin(&mut state);
     let mut rows = kv.snapshot().len();
     let mut pieces = 0;
     while !checkpoint.is_done() {
@@ -273,7 +280,7 @@ async fn the_rows_of_deleted_topics_are_cleared_in_pieces() {
     let rows = kv.snapshot();
     let left = rows.keys().filter(|key| {
         let key = Key::decode(key).unwrap();
-        matches!(key, Key::Topic(_) | Key::Partition(_) | Key::Producers(..))
+        matches!(key, Key::Topic(_) | Key::Partition(_) | Key::Producer(..))
     });
     assert_eq!(left.count(), 0);
     assert!(load(&kv).await.unwrap().topics.get(TOPIC).is_none());
@@ -306,10 +313,10 @@ async fn large(kv: &dyn Kv) {
         println!("{:?} to load it", begin.elapsed());
         assert_eq!(loaded.lsn, state.lsn);
         assert_eq!(loaded.objects.iter().count(), 0);
-        assert!(state.dirty.partitions.is_empty() && state.dirty.topics.is_empty());
+        assert!(state.is_clean());
         for index in (0..100_000).step_by(997) {
-            let found = loaded.topics.log(partition(index)).unwrap();
-            let known = state.topics.log(partition(index)).unwrap();
+            let found = loaded.partitions.get(partition(index)).unwrap();
+            let known = state.partitions.get(partition(index)).unwrap();
             assert_eq!(found.bounds(), known.bounds());
             assert!(known.recent().is_empty());
             assert_eq!(known.recent_capacity(), 0, "memory is given back");
@@ -336,38 +343,46 @@ async fn a_large_state_goes_to_a_file_and_back() {
     println!("{:?} to open and load it", begin.elapsed());
 }
 
-/// As many producers as are remembered, with the longest numbers, and extents beside them.
+/// Many producers with the longest numbers, and extents beside them. Only those that sent since are written again.
 #[tokio::test]
 async fn a_partition_full_of_producers_fits() {
     let kv = Memory::new();
     let mut state = with_partitions(2);
-    for object in 0..4_999_u32 {
-        let producer = i64::MAX - i64::from(object);
-        commit(&mut state, object, 0..1, producer);
+    let ids = 0..4_999_u32;
+    for object in ids.clone() {
+        commit(&mut state, object, 0..1, object.into());
     }
-    let known = state.topics.log(partition(0)).unwrap().producers().clone();
-    assert_eq!(known.iter().len(), 4_999);
+    let known = portrait(&state);
+    assert_eq!(known.len(), 4_999);
     write(&kv, &mut state).await;
-    let loaded = load(&kv).await.unwrap();
-    assert_eq!(*loaded.topics.log(partition(0)).unwrap().producers(), known);
+    assert_eq!(portrait(&load(&kv).await.unwrap()), known);
+    commit(&mut state, 5_000, 0..1, 5_000);
+    let mut checkpoint = Checkpoint::begin(&mut state);
+    let transaction = checkpoint.step(&kv, &mut state).await.unwrap();
+    let written = transaction.writes.iter().filter(|write| match write {
+        Write::Set(key, _) => matches!(Key::decode(key), Ok(Key::Producer(..))),
+        _ => false,
+    });
+    assert_eq!(written.count(), 1);
+    kv.commit(transaction).await.unwrap();
     // Forgotten ones leave no rows behind.
     let before = Timestamp(NOW.0 + 1);
     execute(&mut state, Command::ExpireProducers { before });
     write(&kv, &mut state).await;
-    let loaded = load(&kv).await.unwrap();
-    assert_eq!(
-        loaded
-            .topics
-            .log(partition(0))
-            .unwrap()
-            .producers()
-            .iter()
-            .len(),
-        0
-    );
+    assert_eq!(portrait(&load(&kv).await.unwrap()), []);
     let rows = kv.snapshot();
     let left = rows
         .keys()
-        .filter(|key| matches!(Key::decode(key), Ok(Key::Producers(..))));
+        .filter(|key| matches!(Key::decode(key), Ok(Key::Producer(..))));
     assert_eq!(left.count(), 0);
+}
+
+/// The producers of the first partition with their last batches.
+fn portrait(state: &State) -> Vec<(ProducerId, Offset)> {
+    let of = state.producers.of(partition(0));
+    let last = |(id, known): (ProducerId, _)| {
+        let known: crate::state::Producer = known;
+        (id, known.batches.last().unwrap().base_offset)
+    };
+    of.into_iter().map(last).collect()
 }

@@ -250,7 +250,7 @@ impl Candidate {
             return Ok(None);
         };
         let held = Held {
-            time: StateTime::take_over(state.counters.now, &self.options),
+            time: StateTime::take_over(state.cluster.now, &self.options),
             holder,
             state,
         };

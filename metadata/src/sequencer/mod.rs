@@ -39,7 +39,7 @@ use crate::handle::{Metadata, Shared};
 use crate::history::{Holds, Point};
 use crate::kv::Kv;
 use crate::queue::{Asked, QUEUE_MAX};
-use crate::state::State;
+use crate::state::{Limits, State};
 use crate::types::Timestamp;
 use crate::witness::Witness;
 pub use candidate::Candidate;
@@ -87,6 +87,8 @@ pub struct Options {
     pub serves: Serves,
     /// An agent's session is closed when nothing was heard of it for so long.
     pub session_timeout: Duration,
+    /// How much there may be of everything.
+    pub limits: Limits,
     /// What the bucket remembers; none where nothing but the store is reached.
     pub witness: Option<Witness>,
 }
@@ -114,6 +116,7 @@ impl Options {
             expiry_interval: Duration::from_secs(3600),
             serves: Serves::ThisProcess,
             session_timeout: Duration::from_secs(10),
+            limits: Limits::default(),
             witness: None,
         }
     }
@@ -178,7 +181,7 @@ pub async fn holds(kv: &dyn Kv, point: &Point) -> Result<Holds, Error> {
 /// When the store cannot be read or written, is damaged, went back in time, or was written by a newer version.
 pub async fn start(kv: Arc<dyn Kv>, options: Options) -> Result<(Metadata, Sequencer), Error> {
     let (mut holder, mut state, cluster_id) = takeover::begin(kv.as_ref(), &options).await?;
-    let time = StateTime::take_over(state.counters.now, &options);
+    let time = StateTime::take_over(state.cluster.now, &options);
     let opened = takeover::open_session(kv.as_ref(), &options, time.now(), &mut holder, &mut state);
     let session = opened.await?;
     let held = Held {
@@ -200,10 +203,11 @@ struct Held {
 fn assemble(
     kv: Arc<dyn Kv>,
     options: Options,
-    held: Held,
+    mut held: Held,
     cluster_id: String,
     session: u64,
 ) -> (Metadata, Sequencer) {
+    held.state.limits = options.limits;
     let lineage = Arc::clone(&held.holder.known);
     let shared = Arc::new(Shared::new(Arc::clone(&kv), cluster_id, session, lineage));
     let (sender, queue) = mpsc::channel(QUEUE_MAX);
@@ -344,8 +348,8 @@ impl Sequencer {
 
     fn begin_checkpoint(&mut self) {
         if !self.is_checkpointing() {
-            let steps = self.options.checkpoint_steps;
-            self.checkpoint = Some(Checkpoint::begin(&self.state).in_steps_of(steps));
+            let checkpoint = Checkpoint::begin(&mut self.state);
+            self.checkpoint = Some(checkpoint.in_steps_of(self.options.checkpoint_steps));
             self.log.checkpoint_begins();
         }
     }
@@ -442,6 +446,7 @@ impl Sequencer {
                         self.state.clone()
                     });
                     self.state = state;
+                    self.state.limits = self.options.limits;
                     self.log = Log::loaded(self.state.lsn, &self.options);
                     self.publish_all();
                     self.shared.ready.store(true, Ordering::Release);

@@ -55,7 +55,7 @@ pub async fn accept_older_store(kv: &dyn Kv, options: Options) -> Result<Accepta
     let (mut holder, mut state) = take(kv, &options).await?;
     let history = HistoryId((options.random)().max(1));
     let command = Command::AcceptOlderStore(history);
-    let now = StateTime::take_over(state.counters.now, &options).now();
+    let now = StateTime::take_over(state.cluster.now, &options).now();
     execute_own(kv, &options, now, &mut holder, &mut state, command).await?;
     let begin = Begin {
         history,
@@ -104,7 +104,7 @@ async fn offline(kv: &dyn Kv, options: Options, command: Command) -> Result<Outc
         Past::read(kv).await?.check(memory)?;
     }
     let (mut holder, mut state) = take(kv, &options).await?;
-    let now = StateTime::take_over(state.counters.now, &options).now();
+    let now = StateTime::take_over(state.cluster.now, &options).now();
     execute_own(kv, &options, now, &mut holder, &mut state, command).await
 }
 

@@ -18,6 +18,7 @@ use crate::view::{newest, since};
 
 impl Sequencer {
     pub(super) fn publish(&mut self, effects: &[Effect]) {
+        *self.shared.counts.usage.lock() = self.state.usage();
         self.publish_level();
         let touched = Touched::by(effects, |partition| {
             // Most partitions that many agents write have no readers.
@@ -56,12 +57,12 @@ impl Sequencer {
     }
 
     fn publish_level(&self) {
-        let level = self.state.counters.cluster.level();
+        let level = self.state.cluster.level();
         self.shared.level.store(level, Ordering::Release);
     }
 
     fn publish_naming(&mut self) {
-        let naming = self.state.counters.naming;
+        let naming = self.state.cluster.naming;
         self.shared.naming.store(naming.0, Ordering::Release);
         self.subscribers.naming(naming);
     }
@@ -69,7 +70,7 @@ impl Sequencer {
     fn publish_partitions(&mut self, touched: &BTreeSet<TopicPartition>) {
         let mut updates = Vec::new();
         for partition in touched {
-            let Some(log) = self.state.topics.log(*partition) else {
+            let Some(log) = self.state.partitions.get(*partition) else {
                 continue;
             };
             if let Some(view) = self.shared.views.get(*partition) {
@@ -146,7 +147,7 @@ impl Sequencer {
             subscriber,
             rival,
             catalogue: self.catalogue(),
-            naming: self.state.counters.naming,
+            naming: self.state.cluster.naming,
         })
     }
 
@@ -154,7 +155,7 @@ impl Sequencer {
         let (mut found, mut views) = (Vec::new(), Vec::new());
         let extents_max = self.subscribers.room(subscriber, partitions.len());
         for partition in partitions {
-            let log = self.state.topics.log(*partition);
+            let log = self.state.partitions.get(*partition);
             found.push(log.is_some());
             views.extend(log.map(|log| ViewUpdate {
                 partition: *partition,
@@ -174,10 +175,10 @@ impl Sequencer {
         self.publish_level();
         self.publish_naming();
         let views = &self.shared.views;
-        views.retain(|partition| self.state.topics.log(partition).is_some());
+        views.retain(|partition| self.state.partitions.get(partition).is_some());
         self.subscribers.clear();
         for partition in self.shared.views.partitions() {
-            if let Some(log) = self.state.topics.log(partition) {
+            if let Some(log) = self.state.partitions.get(partition) {
                 let recent = log.recent().iter().copied();
                 if let Some(view) = self.shared.views.get(partition) {
                     view.append(log.bounds(), recent);

@@ -119,13 +119,13 @@ impl Read {
     pub(super) fn answer(self, state: &State, views: &Views) {
         match self {
             Self::Bounds { partitions, reply } => {
-                let bounds = |partition| state.topics.log(partition).map(PartitionLog::bounds);
+                let bounds = |partition| state.partitions.get(partition).map(PartitionLog::bounds);
                 let _ = reply.send(Ok(partitions.into_iter().map(bounds).collect()));
             }
             Self::View { partition, reply } => {
                 let view = state
-                    .topics
-                    .log(partition)
+                    .partitions
+                    .get(partition)
                     .map(|log| views.insert(partition, View::new(log.bounds(), log.recent())));
                 let _ = reply.send(Ok(view));
             }
@@ -142,7 +142,7 @@ impl Read {
                 wanted,
                 reply,
             } => {
-                let log = state.topics.log(partition);
+                let log = state.partitions.get(partition);
                 let _ = reply.send(Ok(log.map(|log| HotByTime {
                     bounds: log.bounds(),
                     until: log.recent_start(),
@@ -171,7 +171,7 @@ impl Read {
 }
 
 fn hot(state: &State, partition: TopicPartition, offset: Offset, raw_bytes_max: u64) -> Hot {
-    let Some(log) = state.topics.log(partition) else {
+    let Some(log) = state.partitions.get(partition) else {
         return Hot::Found(Located::UnknownPartition);
     };
     let bounds = log.bounds();

@@ -284,10 +284,7 @@ async fn create(kv: &dyn Kv, options: &Options) -> Result<Format, Error> {
         rows: 0,
     };
     transaction.set(Key::Head.encode(), head.encode());
-    transaction.set(
-        Key::Checkpoint.encode(),
-        checkpoint::encode_row(&State::default(), Lsn(0)),
-    );
+    transaction.set(Key::Checkpoint.encode(), checkpoint::checkpoint_row(Lsn(0)));
     match kv.commit(transaction).await {
         Ok(()) | Err(KvError::Conflict | KvError::Unknown(_)) => {}
         Err(error) => return Err(error.into()),
@@ -346,9 +343,9 @@ pub(super) async fn check(kv: &dyn Kv) -> Result<Checked, Error> {
     };
     Ok(Checked {
         cluster: Some(format.cluster_id),
-        bucket: state.counters.bucket,
-        level: state.counters.cluster.level(),
-        hold: state.counters.cluster.hold(),
+        bucket: state.cluster.bucket,
+        level: state.cluster.level(),
+        hold: state.cluster.hold(),
     })
 }
 
@@ -433,7 +430,7 @@ impl Replay {
                 self.state.fold(lsn, entry.now, effect);
             }
             // The drain that raised it still wrote at the level before; what follows may not be readable.
-            level::check(self.state.counters.cluster.level())?;
+            level::check(self.state.cluster.level())?;
             self.state.lsn = lsn;
         }
         Ok(())

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::effect::{Appended, Effect};
+use crate::effect::{ClusterEffect, Effect};
 use crate::types::{TopicId, TopicPartition};
 
 /// Rows that changed.
@@ -22,28 +22,37 @@ impl Touched {
         let mut touched = Self::default();
         for effect in effects {
             match effect {
-                Effect::TopicCreated(created) => {
-                    touched.topics.insert(created.id);
-                }
-                Effect::TopicDeleted(topic) | Effect::PartitionsCreated { topic, .. } => {
+                Effect::Topic { topic, .. } => {
                     touched.topics.insert(*topic);
                 }
-                Effect::Appended(Appended { partition, .. })
-                | Effect::EpochBegan { partition, .. } => {
+                Effect::Committed(committed) => {
+                    for (block, batches) in committed.blocks() {
+                        let appended = batches.iter().any(|batch| batch.record_count() > 0);
+                        if appended && watched(block.partition) {
+                            touched.partitions.insert(block.partition);
+                        }
+                    }
+                }
+                Effect::Partition { partition, .. } => {
                     if watched(*partition) {
                         touched.partitions.insert(*partition);
                     }
                 }
-                Effect::NamingAdvanced { .. } => touched.naming = true,
+                Effect::Cluster(ClusterEffect::NamingAdvanced { .. }) => touched.naming = true,
                 // Nobody watches these.
-                Effect::ProducerIdsAllocated { .. }
-                | Effect::ObjectCommitted { .. }
-                | Effect::ProducersExpired { .. }
-                | Effect::SessionOpened { .. }
-                | Effect::SessionClosed { .. }
-                | Effect::Answered { .. }
-                | Effect::Cluster(_)
-                | Effect::BucketBound(_) => {}
+                Effect::Producers { .. }
+                | Effect::Session { .. }
+                | Effect::Cluster(
+                    ClusterEffect::ProducerIdsAllocated { .. }
+                    | ClusterEffect::ProducersForgottenBefore { .. }
+                    | ClusterEffect::SessionNumbered { .. }
+                    | ClusterEffect::BucketBound(_)
+                    | ClusterEffect::FeatureLevelRaised { .. }
+                    | ClusterEffect::OlderStoreAccepted { .. }
+                    | ClusterEffect::HoldReleased,
+                ) => {}
+                #[cfg(feature = "level-2")]
+                Effect::Cluster(ClusterEffect::Trial(_)) => {}
             }
         }
         touched

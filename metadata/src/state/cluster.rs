@@ -1,28 +1,53 @@
-//! What the cluster as a whole agreed on: the level at which it writes, and whether an older store was accepted. One row,
-//! the checkpoint's own; every effect moves it forward or sets it, so that folding one again changes nothing.
+//! What there is one of in the cluster: counters, and the time.
 
-use crate::codec::{Decoder, Encoder, Unreadable};
+use super::table::{Page, Table, Wrote, decode_row};
+use crate::codec::{Decoder, Unreadable};
 use crate::command::{Outcome, Rejected};
 use crate::effect::{ClusterEffect, Effect};
+use crate::error::Error;
 use crate::history::HistoryId;
-use crate::level;
-use crate::types::{Lsn, ProducerId, Timestamp, TopicPartition};
+use crate::keys::Key;
+use crate::types::{BucketId, Lsn, NamingEpoch, ProducerId, Timestamp};
 
-use super::State;
+/// Producer ids handed out at once.
+const PRODUCER_IDS_MAX: u32 = 1_000_000;
+/// A naming epoch lasts so long, in state time.
+const NAMING_INTERVAL_MS: i64 = 10 * 60 * 1000;
+/// A segment named so many epochs ago, six hours, may be committed; one named earlier is refused, for the collection of
+/// objects never committed may be about to delete it.
+const NAMING_EPOCHS_OPEN: u32 = 36;
 
-/// Session ids that an older store may have handed out since: no cluster opens so many in a lifetime.
-const SESSIONS_SKIPPED: u64 = 1 << 32;
-/// Producer ids that it may have handed out.
-const PRODUCERS_SKIPPED: i64 = 1 << 40;
-
-/// See the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One row.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Cluster {
-    /// Effects up to this level are written.
-    level: u32,
-    /// The drain that raised it, which still writes at the level before: whoever cannot read the new one stops there.
-    raised_at: Lsn,
-    hold: Option<Hold>,
+    known: Known,
+    /// The row holds everything up to here.
+    as_of: Lsn,
+}
+
+wire_struct! {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct Known {
+        /// Effects up to this level are written.
+        level: u32,
+        /// The drain that raised it, which still writes at the level before: whoever cannot read the new one stops there.
+        raised_at: Lsn,
+        hold: Option<Hold>,
+        /// The next producer id to hand out.
+        pub(crate) next_producer: i64,
+        /// Producers with this id or a larger one were never forgotten anywhere.
+        pub(crate) expired_producer_end: i64,
+        /// The last session so far.
+        pub(crate) last_session: u64,
+        /// Where segments lie, once an agent said so. No later word moves it: records are only there.
+        pub(crate) bucket: Option<BucketId>,
+        /// State time: that of the last drain that wrote something; 0 before the first.
+        pub(crate) now: Timestamp,
+        /// Objects are named in this epoch.
+        pub(crate) naming: NamingEpoch,
+        /// State time when it began.
+        pub(crate) naming_since: Timestamp,
+    }
 }
 
 /// Objects that the metadata does not know may be records that an older store lost: none may be deleted until an
@@ -35,157 +60,167 @@ pub struct Hold {
     pub since: Timestamp,
 }
 
-impl Default for Cluster {
+wire_fields!(Hold { history, since });
+
+impl Default for Known {
     fn default() -> Self {
         Self {
             level: 1,
             raised_at: Lsn(0),
             hold: None,
+            next_producer: 0,
+            expired_producer_end: 0,
+            last_session: 0,
+            bucket: None,
+            now: Timestamp::default(),
+            naming: NamingEpoch::default(),
+            naming_since: Timestamp::default(),
         }
+    }
+}
+
+impl std::ops::Deref for Cluster {
+    type Target = Known;
+
+    fn deref(&self) -> &Known {
+        &self.known
     }
 }
 
 impl Cluster {
+    pub(super) fn passed(&mut self, now: Timestamp) {
+        self.known.now = self.known.now.max(now);
+        if self.known.naming_since == Timestamp::default() {
+            // The first epoch begins with the store.
+            self.known.naming_since = now;
+        }
+    }
+
+    pub(super) fn fold(&mut self, lsn: Lsn, what: &ClusterEffect) {
+        if self.as_of >= lsn {
+            return;
+        }
+        let known = &mut self.known;
+        match what {
+            ClusterEffect::ProducerIdsAllocated { next } => {
+                known.next_producer = known.next_producer.max(next.0);
+            }
+            ClusterEffect::ProducersForgottenBefore { end } => {
+                known.expired_producer_end = known.expired_producer_end.max(end.0);
+            }
+            ClusterEffect::SessionNumbered { last } => {
+                known.last_session = known.last_session.max(*last);
+            }
+            ClusterEffect::BucketBound(bucket) => known.bucket = Some(*bucket),
+            ClusterEffect::NamingAdvanced { epoch, now } if *epoch > known.naming => {
+                (known.naming, known.naming_since) = (*epoch, *now);
+            }
+            ClusterEffect::NamingAdvanced { .. } => {}
+            ClusterEffect::FeatureLevelRaised { level } if *level > known.level => {
+                (known.level, known.raised_at) = (*level, lsn);
+            }
+            ClusterEffect::FeatureLevelRaised { .. } => {}
+            ClusterEffect::OlderStoreAccepted {
+                history,
+                since,
+                last_session,
+                next_producer,
+            } => {
+                known.hold = Some(Hold {
+                    history: *history,
+                    since: *since,
+                });
+                known.last_session = known.last_session.max(*last_session);
+                known.next_producer = known.next_producer.max(next_producer.0);
+                known.expired_producer_end = known.expired_producer_end.max(next_producer.0);
+            }
+            ClusterEffect::HoldReleased => known.hold = None,
+            #[cfg(feature = "level-2")]
+            ClusterEffect::Trial(_) => {}
+        }
+    }
+
+    pub(super) fn allocate(&self, count: u32) -> Result<(Outcome, Vec<Effect>), Rejected> {
+        let first = ProducerId(self.next_producer);
+        match first.0.checked_add(count.into()) {
+            Some(next) if (1..=PRODUCER_IDS_MAX).contains(&count) => {
+                let next = ProducerId(next);
+                let allocated = ClusterEffect::ProducerIdsAllocated { next };
+                let outcome = Outcome::ProducerIds { first, count };
+                Ok((outcome, vec![Effect::Cluster(allocated)]))
+            }
+            _ => Err(Rejected::InvalidCommand),
+        }
+    }
+
+    pub(super) fn bind_bucket(&self, wanted: Option<BucketId>) -> (Outcome, Vec<Effect>) {
+        let effects = match (self.bucket, wanted) {
+            (None, Some(bucket)) => vec![Effect::Cluster(ClusterEffect::BucketBound(bucket))],
+            _ => Vec::new(),
+        };
+        (Outcome::BucketBound(self.bucket.or(wanted)), effects)
+    }
+
     /// The feature level.
     pub(crate) fn level(&self) -> u32 {
-        self.level
+        self.known.level
     }
 
     /// Whether effects of that level may be written in the drain of `lsn`.
     #[cfg(feature = "level-2")]
-    pub(crate) fn writes(&self, level: u32, lsn: Lsn) -> bool {
-        self.level >= level && self.raised_at < lsn
+    pub(super) fn writes(&self, level: u32, lsn: Lsn) -> bool {
+        self.known.level >= level && self.known.raised_at < lsn
     }
 
     pub(crate) fn hold(&self) -> Option<Hold> {
-        self.hold
+        self.known.hold
     }
 
-    pub(crate) fn encode(&self, row: &mut Encoder) {
-        row.u32(self.level);
-        row.u64(self.raised_at.0);
-        match self.hold {
-            None => row.u8(0),
-            Some(hold) => {
-                row.u8(1);
-                row.u64(hold.history.0);
-                row.i64(hold.since.0);
-            }
+    /// State time at which the next naming epoch is to begin.
+    pub(crate) fn naming_due(&self) -> Timestamp {
+        Timestamp(self.naming_since.0.saturating_add(NAMING_INTERVAL_MS))
+    }
+
+    /// Objects named in an earlier epoch are committed no more.
+    pub(super) fn naming_floor(&self) -> NamingEpoch {
+        NamingEpoch(self.naming.0.saturating_sub(NAMING_EPOCHS_OPEN))
+    }
+
+    /// What moves the naming epoch, if it is time to.
+    pub(super) fn next_naming(&self, now: Timestamp) -> Option<Effect> {
+        if now < self.naming_due() {
+            return None;
         }
+        let epoch = NamingEpoch(self.naming.0.saturating_add(1));
+        Some(Effect::Cluster(ClusterEffect::NamingAdvanced {
+            epoch,
+            now,
+        }))
     }
 
-    pub(crate) fn decode(row: &mut Decoder) -> Result<Self, Unreadable> {
-        Ok(Self {
-            level: row.u32()?,
-            raised_at: Lsn(row.u64()?),
-            hold: match row.u8()? {
-                0 => None,
-                1 => Some(Hold {
-                    history: HistoryId(row.u64()?),
-                    since: Timestamp(row.i64()?),
-                }),
-                _ => return Err(Unreadable),
-            },
-        })
+    #[cfg(test)]
+    pub(super) fn as_of(&self) -> Lsn {
+        self.as_of
     }
 }
 
-type Decided = Result<(Outcome, Vec<Effect>), Rejected>;
+/// A table of one row, which says at which level other rows are written: it goes with each transaction of a checkpoint,
+/// and is read before all others.
+impl Table for Cluster {
+    fn begin(&mut self) {}
 
-impl State {
-    /// `None`: to the highest level that this version writes.
-    pub(super) fn raise_feature_level(&self, level: Option<u32>) -> Decided {
-        let known = self.counters.cluster.level;
-        let level = level.unwrap_or_else(level::known);
-        if level > level::known() {
-            return Err(Rejected::LevelTooHigh);
-        }
-        let raised = ClusterEffect::FeatureLevelRaised { level };
-        let effects = match level > known {
-            true => vec![Effect::Cluster(raised)],
-            false => Vec::new(),
-        };
-        Ok((Outcome::FeatureLevel(level.max(known)), effects))
+    fn write(&mut self, page: &mut Page) -> Result<Wrote, Error> {
+        page.set(Key::Cluster, &(page.lsn, self.known));
+        Ok(Wrote::All)
     }
 
-    /// Ids that the lost part of the history may have handed out are skipped, and producers that have some of them go on:
-    /// they count as forgotten. Each partition's leader epoch ends here, so that consumers that were past this find out.
-    pub(super) fn accept_older_store(&self, now: Timestamp, history: HistoryId) -> Decided {
-        let next_producer = self.counters.next_producer.checked_add(PRODUCERS_SKIPPED);
-        let next_session = self.counters.next_session.checked_add(SESSIONS_SKIPPED);
-        let (Some(next_producer), Some(next_session)) = (next_producer, next_session) else {
-            return Err(Rejected::InvalidCommand);
-        };
-        let accepted = ClusterEffect::OlderStoreAccepted {
-            history,
-            since: now,
-            next_session,
-            next_producer: ProducerId(next_producer),
-        };
-        let mut effects = vec![Effect::Cluster(accepted)];
-        effects.extend(self.topics.iter().flat_map(|topic| {
-            (0..)
-                .zip(&topic.logs)
-                .map(|(index, log)| Effect::EpochBegan {
-                    partition: TopicPartition {
-                        topic: topic.topic.id,
-                        partition: crate::types::PartitionIndex(index),
-                    },
-                    start: log.bounds().high_watermark,
-                })
-        }));
-        Ok((Outcome::OlderStoreAccepted, effects))
-    }
-
-    pub(super) fn release_hold(&self) -> Decided {
-        let effects = match self.counters.cluster.hold {
-            Some(_) => vec![Effect::Cluster(ClusterEffect::HoldReleased)],
-            None => Vec::new(),
-        };
-        Ok((Outcome::HoldReleased, effects))
-    }
-
-    /// What a version of the next level writes beside each topic's making, once it may.
-    #[cfg(feature = "level-2")]
-    pub(super) fn with_trial(
-        &self,
-        lsn: Lsn,
-        command: &crate::command::Command,
-        mut decided: Vec<Effect>,
-    ) -> Vec<Effect> {
-        let topic = matches!(command, crate::command::Command::CreateTopic(_));
-        if topic && self.counters.cluster.writes(2, lsn) {
-            decided.push(Effect::Cluster(ClusterEffect::Trial(lsn.0)));
-        }
-        decided
-    }
-
-    pub(super) fn fold_cluster(&mut self, lsn: Lsn, effect: &ClusterEffect) {
-        let cluster = &mut self.counters.cluster;
-        match effect {
-            ClusterEffect::FeatureLevelRaised { level } => {
-                if *level > cluster.level {
-                    (cluster.level, cluster.raised_at) = (*level, lsn);
-                }
+    fn load(&mut self, key: Key, row: Decoder) -> Result<(), Unreadable> {
+        match key {
+            Key::Cluster => {
+                (self.as_of, self.known) = decode_row(row)?;
+                Ok(())
             }
-            ClusterEffect::OlderStoreAccepted {
-                history,
-                since,
-                next_session,
-                next_producer,
-            } => {
-                cluster.hold = Some(Hold {
-                    history: *history,
-                    since: *since,
-                });
-                let counters = &mut self.counters;
-                counters.next_session = counters.next_session.max(*next_session);
-                counters.next_producer = counters.next_producer.max(next_producer.0);
-                counters.forgot(next_producer.0);
-            }
-            ClusterEffect::HoldReleased => cluster.hold = None,
-            #[cfg(feature = "level-2")]
-            ClusterEffect::Trial(_) => {}
+            _ => Err(Unreadable),
         }
     }
 }

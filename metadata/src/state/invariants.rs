@@ -2,31 +2,36 @@
 
 use std::collections::BTreeMap;
 
-use super::producers::PRODUCERS_MAX;
 use super::{PartitionLog, State};
 use crate::types::{Extent, ObjectKey, TopicPartition};
 
 /// Panics with what is broken.
 pub(crate) fn check(state: &State) {
-    assert!(state.topics.names_agree(), "names and ids disagree");
+    assert!(state.topics.agrees(), "names and ids disagree");
     for topic in state.topics.iter() {
         let partitions = usize::try_from(topic.topic.partitions).unwrap();
-        assert_eq!(topic.logs.len(), partitions, "one log per partition");
-        assert!(topic.first_producer.0 <= state.counters.next_producer);
+        let logs = state.partitions.of(topic.topic.id);
+        assert_eq!(logs.count(), partitions, "one log per partition");
+        assert!(topic.first_producer.0 <= state.cluster.next_producer);
         assert!(topic.as_of <= state.lsn);
     }
     for deleted in state.topics.deleted() {
         assert!(state.topics.get(deleted).is_none(), "{deleted} is gone");
     }
-    for (partition, log) in state.topics.logs() {
+    for (partition, log) in state.logs() {
         assert!(log.as_of() <= state.lsn, "{partition:?}");
         check_offsets(partition, log);
-        check_producers(partition, log);
+        check_producers(state, partition, log);
     }
+    state.producers.check();
+    for partition in state.producers.partitions() {
+        assert!(state.partitions.get(partition).is_some(), "{partition:?}");
+    }
+    assert!(state.cluster.as_of() <= state.lsn);
     check_objects(state);
     for id in state.sessions.ids() {
         let session = state.sessions.get(id).unwrap();
-        assert!((1..=state.counters.next_session).contains(&id));
+        assert!((1..=state.cluster.last_session).contains(&id));
         assert!(session.as_of <= state.lsn);
         if let Some((last, _)) = session.outcomes.last_key_value() {
             assert_eq!(
@@ -68,13 +73,10 @@ fn check_offsets(partition: TopicPartition, log: &PartitionLog) {
     );
 }
 
-fn check_producers(partition: TopicPartition, log: &PartitionLog) {
+fn check_producers(state: &State, partition: TopicPartition, log: &PartitionLog) {
     let high_watermark = log.bounds().high_watermark;
-    assert!(
-        log.producers().iter().len() <= PRODUCERS_MAX,
-        "{partition:?}"
-    );
-    for (id, producer) in log.producers().iter() {
+    for (id, producer) in state.producers.of(partition) {
+        assert!(id.0 < state.cluster.next_producer, "{id:?} was handed out");
         let batches: Vec<_> = producer.batches.iter().collect();
         assert!((1..=5).contains(&batches.len()), "{partition:?} {id:?}");
         for pair in batches.windows(2) {
@@ -101,7 +103,7 @@ fn check_producers(partition: TopicPartition, log: &PartitionLog) {
 /// Extents may have moved to index rows, or be gone with their topic; but none is unaccounted for.
 fn check_objects(state: &State) {
     let mut live: BTreeMap<ObjectKey, u32> = BTreeMap::new();
-    for (_, log) in state.topics.logs() {
+    for (_, log) in state.logs() {
         for stored in log.recent().iter().filter_map(Extent::stored) {
             *live.entry(stored.object).or_default() += 1;
         }

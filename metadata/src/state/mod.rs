@@ -1,79 +1,59 @@
 //! The truth in memory: `State::execute` decides a command and folds what it decided; `State::fold` alone replays the
 //! log. Both are pure: no clock, randomness or I/O, so the same code runs on every store and in simulation, and state
-//! after replay equals state while live. Each file holds the decisions of its concern and the folds beside them.
+//! after replay equals state while live.
+//!
+//! One table per concern, each in its file with its rows: `topics`, `partitions`, `producers`, `objects`, `sessions`,
+//! `cluster`. An effect folds into one row of one table (see `effect`), which skips it when the row was loaded from one
+//! that already holds it (`as_of`). `commit` decides what touches several.
 
+mod agreed;
 mod cluster;
+mod commit;
+mod hash;
+mod limits;
 mod objects;
-mod partition_log;
+mod partitions;
 mod producers;
 mod sessions;
+pub(crate) mod table;
 mod topics;
 
 #[cfg(test)]
-mod invariants;
+pub(crate) mod invariants;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use cluster::Cluster;
+use cluster::Cluster;
 pub use cluster::Hold;
-pub(crate) use objects::{Object, Objects};
-pub(crate) use partition_log::PartitionLog;
+pub use limits::{Limits, PRODUCER_BYTES, Usage};
+use objects::Objects;
+pub(crate) use partitions::PartitionLog;
+use partitions::Partitions;
+#[cfg(test)]
 pub(crate) use producers::Producer;
-use producers::{Batch, Producers};
-pub(crate) use sessions::{Session, Sessions};
-pub(crate) use topics::Topics;
+use producers::Producers;
+use sessions::Sessions;
+use topics::Topics;
 
+use crate::codec::{Decoder, Unreadable};
 use crate::command::{Command, Outcome, Rejected, Submission};
-use crate::effect::Effect;
-use crate::types::{BucketId, Lsn, NamingEpoch, ProducerId, Timestamp, TopicPartition};
-
-/// A naming epoch lasts so long, in state time.
-const NAMING_INTERVAL_MS: i64 = 10 * 60 * 1000;
-/// A segment named so many epochs ago, six hours, may be committed; one named earlier is refused, for the collection of
-/// objects never committed may be about to delete it.
-const NAMING_EPOCHS_OPEN: u32 = 36;
+use crate::effect::{Asked, ClusterEffect, Effect, ProducersEffect, SessionEffect};
+use crate::keys::Key;
+use crate::types::{Lsn, ProducerId, Timestamp, TopicId, TopicPartition};
+use table::Table;
 
 /// Everything that drains decide on.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct State {
     /// The last drain folded.
     pub(crate) lsn: Lsn,
+    pub(crate) limits: Limits,
     pub(crate) topics: Topics,
-    /// Objects named since the last checkpoint; older ones lie in the store only.
+    pub(crate) partitions: Partitions,
+    pub(crate) producers: Producers,
     pub(crate) objects: Objects,
     pub(crate) sessions: Sessions,
-    pub(crate) counters: Counters,
-    /// What changed since the last checkpoint.
-    pub(crate) dirty: Dirty,
-}
-
-/// Cluster-wide counters, and what else there is one of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counters {
-    /// The next producer id to hand out.
-    pub(crate) next_producer: i64,
-    /// Producers with this id or a larger one were never forgotten anywhere.
-    pub(crate) expired_producer_end: i64,
-    pub(crate) next_session: u64,
     pub(crate) cluster: Cluster,
-    /// Where segments lie, once an agent said so. No later word moves it: records are only there.
-    pub(crate) bucket: Option<BucketId>,
-    /// State time: that of the last drain that wrote something; 0 before the first.
-    pub(crate) now: Timestamp,
-    /// Objects are named in this epoch.
-    pub(crate) naming: NamingEpoch,
-    /// State time when it began.
-    pub(crate) naming_since: Timestamp,
-}
-
-/// Rows that differ from the store's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Dirty {
-    /// The last checkpoint: up to here everything is in rows.
-    pub(crate) since: Lsn,
-    pub(crate) topics: std::collections::BTreeSet<crate::types::TopicId>,
-    pub(crate) partitions: std::collections::BTreeSet<TopicPartition>,
-    pub(crate) sessions: std::collections::BTreeSet<u64>,
 }
 
 /// What became of a command, and what must be written so that it did.
@@ -83,226 +63,227 @@ pub(crate) struct Decision {
     pub(crate) effects: Vec<Effect>,
 }
 
+type Decided = Result<(Outcome, Vec<Effect>), Rejected>;
+
 impl State {
-    /// Decides a submission on this state and folds the effects, entry by entry. `lsn` is that of the drain it is in.
+    /// Decides a submission on this state and folds the effects. `lsn` is that of the drain it is in.
     pub(crate) fn execute(&mut self, lsn: Lsn, now: Timestamp, asked: &Submission) -> Decision {
-        let mut effects = Vec::new();
-        let outcome = match self.sessions.earlier(asked) {
-            Some(outcome) => return Decision { outcome, effects },
-            None => self.decide_and_fold(lsn, now, &asked.command, &mut effects),
+        let outcomes_max = self.limits.session_outcomes;
+        if let Some(outcome) = self.sessions.earlier(asked, outcomes_max) {
+            let effects = Vec::new();
+            return Decision { outcome, effects };
+        }
+        let place = (asked.session != 0).then_some(Asked {
+            session: asked.session,
+            sequence: asked.sequence,
+            seen: asked.seen,
+        });
+        let refused = match &asked.command {
+            Command::CommitObject(commit) => match self.commit_object(lsn, now, commit, place) {
+                Ok((outcome, effect)) => {
+                    self.at(lsn, now);
+                    let effects = vec![effect];
+                    return Decision { outcome, effects };
+                }
+                Err(rejected) => Err(rejected),
+            },
+            command => self.decide(now, command),
         };
-        if asked.session != 0 {
-            let answered = Effect::Answered {
-                session: asked.session,
-                sequence: asked.sequence,
-                seen: asked.seen,
+        let refuse = |rejected| (Outcome::Rejected(rejected), Vec::new());
+        let (outcome, mut effects) = refused.unwrap_or_else(refuse);
+        #[cfg(feature = "level-2")]
+        {
+            effects = self.with_trial(lsn, &asked.command, effects);
+        }
+        if let Some(Asked {
+            session,
+            sequence,
+            seen,
+        }) = place
+        {
+            let answered = SessionEffect::Answered {
+                sequence,
+                seen,
                 outcome: outcome.clone(),
             };
-            self.fold(lsn, now, &answered);
-            effects.push(answered);
+            effects.push(Effect::session(session, answered));
+        }
+        for effect in &effects {
+            self.fold(lsn, now, effect);
         }
         Decision { outcome, effects }
     }
 
-    fn decide_and_fold(
-        &mut self,
-        lsn: Lsn,
-        now: Timestamp,
-        command: &Command,
-        effects: &mut Vec<Effect>,
-    ) -> Outcome {
-        let decided = match command {
-            Command::CommitObject(commit) => {
-                return self.commit_object(lsn, now, commit, effects);
-            }
-            Command::CreateTopic(create) => {
-                let first_producer = ProducerId(self.counters.next_producer);
-                self.topics.create(create, first_producer)
-            }
-            Command::DeleteTopic(topic) => self.topics.delete(*topic),
-            Command::CreatePartitions(create) => self.topics.create_partitions(*create),
-            Command::AllocateProducerIds { count } => self.counters.allocate(*count),
-            Command::BindBucket(bucket) => Ok(self.bind_bucket(*bucket)),
-            Command::OpenSession { closing, nonce } => Ok(self.open_session(closing, *nonce)),
-            Command::RaiseFeatureLevel(level) => self.raise_feature_level(*level),
-            Command::AcceptOlderStore(history) => self.accept_older_store(now, *history),
-            Command::ReleaseHold => self.release_hold(),
-            Command::CloseSession(session) => Ok(self.close_session(*session)),
-            Command::ExpireProducers { before } => Ok(self.expire_producers(*before)),
-        };
-        let (outcome, decided) = decided.unwrap_or_else(|no| (Outcome::Rejected(no), Vec::new()));
-        #[cfg(feature = "level-2")]
-        let decided = self.with_trial(lsn, command, decided);
-        for effect in decided {
-            self.fold(lsn, now, &effect);
-            effects.push(effect);
-        }
-        outcome
-    }
-
-    fn bind_bucket(&self, wanted: Option<BucketId>) -> (Outcome, Vec<Effect>) {
-        let effects = match (self.counters.bucket, wanted) {
-            (None, Some(bucket)) => vec![Effect::BucketBound(bucket)],
-            _ => Vec::new(),
-        };
-        (
-            Outcome::BucketBound(self.counters.bucket.or(wanted)),
-            effects,
-        )
-    }
-
     /// Moves the naming epoch if it is time to. What must be written then.
     pub(crate) fn advance_naming(&mut self, lsn: Lsn, now: Timestamp) -> Option<Effect> {
-        if now < self.counters.naming_due() {
-            return None;
-        }
-        let epoch = NamingEpoch(self.counters.naming.0.saturating_add(1));
-        let advanced = Effect::NamingAdvanced { epoch };
+        let advanced = self.cluster.next_naming(now)?;
         self.fold(lsn, now, &advanced);
         Some(advanced)
     }
 
-    fn open_session(&self, closing: &[u64], nonce: u64) -> (Outcome, Vec<Effect>) {
+    fn decide(&self, now: Timestamp, command: &Command) -> Decided {
+        match command {
+            Command::CommitObject(_) => Err(Rejected::InvalidCommand),
+            Command::CreateTopic(create) => {
+                let first_producer = ProducerId(self.cluster.next_producer);
+                self.topics
+                    .create(now, create, first_producer, &self.limits)
+            }
+            Command::DeleteTopic(topic) => self.topics.delete(*topic, &self.limits),
+            Command::CreatePartitions(create) => {
+                self.topics.create_partitions(*create, &self.limits)
+            }
+            Command::AllocateProducerIds { count } => self.cluster.allocate(*count),
+            Command::BindBucket(bucket) => Ok(self.cluster.bind_bucket(*bucket)),
+            Command::RaiseFeatureLevel(level) => self.raise_feature_level(*level),
+            Command::AcceptOlderStore(history) => self.accept_older_store(now, *history),
+            Command::ReleaseHold => self.release_hold(),
+            Command::OpenSession { closing, nonce } => self.open_session(closing, *nonce),
+            Command::CloseSession(session) => Ok(self.close_session(*session)),
+            Command::ExpireProducers { before } => Ok(self.expire_producers(*before)),
+        }
+    }
+
+    fn open_session(&self, closing: &[u64], nonce: u64) -> Decided {
         let closed = closing
             .iter()
             .filter(|session| self.sessions.get(**session).is_some());
         let mut effects: Vec<_> = closed
-            .map(|session| Effect::SessionClosed { session: *session })
+            .map(|session| Effect::session(*session, SessionEffect::Closed))
             .collect();
-        let session = self.counters.next_session + 1;
-        effects.push(Effect::SessionOpened { session, nonce });
-        (Outcome::SessionOpened(session), effects)
+        if self.sessions.len().saturating_sub(effects.len()) >= self.limits.sessions {
+            return Err(Rejected::TooManySessions);
+        }
+        let session = self.cluster.last_session + 1;
+        let numbered = ClusterEffect::SessionNumbered { last: session };
+        effects.push(Effect::Cluster(numbered));
+        effects.push(Effect::session(session, SessionEffect::Opened { nonce }));
+        Ok((Outcome::SessionOpened(session), effects))
     }
 
     fn close_session(&self, session: u64) -> (Outcome, Vec<Effect>) {
         let effects = match self.sessions.get(session) {
-            Some(_) => vec![Effect::SessionClosed { session }],
+            Some(_) => vec![Effect::session(session, SessionEffect::Closed)],
             None => Vec::new(),
         };
         (Outcome::SessionClosed, effects)
     }
 
     fn expire_producers(&self, before: Timestamp) -> (Outcome, Vec<Effect>) {
-        let effects = match self.topics.anybody_silent(before) {
-            true => vec![Effect::ProducersExpired { before }],
-            // An idle cluster writes nothing.
-            false => Vec::new(),
-        };
+        // An idle cluster writes nothing.
+        let mut effects = Vec::new();
+        let mut end = 0;
+        for (partition, ids) in self.producers.silent(before) {
+            let last = ids.last().map_or(0, |id| id.0.saturating_add(1));
+            end = end.max(last);
+            let what = ProducersEffect::Forgotten(ids);
+            effects.push(Effect::Producers { partition, what });
+        }
+        if !effects.is_empty() {
+            let end = ProducerId(end);
+            let before = ClusterEffect::ProducersForgottenBefore { end };
+            effects.push(Effect::Cluster(before));
+        }
         (Outcome::ProducersExpired, effects)
     }
 
     /// Makes an effect true. Total: an effect on something gone is nothing. Effects that a row loaded from a checkpoint
     /// already holds (its `as_of`) are skipped, for a crash may have come between a checkpoint's transactions.
     pub(crate) fn fold(&mut self, lsn: Lsn, now: Timestamp, effect: &Effect) {
-        self.lsn = lsn;
-        self.counters.fold_time(now);
+        self.at(lsn, now);
         match effect {
-            Effect::TopicCreated(created) => {
-                self.dirty.topics.insert(created.id);
-                self.topics.fold_created(lsn, now, created);
-            }
-            Effect::TopicDeleted(topic) => {
-                self.dirty.topics.insert(*topic);
-                self.topics.fold_deleted(*topic);
-            }
-            Effect::PartitionsCreated { topic, total } => {
-                self.dirty.topics.insert(*topic);
-                self.topics.fold_partitions(lsn, *topic, *total);
-            }
-            Effect::ProducerIdsAllocated { next } => {
-                self.counters.next_producer = self.counters.next_producer.max(next.0);
-            }
-            Effect::ObjectCommitted {
-                object,
-                size,
-                references,
-            } => {
-                let object_state = Object::committed(*size, *references, now);
-                self.objects.insert(*object, object_state);
-            }
-            Effect::Appended(appended) => {
-                if let Some(forgotten) = self.topics.fold_appended(lsn, now, appended) {
-                    self.dirty.partitions.insert(appended.partition);
-                    self.counters.forgot(forgotten);
+            Effect::Committed(committed) => self.fold_committed(lsn, now, committed),
+            Effect::Topic { topic, what } => {
+                let before = self.topics.get(*topic).map(|known| known.topic.partitions);
+                if self.topics.fold(lsn, *topic, what) {
+                    self.topic_changed(*topic, before.unwrap_or(0));
                 }
             }
-            Effect::ProducersExpired { before } => {
-                let (partitions, id_end) = self.topics.fold_expired(lsn, *before);
-                self.dirty.partitions.extend(partitions);
-                self.counters.forgot(id_end);
+            Effect::Partition { partition, what } => self.partitions.fold(lsn, *partition, what),
+            Effect::Producers { partition, what } => {
+                self.producers.fold_effect(lsn, *partition, what);
             }
-            Effect::BucketBound(bucket) => self.counters.bucket = Some(*bucket),
-            Effect::Cluster(effect) => self.fold_cluster(lsn, effect),
-            Effect::EpochBegan { partition, start } => {
-                self.dirty.partitions.insert(*partition);
-                self.topics.fold_epoch(lsn, *partition, *start);
+            Effect::Session { session, what } => self.sessions.fold(lsn, *session, what),
+            Effect::Cluster(what) => self.cluster.fold(lsn, what),
+        }
+    }
+
+    fn at(&mut self, lsn: Lsn, now: Timestamp) {
+        self.lsn = lsn;
+        self.cluster.passed(now);
+    }
+
+    /// Partitions are there, with nothing in them, because their topic says so.
+    fn topic_changed(&mut self, topic: TopicId, before: i32) {
+        let total = self.topics.get(topic).map(|known| known.topic.partitions);
+        self.partitions.resize(topic, total);
+        if total.is_none() {
+            self.producers.drop_topic(topic, before);
+        }
+    }
+
+    /// Every partition's log, in order.
+    pub(crate) fn logs(&self) -> impl Iterator<Item = (TopicPartition, &PartitionLog)> {
+        let topics = self.topics.iter().map(|topic| topic.topic.id);
+        topics.flat_map(|topic| self.partitions.of(topic))
+    }
+
+    /// Takes a state row back. Topics come first.
+    pub(crate) fn load(&mut self, key: Key, row: Decoder) -> Result<(), Unreadable> {
+        match key {
+            Key::Topic(topic) => {
+                self.topics.load(key, row)?;
+                self.topic_changed(topic, 0);
+                Ok(())
             }
-            Effect::SessionOpened { session, nonce } => {
-                self.dirty.sessions.insert(*session);
-                self.counters.next_session = self.counters.next_session.max(*session);
-                self.sessions.fold_opened(lsn, *session, *nonce);
+            Key::Deleted(_) => self.topics.load(key, row),
+            // Still to be cleared.
+            Key::Partition(of) if self.topics.is_deleted(of.topic) => Ok(()),
+            Key::Producer(of, id) if self.topics.is_deleted(of.topic) => {
+                self.producers.left(of, id);
+                Ok(())
             }
-            Effect::SessionClosed { session } => {
-                self.dirty.sessions.insert(*session);
-                self.sessions.fold_closed(*session);
-            }
-            Effect::Answered {
-                session,
-                sequence,
-                seen,
-                outcome,
-            } => {
-                self.dirty.sessions.insert(*session);
-                self.sessions
-                    .fold_answered(lsn, *session, *sequence, *seen, outcome);
-            }
-            Effect::NamingAdvanced { epoch } => self.counters.fold_naming(now, *epoch),
+            Key::Partition(_) => self.partitions.load(key, row),
+            Key::Producer(of, _) if self.partitions.get(of).is_none() => Err(Unreadable),
+            Key::Producer(..) => self.producers.load(key, row),
+            Key::Outcome(..) | Key::Session(_) => self.sessions.load(key, row),
+            Key::Cluster => self.cluster.load(key, row),
+            _ => Err(Unreadable),
+        }
+    }
+
+    /// The kinds of rows that [`State::load`] takes, in the order in which it needs them.
+    pub(crate) const KINDS: &[u8] = b"ktdpqas";
+
+    /// The tables in the order in which a checkpoint writes them: a partition's row needs its topic's. The cluster's one
+    /// row goes with each of its transactions.
+    pub(crate) fn tables(&mut self) -> [&mut dyn Table; TABLES] {
+        [
+            &mut self.topics,
+            &mut self.partitions,
+            &mut self.producers,
+            &mut self.objects,
+            &mut self.sessions,
+        ]
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_clean(&self) -> bool {
+        self.topics.is_clean() && self.partitions.is_clean() && self.producers.is_clean()
+    }
+
+    /// How much there is of what is bounded.
+    pub(crate) fn usage(&self) -> Usage {
+        Usage {
+            topics: self.topics.len() as u64,
+            partitions: self.topics.partitions(),
+            deleted_topics: self.topics.uncleared() as u64,
+            sessions: self.sessions.len() as u64,
+            producers: self.producers.len(),
+            producer_bytes: self.producers.bytes(),
         }
     }
 }
 
-impl Counters {
-    /// State time at which the next naming epoch is to begin.
-    pub(crate) fn naming_due(&self) -> Timestamp {
-        Timestamp(self.naming_since.0.saturating_add(NAMING_INTERVAL_MS))
-    }
-
-    /// Objects named in an earlier epoch are committed no more.
-    pub(crate) fn naming_floor(&self) -> NamingEpoch {
-        NamingEpoch(self.naming.0.saturating_sub(NAMING_EPOCHS_OPEN))
-    }
-
-    fn fold_time(&mut self, now: Timestamp) {
-        self.now = self.now.max(now);
-        if self.naming_since == Timestamp::default() {
-            // The first epoch begins with the store.
-            self.naming_since = now;
-        }
-    }
-
-    fn fold_naming(&mut self, now: Timestamp, epoch: NamingEpoch) {
-        if epoch > self.naming {
-            self.naming = epoch;
-            self.naming_since = now;
-        }
-    }
-
-    /// Producers before that id, or nobody (0), were forgotten somewhere.
-    fn forgot(&mut self, id_end: i64) {
-        self.expired_producer_end = self.expired_producer_end.max(id_end);
-    }
-
-    fn allocate(&self, count: u32) -> Result<(Outcome, Vec<Effect>), Rejected> {
-        let first = ProducerId(self.next_producer);
-        let next = first.0.checked_add(count.into());
-        match next {
-            Some(next) if (1..=1_000_000).contains(&count) => Ok((
-                Outcome::ProducerIds { first, count },
-                vec![Effect::ProducerIdsAllocated {
-                    next: ProducerId(next),
-                }],
-            )),
-            _ => Err(Rejected::InvalidCommand),
-        }
-    }
-}
+/// Tables of a state.
+pub(crate) const TABLES: usize = 5;

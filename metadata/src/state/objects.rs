@@ -1,12 +1,24 @@
-//! Objects of the bucket: how many extents lie in each, and since when one is of no use.
+//! Objects of the bucket: how many extents lie in each, and since when one is of no use. Memory has those that were
+//! committed since the last checkpoint; older ones lie in the store only. Whoever gives extents back rewrites rows there,
+//! and does so only between finished checkpoints: then no log is left that would be replayed over them.
 
 use std::collections::BTreeMap;
 
-use crate::types::{ObjectKey, Timestamp};
+use super::table::{Dirty, Page, Table, Wrote, decode_row};
+use crate::codec::{Decoder, Unreadable};
+use crate::effect::Committed;
+use crate::error::Error;
+use crate::keys::Key;
+use crate::types::{Lsn, ObjectKey, Timestamp};
 
-/// Objects named since the last checkpoint.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Objects(BTreeMap<ObjectKey, Object>);
+/// Objects committed since the last checkpoint.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Objects {
+    objects: BTreeMap<ObjectKey, Object>,
+    dirty: Dirty<ObjectKey>,
+    /// In rows once the checkpoint under way is durable.
+    written: Vec<ObjectKey>,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Object {
@@ -18,33 +30,67 @@ pub(crate) struct Object {
     pub(crate) orphaned_since: Option<Timestamp>,
 }
 
-impl Object {
-    pub(super) fn committed(size: u64, references: u32, now: Timestamp) -> Self {
-        Self {
-            size,
-            references,
-            orphaned_since: (references == 0).then_some(now),
-        }
-    }
-}
+wire_fields!(Object {
+    size,
+    references,
+    orphaned_since
+});
 
 impl Objects {
     pub(crate) fn get(&self, key: ObjectKey) -> Option<&Object> {
-        self.0.get(&key)
+        self.objects.get(&key)
     }
 
-    pub(super) fn insert(&mut self, key: ObjectKey, object: Object) {
-        self.0.insert(key, object);
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &Object)> {
-        self.0.iter()
-    }
-
-    /// Forgets those that the store holds now.
-    pub(crate) fn checkpointed(&mut self, keys: impl Iterator<Item = ObjectKey>) {
-        for key in keys {
-            self.0.remove(&key);
+    pub(super) fn fold_committed(&mut self, now: Timestamp, commit: &Committed) {
+        let references = u32::try_from(commit.extents().count()).unwrap_or(u32::MAX);
+        let object = Object {
+            size: commit.size,
+            references,
+            orphaned_since: (references == 0).then_some(now),
+        };
+        if self.objects.insert(commit.object, object).is_none() {
+            self.dirty.mark(commit.object);
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &Object)> {
+        self.objects.iter()
+    }
+}
+
+impl Table for Objects {
+    fn begin(&mut self) {
+        self.dirty.begin();
+    }
+
+    fn write(&mut self, page: &mut Page) -> Result<Wrote, Error> {
+        while let Some(key) = self.dirty.first() {
+            if page.is_full() {
+                return Ok(Wrote::Full);
+            }
+            if let Some(object) = self.objects.get(&key) {
+                page.set(Key::Object(key), &(page.lsn, *object));
+            }
+            self.written.push(key);
+            self.dirty.pop();
+        }
+        Ok(Wrote::All)
+    }
+
+    fn finish(&mut self) {
+        for key in std::mem::take(&mut self.written) {
+            self.objects.remove(&key);
+        }
+    }
+
+    /// Only for those that look: a start leaves them where they are.
+    fn load(&mut self, key: Key, row: Decoder) -> Result<(), Unreadable> {
+        let Key::Object(key) = key else {
+            return Err(Unreadable);
+        };
+        let (_, object): (Lsn, Object) = decode_row(row)?;
+        self.objects.insert(key, object);
+        Ok(())
     }
 }

@@ -3,12 +3,29 @@
 
 use std::collections::BTreeMap;
 
+use bytes::{Bytes, BytesMut};
+
+use super::table::{Dirty, Page, Table, Wrote, decode_row};
+use crate::codec::{Decoder, Encoder, Unreadable, Wire};
 use crate::command::{Outcome, Rejected, Submission};
+use crate::effect::{Asked, SessionEffect, cut};
+use crate::error::Error;
+use crate::keys::Key;
 use crate::types::Lsn;
 
+/// A wide outcome is cut to rows of so many bytes; stores limit values.
+const ROW_BYTES: usize = 60 * 1024;
+
 /// All open sessions.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Sessions(BTreeMap<u64, Session>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sessions {
+    sessions: BTreeMap<u64, Session>,
+    dirty: Dirty<u64>,
+    /// Of the session that is written next: the sequence and part of the outcome to go on with.
+    next: (u64, u16),
+    /// Parts of outcomes loaded, until their session's row comes.
+    loading: BTreeMap<(u64, u64), BytesMut>,
+}
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Session {
@@ -20,41 +37,50 @@ pub(crate) struct Session {
     pub(crate) outcomes: BTreeMap<u64, Outcome>,
     /// The row this was loaded from holds everything up to here.
     pub(crate) as_of: Lsn,
+    dirty: bool,
+}
+
+wire_struct! {
+    struct Row {
+        as_of: Lsn,
+        last: u64,
+        nonce: u64,
+    }
 }
 
 impl Sessions {
     /// Whether that one is open: another nonce is another session.
     pub(crate) fn is_open(&self, session: u64, nonce: u64) -> bool {
-        self.0
-            .get(&session)
-            .is_some_and(|known| known.nonce == nonce)
+        self.get(session).is_some_and(|known| known.nonce == nonce)
     }
 
     pub(crate) fn get(&self, session: u64) -> Option<&Session> {
-        self.0.get(&session)
+        self.sessions.get(&session)
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = u64> {
-        self.0.keys().copied()
+        self.sessions.keys().copied()
     }
 
-    pub(crate) fn restore(&mut self, id: u64, session: Session) {
-        self.0.insert(id, session);
+    pub(crate) fn len(&self) -> usize {
+        self.sessions.len()
     }
 
-    /// The outcome of a submission that was answered before, or that its session's end forbids. A gap is none: what was
-    /// refused for want of the store was never decided.
-    pub(super) fn earlier(&self, asked: &Submission) -> Option<Outcome> {
+    /// The outcome of a submission that was answered before, or that its session forbids; it is not decided then. A gap
+    /// is none: what was refused for want of the store was never decided.
+    pub(super) fn earlier(&self, asked: &Submission, outcomes_max: usize) -> Option<Outcome> {
         // Session 0 is the sequencer itself, which never asks twice.
         if asked.session == 0 {
             return None;
         }
-        let Some(session) = self.0.get(&asked.session) else {
+        let Some(session) = self.sessions.get(&asked.session) else {
             return Some(Outcome::Rejected(Rejected::SessionClosed));
         };
         planted!("decided-again", return None);
         if asked.sequence > session.last {
-            return None;
+            let unseen = session.outcomes.range(asked.seen..).count();
+            let full = session.outcomes.len() >= outcomes_max && unseen >= outcomes_max;
+            return full.then_some(Outcome::Rejected(Rejected::TooManyOutcomes));
         }
         let known = session.outcomes.get(&asked.sequence).cloned();
         Some(known.unwrap_or(Outcome::Rejected(Rejected::InvalidCommand)))
@@ -63,39 +89,169 @@ impl Sessions {
     /// Whether one before it was refused, without its agent having heard of that when it asked for this one: what was
     /// asked in order is decided in order, or not at all.
     pub(crate) fn skips(&self, asked: &Submission) -> bool {
-        let last = self.0.get(&asked.session).map(|session| session.last);
+        let last = self
+            .sessions
+            .get(&asked.session)
+            .map(|session| session.last);
         last.is_some_and(|last| asked.sequence > last + 1 && asked.seen < asked.sequence)
     }
 
-    pub(super) fn fold_opened(&mut self, lsn: Lsn, session: u64, nonce: u64) {
-        if self.0.get(&session).is_none_or(|known| known.as_of < lsn) {
-            let opened = Session {
-                nonce,
-                ..Session::default()
-            };
-            self.0.insert(session, opened);
+    pub(super) fn fold(&mut self, lsn: Lsn, session: u64, what: &SessionEffect) {
+        match what {
+            SessionEffect::Opened { nonce } => {
+                let known = self.sessions.get(&session);
+                if known.is_none_or(|known| known.as_of < lsn) {
+                    let opened = Session {
+                        nonce: *nonce,
+                        ..Session::default()
+                    };
+                    self.sessions.insert(session, opened);
+                    self.touched(session);
+                }
+            }
+            SessionEffect::Closed => {
+                // Its row is cleared, whether or not it is listed already.
+                if self.sessions.remove(&session).is_some() {
+                    self.dirty.mark(session);
+                }
+            }
+            SessionEffect::Answered {
+                sequence,
+                seen,
+                outcome,
+            } => {
+                let asked = Asked {
+                    session,
+                    sequence: *sequence,
+                    seen: *seen,
+                };
+                self.fold_answered(lsn, asked, || outcome.clone());
+            }
         }
-    }
-
-    pub(super) fn fold_closed(&mut self, session: u64) {
-        self.0.remove(&session);
     }
 
     pub(super) fn fold_answered(
         &mut self,
         lsn: Lsn,
-        session: u64,
-        sequence: u64,
-        seen: u64,
-        outcome: &Outcome,
+        asked: Asked,
+        outcome: impl FnOnce() -> Outcome,
     ) {
-        let Some(known) = self.0.get_mut(&session).filter(|known| known.as_of < lsn) else {
+        let known = self.sessions.get_mut(&asked.session);
+        let Some(known) = known.filter(|known| known.as_of < lsn) else {
             return;
         };
-        known.last = known.last.max(sequence);
-        known.outcomes = known.outcomes.split_off(&seen);
-        if sequence >= seen {
-            known.outcomes.insert(sequence, outcome.clone());
+        known.last = known.last.max(asked.sequence);
+        while let Some(first) = known.outcomes.first_entry()
+            && *first.key() < asked.seen
+        {
+            first.remove();
         }
+        if asked.sequence >= asked.seen {
+            known.outcomes.insert(asked.sequence, outcome());
+        }
+        self.touched(asked.session);
+    }
+
+    fn touched(&mut self, session: u64) {
+        if let Some(known) = self.sessions.get_mut(&session)
+            && !std::mem::replace(&mut known.dirty, true)
+        {
+            self.dirty.mark(session);
+        }
+    }
+
+    /// Outcomes first, then the row that vouches for them. False: there are more.
+    fn write_session(&mut self, id: u64, page: &mut Page) -> bool {
+        let key = |sequence| Key::Outcome(id, sequence, 0);
+        let Some(session) = self.sessions.get_mut(&id) else {
+            page.clear(Key::Session(id));
+            page.clear_range(key(0), key(u64::MAX));
+            return true;
+        };
+        for (sequence, outcome) in session.outcomes.range(self.next.0..) {
+            let mut whole = Encoder::default();
+            outcome.put(&mut whole);
+            for (part, piece) in (0..).zip(cut(whole.into_bytes(), ROW_BYTES)) {
+                if (*sequence, part) < self.next {
+                    continue;
+                }
+                if page.is_full() {
+                    self.next = (*sequence, part);
+                    return false;
+                }
+                page.set(Key::Outcome(id, *sequence, part), &Piece(piece));
+            }
+        }
+        let first_kept = session.outcomes.keys().next();
+        let seen = first_kept.copied().unwrap_or(session.last + 1);
+        page.clear_range(key(0), key(seen));
+        let row = Row {
+            as_of: page.lsn,
+            last: session.last,
+            nonce: session.nonce,
+        };
+        page.set(Key::Session(id), &row);
+        session.dirty = false;
+        true
+    }
+}
+
+/// Part of an outcome.
+struct Piece(Bytes);
+
+impl Wire for Piece {
+    fn put(&self, row: &mut Encoder) {
+        row.bytes(&self.0);
+    }
+
+    fn take(row: &mut Decoder) -> Result<Self, Unreadable> {
+        Ok(Self(row.take_rest()))
+    }
+}
+
+impl Table for Sessions {
+    fn begin(&mut self) {
+        self.dirty.begin();
+    }
+
+    fn write(&mut self, page: &mut Page) -> Result<Wrote, Error> {
+        while let Some(id) = self.dirty.first() {
+            if page.is_full() || !self.write_session(id, page) {
+                return Ok(Wrote::Full);
+            }
+            self.dirty.pop();
+            self.next = (0, 0);
+        }
+        Ok(Wrote::All)
+    }
+
+    fn load(&mut self, key: Key, row: Decoder) -> Result<(), Unreadable> {
+        match key {
+            Key::Outcome(session, sequence, _) => {
+                let joined = self.loading.entry((session, sequence)).or_default();
+                joined.extend_from_slice(&decode_row::<Piece>(row)?.0);
+            }
+            Key::Session(id) => {
+                let row: Row = decode_row(row)?;
+                let mut session = Session {
+                    as_of: row.as_of,
+                    last: row.last,
+                    nonce: row.nonce,
+                    ..Session::default()
+                };
+                // Outcomes past the last are of a checkpoint that a crash cut short; the log has them.
+                for ((_, sequence), bytes) in self.loading.range_mut((id, 0)..=(id, row.last)) {
+                    let outcome = decode_row(Decoder::new(bytes.split().freeze()))?;
+                    session.outcomes.insert(*sequence, outcome);
+                }
+                self.sessions.insert(id, session);
+            }
+            _ => return Err(Unreadable),
+        }
+        Ok(())
+    }
+
+    fn loaded(&mut self) {
+        self.loading = BTreeMap::new();
     }
 }

@@ -1,47 +1,71 @@
-//! Topics by id and by name, and the logs of their partitions.
+//! Topics by id and by name. A deleted one is a mark with all that was known of it, until its rows are cleared.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::PartitionLog;
+use super::limits::Limits;
+use super::table::{Dirty, Page, Table, Wrote, decode_row};
 use crate::catalogue::Topic;
+use crate::codec::{Decoder, Unreadable};
 use crate::command::{CreatePartitions, CreateTopic, Outcome, Rejected};
-use crate::effect::{Appended, Effect, TopicCreated};
-use crate::types::{Lsn, Offset, PartitionIndex, ProducerId, Timestamp, TopicId, TopicPartition};
+use crate::effect::{Effect, TopicCreated, TopicEffect};
+use crate::error::Error;
+use crate::keys::Key;
+use crate::types::{Lsn, PartitionIndex, ProducerId, Timestamp, TopicId, TopicPartition};
 
-/// Past any use; keeps a wild number from taking all memory.
-const PARTITIONS_MAX: i32 = 1_000_000;
 /// Of a topic's name and settings together: they must fit in one row.
 const TOPIC_BYTES_MAX: usize = 64 * 1024;
-
-/// One past a producer's id.
-fn past(id: ProducerId) -> i64 {
-    id.0.saturating_add(1)
-}
 
 type Decided = Result<(Outcome, Vec<Effect>), Rejected>;
 
 /// All topics.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Topics {
     by_id: BTreeMap<TopicId, TopicState>,
     by_name: BTreeMap<String, TopicId>,
     /// Names with '.' turned into '_', under which Kafka's metrics would collide, and the topic that has them.
     by_metric_name: BTreeMap<String, TopicId>,
-    /// Deleted topics whose index rows are still in the store.
-    deleted: BTreeMap<TopicId, Lsn>,
-    /// Partitions of deleted topics whose own rows may still be in the store.
-    uncleared: BTreeMap<TopicId, i32>,
+    deleted: BTreeMap<TopicId, Deleted>,
+    /// Those of `deleted` that are still to be cleared.
+    uncleared: usize,
+    /// Of all topics together.
+    partitions: u64,
+    dirty: Dirty<TopicId>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TopicState {
     pub(crate) topic: Arc<Topic>,
-    pub(crate) logs: Vec<PartitionLog>,
     /// Producer ids from here on were handed out after the topic was made.
     pub(crate) first_producer: ProducerId,
     /// The row holds everything up to here.
     pub(crate) as_of: Lsn,
+    dirty: bool,
+}
+
+/// A topic that is gone. Its index rows stay until the collection of objects gives the extents back.
+#[derive(Clone, Debug)]
+struct Deleted {
+    /// What it was, until the rows of its partitions are cleared.
+    left: Option<Left>,
+    as_of: Lsn,
+}
+
+#[derive(Clone, Debug)]
+struct Left {
+    topic: TopicState,
+    /// Partitions before this one are cleared.
+    cleared: i32,
+}
+
+wire_struct! {
+    /// A topic's row.
+    struct Row {
+        as_of: Lsn,
+        topic: TopicCreated,
+        /// It is only the mark of one that is still to be cleared.
+        is_deleted: bool,
+    }
 }
 
 impl Topics {
@@ -49,42 +73,41 @@ impl Topics {
         self.by_id.get(&topic)
     }
 
-    pub(crate) fn log(&self, partition: TopicPartition) -> Option<&PartitionLog> {
-        let topic = self.by_id.get(&partition.topic)?;
-        topic.logs.get(usize::try_from(partition.partition.0).ok()?)
-    }
-
-    pub(crate) fn log_mut(&mut self, partition: TopicPartition) -> Option<&mut PartitionLog> {
-        let topic = self.by_id.get_mut(&partition.topic)?;
-        topic
-            .logs
-            .get_mut(usize::try_from(partition.partition.0).ok()?)
-    }
-
     /// Topics by id.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &TopicState> {
         self.by_id.values()
     }
 
-    /// Every partition's log.
-    pub(crate) fn logs(&self) -> impl Iterator<Item = (TopicPartition, &PartitionLog)> {
-        self.by_id.iter().flat_map(|(topic, state)| {
-            (0..).zip(&state.logs).map(|(index, log)| {
-                (
-                    TopicPartition {
-                        topic: *topic,
-                        partition: PartitionIndex(index),
-                    },
-                    log,
-                )
-            })
-        })
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
     }
 
-    pub(super) fn create(&self, create: &CreateTopic, first_producer: ProducerId) -> Decided {
-        if !(1..=PARTITIONS_MAX).contains(&create.partitions) {
+    /// Of all topics together.
+    pub(crate) fn partitions(&self) -> u64 {
+        self.partitions
+    }
+
+    /// Whether the topic is gone, cleared or not.
+    pub(crate) fn is_deleted(&self, topic: TopicId) -> bool {
+        self.deleted.contains_key(&topic)
+    }
+
+    /// Deleted topics that are still to be cleared.
+    pub(crate) fn uncleared(&self) -> usize {
+        self.uncleared
+    }
+
+    pub(super) fn create(
+        &self,
+        now: Timestamp,
+        create: &CreateTopic,
+        first_producer: ProducerId,
+        limits: &Limits,
+    ) -> Decided {
+        if create.partitions < 1 {
             return Err(Rejected::InvalidPartitions);
         }
+        self.check_partitions(0, create.partitions, limits)?;
         let configs = create.configs.iter();
         let bytes: usize = configs.map(|(name, value)| name.len() + value.len()).sum();
         if bytes + create.name.len() > TOPIC_BYTES_MAX {
@@ -96,76 +119,93 @@ impl Topics {
         if self.by_metric_name.contains_key(&metric_name(&create.name)) {
             return Err(Rejected::TopicNameCollides);
         }
-        if self.by_id.contains_key(&create.id) || self.deleted.contains_key(&create.id) {
+        if self.by_id.contains_key(&create.id) || self.is_deleted(create.id) {
             return Err(Rejected::InvalidCommand);
         }
+        if self.by_id.len() >= limits.topics {
+            return Err(Rejected::TooManyTopics);
+        }
         let created = TopicCreated {
-            id: create.id,
             name: create.name.clone(),
             partitions: create.partitions,
             replication_factor: create.replication_factor,
             configs: create.configs.clone(),
             first_producer,
+            created: now,
         };
         Ok((
             Outcome::TopicCreated(create.id),
-            vec![Effect::TopicCreated(created)],
+            vec![Effect::topic(create.id, TopicEffect::Created(created))],
         ))
     }
 
-    pub(super) fn delete(&self, topic: TopicId) -> Decided {
+    pub(super) fn delete(&self, topic: TopicId, limits: &Limits) -> Decided {
         self.by_id.get(&topic).ok_or(Rejected::UnknownTopic)?;
-        Ok((Outcome::TopicDeleted, vec![Effect::TopicDeleted(topic)]))
-    }
-
-    pub(super) fn create_partitions(&self, create: CreatePartitions) -> Decided {
-        let CreatePartitions { topic, total } = create;
-        let known = self.by_id.get(&topic).ok_or(Rejected::UnknownTopic)?;
-        if total <= known.topic.partitions || total > PARTITIONS_MAX {
-            return Err(Rejected::InvalidPartitions);
+        if self.uncleared >= limits.deleted_topics {
+            return Err(Rejected::TooManyDeletedTopics);
         }
         Ok((
-            Outcome::PartitionsCreated,
-            vec![Effect::PartitionsCreated { topic, total }],
+            Outcome::TopicDeleted,
+            vec![Effect::topic(topic, TopicEffect::Deleted)],
         ))
     }
 
-    pub(super) fn fold_created(&mut self, lsn: Lsn, now: Timestamp, created: &TopicCreated) {
-        // A crash between a checkpoint's transactions: the row is newer than the log, or the topic is gone again.
-        if (self.by_id.get(&created.id)).is_some_and(|known| known.as_of >= lsn) {
-            // An earlier topic of that name, whose row was still there, may have had it until now.
-            self.name(&created.name, created.id);
-            return;
+    pub(super) fn create_partitions(&self, create: CreatePartitions, limits: &Limits) -> Decided {
+        let CreatePartitions { topic, total } = create;
+        let known = self.by_id.get(&topic).ok_or(Rejected::UnknownTopic)?;
+        if total <= known.topic.partitions {
+            return Err(Rejected::InvalidPartitions);
         }
-        if (self.deleted.get(&created.id)).is_some_and(|as_of| *as_of >= lsn) {
-            return;
-        }
-        let topic = Topic {
-            id: created.id,
-            name: created.name.clone(),
-            partitions: created.partitions,
-            replication_factor: created.replication_factor,
-            configs: created.configs.clone(),
-            created: now,
-        };
-        self.restore(topic, created.first_producer, Lsn(0));
+        self.check_partitions(known.topic.partitions, total, limits)?;
+        Ok((
+            Outcome::PartitionsCreated,
+            vec![Effect::topic(
+                topic,
+                TopicEffect::PartitionsCreated { total },
+            )],
+        ))
     }
 
-    /// Puts a topic in, with empty logs.
-    pub(crate) fn restore(&mut self, topic: Topic, first_producer: ProducerId, as_of: Lsn) {
-        let id = topic.id;
-        let partitions = usize::try_from(topic.partitions).unwrap_or(0);
-        self.name(&topic.name, id);
-        let logs = vec![PartitionLog::default(); partitions];
-        self.by_id.insert(
-            id,
-            TopicState {
-                topic: Arc::new(topic),
-                logs,
-                first_producer,
-                as_of,
-            },
-        );
+    fn check_partitions(&self, from: i32, to: i32, limits: &Limits) -> Result<(), Rejected> {
+        let more = u64::from(to.saturating_sub(from).max(0).unsigned_abs());
+        let of_topic = to.max(0).unsigned_abs();
+        if of_topic > limits.topic_partitions || self.partitions + more > limits.partitions {
+            return Err(Rejected::TooManyPartitions);
+        }
+        Ok(())
+    }
+
+    /// True if anything changed.
+    pub(super) fn fold(&mut self, lsn: Lsn, topic: TopicId, what: &TopicEffect) -> bool {
+        match what {
+            TopicEffect::Created(created) => self.fold_created(lsn, topic, created),
+            TopicEffect::Deleted => self.fold_deleted(topic),
+            TopicEffect::PartitionsCreated { total } => self.fold_partitions(lsn, topic, *total),
+        }
+    }
+
+    fn fold_created(&mut self, lsn: Lsn, id: TopicId, created: &TopicCreated) -> bool {
+        // A crash between a checkpoint's transactions: the row is newer than the log, or the topic is gone again.
+        if (self.by_id.get(&id)).is_some_and(|known| known.as_of >= lsn) {
+            // An earlier topic of that name, whose row was still there, may have had it until now.
+            self.name(&created.name, id);
+            return false;
+        }
+        if (self.deleted.get(&id)).is_some_and(|gone| gone.as_of >= lsn) {
+            return false;
+        }
+        self.insert(restore(id, created, Lsn(0)));
+        self.touched(id);
+        true
+    }
+
+    fn insert(&mut self, state: TopicState) {
+        let id = state.topic.id;
+        self.name(&state.topic.name, id);
+        self.partitions += size(&state);
+        if let Some(earlier) = self.by_id.insert(id, state) {
+            self.partitions -= size(&earlier);
+        }
     }
 
     fn name(&mut self, name: &str, topic: TopicId) {
@@ -173,15 +213,11 @@ impl Topics {
         self.by_metric_name.insert(metric_name(name), topic);
     }
 
-    /// A topic that the store says is deleted.
-    pub(crate) fn restore_deleted(&mut self, topic: TopicId, as_of: Lsn) {
-        self.deleted.insert(topic, as_of);
-    }
-
-    pub(super) fn fold_deleted(&mut self, topic: TopicId) {
+    fn fold_deleted(&mut self, topic: TopicId) -> bool {
         let Some(gone) = self.by_id.remove(&topic) else {
-            return;
+            return false;
         };
+        self.partitions -= size(&gone);
         // While a log is replayed over newer rows, a later topic may have the name already.
         let metric_name = metric_name(&gone.topic.name);
         if self.by_name.get(&gone.topic.name) == Some(&topic) {
@@ -190,78 +226,73 @@ impl Topics {
         if self.by_metric_name.get(&metric_name) == Some(&topic) {
             self.by_metric_name.remove(&metric_name);
         }
-        self.deleted.insert(topic, Lsn(0));
-        self.uncleared.insert(topic, gone.topic.partitions);
-    }
-
-    /// How many partitions of a deleted topic may still have rows.
-    pub(crate) fn uncleared(&self, topic: TopicId) -> i32 {
-        self.uncleared.get(&topic).copied().unwrap_or(0)
-    }
-
-    /// None has any more.
-    pub(crate) fn cleared(&mut self, topic: TopicId) {
-        self.uncleared.remove(&topic);
-    }
-
-    pub(super) fn fold_partitions(&mut self, lsn: Lsn, topic: TopicId, total: i32) {
-        let Some(known) = self.by_id.get_mut(&topic).filter(|known| known.as_of < lsn) else {
-            return;
+        let left = Left {
+            topic: gone,
+            cleared: 0,
         };
+        self.mark(topic, Some(left), Lsn(0));
+        self.dirty.mark(topic);
+        true
+    }
+
+    /// Remembers that it is gone.
+    fn mark(&mut self, topic: TopicId, left: Option<Left>, as_of: Lsn) {
+        self.uncleared += usize::from(left.is_some());
+        let earlier = self.deleted.insert(topic, Deleted { left, as_of });
+        self.uncleared -= usize::from(earlier.is_some_and(|earlier| earlier.left.is_some()));
+    }
+
+    fn fold_partitions(&mut self, lsn: Lsn, topic: TopicId, total: i32) -> bool {
+        let Some(known) = self.by_id.get_mut(&topic).filter(|known| known.as_of < lsn) else {
+            return false;
+        };
+        self.partitions -= size(known);
         let mut grown = Topic::clone(&known.topic);
         grown.partitions = total;
         known.topic = Arc::new(grown);
-        known
-            .logs
-            .resize(usize::try_from(total).unwrap_or(0), PartitionLog::default());
+        self.partitions += size(known);
+        self.touched(topic);
+        true
     }
 
-    pub(super) fn fold_epoch(&mut self, lsn: Lsn, partition: TopicPartition, start: Offset) {
-        if let Some(log) = self.log_mut(partition).filter(|log| log.as_of() < lsn) {
-            log.begin_epoch(start);
+    fn touched(&mut self, topic: TopicId) {
+        if let Some(known) = self.by_id.get_mut(&topic)
+            && !std::mem::replace(&mut known.dirty, true)
+        {
+            self.dirty.mark(topic);
         }
     }
 
-    /// `None`: there was nothing to do. Else the largest id of a producer that had to make room, or 0.
-    pub(super) fn fold_appended(
-        &mut self,
-        lsn: Lsn,
-        now: Timestamp,
-        appended: &Appended,
-    ) -> Option<i64> {
-        let log = self
-            .log_mut(appended.partition)
-            .filter(|log| log.as_of() < lsn)?;
-        Some(log.append(now, appended).map_or(0, past))
-    }
-
-    /// Whether a partition remembers a producer not seen since then.
-    pub(super) fn anybody_silent(&self, before: Timestamp) -> bool {
-        let mut logs = self.by_id.values().flat_map(|topic| &topic.logs);
-        logs.any(|log| log.producers().anybody_silent(before))
-    }
-
-    /// The partitions that forgot somebody, and the end of the producer ids forgotten.
-    pub(super) fn fold_expired(
-        &mut self,
-        lsn: Lsn,
-        before: Timestamp,
-    ) -> (Vec<TopicPartition>, i64) {
-        let (mut partitions, mut id_end) = (Vec::new(), 0);
-        for (topic, state) in &mut self.by_id {
-            let older = |log: &&mut PartitionLog| log.as_of() < lsn;
-            let logs = (0..).zip(&mut state.logs);
-            for (index, log) in logs.filter(|(_, log)| older(log)) {
-                if let Some(forgotten) = log.forget_producers(before) {
-                    id_end = id_end.max(past(forgotten));
-                    partitions.push(TopicPartition {
-                        topic: *topic,
-                        partition: PartitionIndex(index),
-                    });
-                }
-            }
+    /// False: there is more to be cleared.
+    fn write_topic(&mut self, id: TopicId, page: &mut Page) -> bool {
+        if let Some(known) = self.by_id.get_mut(&id) {
+            known.dirty = false;
+            page.set(Key::Topic(id), &row(page.lsn, known, false));
+            return true;
         }
-        (partitions, id_end)
+        let Some(Deleted { left, as_of }) = self.deleted.get_mut(&id) else {
+            return true;
+        };
+        let Some(some) = left else {
+            return true;
+        };
+        let (from, total) = (some.cleared, some.topic.topic.partitions);
+        let end = total.min(from.saturating_add(page.clearable()));
+        page.cleared(end.saturating_sub(from));
+        if end < total {
+            // A process that starts in between goes on with it.
+            page.set(Key::Topic(id), &row(page.lsn, &some.topic, true));
+            clear_partitions(id, from, end, page);
+            some.cleared = end;
+            return false;
+        }
+        clear_partitions(id, from, i32::MAX, page);
+        page.clear(Key::Topic(id));
+        let lsn = page.lsn;
+        page.set(Key::Deleted(id), &lsn);
+        (*left, *as_of) = (None, lsn);
+        self.uncleared -= 1;
+        true
     }
 
     #[cfg(test)]
@@ -270,16 +301,107 @@ impl Topics {
     }
 
     #[cfg(test)]
-    pub(super) fn names_agree(&self) -> bool {
+    pub(super) fn agrees(&self) -> bool {
         self.by_name.len() == self.by_id.len()
             && self.by_metric_name.len() == self.by_id.len()
             && self.by_id.iter().all(|(id, state)| {
                 self.by_name.get(&state.topic.name) == Some(id)
                     && self.by_metric_name.get(&metric_name(&state.topic.name)) == Some(id)
             })
+            && self.partitions == self.by_id.values().map(size).sum::<u64>()
+            && self.uncleared == self.deleted.values().filter(|it| it.left.is_some()).count()
     }
+
+    #[cfg(test)]
+    pub(super) fn is_clean(&self) -> bool {
+        self.dirty.is_empty()
+    }
+}
+
+fn size(state: &TopicState) -> u64 {
+    u64::from(state.topic.partitions.max(0).unsigned_abs())
+}
+
+fn restore(id: TopicId, created: &TopicCreated, as_of: Lsn) -> TopicState {
+    let topic = Topic {
+        id,
+        name: created.name.clone(),
+        partitions: created.partitions,
+        replication_factor: created.replication_factor,
+        configs: created.configs.clone(),
+        created: created.created,
+    };
+    TopicState {
+        topic: Arc::new(topic),
+        first_producer: created.first_producer,
+        as_of,
+        dirty: false,
+    }
+}
+
+fn row(lsn: Lsn, known: &TopicState, is_deleted: bool) -> Row {
+    let topic = &known.topic;
+    Row {
+        as_of: lsn,
+        topic: TopicCreated {
+            name: topic.name.clone(),
+            partitions: topic.partitions,
+            replication_factor: topic.replication_factor,
+            configs: topic.configs.clone(),
+            first_producer: known.first_producer,
+            created: topic.created,
+        },
+        is_deleted,
+    }
+}
+
+/// The rows of partitions `first..end`.
+fn clear_partitions(topic: TopicId, first: i32, end: i32, page: &mut Page) {
+    let partition = |index| TopicPartition {
+        topic,
+        partition: PartitionIndex(index),
+    };
+    let (first, end) = (partition(first), partition(end));
+    page.clear_range(Key::Partition(first), Key::Partition(end));
 }
 
 fn metric_name(name: &str) -> String {
     name.replace('.', "_")
+}
+
+impl Table for Topics {
+    fn begin(&mut self) {
+        self.dirty.begin();
+    }
+
+    fn write(&mut self, page: &mut Page) -> Result<Wrote, Error> {
+        while let Some(topic) = self.dirty.first() {
+            if page.is_full() || !self.write_topic(topic, page) {
+                return Ok(Wrote::Full);
+            }
+            self.dirty.pop();
+        }
+        Ok(Wrote::All)
+    }
+
+    fn load(&mut self, key: Key, row: Decoder) -> Result<(), Unreadable> {
+        match key {
+            Key::Topic(id) => {
+                let row: Row = decode_row(row)?;
+                let topic = restore(id, &row.topic, row.as_of);
+                if row.is_deleted {
+                    self.mark(id, Some(Left { topic, cleared: 0 }), row.as_of);
+                    self.dirty.mark(id);
+                } else {
+                    self.insert(topic);
+                }
+            }
+            Key::Deleted(topic) => {
+                let as_of = decode_row(row)?;
+                self.mark(topic, None, as_of);
+            }
+            _ => return Err(Unreadable),
+        }
+        Ok(())
+    }
 }

@@ -1,11 +1,10 @@
 //! Commands as bytes: those that agents may send. What the sequencer asks of itself has no encoding.
 
-use crate::codec::{Decoder, Encoder, Unreadable};
+use crate::codec::{Decoder, Encoder, Unreadable, Wire};
 use crate::command::{
     BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions, CreateTopic,
 };
-use crate::effect::{decode_bucket, decode_range, encode_bucket, encode_range};
-use crate::types::{PartitionIndex, ProducerEpoch, ProducerId, Sequence, Timestamp};
+use crate::types::{BlockRange, PartitionIndex, Timestamp};
 
 /// Sent for a command that is the sequencer's own; nobody can read it.
 const NOT_AN_AGENTS: u8 = 0;
@@ -45,7 +44,7 @@ pub(super) fn encode_command(command: &Command, frame: &mut Encoder) {
         }
         Command::BindBucket(bucket) => {
             frame.u8(6);
-            encode_bucket(*bucket, frame);
+            bucket.put(frame);
         }
         Command::RaiseFeatureLevel(level) => {
             frame.u8(7);
@@ -82,7 +81,7 @@ pub(super) fn decode_command(frame: &mut Decoder) -> Result<Command, Unreadable>
         5 => Command::AllocateProducerIds {
             count: frame.u32()?,
         },
-        6 => Command::BindBucket(decode_bucket(frame)?),
+        6 => Command::BindBucket(Wire::take(frame)?),
         7 => Command::RaiseFeatureLevel(Some(frame.u32()?).filter(|level| *level > 0)),
         8 => Command::ReleaseHold,
         _ => return Err(Unreadable),
@@ -92,7 +91,7 @@ pub(super) fn decode_command(frame: &mut Decoder) -> Result<Command, Unreadable>
 fn encode_block(block: &CommitBlock, frame: &mut Encoder) {
     frame.topic(block.topic);
     frame.i64(block.partition.0.into());
-    encode_range(&block.range, frame);
+    block.range.put(frame);
     frame.u64(block.batches.len() as u64);
     for batch in &block.batches {
         frame.u32(batch.raw_length);
@@ -105,9 +104,7 @@ fn encode_block(block: &CommitBlock, frame: &mut Encoder) {
             (Some(_), true) => 3,
         });
         if let Some(producer) = batch.producer {
-            frame.i64(producer.id.0);
-            frame.i64(producer.epoch.0.into());
-            frame.i64(producer.base_sequence.0.into());
+            producer.put(frame);
         }
     }
 }
@@ -116,7 +113,7 @@ fn decode_block(frame: &mut Decoder) -> Result<CommitBlock, Unreadable> {
     Ok(CommitBlock {
         topic: frame.topic()?,
         partition: PartitionIndex(frame.i32()?),
-        range: decode_range(frame)?,
+        range: BlockRange::take(frame)?,
         batches: frame.list(decode_batch)?,
     })
 }
@@ -127,11 +124,7 @@ fn decode_batch(frame: &mut Decoder) -> Result<CommitBatch, Unreadable> {
     let flags = frame.u8()?;
     let producer = match flags {
         0 | 2 => None,
-        1 | 3 => Some(BatchProducer {
-            id: ProducerId(frame.i64()?),
-            epoch: ProducerEpoch(frame.i16()?),
-            base_sequence: Sequence(frame.i32()?),
-        }),
+        1 | 3 => Some(BatchProducer::take(frame)?),
         _ => return Err(Unreadable),
     };
     Ok(CommitBatch {

@@ -4,9 +4,8 @@ use bytes::Bytes;
 
 use super::update::{decode_update, encode_update};
 use super::{Reply, Welcome};
-use crate::codec::{Decoder, Encoder, Unreadable};
+use crate::codec::{Decoder, Encoder, Unreadable, Wire};
 use crate::command::Outcome;
-use crate::effect::{decode_outcome, encode_outcome};
 use crate::types::Lsn;
 use crate::update::Update;
 
@@ -77,7 +76,7 @@ impl Down {
                 frame.u8(ANSWER);
                 frame.u64(*sequence);
                 frame.u64(lsn.0);
-                encode_outcome(outcome, &mut frame);
+                outcome.put(&mut frame);
             }
             Self::Update(update) => {
                 frame.u8(UPDATE);
@@ -115,7 +114,7 @@ impl Down {
             ANSWER => Self::Answer {
                 sequence: frame.u64()?,
                 lsn: Lsn(frame.u64()?),
-                outcome: decode_outcome(&mut frame)?,
+                outcome: Outcome::take(&mut frame)?,
             },
             UPDATE => Self::Update(decode_update(&mut frame)?),
             REPLY => Self::Reply {

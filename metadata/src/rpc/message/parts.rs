@@ -1,7 +1,6 @@
 //! What many messages have in them.
 
-use crate::codec::{Decoder, Encoder, Unreadable};
-use crate::effect::{decode_extent, encode_extent};
+use crate::codec::{Decoder, Encoder, Unreadable, Wire};
 use crate::types::{Bounds, Extent, Offset, PartitionIndex, Scope, TopicPartition};
 
 pub(super) fn encode_option<T: ?Sized>(
@@ -46,13 +45,11 @@ pub(super) fn decode_scope(frame: &mut Decoder) -> Result<Scope, Unreadable> {
 
 pub(super) fn encode_extents(extents: &[Extent], frame: &mut Encoder) {
     frame.u64(extents.len() as u64);
-    extents
-        .iter()
-        .for_each(|extent| encode_extent(extent, frame));
+    extents.iter().for_each(|extent| extent.put(frame));
 }
 
 pub(super) fn decode_extents(frame: &mut Decoder) -> Result<Vec<Extent>, Unreadable> {
-    frame.list(decode_extent)
+    frame.list(Extent::take)
 }
 
 pub(super) fn encode_bounds(bounds: Bounds, frame: &mut Encoder) {

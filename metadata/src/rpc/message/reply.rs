@@ -5,8 +5,7 @@ use super::parts::{
     decode_bounds, decode_extents, decode_flag, decode_option, encode_bounds, encode_extents,
     encode_option,
 };
-use crate::codec::{Decoder, Encoder, Unreadable};
-use crate::effect::{decode_extent, encode_extent};
+use crate::codec::{Decoder, Encoder, Unreadable, Wire};
 use crate::types::{Bounds, Extent, Located};
 
 /// What was asked for.
@@ -51,7 +50,7 @@ impl Reply {
             Self::Extent(None) => frame.u8(6),
             Self::Extent(Some(extent)) => {
                 frame.u8(7);
-                encode_extent(extent, frame);
+                extent.put(frame);
             }
             Self::Failed(reason) => {
                 frame.u8(8);
@@ -71,7 +70,7 @@ impl Reply {
             4 => Self::Located(Located::OutOfRange(decode_bounds(frame)?)),
             5 => Self::Located(Located::UnknownPartition),
             6 => Self::Extent(None),
-            7 => Self::Extent(Some(decode_extent(frame)?)),
+            7 => Self::Extent(Some(Extent::take(frame)?)),
             8 => Self::Failed(frame.text()?),
             _ => return Err(Unreadable),
         })

@@ -17,7 +17,7 @@ use crate::sequencer::lineage::Lineage;
 use crate::types::{
     BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn,
     NamingEpoch, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Scope, Sequence,
-    SessionId, Stored, Timestamp, TopicId, TopicPartition,
+    SessionId, Share, Stored, Timestamp, TopicId, TopicPartition,
 };
 use crate::update::{Update, ViewUpdate};
 
@@ -103,6 +103,7 @@ fn commands() -> Vec<Command> {
         id: ProducerId(i64::MAX),
         epoch: ProducerEpoch(i16::MAX),
         base_sequence: Sequence(i32::MAX),
+        share: Share(300),
     };
     let block = |codec, batches| CommitBlock {
         topic: TopicId(1),

@@ -251,7 +251,7 @@ async fn an_unclear_outcome_is_learned_by_asking_again() {
         );
         let again = Submission {
             session: metadata.session(),
-            sequence: 2,
+            sequence: 3,
             seen: 1,
             command: commit(1, 0, batches),
         };

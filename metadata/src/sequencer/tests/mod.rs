@@ -37,7 +37,7 @@ use crate::handle::Metadata;
 use crate::kv::{Direction, Kv, KvError, Memory, Rows, Transaction};
 use crate::types::{
     BlockCodec, BlockRange, Extent, Located, NamingEpoch, ObjectKey, Offset, PartitionIndex,
-    ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId, TopicPartition,
+    ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId, TopicPartition,
 };
 
 pub(crate) const START: i64 = 1_790_000_000_000;
@@ -111,6 +111,9 @@ pub(crate) async fn create_topic(metadata: &Metadata, id: TopicId, name: &str, p
     };
     let answer = metadata.submit(Command::CreateTopic(create)).await.unwrap();
     assert_eq!(answer.outcome, Outcome::TopicCreated(id));
+    // Those that tests send for. Handed out after the topic was made, so that it takes none of them at its word.
+    let ids = Command::AllocateProducerIds { count: 1_000_000 };
+    metadata.submit(ids).await.unwrap();
 }
 
 /// A fresh store with one topic of three partitions.
@@ -133,6 +136,7 @@ pub(crate) fn batch(record_count: u32, producer: Option<(i64, i32)>) -> CommitBa
             id: ProducerId(id),
             epoch: ProducerEpoch(0),
             base_sequence: Sequence(base_sequence),
+            share: Share(0),
         }),
         withheld: false,
     }

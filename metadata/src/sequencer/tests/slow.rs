@@ -88,7 +88,7 @@ async fn a_store_ten_times_slower_than_the_load_bounds_the_log_and_loses_nothing
         create_topic(&running.metadata, TOPIC, "orders", PARTITIONS).await;
         let bound = usize::try_from(log_bytes_max).unwrap() + 2 * DRAIN_BYTES_MAX;
         let (mut next, mut most) = (0, 0);
-        for _ in 0..12 {
+        for _ in 0..48 {
             // Two megabytes a second would take them.
             let answers: Vec<_> = (next..next + 160)
                 .map(|number| running.metadata.submit(wide(number)))

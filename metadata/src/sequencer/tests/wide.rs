@@ -5,7 +5,8 @@ use crate::command::Rejected;
 use crate::keys::Key;
 use crate::kv::Fault;
 
-const BATCHES: u32 = 60_000;
+const BATCHES: u32 = 160_000;
+const PRODUCERS: u32 = 900;
 
 /// A segment of tiny batches, each of another producer.
 fn wide(number: u64) -> Command {
@@ -13,8 +14,8 @@ fn wide(number: u64) -> Command {
         batch(
             1,
             Some((
-                i64::from(index % 900) * 1_000_003,
-                i32::try_from(index / 900).unwrap(),
+                i64::from(index % PRODUCERS) * 1_003,
+                (index / PRODUCERS).cast_signed(),
             )),
         )
     });
@@ -58,7 +59,14 @@ async fn a_command_too_large_for_a_transaction_is_cut_over_log_rows() {
     let running = run(memory.clone(), options(2)).await;
     assert_eq!(high_watermark(&running.metadata, 0).await, end + 10);
     // The last of its batches are known, and the checkpoint with such an outcome in it goes through.
-    let again = commit(4, 0, vec![batch(1, Some((0, 66)))]);
+    let again = commit(
+        4,
+        0,
+        vec![batch(
+            1,
+            Some((0, ((BATCHES - 1) / PRODUCERS).cast_signed())),
+        )],
+    );
     assert!(placed(&running.metadata.submit(again).await.unwrap().outcome).duplicate);
     committed(&running.metadata, plain(5, 1)).await;
     running.close().await;
@@ -79,7 +87,7 @@ async fn a_checkpoint_holds_wide_outcomes_that_nobody_has_seen() {
     assert_eq!(log_rows(&memory), 0);
     let again = crate::command::Submission {
         session,
-        sequence: 2,
+        sequence: 3,
         seen: 1,
         command: wide(1),
     };
@@ -195,7 +203,7 @@ async fn what_fits_no_row_is_refused() {
         .unwrap();
     assert_eq!(
         answer.outcome,
-        Outcome::Rejected(Rejected::InvalidPartitions)
+        Outcome::Rejected(Rejected::TooManyPartitions)
     );
     running.close().await;
     run(memory, options(2)).await.close().await;

@@ -40,7 +40,7 @@ impl World {
     pub(super) async fn new() -> Self {
         let kv = Memory::new();
         let mut transaction = Transaction::default();
-        let row = checkpoint::encode_row(&State::default(), Lsn(0));
+        let row = checkpoint::checkpoint_row(Lsn(0));
         transaction.set(Key::Checkpoint.encode(), row);
         kv.commit(transaction).await.unwrap();
         let mut world = Self {
@@ -58,6 +58,7 @@ impl World {
             sequence: 0,
         };
         world.open(Vec::new());
+        world.submit(Command::AllocateProducerIds { count: 10 });
         world
     }
 
@@ -178,30 +179,30 @@ impl World {
     }
 
     fn execute(&mut self, asked: Submission) {
-        let before = self.state.counters;
+        let before = *self.state.cluster;
         let lsn = Lsn(self.durable.0 + 1);
         let decision = self.state.execute(lsn, self.now, &asked);
         let expected = self.model.submit(self.now, &asked);
         assert_eq!(decision.outcome, expected, "{asked:?}");
-        check_references(&decision.effects, &decision.outcome);
+        check_committed(&decision.effects, &decision.outcome);
         self.drain.extend(decision.effects);
         invariants::check(&self.state);
-        let after = self.state.counters;
+        let after = *self.state.cluster;
         assert!(after.next_producer >= before.next_producer);
-        assert!(after.next_session >= before.next_session);
+        assert!(after.last_session >= before.last_session);
         assert!(after.expired_producer_end >= before.expired_producer_end);
     }
 
     /// Ten minutes later the naming epoch moves, and not before.
     fn name(&mut self) {
         let lsn = Lsn(self.durable.0 + 1);
-        let due = self.state.counters.naming_due();
+        let due = self.state.cluster.naming_due();
         let early = Timestamp(due.0 - 1);
         assert_eq!(self.state.advance_naming(lsn, early), None);
         self.now = self.now.max(due);
         self.drain.extend(self.state.advance_naming(lsn, self.now));
         self.model.naming += 1;
-        assert_eq!(self.state.counters.naming, NamingEpoch(self.model.naming));
+        assert_eq!(self.state.cluster.naming, NamingEpoch(self.model.naming));
     }
 
     /// The drain goes to the store.
@@ -245,7 +246,7 @@ impl World {
         for (id, topic) in &self.model.topics {
             for (index, log) in (0..).zip(&topic.partitions) {
                 let at = partition(id.0, index);
-                let found = self.state.topics.log(at).unwrap();
+                let found = self.state.partitions.get(at).unwrap();
                 assert_eq!(found.bounds().high_watermark.0, end(log), "{at:?}");
                 let mut batches = log.iter().peekable();
                 for extent in extents(&self.state, &self.kv, at).await {
@@ -284,7 +285,7 @@ impl World {
         self.flush().await;
         for _ in 0..transactions {
             let (mut checkpoint, objects) = self.checkpoint.take().unwrap_or_else(|| {
-                let checkpoint = Checkpoint::begin(&self.state).in_steps_of(steps);
+                let checkpoint = Checkpoint::begin(&mut self.state).in_steps_of(steps);
                 (checkpoint, self.model.objects.clone())
             });
             let transaction = checkpoint.step(&self.kv, &mut self.state).await.unwrap();
@@ -335,24 +336,16 @@ fn own(command: Command) -> Submission {
     }
 }
 
-/// An object is said to hold as many extents as were appended with it.
-fn check_references(effects: &[Effect], outcome: &Outcome) {
-    let appended = |key| {
-        let of = |effect: &&Effect| matches!(effect, Effect::Appended(a) if a.extent.stored().unwrap().object == key);
-        effects.iter().filter(of).count()
-    };
-    let mut objects = 0;
-    for effect in effects {
-        if let Effect::ObjectCommitted {
-            object, references, ..
-        } = effect
-        {
-            objects += 1;
-            assert_eq!(appended(*object), usize::try_from(*references).unwrap());
-        }
-    }
-    let commits = usize::from(matches!(outcome, Outcome::Committed(_)));
-    assert!(objects <= commits, "an object only where one was committed");
+/// An object only where one was committed, and the effect says what the agent is told.
+fn check_committed(effects: &[Effect], outcome: &Outcome) {
+    let committed = effects.iter().filter_map(|effect| match effect {
+        Effect::Committed(committed) => Some(committed.outcome()),
+        _ => None,
+    });
+    let committed: Vec<_> = committed.collect();
+    let expected = matches!(outcome, Outcome::Committed(_)) && !effects.is_empty();
+    assert_eq!(committed.len(), usize::from(expected));
+    assert!(committed.iter().all(|said| said == outcome));
 }
 
 proptest! {

@@ -3,7 +3,6 @@
 mod history;
 mod model;
 mod replay;
-mod room;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +13,7 @@ use crate::checkpoint::Steps;
 use crate::command::{BatchProducer, CommitBatch, CommitBlock, CommitObject};
 use crate::types::{
     BlockCodec, BlockRange, NamingEpoch, ObjectKey, PartitionIndex, ProducerEpoch, ProducerId,
-    Sequence, Timestamp, TopicId, TopicPartition,
+    Sequence, Share, Timestamp, TopicId, TopicPartition,
 };
 
 const START: i64 = 1_790_000_000_000;
@@ -282,6 +281,7 @@ fn batch(count: u32, time: Timestamp, producer: Option<(i64, i16, i32)>) -> Comm
             id: ProducerId(id),
             epoch: ProducerEpoch(epoch),
             base_sequence: Sequence(base_sequence),
+            share: Share(0),
         }),
         withheld: false,
     }

@@ -223,7 +223,7 @@ impl Model {
         batch: CommitBatch,
         raw_start: u32,
     ) -> Verdict {
-        let forgotten_end = self.forgotten_end;
+        let (forgotten_end, ids_end) = (self.forgotten_end, self.next_producer);
         let topic = self
             .topics
             .get_mut(&block.topic)
@@ -245,6 +245,7 @@ impl Model {
             let (first, sequence) = (claimed.base_sequence.0 == 0, claimed.base_sequence.0);
             let mine = known(log, claimed.id);
             match mine.last() {
+                None if claimed.id.0 >= ids_end => return Err(Rejected::UnknownProducerId),
                 None if first || may_be_forgotten => {}
                 None => return Err(Rejected::OutOfOrderSequence),
                 Some((last, _)) if claimed.epoch < last.epoch => {

@@ -8,13 +8,16 @@ use crate::catalogue::Topic;
 use crate::command::{Command, CreateTopic, Outcome};
 use crate::index::{Lookup, Place};
 use crate::kv::Memory;
-use crate::state::{Counters, Object, Producers};
+use crate::state::cluster;
+use crate::state::objects::Object;
+use crate::state::partitions::Held;
+use crate::state::producers::Window;
 use crate::types::{Bounds, Extent, Lsn, Offset};
 
 #[derive(Debug, PartialEq)]
 pub(super) struct Portrait {
     lsn: Lsn,
-    counters: Counters,
+    cluster: cluster::Known,
     pub(super) topics: BTreeMap<TopicId, (Topic, ProducerId, Vec<PartitionPortrait>)>,
     pub(super) deleted: BTreeSet<TopicId>,
     pub(super) objects: BTreeMap<ObjectKey, Object>,
@@ -24,20 +27,29 @@ pub(super) struct Portrait {
 #[derive(Debug, PartialEq)]
 pub(super) struct PartitionPortrait {
     bounds: Bounds,
-    producers: Producers,
+    held: Held,
+    producers: Vec<ProducerPortrait>,
     extents: Vec<Extent>,
 }
+
+type ProducerPortrait = (ProducerId, ProducerEpoch, Window, Timestamp, Share);
 
 impl Portrait {
     pub(super) async fn of(state: &State, kv: &Memory) -> Self {
         let mut topics = BTreeMap::new();
         for topic in state.topics.iter() {
             let mut logs = Vec::new();
-            for (index, log) in (0..).zip(&topic.logs) {
+            for (at, log) in state.partitions.of(topic.topic.id) {
+                let producers = state.producers.of(at).into_iter();
+                let producers = producers.map(|(id, known)| {
+                    let (epoch, batches) = (known.epoch, known.batches);
+                    (id, epoch, batches, known.last_seen, known.share)
+                });
                 logs.push(PartitionPortrait {
                     bounds: log.bounds(),
-                    producers: log.producers().clone(),
-                    extents: extents(state, kv, partition(topic.topic.id.0, index)).await,
+                    held: log.held(),
+                    producers: producers.collect(),
+                    extents: extents(state, kv, at).await,
                 });
             }
             let portrait = (Topic::clone(&topic.topic), topic.first_producer, logs);
@@ -49,7 +61,7 @@ impl Portrait {
         };
         Self {
             lsn: state.lsn,
-            counters: state.counters,
+            cluster: *state.cluster,
             topics,
             deleted: state.topics.deleted().collect(),
             objects: state
@@ -64,7 +76,7 @@ impl Portrait {
 
 /// All extents of a partition: from index rows what memory does not have.
 pub(super) async fn extents(state: &State, kv: &Memory, at: TopicPartition) -> Vec<Extent> {
-    let log = state.topics.log(at).unwrap();
+    let log = state.partitions.get(at).unwrap();
     let lookup = Lookup::new(kv, Place::of(at));
     let mut indexed: Vec<Extent> = Vec::new();
     loop {

@@ -5,6 +5,12 @@ use std::collections::BTreeMap;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+#[macro_use]
+mod wire;
+mod types;
+
+pub(crate) use wire::Wire;
+
 use crate::types::{ObjectKey, TopicId};
 
 /// A row that cannot be read: the store is damaged, or written by a newer Penstock.
@@ -39,6 +45,23 @@ impl Encoder {
 
     pub(crate) fn u32(&mut self, value: u32) {
         self.u64(value.into());
+    }
+
+    pub(crate) fn u16(&mut self, value: u16) {
+        self.u64(value.into());
+    }
+
+    pub(crate) fn i32(&mut self, value: i32) {
+        self.i64(value.into());
+    }
+
+    pub(crate) fn i16(&mut self, value: i16) {
+        self.i64(value.into());
+    }
+
+    /// Four bytes, big-endian: for what is as likely large as small.
+    pub(crate) fn fixed_u32(&mut self, value: u32) {
+        self.0.put_u32(value);
     }
 
     /// Zigzag, so that small negative numbers are short.
@@ -79,6 +102,10 @@ impl Encoder {
 
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     pub(crate) fn into_bytes(self) -> Bytes {
@@ -123,6 +150,10 @@ impl Decoder {
             }
         }
         Err(Unreadable)
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, Unreadable> {
+        u16::try_from(self.u64()?).map_err(|_| Unreadable)
     }
 
     pub(crate) fn u32(&mut self) -> Result<u32, Unreadable> {
@@ -194,8 +225,8 @@ impl Decoder {
     }
 
     /// What is not read yet.
-    pub(crate) fn rest(self) -> Bytes {
-        self.0
+    pub(crate) fn take_rest(&mut self) -> Bytes {
+        self.0.split_to(self.0.len())
     }
 
     /// Names and their values.

@@ -1,0 +1,76 @@
+//! What operators decide for the cluster as a whole: the level at which it writes, and whether an older store is accepted.
+
+use super::{Decided, State};
+use crate::command::{Outcome, Rejected};
+use crate::effect::{ClusterEffect, Effect, PartitionEffect};
+use crate::history::HistoryId;
+use crate::level;
+use crate::types::{ProducerId, Timestamp};
+
+/// Session ids that an older store may have handed out since: no cluster opens so many in a lifetime.
+const SESSIONS_SKIPPED: u64 = 1 << 32;
+/// Producer ids that it may have handed out.
+const PRODUCERS_SKIPPED: i64 = 1 << 40;
+
+impl State {
+    /// `None`: to the highest level that this version writes.
+    pub(super) fn raise_feature_level(&self, level: Option<u32>) -> Decided {
+        let known = self.cluster.level();
+        let level = level.unwrap_or_else(level::known);
+        if level > level::known() {
+            return Err(Rejected::LevelTooHigh);
+        }
+        let raised = ClusterEffect::FeatureLevelRaised { level };
+        let effects = match level > known {
+            true => vec![Effect::Cluster(raised)],
+            false => Vec::new(),
+        };
+        Ok((Outcome::FeatureLevel(level.max(known)), effects))
+    }
+
+    /// Ids that the lost part of the history may have handed out are skipped, and producers that have some of them go on:
+    /// they count as forgotten. Each partition's leader epoch ends here, so that consumers that were past this find out.
+    pub(super) fn accept_older_store(&self, now: Timestamp, history: HistoryId) -> Decided {
+        let next_producer = self.cluster.next_producer.checked_add(PRODUCERS_SKIPPED);
+        let last_session = self.cluster.last_session.checked_add(SESSIONS_SKIPPED);
+        let (Some(next_producer), Some(last_session)) = (next_producer, last_session) else {
+            return Err(Rejected::InvalidCommand);
+        };
+        let accepted = ClusterEffect::OlderStoreAccepted {
+            history,
+            since: now,
+            last_session,
+            next_producer: ProducerId(next_producer),
+        };
+        let mut effects = vec![Effect::Cluster(accepted)];
+        effects.extend(self.logs().map(|(partition, log)| {
+            let start = log.bounds().high_watermark;
+            let what = PartitionEffect::EpochBegan { start };
+            Effect::Partition { partition, what }
+        }));
+        Ok((Outcome::OlderStoreAccepted, effects))
+    }
+
+    pub(super) fn release_hold(&self) -> Decided {
+        let effects = match self.cluster.hold() {
+            Some(_) => vec![Effect::Cluster(ClusterEffect::HoldReleased)],
+            None => Vec::new(),
+        };
+        Ok((Outcome::HoldReleased, effects))
+    }
+
+    /// What a version of the next level writes beside each topic's making, once it may.
+    #[cfg(feature = "level-2")]
+    pub(super) fn with_trial(
+        &self,
+        lsn: crate::types::Lsn,
+        command: &crate::command::Command,
+        mut decided: Vec<Effect>,
+    ) -> Vec<Effect> {
+        let topic = matches!(command, crate::command::Command::CreateTopic(_));
+        if topic && self.cluster.writes(2, lsn) {
+            decided.push(Effect::Cluster(ClusterEffect::Trial(lsn.0)));
+        }
+        decided
+    }
+}

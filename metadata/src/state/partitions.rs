@@ -1,0 +1,278 @@
+//! Partitions: watermarks, what they hold, and the extents since the last checkpoint. Which there are is the topics' to
+//! say; one without a row is as by default.
+
+use std::collections::VecDeque;
+
+use super::hash::IdMap;
+use super::table::{Dirty, Page, Table, Wrote, decode_row};
+use crate::codec::{Decoder, Unreadable};
+use crate::effect::{Block, Judged, PartitionEffect, extents};
+use crate::error::Error;
+use crate::index::{self, Place};
+use crate::keys::Key;
+use crate::types::{
+    Bounds, Extent, Lsn, ObjectKey, Offset, PartitionIndex, TopicId, TopicPartition,
+};
+
+/// The partitions of all topics that are not deleted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Partitions {
+    by_topic: IdMap<TopicId, Vec<PartitionLog>>,
+    dirty: Dirty<TopicPartition>,
+}
+
+/// The order of one partition.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct PartitionLog {
+    known: Known,
+    /// Extents not in index rows yet, in order; the last one ends at the high watermark.
+    recent: VecDeque<Extent>,
+    /// The row this was loaded from holds everything up to here.
+    as_of: Lsn,
+    dirty: bool,
+}
+
+wire_struct! {
+    /// What its row holds.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    struct Known {
+        log_start: Offset,
+        high_watermark: Offset,
+        /// Where the present leader epoch began; 0 unless an older store was accepted.
+        epoch_start: Offset,
+        held: Held,
+    }
+}
+
+wire_struct! {
+    /// What was ever appended to a partition.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Held {
+        /// Bytes of blocks in the bucket.
+        pub(crate) stored_bytes: u64,
+        /// Bytes of record batches, unpacked.
+        pub(crate) raw_bytes: u64,
+        pub(crate) records: u64,
+    }
+}
+
+impl PartitionLog {
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            log_start: self.known.log_start,
+            last_stable: self.known.high_watermark,
+            high_watermark: self.known.high_watermark,
+            epoch_start: self.known.epoch_start,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn as_of(&self) -> Lsn {
+        self.as_of
+    }
+
+    /// Extents in memory; everything before the first one's base offset lies in index rows.
+    pub(crate) fn recent(&self) -> &VecDeque<Extent> {
+        &self.recent
+    }
+
+    /// Where the extents in memory begin.
+    pub(crate) fn recent_start(&self) -> Offset {
+        self.recent
+            .front()
+            .map_or(self.known.high_watermark, |first| first.base_offset)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> Held {
+        self.known.held
+    }
+
+    /// Drops the extents before `offset`: index rows hold them now.
+    pub(crate) fn indexed_until(&mut self, offset: Offset) {
+        while self
+            .recent
+            .front()
+            .is_some_and(|first| first.base_offset < offset)
+        {
+            self.recent.pop_front();
+        }
+        if self.recent.is_empty() {
+            // Most partitions are quiet most of the time, and what a burst took is not theirs to keep.
+            self.recent = VecDeque::new();
+        }
+    }
+
+    /// Extents for which there is room in memory.
+    #[cfg(test)]
+    pub(crate) fn recent_capacity(&self) -> usize {
+        self.recent.capacity()
+    }
+}
+
+impl Partitions {
+    pub(crate) fn get(&self, partition: TopicPartition) -> Option<&PartitionLog> {
+        let logs = self.by_topic.get(&partition.topic)?;
+        logs.get(usize::try_from(partition.partition.0).ok()?)
+    }
+
+    fn get_mut(&mut self, partition: TopicPartition) -> Option<&mut PartitionLog> {
+        let logs = self.by_topic.get_mut(&partition.topic)?;
+        logs.get_mut(usize::try_from(partition.partition.0).ok()?)
+    }
+
+    /// Those of a topic.
+    pub(crate) fn of(
+        &self,
+        topic: TopicId,
+    ) -> impl Iterator<Item = (TopicPartition, &PartitionLog)> {
+        let logs = self.by_topic.get(&topic).into_iter().flatten();
+        (0..).zip(logs).map(move |(index, log)| {
+            let partition = PartitionIndex(index);
+            (TopicPartition { topic, partition }, log)
+        })
+    }
+
+    /// The topic has so many, or is gone (`None`).
+    pub(super) fn resize(&mut self, topic: TopicId, total: Option<i32>) {
+        match total {
+            Some(total) => {
+                let logs = self.by_topic.entry(topic).or_default();
+                let total = usize::try_from(total).unwrap_or(0);
+                logs.reserve_exact(total.saturating_sub(logs.len()));
+                logs.resize(total, PartitionLog::default());
+            }
+            None => {
+                self.by_topic.remove(&topic);
+            }
+        }
+    }
+
+    /// A block of an object joins its partition.
+    pub(super) fn fold_block(
+        &mut self,
+        lsn: Lsn,
+        object: ObjectKey,
+        block: &Block,
+        batches: &[Judged],
+    ) {
+        let Some(log) = self.get_mut(block.partition).filter(|log| log.as_of < lsn) else {
+            return;
+        };
+        let before = log.known.high_watermark;
+        for extent in extents(object, block, batches) {
+            log.known.high_watermark = extent.end_offset();
+            let held = &mut log.known.held;
+            held.raw_bytes = held.raw_bytes.saturating_add(extent.raw_length().into());
+            held.records = held.records.saturating_add(extent.record_count.into());
+            log.recent.push_back(extent);
+        }
+        if log.known.high_watermark == before {
+            return;
+        }
+        let stored = u64::from(block.range.stored_length);
+        log.known.held.stored_bytes = log.known.held.stored_bytes.saturating_add(stored);
+        if !std::mem::replace(&mut log.dirty, true) {
+            self.dirty.mark(block.partition);
+        }
+    }
+
+    pub(super) fn fold(&mut self, lsn: Lsn, partition: TopicPartition, what: &PartitionEffect) {
+        let Some(log) = self.get_mut(partition).filter(|log| log.as_of < lsn) else {
+            return;
+        };
+        match what {
+            PartitionEffect::LogStartMoved { to } => {
+                let known = &mut log.known;
+                known.log_start = known.log_start.max(*to).min(known.high_watermark);
+            }
+            PartitionEffect::EpochBegan { start } => log.known.epoch_start = *start,
+        }
+        if !std::mem::replace(&mut log.dirty, true) {
+            self.dirty.mark(partition);
+        }
+    }
+
+    /// Partitions that are written next, with where their extents in memory begin.
+    pub(crate) fn soon(&self, count: usize) -> impl Iterator<Item = (TopicPartition, Offset)> {
+        self.dirty.soon(count).map(|partition| {
+            let start = self.get(partition).map(PartitionLog::recent_start);
+            (partition, start.unwrap_or_default())
+        })
+    }
+
+    /// False: more of its extents go into the next page.
+    fn write_partition(
+        &mut self,
+        partition: TopicPartition,
+        page: &mut Page,
+    ) -> Result<bool, Error> {
+        let tail = page.tails.remove(&partition).flatten();
+        let (lsn, extents_max) = (page.lsn, page.steps.extents);
+        // Else its topic was deleted, which clears its row.
+        let Some(log) = self.get_mut(partition) else {
+            return Ok(true);
+        };
+        let extents: Vec<Extent> = log.recent.iter().take(extents_max).copied().collect();
+        let whole = extents.len() == log.recent.len();
+        planted!(let whole = "partition-done-before-its-extents" => whole || !extents.is_empty());
+        let log_start = log.known.log_start;
+        if let Some(last) = extents.last() {
+            let rest = log.recent.get(extents.len());
+            let end = rest.map_or(log.known.high_watermark, |next| next.base_offset);
+            index::check(partition, &extents, end)?;
+            let indexed = extents.as_slice();
+            planted!(let indexed = "checkpoint-drops-the-last-extent" => &indexed[..indexed.len() - 1]);
+            index::append(
+                Place::of(partition),
+                log_start,
+                tail,
+                indexed,
+                &mut page.writes,
+            )?;
+            log.indexed_until(last.end_offset());
+        }
+        if whole {
+            log.dirty = false;
+            page.set(Key::Partition(partition), &(lsn, log.known));
+        }
+        Ok(whole)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_clean(&self) -> bool {
+        self.dirty.is_empty()
+    }
+}
+
+impl Table for Partitions {
+    fn begin(&mut self) {
+        self.dirty.begin();
+    }
+
+    fn write(&mut self, page: &mut Page) -> Result<Wrote, Error> {
+        while let Some(partition) = self.dirty.first() {
+            if page.is_full() {
+                return Ok(Wrote::Full);
+            }
+            if !page.tails.contains_key(&partition) {
+                return Ok(Wrote::NeedsTail);
+            }
+            // What is written here is the next tail, and it can be read only once this page is durable.
+            if !self.write_partition(partition, page)? {
+                return Ok(Wrote::Full);
+            }
+            self.dirty.pop();
+        }
+        Ok(Wrote::All)
+    }
+
+    fn load(&mut self, key: Key, row: Decoder) -> Result<(), Unreadable> {
+        let Key::Partition(partition) = key else {
+            return Err(Unreadable);
+        };
+        let log = self.get_mut(partition).ok_or(Unreadable)?;
+        (log.as_of, log.known) = decode_row(row)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,436 @@
+//! Idempotence: what each partition remembers of its producers.
+//!
+//! One that is remembered is never forgotten before its time, whoever else comes: a window that is gone lets a repetition
+//! be appended again. So there is a bound on how much the cluster remembers, and what is refused past it is a *new*
+//! producer, which comes again later. No client must be able to fill that room for all others with ids it makes up: what
+//! a producer takes is on the account of the network that first sent for it (its share), and a share may have as much as
+//! it leaves free. Alone it may have half of the room; whoever comes next still finds half of the rest. The share comes
+//! with each batch and not with the id, for any client may send any id, and the room is taken by (partition, id).
+
+mod window;
+
+use std::collections::BTreeMap;
+
+use super::hash::IdMap;
+use super::limits::PRODUCER_BYTES;
+use super::table::{Dirty, Page, Table, Wrote, decode_row};
+use crate::codec::{Decoder, Unreadable};
+use crate::command::{BatchProducer, Rejected};
+use crate::effect::{Judgement, ProducersEffect};
+use crate::error::Error;
+use crate::keys::Key;
+use crate::types::{
+    Lsn, Offset, PartitionIndex, ProducerEpoch, ProducerId, Share, Timestamp, TopicId,
+    TopicPartition,
+};
+pub(crate) use window::{Producer, Remembered, Window};
+
+/// A partition with more producers than this has them in a map.
+const FEW: usize = 16;
+
+/// The producers of all partitions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Producers {
+    partitions: IdMap<TopicPartition, OfPartition>,
+    /// How many there are.
+    count: u64,
+    /// Of them, by share.
+    shares: IdMap<Share, u64>,
+    dirty: Dirty<(TopicPartition, ProducerId)>,
+}
+
+/// Those of one partition, by id. Most partitions have none or few, and there are many partitions: a map's node has room
+/// for eleven.
+#[derive(Clone, Debug)]
+enum OfPartition {
+    Few(Vec<(ProducerId, Producer)>),
+    Many(BTreeMap<ProducerId, Producer>),
+}
+
+/// Of the whole cluster, what a partition's batches are judged by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// Ids from here on were never handed out.
+    pub(super) ids_end: i64,
+    /// A producer from here on that the partition does not know has never been.
+    pub(super) strict_from: i64,
+    /// Bytes that all may take.
+    pub(super) bytes_max: u64,
+}
+
+/// A batch to be judged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Batch {
+    pub(super) claimed: BatchProducer,
+    pub(super) record_count: u32,
+    pub(super) max_timestamp: Timestamp,
+    /// Where it lies if it is accepted.
+    pub(super) base_offset: Offset,
+}
+
+impl Batch {
+    fn remembered(&self) -> Remembered {
+        Remembered {
+            base_sequence: self.claimed.base_sequence,
+            record_count: self.record_count,
+            base_offset: self.base_offset,
+        }
+    }
+
+    fn accepted(&self, is_new: bool) -> Judgement {
+        let share = match is_new {
+            true => self.claimed.share,
+            // It is on the account of whoever came first.
+            false => Share::default(),
+        };
+        Judgement::Accepted {
+            record_count: self.record_count,
+            max_timestamp: self.max_timestamp,
+            producer: Some(BatchProducer {
+                share,
+                ..self.claimed
+            }),
+            is_new,
+        }
+    }
+}
+
+impl OfPartition {
+    fn get(&self, id: ProducerId) -> Option<&Producer> {
+        match self {
+            Self::Few(few) => {
+                let found = few.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+                Some(&few[found].1)
+            }
+            Self::Many(many) => many.get(&id),
+        }
+    }
+
+    fn get_mut(&mut self, id: ProducerId) -> Option<&mut Producer> {
+        match self {
+            Self::Few(few) => {
+                let found = few.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+                Some(&mut few[found].1)
+            }
+            Self::Many(many) => many.get_mut(&id),
+        }
+    }
+
+    /// One that is not there yet.
+    fn insert(&mut self, id: ProducerId, producer: Producer) {
+        if let Self::Few(few) = self
+            && few.len() >= FEW
+        {
+            *self = Self::Many(std::mem::take(few).into_iter().collect());
+        }
+        match self {
+            Self::Few(few) => {
+                let place = few.partition_point(|(known, _)| *known < id);
+                few.reserve_exact(1);
+                few.insert(place, (id, producer));
+            }
+            Self::Many(many) => {
+                many.insert(id, producer);
+            }
+        }
+    }
+
+    fn remove(&mut self, id: ProducerId) -> Option<Producer> {
+        let removed = match self {
+            Self::Few(few) => {
+                let found = few.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+                let removed = few.remove(found).1;
+                few.shrink_to_fit();
+                Some(removed)
+            }
+            Self::Many(many) => many.remove(&id),
+        };
+        if let Self::Many(many) = self
+            && many.len() <= FEW / 2
+        {
+            *self = Self::Few(std::mem::take(many).into_iter().collect());
+        }
+        removed
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Few(few) => few.is_empty(),
+            Self::Many(many) => many.is_empty(),
+        }
+    }
+
+    fn iter(&self) -> Box<dyn Iterator<Item = (ProducerId, &Producer)> + '_> {
+        match self {
+            Self::Few(few) => Box::new(few.iter().map(|(id, producer)| (*id, producer))),
+            Self::Many(many) => Box::new(many.iter().map(|(id, producer)| (*id, producer))),
+        }
+    }
+}
+
+impl Producers {
+    /// How many windows are remembered.
+    pub(crate) fn len(&self) -> u64 {
+        self.count
+    }
+
+    /// What they count for.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.count * PRODUCER_BYTES
+    }
+
+    /// Those of one partition, by id.
+    #[cfg(test)]
+    pub(crate) fn of(&self, partition: TopicPartition) -> Vec<(ProducerId, Producer)> {
+        let of = self.partitions.get(&partition).map(OfPartition::iter);
+        of.into_iter()
+            .flatten()
+            .map(|(id, producer)| (id, producer.clone()))
+            .collect()
+    }
+
+    /// Every partition that remembers any.
+    #[cfg(test)]
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = TopicPartition> {
+        self.partitions.keys().copied()
+    }
+
+    /// Judges a batch and, if it is accepted, remembers it at once: the next one must see it.
+    pub(super) fn decide(
+        &mut self,
+        now: Timestamp,
+        partition: TopicPartition,
+        batch: &Batch,
+        rules: &Rules,
+    ) -> Judgement {
+        let id = batch.claimed.id;
+        let known = self.partitions.get_mut(&partition);
+        if let Some(known) = known.and_then(|of| of.get_mut(id)) {
+            return match known.judge(&batch.claimed, batch.record_count, true) {
+                Ok(None) => {
+                    known.fold(now, batch.claimed.epoch, batch.remembered());
+                    if !std::mem::replace(&mut known.dirty, true) {
+                        self.dirty.mark((partition, id));
+                    }
+                    batch.accepted(false)
+                }
+                Ok(Some(original)) => Judgement::Duplicate(original),
+                Err(rejected) => Judgement::Refused(rejected),
+            };
+        }
+        if let Err(rejected) = self.check_new(batch, rules) {
+            return Judgement::Refused(rejected);
+        }
+        self.begin_producer(now, partition, batch);
+        batch.accepted(true)
+    }
+
+    fn check_new(&self, batch: &Batch, rules: &Rules) -> Result<(), Rejected> {
+        let id = batch.claimed.id.0;
+        if id >= rules.ids_end {
+            return Err(Rejected::UnknownProducerId);
+        }
+        // Before its sequence is looked at, so that what follows a batch that found no room is told the same.
+        let free = rules.bytes_max.saturating_sub(self.bytes());
+        let taken = self.shares.get(&batch.claimed.share).copied().unwrap_or(0);
+        if free < PRODUCER_BYTES || taken * PRODUCER_BYTES >= free {
+            return Err(Rejected::TooManyProducers);
+        }
+        let strict = id >= rules.strict_from;
+        let judged = Producer::default().judge(&batch.claimed, batch.record_count, strict);
+        judged.map(|_| ())
+    }
+
+    fn begin_producer(&mut self, now: Timestamp, partition: TopicPartition, batch: &Batch) {
+        let mut producer = Producer {
+            share: batch.claimed.share,
+            dirty: true,
+            ..Producer::default()
+        };
+        producer.fold(now, batch.claimed.epoch, batch.remembered());
+        self.insert(partition, batch.claimed.id, producer);
+        self.dirty.mark((partition, batch.claimed.id));
+    }
+
+    fn insert(&mut self, partition: TopicPartition, id: ProducerId, producer: Producer) {
+        self.count += 1;
+        *self.shares.entry(producer.share).or_default() += 1;
+        let none = || OfPartition::Few(Vec::new());
+        let of = self.partitions.entry(partition).or_insert_with(none);
+        of.insert(id, producer);
+    }
+
+    /// A batch that was accepted.
+    pub(super) fn fold(
+        &mut self,
+        lsn: Lsn,
+        now: Timestamp,
+        partition: TopicPartition,
+        batch: &Batch,
+    ) {
+        let id = batch.claimed.id;
+        let known = self.partitions.get_mut(&partition);
+        let Some(known) = known.and_then(|of| of.get_mut(id)) else {
+            return self.begin_producer(now, partition, batch);
+        };
+        if known.as_of < lsn {
+            known.fold(now, batch.claimed.epoch, batch.remembered());
+            if !std::mem::replace(&mut known.dirty, true) {
+                self.dirty.mark((partition, id));
+            }
+        }
+    }
+
+    pub(super) fn fold_effect(
+        &mut self,
+        lsn: Lsn,
+        partition: TopicPartition,
+        what: &ProducersEffect,
+    ) {
+        match what {
+            ProducersEffect::Forgotten(ids) => {
+                for id in ids {
+                    self.forget(lsn, partition, *id);
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, lsn: Lsn, partition: TopicPartition, id: ProducerId) {
+        let Some(of) = self.partitions.get_mut(&partition) else {
+            return;
+        };
+        // One that came again later, and whose row says so.
+        if of.get(id).is_some_and(|known| known.as_of >= lsn) {
+            return;
+        }
+        if let Some(gone) = of.remove(id) {
+            if of.is_empty() {
+                self.partitions.remove(&partition);
+            }
+            self.uncount(gone.share);
+            // Its row is cleared, whether or not it is listed already.
+            self.dirty.mark((partition, id));
+        }
+    }
+
+    fn uncount(&mut self, share: Share) {
+        self.count -= 1;
+        if let Some(taken) = self.shares.get_mut(&share) {
+            *taken -= 1;
+            if *taken == 0 {
+                self.shares.remove(&share);
+            }
+        }
+    }
+
+    /// A row was left behind, of a topic that is gone: the next checkpoint clears it.
+    pub(super) fn left(&mut self, partition: TopicPartition, id: ProducerId) {
+        self.dirty.mark((partition, id));
+    }
+
+    /// The topic is gone, with so many partitions. Rows are cleared one by one: a range may have more of them than a
+    /// store clears at once.
+    pub(super) fn drop_topic(&mut self, topic: TopicId, partitions: i32) {
+        for index in 0..partitions {
+            let partition = TopicPartition {
+                topic,
+                partition: PartitionIndex(index),
+            };
+            let Some(gone) = self.partitions.remove(&partition) else {
+                continue;
+            };
+            for (id, producer) in gone.iter() {
+                self.uncount(producer.share);
+                self.left(partition, id);
+            }
+        }
+    }
+
+    /// Who was silent since `before`, by partition.
+    pub(super) fn silent(&self, before: Timestamp) -> BTreeMap<TopicPartition, Vec<ProducerId>> {
+        let mut silent = BTreeMap::new();
+        for (partition, of) in &self.partitions {
+            let ids = of.iter().filter(|(_, known)| known.last_seen < before);
+            let ids: Vec<_> = ids.map(|(id, _)| id).collect();
+            if !ids.is_empty() {
+                silent.insert(*partition, ids);
+            }
+        }
+        silent
+    }
+
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let all = || self.partitions.values().flat_map(OfPartition::iter);
+        assert_eq!(self.count, all().count() as u64);
+        let mut shares: IdMap<Share, u64> = IdMap::default();
+        all().for_each(|(_, known)| *shares.entry(known.share).or_default() += 1);
+        assert_eq!(self.shares, shares);
+        assert!(self.partitions.values().all(|of| !of.is_empty()));
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_clean(&self) -> bool {
+        self.dirty.is_empty()
+    }
+}
+
+wire_struct! {
+    struct Row {
+        as_of: Lsn,
+        share: Share,
+        epoch: ProducerEpoch,
+        last_seen: Timestamp,
+        batches: Window,
+    }
+}
+
+impl Table for Producers {
+    fn begin(&mut self) {
+        self.dirty.begin();
+    }
+
+    fn write(&mut self, page: &mut Page) -> Result<Wrote, Error> {
+        planted!("producers-not-checkpointed", return Ok(Wrote::All));
+        while let Some((partition, id)) = self.dirty.first() {
+            if page.is_full() {
+                return Ok(Wrote::Full);
+            }
+            let known = self.partitions.get_mut(&partition);
+            match known.and_then(|of| of.get_mut(id)) {
+                Some(known) => {
+                    known.dirty = false;
+                    let row = Row {
+                        as_of: page.lsn,
+                        share: known.share,
+                        epoch: known.epoch,
+                        last_seen: known.last_seen,
+                        batches: known.batches.clone(),
+                    };
+                    page.set(Key::Producer(partition, id), &row);
+                }
+                None => page.clear(Key::Producer(partition, id)),
+            }
+            self.dirty.pop();
+        }
+        Ok(Wrote::All)
+    }
+
+    fn load(&mut self, key: Key, row: Decoder) -> Result<(), Unreadable> {
+        let Key::Producer(partition, id) = key else {
+            return Err(Unreadable);
+        };
+        let row: Row = decode_row(row)?;
+        let producer = Producer {
+            epoch: row.epoch,
+            batches: row.batches,
+            last_seen: row.last_seen,
+            share: row.share,
+            as_of: row.as_of,
+            dirty: false,
+        };
+        self.insert(partition, id, producer);
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+//! What the tables of the state have in common: rows that a checkpoint writes a page at a time, and loads one by one.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use crate::codec::{Decoder, Encoder, Unreadable, Wire};
+use crate::error::Error;
+use crate::index::Tail;
+use crate::keys::Key;
+use crate::kv::Transaction;
+use crate::types::{Lsn, TopicPartition};
+
+/// The version of all state rows.
+const VERSION: u8 = 1;
+
+/// One concern's part of the state. Its rows are of kinds that no other table has.
+pub(crate) trait Table {
+    /// What changed until now is what the checkpoint that begins here writes.
+    fn begin(&mut self);
+
+    /// Writes rows as of now, until the page is full.
+    fn write(&mut self, page: &mut Page) -> Result<Wrote, Error>;
+
+    /// The checkpoint that began is durable.
+    fn finish(&mut self) {}
+
+    /// Takes a row back.
+    fn load(&mut self, key: Key, row: Decoder) -> Result<(), Unreadable>;
+
+    /// That was the last row.
+    fn loaded(&mut self) {}
+}
+
+/// How far a table came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrote {
+    /// All of its rows are written.
+    All,
+    /// There are more, for the next transaction.
+    Full,
+    /// The next one needs an index row that is not read yet.
+    NeedsTail,
+}
+
+/// Index rows to which partitions append. Only checkpoints write index rows, so they stay as they are.
+pub(crate) type Tails = HashMap<TopicPartition, Tail>;
+
+/// Bounds of one transaction of a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// It takes no more rows past so many bytes; stores limit transactions.
+    pub bytes: usize,
+    /// Extents of one partition that are indexed, at least 1.
+    pub extents: usize,
+    /// Partitions of deleted topics whose rows are cleared, at least 1: stores limit the time of a transaction.
+    pub cleared: i32,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self {
+            bytes: 128 * 1024,
+            extents: 4096,
+            cleared: 4096,
+        }
+    }
+}
+
+/// A transaction of a checkpoint, growing.
+pub(crate) struct Page<'a> {
+    /// Rows are written as of this drain.
+    pub(crate) lsn: Lsn,
+    pub(crate) steps: Steps,
+    pub(crate) tails: &'a mut Tails,
+    pub(crate) writes: Transaction,
+    counted: usize,
+    bytes: usize,
+    cleared: i32,
+}
+
+impl<'a> Page<'a> {
+    pub(crate) fn new(lsn: Lsn, steps: Steps, tails: &'a mut Tails) -> Self {
+        Self {
+            lsn,
+            steps,
+            tails,
+            writes: Transaction::default(),
+            counted: 0,
+            bytes: 0,
+            cleared: 0,
+        }
+    }
+
+    pub(crate) fn set(&mut self, key: Key, row: &impl Wire) {
+        self.writes.set(key.encode(), encode_row(row));
+    }
+
+    pub(crate) fn clear(&mut self, key: Key) {
+        self.writes.clear(key.encode());
+    }
+
+    pub(crate) fn clear_range(&mut self, from: Key, to: Key) {
+        self.writes.clear_range(from.encode(), to.encode());
+    }
+
+    /// Whether no more rows should come.
+    pub(crate) fn is_full(&mut self) -> bool {
+        let new = self.writes.writes[self.counted..].iter();
+        self.bytes += new.map(crate::kv::Write::bytes).sum::<usize>();
+        self.counted = self.writes.writes.len();
+        self.bytes >= self.steps.bytes || self.clearable() == 0
+    }
+
+    /// Partitions that may still be cleared.
+    pub(crate) fn clearable(&self) -> i32 {
+        self.steps.cleared.saturating_sub(self.cleared)
+    }
+
+    pub(crate) fn cleared(&mut self, partitions: i32) {
+        self.cleared = self.cleared.saturating_add(partitions);
+    }
+}
+
+/// A state row's bytes.
+pub(crate) fn encode_row(row: &impl Wire) -> Bytes {
+    let mut bytes = Encoder::versioned(VERSION);
+    row.put(&mut bytes);
+    bytes.into_bytes()
+}
+
+/// A state row, past its version.
+pub(crate) fn open_row(row: Bytes) -> Result<Decoder, Unreadable> {
+    Decoder::versioned(row, VERSION)
+}
+
+/// All of a row.
+pub(crate) fn decode_row<T: Wire>(mut row: Decoder) -> Result<T, Unreadable> {
+    let value = T::take(&mut row)?;
+    row.end()?;
+    Ok(value)
+}
+
+/// Keys of rows that differ from the store's. A row says itself whether it is listed, so that none is listed twice.
+#[derive(Clone, Debug)]
+pub(crate) struct Dirty<K> {
+    /// For the next checkpoint.
+    next: Vec<K>,
+    /// Of the checkpoint under way, taken from the back.
+    pending: Vec<K>,
+}
+
+impl<K> Default for Dirty<K> {
+    fn default() -> Self {
+        Self {
+            next: Vec::new(),
+            pending: Vec::new(),
+        }
+    }
+}
+
+impl<K: Copy> Dirty<K> {
+    pub(crate) fn mark(&mut self, key: K) {
+        self.next.push(key);
+    }
+
+    pub(crate) fn begin(&mut self) {
+        self.pending.append(&mut self.next);
+    }
+
+    /// The one that is written next.
+    pub(crate) fn first(&self) -> Option<K> {
+        self.pending.last().copied()
+    }
+
+    /// The first is written.
+    pub(crate) fn pop(&mut self) {
+        self.pending.pop();
+        if self.pending.is_empty() {
+            self.pending = Vec::new();
+        }
+    }
+
+    /// Those that are written next, in order.
+    pub(crate) fn soon(&self, count: usize) -> impl Iterator<Item = K> {
+        self.pending.iter().rev().take(count).copied()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.next.is_empty() && self.pending.is_empty()
+    }
+}
