@@ -24,8 +24,10 @@ pub(crate) fn rejected(rejected: Rejected) -> ErrorCode {
             ErrorCode::NOT_LEADER_OR_FOLLOWER
         }
         Rejected::InvalidCommand | Rejected::LevelTooHigh => ErrorCode::UNKNOWN_SERVER_ERROR,
-        // Clients take a new id and go on.
-        Rejected::UnknownProducerId => ErrorCode::UNKNOWN_PRODUCER_ID,
+        // franz-go and librdkafka take a new id and go on, Java's producer fails the batch with that name at once. At
+        // UNKNOWN_PRODUCER_ID and OUT_OF_ORDER_SEQUENCE_NUMBER it keeps the id, raises the epoch and tries again until its
+        // delivery times out, without a word.
+        Rejected::UnknownProducerId => ErrorCode::INVALID_PRODUCER_ID_MAPPING,
         // Nothing was appended, and all clients send it again after a pause, without asking for metadata.
         Rejected::TooManyProducers => ErrorCode::NOT_ENOUGH_REPLICAS,
         Rejected::TooManyPartitions => ErrorCode::INVALID_PARTITIONS,
@@ -178,7 +180,10 @@ mod tests {
             (Rejected::InvalidCommand, ErrorCode::UNKNOWN_SERVER_ERROR),
             (Rejected::LevelTooHigh, ErrorCode::UNKNOWN_SERVER_ERROR),
             (Rejected::Withheld, ErrorCode::NOT_ENOUGH_REPLICAS),
-            (Rejected::UnknownProducerId, ErrorCode::UNKNOWN_PRODUCER_ID),
+            (
+                Rejected::UnknownProducerId,
+                ErrorCode::INVALID_PRODUCER_ID_MAPPING,
+            ),
             (Rejected::TooManyProducers, ErrorCode::NOT_ENOUGH_REPLICAS),
             (Rejected::TooManyTopics, ErrorCode::POLICY_VIOLATION),
             (Rejected::TooManyPartitions, ErrorCode::INVALID_PARTITIONS),

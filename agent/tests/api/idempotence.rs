@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use protocol::messages::produce::PartitionProduceResponse;
-use protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProduceRequest};
+use protocol::messages::{InitProducerIdRequest, ProduceRequest};
 use protocol::{ApiKey, ErrorCode};
 
 use crate::shapes::{frame, numbered, of_topic, produce_topics, start, values};
@@ -69,33 +69,46 @@ async fn every_producer_gets_an_id_of_its_own() {
     }
 }
 
+/// As with Kafka's brokers, where there are no transactions.
 #[tokio::test]
-async fn a_known_producer_gets_its_next_epoch() {
+async fn a_producer_that_lost_track_becomes_somebody_new() {
     let (_broker, mut client) = start(&[]).await;
     let id = new_producer(&mut client).await;
     for version in 3..=*ApiKey::InitProducerId.versions().end() {
-        for epoch in [0, 1, 100, i16::MAX - 2] {
-            let given = client.ask(version, &init(None, id, epoch)).await;
-            let expected = InitProducerIdResponse {
-                producer_id: id,
-                producer_epoch: epoch + 1,
-                ..Default::default()
-            };
-            assert_eq!(given, expected);
+        for (earlier, epoch) in [(id, 0), (id, i16::MAX - 1), (i64::MAX, 3)] {
+            let given = client.ask(version, &init(None, earlier, epoch)).await;
+            assert_eq!(
+                (given.error_code, given.producer_epoch),
+                (ErrorCode::NONE, 0)
+            );
+            assert!(given.producer_id > id && given.producer_id != earlier);
         }
-        // Its epochs are used up: it becomes somebody else.
-        let given = client.ask(version, &init(None, id, i16::MAX - 1)).await;
-        assert_eq!(
-            (given.error_code, given.producer_epoch),
-            (ErrorCode::NONE, 0)
-        );
-        assert_ne!(given.producer_id, id);
         for half in [init(None, id, -1), init(None, -1, 0)] {
             assert_eq!(
                 client.ask(version, &half).await.error_code,
                 ErrorCode::INVALID_REQUEST
             );
         }
+    }
+}
+
+/// One of another cluster, or made up. It must not make others look as if they had been forgotten.
+#[tokio::test]
+async fn an_id_that_was_never_handed_out_is_refused_and_harms_nobody() {
+    let (_broker, mut client) = start(&[]).await;
+    client.create_topic("t", 1, &[]).await;
+    for invented in [1_000_000_000, i64::MAX] {
+        for sequence in [0, 7] {
+            let refused = produce(&mut client, numbered(&["x"], invented, 0, sequence)).await;
+            assert_eq!(refused, Err(ErrorCode::INVALID_PRODUCER_ID_MAPPING));
+        }
+    }
+    let id = new_producer(&mut client).await;
+    let gap = produce(&mut client, numbered(&["gap"], id, 0, 5)).await;
+    assert_eq!(gap, Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
+    for again in 0..2 {
+        let placed = produce(&mut client, numbered(&["a"], id, 0, 0)).await;
+        assert_eq!(placed, Ok(0), "{again}");
     }
 }
 
@@ -220,8 +233,7 @@ async fn a_new_epoch_begins_at_zero_and_fences_the_old_one() {
         produce(&mut client, numbered(&["a"], id, 0, 0)).await,
         Ok(0)
     );
-    let next = client.ask(4, &init(None, id, 0)).await;
-    assert_eq!((next.producer_id, next.producer_epoch), (id, 1));
+    // Clients raise it by themselves.
     let refused = produce(&mut client, numbered(&["b"], id, 1, 1)).await;
     assert_eq!(refused, Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
     assert_eq!(
