@@ -138,6 +138,9 @@ async fn commits(
 }
 
 async fn create_topic(metadata: &Metadata, partitions: i32) -> anyhow::Result<()> {
+    // Agents use their own numbers, which must have been handed out.
+    let ids = Command::AllocateProducerIds { count: 1_000 };
+    metadata.submit(ids).await?;
     let create = CreateTopic {
         name: "commits".to_owned(),
         id: TOPIC,

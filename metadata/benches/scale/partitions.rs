@@ -100,6 +100,9 @@ fn id(topic: u32) -> TopicId {
 }
 
 async fn create(store: &Opened, metadata: &Metadata, options: &Options) -> anyhow::Result<()> {
+    // Agents use their own numbers, which must have been handed out.
+    let ids = Command::AllocateProducerIds { count: 1_000 };
+    metadata.submit(ids).await?;
     let begun = Instant::now();
     let mut window = Window::new(metadata);
     for topic in 0..options.topics {

@@ -3,45 +3,41 @@
 
 mod candidate;
 mod drain;
+pub(crate) mod feed;
 pub(crate) mod lineage;
 mod liveness;
 mod log;
 mod operate;
+mod options;
 mod probe;
 mod publish;
 pub(crate) mod reads;
+mod resume;
 mod status;
 mod store;
-pub(crate) mod subscribers;
+mod subscribers;
 pub(crate) mod takeover;
 mod tick;
 mod time;
 mod touched;
+mod upkeep;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::collections::VecDeque;
-use std::collections::hash_map::RandomState;
-use std::fmt;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::checkpoint::{Checkpoint, Steps};
-use crate::command::Command;
-use crate::error::{Error, Happened};
+use crate::checkpoint::Checkpoint;
+use crate::error::Error;
 use crate::handle::{Metadata, Shared};
 use crate::history::{Holds, Point};
 use crate::kv::Kv;
 use crate::queue::{Asked, QUEUE_MAX};
-use crate::state::{Limits, State};
-use crate::types::Timestamp;
-use crate::witness::Witness;
+use crate::state::State;
 pub use candidate::Candidate;
 use liveness::Liveness;
 use log::Log;
@@ -53,84 +49,13 @@ use time::StateTime;
 
 pub(crate) use liveness::Heard;
 pub use operate::{Acceptance, accept_older_store, finalize, release_hold};
+pub use options::{Options, Serves};
 pub use probe::{Found, Probe};
 pub(crate) use status::Role;
 pub use status::Status;
 
 /// Asked at once by a drain.
 const DRAIN_MAX: usize = 4096;
-/// Producers silent for a day are forgotten, as by Kafka's `producer.id.expiration.ms`.
-const PRODUCER_EXPIRY_MS: i64 = 24 * 60 * 60 * 1000;
-/// Between attempts to take up work again after the store failed.
-const RETRY_MIN: Duration = Duration::from_millis(100);
-const RETRY_MAX: Duration = Duration::from_millis(250);
-
-/// What the sequencer needs from its process.
-#[derive(Clone)]
-pub struct Options {
-    /// Reads the wall clock, at which only a process that takes over looks. Injected, so that simulation owns time.
-    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    /// Random numbers for nonces and the cluster id.
-    pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
-    /// Between checkpoints, while there is something to write.
-    pub checkpoint_interval: Duration,
-    /// A checkpoint begins at once when so many bytes of log piled up.
-    pub checkpoint_log_bytes: u64,
-    /// What one transaction of a checkpoint takes.
-    pub checkpoint_steps: Steps,
-    /// Commits are slowed down so that no more log than this piles up that is not in rows yet, but for a drain or two:
-    /// memory holds what it says, and the next process replays it.
-    pub log_bytes_max: u64,
-    /// How often it is looked for producers that were silent for a day.
-    pub expiry_interval: Duration,
-    /// Whom it serves.
-    pub serves: Serves,
-    /// An agent's session is closed when nothing was heard of it for so long.
-    pub session_timeout: Duration,
-    /// How much there may be of everything.
-    pub limits: Limits,
-    /// What the bucket remembers; none where nothing but the store is reached.
-    pub witness: Option<Witness>,
-}
-
-/// Whom a sequencer serves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Serves {
-    /// The agent in its own process, which has the store to itself.
-    ThisProcess,
-    /// Agents over the network, which reach it at this address; others like it wait for their turn.
-    Network(String),
-}
-
-impl Options {
-    /// A checkpoint every 15 s or 64 MiB, and twice as much log at the most.
-    #[must_use]
-    pub fn new(now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
-        Self {
-            now,
-            random: Arc::new(|| RandomState::new().build_hasher().finish()),
-            checkpoint_interval: Duration::from_secs(15),
-            checkpoint_log_bytes: 64 * 1024 * 1024,
-            checkpoint_steps: Steps::default(),
-            log_bytes_max: 128 * 1024 * 1024,
-            expiry_interval: Duration::from_secs(3600),
-            serves: Serves::ThisProcess,
-            session_timeout: Duration::from_secs(10),
-            limits: Limits::default(),
-            witness: None,
-        }
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("checkpoint_interval", &self.checkpoint_interval)
-            .field("checkpoint_log_bytes", &self.checkpoint_log_bytes)
-            .field("log_bytes_max", &self.log_bytes_max)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Decides, writes, answers. Does nothing until [`Sequencer::run`] is polled.
 #[derive(Debug)]
@@ -317,148 +242,5 @@ impl Sequencer {
             }
         }
         Ok(None)
-    }
-
-    /// What must be done before the next drain: where checkpoints fall behind, what waits is not lost, only slower.
-    async fn keep_up(&mut self) -> Result<(), Error> {
-        loop {
-            self.tick().await?;
-            if self.log.is_due() {
-                self.begin_checkpoint();
-            }
-            if !self.is_checkpointing() || !self.log.owes_step() {
-                return Ok(());
-            }
-            self.checkpoint_step().await?;
-        }
-    }
-
-    /// Whatever is due besides drains.
-    async fn background(&mut self) -> Result<(), Error> {
-        self.keep_up().await?;
-        if self.expiry_due <= Instant::now() {
-            self.expiry_due = Instant::now() + self.options.expiry_interval;
-            let now = self.time.now();
-            planted!(let now = "wall-clock-expires-producers" => (self.options.now)());
-            let before = Timestamp(now.0.saturating_sub(PRODUCER_EXPIRY_MS));
-            self.command(Command::ExpireProducers { before }).await?;
-        }
-        Ok(())
-    }
-
-    fn begin_checkpoint(&mut self) {
-        if !self.is_checkpointing() {
-            let checkpoint = Checkpoint::begin(&mut self.state);
-            self.checkpoint = Some(checkpoint.in_steps_of(self.options.checkpoint_steps));
-            self.log.checkpoint_begins();
-        }
-    }
-
-    /// Rows are being written, or the log that they made superfluous is being cleared.
-    fn is_checkpointing(&self) -> bool {
-        self.checkpoint.is_some() || self.log.is_clearing()
-    }
-
-    async fn checkpoint_step(&mut self) -> Result<(), Error> {
-        self.log.stepped();
-        let kv = self.kv.as_ref();
-        let Some(mut checkpoint) = self.checkpoint.take() else {
-            let cleared = self.log.clear(kv).await?;
-            return self.holder.write(kv, cleared, &self.options).await;
-        };
-        // Drains have their turn in between.
-        if checkpoint.read_ahead(kv, &self.state).await? {
-            self.checkpoint = Some(checkpoint);
-            return Ok(());
-        }
-        let transaction = checkpoint.step(kv, &mut self.state).await?;
-        self.shared
-            .counts
-            .transactions
-            .fetch_add(1, Ordering::Relaxed);
-        self.holder.write(kv, transaction, &self.options).await?;
-        if checkpoint.is_done() {
-            let at = checkpoint.at();
-            planted!(let at = "log-cleared-before-it-is-in-rows" => at.max(self.state.lsn));
-            self.log.checkpoint_done(at);
-            self.shared
-                .counts
-                .checkpoints
-                .fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.checkpoint = Some(checkpoint);
-        }
-        Ok(())
-    }
-
-    /// A last checkpoint. What cannot be written now is in the log.
-    async fn close(&mut self) -> Result<(), Error> {
-        // One under way leaves the log that grew meanwhile to a second one.
-        while self.is_checkpointing() || !self.log.is_empty() {
-            self.begin_checkpoint();
-            if let Err(error) = self.checkpoint_step().await {
-                tracing::warn!(%error, "no checkpoint at the end; the next start replays the log");
-                break;
-            }
-        }
-        if matches!(self.options.serves, Serves::Network(_))
-            && let Err(error) = self.holder.leave(self.kv.as_ref()).await
-        {
-            tracing::info!(%error, "could not say goodbye; others find out by themselves");
-        }
-        Ok(())
-    }
-
-    /// The store failed: nothing in memory is trusted. Refuses what comes until the store can be written again, then
-    /// loads the state anew.
-    async fn resume(&mut self, happened: Happened, reason: String) -> Result<Option<Ended>, Error> {
-        tracing::warn!(
-            ?happened,
-            reason,
-            "the metadata store failed; refusing until it is back"
-        );
-        self.shared.ready.store(false, Ordering::Release);
-        self.checkpoint = None;
-        // They shall not take silence for calm.
-        self.subscribers.clear();
-        if self.closing {
-            return Ok(Some(Ended::Closed));
-        }
-        let refusal = Error::unavailable(reason);
-        let mut pause = RETRY_MIN;
-        loop {
-            let retry_at = Instant::now() + pause;
-            loop {
-                tokio::select! {
-                    biased;
-                    () = tokio::time::sleep_until(retry_at) => break,
-                    asked = self.queue.recv() => match asked {
-                        None | Some(Asked::Close) => return Ok(Some(Ended::Closed)),
-                        Some(asked) => self.refuse(asked, &refusal),
-                    }
-                }
-            }
-            let kv = self.kv.as_ref();
-            match takeover::resume(kv, &self.options, &mut self.holder).await {
-                Ok(state) => {
-                    planted!(let state = "state-kept-after-failure" => {
-                        drop(state);
-                        self.state.clone()
-                    });
-                    self.state = state;
-                    self.state.limits = self.options.limits;
-                    self.log = Log::loaded(self.state.lsn, &self.options);
-                    self.publish_all();
-                    self.shared.ready.store(true, Ordering::Release);
-                    tracing::info!("the metadata store is back");
-                    return Ok(None);
-                }
-                Err(Error::Unavailable { reason, .. }) => {
-                    tracing::debug!(reason, "the metadata store is still away");
-                    pause = (pause * 2).min(RETRY_MAX);
-                }
-                Err(error) => return Err(error),
-            }
-        }
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Sequencer;
+use super::feed::Feed;
 use super::liveness::Heard;
 use super::reads::{Attached, Read};
-use super::subscribers::{Feed, Watched};
+use super::subscribers::Watched;
 use super::touched::Touched;
 use crate::catalogue::{Agent, Catalogue, TopicsUpdate};
 use crate::effect::Effect;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::feed::Feed;
 use super::liveness::Heard;
-use super::subscribers::Feed;
 use crate::catalogue::{Agent, Catalogue};
 use crate::error::Error;
 use crate::handle::Metadata;

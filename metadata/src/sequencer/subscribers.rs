@@ -1,21 +1,15 @@
 //! Agents that are told what became durable, each through a bounded queue: topics all of them, new extents and watermarks
-//! those that watch the partition. Whoever does not keep up is cut off and begins afresh. The sequencer feeds them; `rpc`
-//! has the other ends.
+//! those that watch the partition. Whoever does not keep up is cut off and begins afresh. `rpc`
+//! has the other ends of their queues.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::mpsc;
-
+use super::feed::Feed;
 use crate::catalogue::{Agent, TopicsUpdate};
 use crate::types::{NamingEpoch, Offset, TopicId, TopicPartition};
 use crate::update::{Update, ViewUpdate};
 
-/// Updates that may wait for one subscriber, one for each drain that touches what it watches.
-const UPDATES_MAX: usize = 16 * 1024;
-/// The extents and topics in them.
-const UPDATE_ITEMS_MAX: usize = 256 * 1024;
 /// Extents told at once to a subscriber that begins to watch. Readers that are further behind ask for them.
 const SNAPSHOT_EXTENTS_MAX: usize = 16 * 1024;
 
@@ -38,71 +32,6 @@ impl Watched {
     fn is_of(self, topics: &HashSet<TopicId>) -> bool {
         match self {
             Self::Partition(partition) => topics.contains(&partition.topic),
-        }
-    }
-}
-
-/// The sequencer's end of a subscriber's queue.
-#[derive(Debug)]
-pub(crate) struct Feed {
-    sender: mpsc::Sender<Update>,
-    items: Arc<AtomicUsize>,
-}
-
-/// The subscriber's end.
-#[derive(Debug)]
-pub(crate) struct Updates {
-    receiver: mpsc::Receiver<Update>,
-    items: Arc<AtomicUsize>,
-}
-
-/// What is in a queue right now.
-#[derive(Debug)]
-pub(crate) enum Waiting {
-    Update(Update),
-    Nothing,
-    /// Cut off: too slow, replaced by a newer stream of the same session, or the sequencer ended.
-    CutOff,
-}
-
-pub(crate) fn feed() -> (Feed, Updates) {
-    let (sender, receiver) = mpsc::channel(UPDATES_MAX);
-    let items = Arc::new(AtomicUsize::new(0));
-    let feed = Feed {
-        sender,
-        items: Arc::clone(&items),
-    };
-    (feed, Updates { receiver, items })
-}
-
-impl Feed {
-    /// False: it does not fit, or nobody reads it.
-    fn push(&self, update: Update) -> bool {
-        let items = update.items();
-        let before = self.items.fetch_add(items, Ordering::AcqRel);
-        // What is larger than the bound goes when nothing else waits.
-        let fits = before == 0 || before + items <= UPDATE_ITEMS_MAX;
-        fits && self.sender.try_send(update).is_ok()
-    }
-}
-
-impl Updates {
-    /// The next update; `None` once cut off.
-    pub(crate) async fn next(&mut self) -> Option<Update> {
-        let update = self.receiver.recv().await?;
-        self.items.fetch_sub(update.items(), Ordering::AcqRel);
-        Some(update)
-    }
-
-    /// What is there already. Whatever was published before an answer is there when the answer is.
-    pub(crate) fn waiting(&mut self) -> Waiting {
-        match self.receiver.try_recv() {
-            Ok(update) => {
-                self.items.fetch_sub(update.items(), Ordering::AcqRel);
-                Waiting::Update(update)
-            }
-            Err(mpsc::error::TryRecvError::Empty) => Waiting::Nothing,
-            Err(mpsc::error::TryRecvError::Disconnected) => Waiting::CutOff,
         }
     }
 }
@@ -152,10 +81,7 @@ impl Subscribers {
 
     /// Another live agent with the same node id at another address.
     fn rival(&self, agent: &Agent) -> Option<Arc<Agent>> {
-        let live = self
-            .by_id
-            .values()
-            .filter(|each| !each.feed.sender.is_closed());
+        let live = self.by_id.values().filter(|each| !each.feed.is_closed());
         live.filter_map(|each| each.agent.as_ref())
             .find(|each| each.node_id == agent.node_id && each.listeners != agent.listeners)
             .cloned()
@@ -243,10 +169,8 @@ impl Subscribers {
     /// Extents of each partition that a subscriber is told when it begins to watch so many: the more of its queue is taken,
     /// the fewer, for what follows needs room as well. Bounds alone always fit.
     pub(super) fn room(&self, id: u64, partitions: usize) -> usize {
-        let taken = |each: &Subscriber| each.feed.items.load(Ordering::Acquire);
-        let taken = self.by_id.get(&id).map_or(0, taken);
-        let room = UPDATE_ITEMS_MAX.saturating_sub(taken) / 2;
-        room.min(SNAPSHOT_EXTENTS_MAX) / partitions.max(1)
+        let room = self.by_id.get(&id).map_or(0, |each| each.feed.room());
+        (room / 2).min(SNAPSHOT_EXTENTS_MAX) / partitions.max(1)
     }
 
     /// Partitions grew: those who watch them are told.
@@ -275,7 +199,7 @@ impl Subscribers {
 
     /// Forgets those whose streams have ended.
     pub(super) fn sweep(&mut self) {
-        self.remove(|subscriber| subscriber.feed.sender.is_closed());
+        self.remove(|subscriber| subscriber.feed.is_closed());
     }
 
     /// Cuts off everybody.

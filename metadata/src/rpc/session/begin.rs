@@ -14,9 +14,9 @@ use crate::history::{Holds, Point};
 use crate::queue::Asked;
 use crate::rpc::link::Link;
 use crate::rpc::message::{Down, Hello, Welcome};
+use crate::sequencer::feed::feed;
 use crate::sequencer::lineage::Lineage;
 use crate::sequencer::reads::Read;
-use crate::sequencer::subscribers::feed;
 use crate::sequencer::{Heard, Status};
 use crate::types::SessionId;
 

@@ -21,8 +21,8 @@ use crate::rpc::link::Link;
 use crate::rpc::message::{Down, Reply, Up};
 use crate::rpc::topics::Frames;
 use crate::sequencer::Heard;
+use crate::sequencer::feed::{Updates, Waiting};
 use crate::sequencer::reads::Attached;
-use crate::sequencer::subscribers::{Updates, Waiting};
 use crate::types::Lsn;
 use crate::update::Update;
 

@@ -109,7 +109,7 @@ async fn a_store_ten_times_slower_than_the_load_bounds_the_log_and_loses_nothing
             assert_eq!(high_watermark(&running.metadata, index).await, end);
             assert_eq!(
                 extents(&running.metadata, index).await.len(),
-                next as usize / 8
+                usize::try_from(next / 8).unwrap()
             );
         }
         running.close().await;

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::command::Submission;
 use crate::sequencer::Heard;
+use crate::sequencer::feed::{Waiting, feed};
 use crate::sequencer::reads::Read;
-use crate::sequencer::subscribers::{Waiting, feed};
 use crate::types::{Scope, SessionId};
 use crate::update::Update;
 
