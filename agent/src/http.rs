@@ -174,6 +174,7 @@ impl AgentPages {
             Some(status) => metrics::holds_order(status.holds(), status.stats()),
             None => {
                 let stats = self.context.metadata.stats();
+                metrics::usage(stats.usage);
                 self.front.drains.absolute(stats.drains);
             }
         }

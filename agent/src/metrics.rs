@@ -57,6 +57,14 @@ fn describe() {
         "Size of stored segments"
     );
     describe_gauge!(
+        "penstock_cluster_usage",
+        "How much there is of what is bounded, by kind; 0 where the order is not decided"
+    );
+    describe_gauge!(
+        "penstock_cluster_usage_max",
+        "The bound: what would go past it is refused"
+    );
+    describe_gauge!(
         "penstock_holds_order",
         "1 where the order of offsets is decided, 0 where a process waits for its turn"
     );
@@ -163,6 +171,32 @@ impl Front {
 pub(crate) fn holds_order(holds: bool, stats: metadata::Stats) {
     gauge!("penstock_holds_order").set(f64::from(u8::from(holds)));
     counter!("penstock_drains_total").absolute(stats.drains);
+    usage(stats.usage);
+}
+
+/// How much of what the cluster may have there is, where the order is decided; nothing is known elsewhere.
+pub(crate) fn usage(usage: metadata::Usage) {
+    let max = metadata::Limits::default();
+    let wide = |count: usize| count as u64;
+    for (kind, count, max) in [
+        ("topics", usage.topics, wide(max.topics)),
+        ("partitions", usage.partitions, max.partitions),
+        (
+            "deleted_topics",
+            usage.deleted_topics,
+            wide(max.deleted_topics),
+        ),
+        ("sessions", usage.sessions, wide(max.sessions)),
+        ("producer_bytes", usage.producer_bytes, max.producer_bytes),
+    ] {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a gauge needs no more than 52 bits"
+        )]
+        let (count, max) = (count as f64, max as f64);
+        gauge!("penstock_cluster_usage", "kind" => kind).set(count);
+        gauge!("penstock_cluster_usage_max", "kind" => kind).set(max);
+    }
 }
 
 /// Counts one answered request.

@@ -607,7 +607,7 @@ fn every_api_has_tests_of_its_own() {
 }
 
 /// Read by tools, so they keep their names.
-const METRICS: [(&str, &str, &[&str]); 13] = [
+const METRICS: [(&str, &str, &[&str]); 15] = [
     (
         "counter",
         "penstock_object_store_requests_total",
@@ -625,6 +625,8 @@ const METRICS: [(&str, &str, &[&str]); 13] = [
     ("histogram", "penstock_segment_bytes", &[]),
     ("counter", "penstock_drains_total", &[]),
     ("counter", "penstock_damage_total", &["kind"]),
+    ("gauge", "penstock_cluster_usage", &["kind"]),
+    ("gauge", "penstock_cluster_usage_max", &["kind"]),
     ("counter", "penstock_answers_not_believed_total", &[]),
     ("gauge", "penstock_buffered_bytes", &[]),
     ("gauge", "penstock_connections", &[]),
