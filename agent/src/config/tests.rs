@@ -29,6 +29,7 @@ fn every_option_has_a_variable() {
         for argument in subcommand
             .get_arguments()
             .filter(|argument| argument.get_long().is_some())
+            .filter(|argument| !SAID_ONCE.contains(&argument.get_id().as_str()))
         {
             let long = argument.get_long().expect("filtered");
             let variable = format!("PENSTOCK_{}", long.replace('-', "_").to_uppercase());
@@ -38,6 +39,23 @@ fn every_option_has_a_variable() {
             );
         }
     }
+}
+
+/// Left behind in one of these, it would be said again at each start.
+#[test]
+fn what_is_said_once_is_said_on_the_command_line_alone() {
+    for subcommand in with_variables(Cli::command()).get_subcommands() {
+        for said in SAID_ONCE {
+            let found = subcommand
+                .get_arguments()
+                .find(|argument| argument.get_id() == said);
+            assert!(found.is_none_or(|argument| argument.get_env().is_none()));
+        }
+    }
+    let file = file("accept-older-store = true\n");
+    let path = file.path().to_str().expect("utf-8");
+    let refused = parse_words(&["metadata", "--store", "memory:", "--config", path]).unwrap_err();
+    assert!(refused.to_string().contains("unknown key"), "{refused}");
 }
 
 #[test]

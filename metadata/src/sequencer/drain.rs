@@ -10,6 +10,7 @@ use super::store::log_transactions;
 use crate::command::{Answer, Command, Outcome, Submission};
 use crate::effect::{Effect, LogBytes};
 use crate::error::Error;
+use crate::level;
 use crate::queue::{Asked, ReplyTo};
 use crate::types::{Lsn, Timestamp};
 
@@ -44,6 +45,7 @@ impl Sequencer {
                         reply.send(Err(Error::unavailable(SKIPS)));
                         continue;
                     }
+                    let submission = self.readable(submission);
                     let decision = self.state.execute(lsn, now, &submission);
                     let effects = decision.effects.iter();
                     effects.for_each(|effect| drain.log.push(effect));
@@ -131,6 +133,16 @@ impl Sequencer {
         for (outcome, reply) in answers {
             reply.send(Ok(Answer { lsn, outcome }));
         }
+    }
+
+    /// A feature level that an agent cannot read is refused, as one that this process cannot.
+    fn readable(&self, mut submission: Submission) -> Submission {
+        if let Command::RaiseFeatureLevel(level) = &mut submission.command
+            && level.unwrap_or_else(level::known) > self.subscribers.level()
+        {
+            *level = Some(u32::MAX);
+        }
+        submission
     }
 
     pub(super) fn refuse(&mut self, asked: Asked, error: &Error) {

@@ -97,11 +97,12 @@ impl Sequencer {
             Read::Attach {
                 session,
                 agent,
+                level,
                 feed,
                 heard,
                 reply,
             } => {
-                let attached = self.attach(session, agent, feed, heard);
+                let attached = self.attach(session, (agent, level), feed, heard);
                 let _ = reply.send(Ok(attached));
             }
             Read::Watch {
@@ -134,7 +135,7 @@ impl Sequencer {
     fn attach(
         &mut self,
         session: SessionId,
-        agent: Option<Arc<Agent>>,
+        (agent, level): (Option<Arc<Agent>>, u32),
         feed: Feed,
         heard: Arc<Heard>,
     ) -> Option<Attached> {
@@ -143,7 +144,7 @@ impl Sequencer {
             return None;
         }
         self.liveness.attach(id, heard);
-        let (subscriber, rival) = self.subscribers.attach(id, agent, feed);
+        let (subscriber, rival) = self.subscribers.attach(id, agent, level, feed);
         Some(Attached {
             subscriber,
             rival,

@@ -45,6 +45,8 @@ pub(crate) enum Read {
     Attach {
         session: SessionId,
         agent: Option<Arc<Agent>>,
+        /// The highest feature level that it can read.
+        level: u32,
         feed: Feed,
         heard: Arc<Heard>,
         reply: Reply<Option<Attached>>,

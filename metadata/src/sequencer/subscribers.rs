@@ -50,17 +50,26 @@ pub(super) struct Subscribers {
 struct Subscriber {
     session: u64,
     agent: Option<Arc<Agent>>,
+    /// The highest feature level that it can read.
+    level: u32,
     feed: Feed,
     watched: HashSet<Watched>,
 }
 
 impl Subscribers {
+    /// What all of them can read.
+    pub(super) fn level(&self) -> u32 {
+        let levels = self.by_id.values().map(|subscriber| subscriber.level);
+        levels.min().unwrap_or(u32::MAX)
+    }
+
     /// A new one, in place of an earlier one of the same session, which is cut off.
     /// The subscriber's number, and another agent that has the same node id.
     pub(super) fn attach(
         &mut self,
         session: u64,
         agent: Option<Arc<Agent>>,
+        level: u32,
         feed: Feed,
     ) -> (u64, Option<Arc<Agent>>) {
         self.remove(|subscriber| subscriber.session == session);
@@ -72,6 +81,7 @@ impl Subscribers {
         let subscriber = Subscriber {
             session,
             agent,
+            level,
             feed,
             watched: HashSet::new(),
         };

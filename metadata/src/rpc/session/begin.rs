@@ -40,6 +40,7 @@ impl Session {
             let attached = metadata.read(|reply| Read::Attach {
                 session,
                 agent: agent.clone(),
+                level: hello.level,
                 feed,
                 heard: Arc::clone(&heard),
                 reply,

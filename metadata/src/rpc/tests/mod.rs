@@ -10,6 +10,7 @@ mod frozen;
 mod grpc;
 mod history;
 mod hostile;
+mod level;
 mod naming;
 mod order;
 mod versions;

@@ -75,6 +75,7 @@ async fn many_busy_partitions_are_watched_at_once_and_nobody_is_cut_off() {
     let attached = asked(metadata, |reply| Read::Attach {
         session: SessionId { id, nonce: 7 },
         agent: None,
+        level: u32::MAX,
         feed,
         heard: Arc::new(Heard::now()),
         reply,

@@ -4,6 +4,8 @@ use super::*;
 use crate::keys::Key;
 use crate::kv::Fault;
 use crate::level::Format;
+use crate::sequencer::store::Head;
+use crate::types::Lsn;
 
 /// What a deposed sequencer must answer, whoever asks it.
 async fn answers_nothing(metadata: &Metadata) {
@@ -235,4 +237,116 @@ async fn a_take_over_from_an_owner_that_others_succeeded_long_ago_is_none() {
     let late = crate::sequencer::takeover::succeed(&memory, &options(9), row, &[]).await;
     assert!(matches!(late, Ok(None)));
     assert_eq!(memory.snapshot(), rows, "it wrote nothing");
+}
+
+/// What a version of the next level would leave: everything else is as this one wrote it.
+async fn with_row(memory: &Memory, key: impl Into<Bytes>, row: impl Into<Bytes>) -> Memory {
+    let newer = Memory::new();
+    let mut transaction = Transaction::default();
+    for (key, row) in memory.snapshot() {
+        transaction.set(key, row);
+    }
+    transaction.set(key.into(), row.into());
+    newer.commit(transaction).await.unwrap();
+    newer
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_of_a_kind_that_is_not_known_are_refused_and_not_skipped() {
+    let memory = Memory::new();
+    fresh(&memory).await.close().await;
+    for key in [[0, b'e'], [0, b'z'], [1, b'f'], [0, b'a' - 1]] {
+        let newer = with_row(&memory, key.to_vec(), "of a newer version").await;
+        let rows = newer.snapshot();
+        let refused = start(Arc::new(newer.clone()), options(2))
+            .await
+            .unwrap_err();
+        assert!(matches!(refused, Error::NewerFormat { .. }), "{refused}");
+        assert_eq!(newer.snapshot(), rows);
+    }
+}
+
+/// The log of a cluster whose level was raised: in the log, and once a checkpoint has it.
+#[tokio::test(start_paused = true)]
+async fn who_cannot_read_the_feature_level_takes_over_from_nobody() {
+    use crate::effect::{ClusterEffect, Effect, LogBytes};
+    let memory = Memory::new();
+    let holder = fresh(&memory).await;
+    committed(&holder.metadata, plain(1, 0)).await;
+    let raised = Effect::Cluster(ClusterEffect::FeatureLevelRaised { level: 9 });
+    let mut log = LogBytes::new(Timestamp(START));
+    log.push(&raised);
+    let head = Head::decode(memory.snapshot()[&Key::Head.encode()].clone()).unwrap();
+    let lsn = Lsn(head.lsn.0 + 1);
+    let row = log.into_rows(1 << 20).remove(0);
+    let newer = with_row(&memory, Key::Log(lsn, 0).encode(), row).await;
+    // What follows is not readable at all.
+    let newer = with_row(&newer, Key::Log(Lsn(lsn.0 + 1), 0).encode(), "not known").await;
+    let next = Head {
+        lsn: Lsn(lsn.0 + 1),
+        ..head
+    };
+    let newer = with_row(&newer, Key::Head.encode(), next.encode()).await;
+    let rows = newer.snapshot();
+    let refused = start(Arc::new(newer.clone()), options(2))
+        .await
+        .unwrap_err();
+    let text = refused.to_string();
+    assert!(matches!(refused, Error::NewerFormat { .. }), "{text}");
+    assert!(
+        text.contains("level 9") && text.contains("newer Penstock"),
+        "{text}"
+    );
+    assert_eq!(newer.snapshot(), rows, "nobody is deposed");
+    holder.close().await;
+}
+
+/// A holder that commits and writes checkpoints all the while; what is read beside it fits together, or is not taken.
+#[tokio::test]
+async fn rows_read_beside_a_holder_fit_together() {
+    let memory = Memory::new();
+    let mut options = options(1);
+    options.checkpoint_interval = Duration::from_millis(3);
+    let running = run(memory.clone(), options).await;
+    create_topic(&running.metadata, TOPIC, "orders", 3).await;
+    let writing = async {
+        for number in 0..3000_u64 {
+            let index = i32::try_from(number % 3).unwrap();
+            let sequence = i32::try_from(number / 3).unwrap();
+            committed(
+                &running.metadata,
+                commit(number, index, vec![batch(1, Some((5, sequence)))]),
+            )
+            .await;
+            if number % 500 == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    };
+    let reading = async {
+        let mut read = 0;
+        loop {
+            match super::super::check(&memory).await {
+                Ok(_) => read += 1,
+                Err(Error::Unavailable { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+            tokio::task::yield_now().await;
+            if read == 0 {
+                continue;
+            }
+            tokio::time::sleep(Duration::from_micros(100)).await;
+        }
+    };
+    tokio::select! {
+        () = writing => {}
+        () = reading => {}
+    }
+    // One more takes over in the middle of it, and goes on with the same producers.
+    let next = run(memory, super::options(2)).await;
+    assert_eq!(high_watermark(&next.metadata, 0).await, 1000);
+    let again = commit(9999, 0, vec![batch(1, Some((5, 999)))]);
+    let again = next.metadata.submit(again).await.unwrap();
+    assert!(placed(&again.outcome).duplicate);
+    next.close().await;
 }
