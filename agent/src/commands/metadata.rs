@@ -1,24 +1,57 @@
-//! `penstock metadata`: a candidate for the order of offsets over a metadata store, for agents elsewhere.
+//! `penstock metadata`: a candidate for the order of offsets over a metadata store, for agents elsewhere. And what an
+//! operator says to such a store once.
+
+use anyhow::Context as _;
 
 use super::{agent, logging};
-use crate::config::Metadata;
-use crate::server::{MetadataSettings, serve_metadata};
+use crate::config::{HostPort, Metadata, Say};
+use crate::server::{MetadataSettings, Operated, Operation, operate, serve_metadata};
 use crate::storage::StoreOptions;
 
 pub(super) async fn run(options: Metadata) -> anyhow::Result<()> {
     logging::start(&options.log)?;
+    match (options.say, options.accept_older_store) {
+        (None, false) => serve(options).await,
+        (None, true) => once(Operation::AcceptOlderStore, options).await,
+        (Some(Say::Finalize), _) => once(Operation::Finalize, options).await,
+        (Some(Say::ReleaseHold), _) => once(Operation::ReleaseHold, options).await,
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the answer to whoever typed it")]
+async fn once(operation: Operation, options: Metadata) -> anyhow::Result<()> {
+    let operated = match options.store {
+        Some(store) => Operated::Store {
+            store,
+            bucket: options.bucket,
+            bucket_options: StoreOptions {
+                s3_endpoint: options.s3_endpoint,
+            },
+        },
+        None => Operated::Processes {
+            addresses: options.metadata.iter().map(HostPort::to_string).collect(),
+            tls: options.peer_tls.files()?,
+        },
+    };
+    println!("{}", operate(operation, operated).await?);
+    Ok(())
+}
+
+async fn serve(options: Metadata) -> anyhow::Result<()> {
+    let store = options.store.context("give --store URL")?;
+    let listen = options.listen.context("give --listen ADDR")?;
     let tls = options.peer_tls.files()?;
     let advertise = options.advertise.map(|advertise| advertise.to_string());
-    if options.store.is_shared() {
-        agent::can_be_told(options.listen, advertise.as_deref(), "listen", "advertise")?;
+    if store.is_shared() {
+        agent::can_be_told(listen, advertise.as_deref(), "listen", "advertise")?;
     }
     serve_metadata(MetadataSettings {
-        store: options.store,
+        store,
         bucket: options.bucket,
         bucket_options: StoreOptions {
             s3_endpoint: options.s3_endpoint,
         },
-        listen: options.listen,
+        listen,
         advertise,
         http: options.http,
         tls,

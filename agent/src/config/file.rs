@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::SAID_ONCE;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command};
 
@@ -67,6 +68,7 @@ fn read(command: &Command, path: &Path) -> Result<HashMap<String, String>, Strin
 fn keys(command: &Command) -> Vec<String> {
     let arguments = command.get_subcommands().flat_map(Command::get_arguments);
     let mut keys: Vec<String> = arguments
+        .filter(|argument| !SAID_ONCE.contains(&argument.get_id().as_str()))
         .filter_map(|argument| argument.get_long())
         .filter(|key| *key != "config")
         .map(String::from)

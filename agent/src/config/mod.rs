@@ -113,9 +113,29 @@ pub struct Agent {
 
 #[derive(Args, Debug)]
 pub struct Metadata {
+    /// Said once, to a store that nobody serves from or, with --metadata, to the processes that do
+    #[arg(value_enum)]
+    pub say: Option<Say>,
     /// Metadata store: memory:, redb:///path, postgres://user:password@host/database or fdb:///path
-    #[arg(long, value_name = "URL", hide_default_value = true)]
-    pub store: StoreUrl,
+    #[arg(
+        long,
+        value_name = "URL",
+        hide_default_value = true,
+        required_unless_present = "metadata"
+    )]
+    pub store: Option<StoreUrl>,
+    /// Processes of `penstock metadata` to say it to, with commas between them
+    #[arg(
+        long,
+        value_name = "HOST:PORT,...",
+        value_delimiter = ',',
+        requires = "say",
+        conflicts_with = "store"
+    )]
+    pub metadata: Vec<HostPort>,
+    /// Go on from a store that went back in time, say what that loses, and end; give --bucket, too
+    #[arg(long, conflicts_with_all = ["say", "metadata"])]
+    pub accept_older_store: bool,
     /// The agents' bucket, where is remembered how far the metadata had come: with it a store that is an older copy of
     /// itself is noticed [default: none, and it may go unnoticed]
     #[arg(long, value_name = "URL")]
@@ -124,8 +144,12 @@ pub struct Metadata {
     #[arg(long, value_name = "URL")]
     pub s3_endpoint: Option<String>,
     /// Where agents connect
-    #[arg(long, value_name = "ADDR")]
-    pub listen: SocketAddr,
+    #[arg(
+        long,
+        value_name = "ADDR",
+        required_unless_present_any = ["say", "accept_older_store"]
+    )]
+    pub listen: Option<SocketAddr>,
     /// Host and port that agents and other candidates are told [default: the address listened on]
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Option<HostPort>,
@@ -140,6 +164,15 @@ pub struct Metadata {
     /// Log filter, as in `info` or `penstock=debug`
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub log: String,
+}
+
+/// What an operator says to a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Say {
+    /// All processes are of this version: the cluster may write what older ones cannot read
+    Finalize,
+    /// After --accept-older-store: what was lost is given up, and its objects may be deleted
+    ReleaseHold,
 }
 
 /// Mutual TLS between Penstock's own processes: all three or none.
@@ -268,10 +301,16 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
     Ok(Cli::from_arg_matches(&matches)?.command)
 }
 
+/// On the command line alone: left in a file or in the environment, they would be said again at each start.
+const SAID_ONCE: &[&str] = &["say", "accept_older_store"];
+
 /// Gives every option its variable.
 fn with_variables(command: clap::Command) -> clap::Command {
     command.mut_subcommands(|subcommand| {
         subcommand.mut_args(|argument| {
+            if SAID_ONCE.contains(&argument.get_id().as_str()) {
+                return argument;
+            }
             let variable = format!("PENSTOCK_{}", argument.get_id().as_str().to_uppercase());
             argument.env(variable).hide_env_values(true)
         })

@@ -4,6 +4,7 @@ mod accept;
 mod metadata_role;
 mod metadata_store;
 mod open_files;
+mod operate;
 mod peers;
 mod rooms;
 mod start;
@@ -16,6 +17,7 @@ use metadata::Roles;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use self::metadata_role::{MetadataSettings, serve_metadata};
+pub use self::operate::{Operated, Operation, operate};
 pub use self::rooms::{Outside, Rooms};
 pub use self::start::Server;
 use crate::config::{CompressionLevel, Listen, PeerTls, StoreUrl};

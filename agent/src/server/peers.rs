@@ -151,7 +151,12 @@ async fn take(
 }
 
 /// A handle on the order at one of those addresses, kept connected as one of `rooms`.
-pub(super) fn connect(addresses: Vec<String>, wire: Wire, agent: Agent, rooms: &Tasks) -> Metadata {
+pub(super) fn connect(
+    addresses: Vec<String>,
+    wire: Wire,
+    agent: Option<Agent>,
+    rooms: &Tasks,
+) -> Metadata {
     let dial = Dial::new(move |address| {
         let wire = wire.clone();
         async move { dial(&wire, &address).await }
@@ -159,7 +164,7 @@ pub(super) fn connect(addresses: Vec<String>, wire: Wire, agent: Agent, rooms: &
     let (metadata, client) = metadata::rpc::connect(Reach {
         addresses,
         dial,
-        agent: Some(agent),
+        agent,
         random: Arc::new(rand::random),
     });
     rooms.spawn("metadata client", async move { Ok(client.run().await?) });

@@ -1,0 +1,156 @@
+//! What an operator says once to a metadata store that nobody serves from, or to the processes that do: `penstock metadata
+//! finalize`, `release-hold` and `--accept-older-store`. Called by `commands/metadata`.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use metadata::{Acceptance, Metadata, WRITER_LEVEL};
+use tokio::time::timeout;
+
+use super::metadata_store::{self, check_folder, open_store, refused};
+use super::peers::{connect, wire};
+use crate::config::{PeerTls, StoreUrl};
+use crate::identity::Names;
+use crate::storage::{Store, StoreOptions};
+use crate::tasks::Tasks;
+
+/// To reach a process that holds the order, and to be answered.
+const REACH_TIME_MAX: Duration = Duration::from_secs(30);
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// What is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// From now on the cluster writes what this version, or the sequencer's, can write.
+    Finalize,
+    /// Objects that the metadata does not know may be deleted again.
+    ReleaseHold,
+    /// The cluster goes on from a store that went back in time.
+    AcceptOlderStore,
+}
+
+/// To whom it is said.
+#[derive(Clone, Debug)]
+pub enum Operated {
+    /// A store that nobody serves from.
+    Store {
+        store: StoreUrl,
+        bucket: Option<String>,
+        bucket_options: StoreOptions,
+    },
+    /// Processes that hold the order or know who does.
+    Processes {
+        addresses: Vec<String>,
+        tls: Option<PeerTls>,
+    },
+}
+
+/// Does it, and returns what to tell the operator.
+///
+/// # Errors
+/// With a sentence for the operator.
+pub async fn operate(operation: Operation, operated: Operated) -> anyhow::Result<String> {
+    match operated {
+        Operated::Processes { addresses, tls } => {
+            let rooms = Tasks::new();
+            let metadata = connect(addresses, wire(tls.as_ref())?, None, &rooms);
+            let said = timeout(REACH_TIME_MAX, say(&metadata, operation));
+            let said = tokio::select! {
+                said = said => said.context("no process that holds the order answers")?,
+                failure = rooms.failed() => anyhow::bail!("{failure}"),
+            };
+            // The sequencer closes its session by itself, if it does not hear of the end.
+            let _ = timeout(CLOSE_TIME_MAX, metadata.close()).await;
+            said
+        }
+        Operated::Store {
+            store,
+            bucket,
+            bucket_options,
+        } => {
+            check_folder(&store, None)?;
+            let opened = match &bucket {
+                Some(url) => Some(Store::open(url, &bucket_options).await?),
+                None => None,
+            };
+            let names = Names {
+                bucket: bucket.unwrap_or_else(|| "of the agents".to_owned()),
+                metadata: store.to_string(),
+            };
+            let kv = open_store(&store).await?;
+            let options = metadata_store::options(opened.as_ref());
+            let done = match operation {
+                Operation::Finalize => metadata::finalize(kv.as_ref(), options).await.map(raised),
+                Operation::ReleaseHold => {
+                    let released = metadata::release_hold(kv.as_ref(), options).await;
+                    released.map(|()| RELEASED.to_owned())
+                }
+                Operation::AcceptOlderStore => {
+                    let accepted = metadata::accept_older_store(kv.as_ref(), options).await;
+                    accepted.map(|accepted| lost(&accepted))
+                }
+            };
+            done.map_err(|error| refused(&names, error))
+        }
+    }
+}
+
+const RELEASED: &str = "Objects that the metadata does not know may be deleted again.";
+
+async fn say(metadata: &Metadata, operation: Operation) -> anyhow::Result<String> {
+    metadata.joined().await;
+    match operation {
+        Operation::Finalize => Ok(raised(metadata.raise_feature_level(None).await?)),
+        Operation::ReleaseHold => {
+            metadata.release_hold().await?;
+            Ok(RELEASED.to_owned())
+        }
+        Operation::AcceptOlderStore => {
+            anyhow::bail!("stop all processes, and give the store itself: --store URL")
+        }
+    }
+}
+
+fn raised(level: u32) -> String {
+    let mut said = format!(
+        "The cluster writes at feature level {level} from now on. Processes that cannot read it are refused, and going back \
+         to their version is no longer possible."
+    );
+    if level < WRITER_LEVEL {
+        said.push_str(" The process that holds the order knows no higher one: upgrade it, and say this again.");
+    }
+    said
+}
+
+fn lost(accepted: &Acceptance) -> String {
+    match accepted {
+        Acceptance::Needless => {
+            "The store holds all that the bucket remembers of it: there is nothing to accept, and nothing was changed."
+                .to_owned()
+        }
+        Acceptance::Accepted {
+            history,
+            kept,
+            remembered,
+        } => {
+            let what = match remembered {
+                Some(point) => format!(
+                    "Lost is what followed log position {} of the store: the bucket remembers position {} of history {}, \
+                     and up to ten seconds may have followed that. Of each partition lost are the records from its present \
+                     end on, and changes of topics made since.",
+                    kept.0, point.lsn.0, point.history
+                ),
+                None => format!(
+                    "Lost is what followed log position {} of the store. How much that is nobody remembers: no --bucket was \
+                     given, or it holds no point of this store.",
+                    kept.0
+                ),
+            };
+            format!(
+                "History {history} begins. {what}\n2^32 session ids and 2^40 producer ids were skipped, so that none is \
+                 handed out twice; consumers that were past a partition's end are told by a new leader epoch. Objects that the \
+                 metadata does not know are kept until `penstock metadata release-hold`: the records lost lie in them."
+            )
+        }
+    }
+}
