@@ -32,6 +32,7 @@ mod foundationdb;
 mod hostile;
 mod lifecycle;
 mod network;
+mod older_store;
 mod peer_tls;
 mod placement;
 #[cfg(feature = "postgres")]

@@ -101,6 +101,14 @@ impl Broker {
             .expect("it was ours to wait for")
     }
 
+    /// How it ended by itself.
+    pub async fn ended(mut self) -> std::process::ExitStatus {
+        timeout(PATIENCE, self.child.wait())
+            .await
+            .expect("it ends by itself")
+            .expect("it can be waited for")
+    }
+
     /// The body of a page, and its status.
     pub async fn page(&self, path: &str) -> (u16, String) {
         let mut socket = TcpStream::connect(self.http)

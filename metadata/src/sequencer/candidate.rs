@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::lineage::{Memory, Past, ask};
+use super::lineage::{Memory, Past, ask, leave_word};
 use super::probe::{Found, Probe};
 use super::status::{Role, Status};
 use super::store::{Address, Owner};
@@ -215,8 +215,12 @@ impl Candidate {
         let Format { cluster_id, .. } = takeover::open(kv, &self.options).await?;
         let past = Past::read(kv).await?;
         let memory = self.memory();
-        if let Some(memory) = &memory {
-            past.check(memory)?;
+        if let Some(memory) = &memory
+            && let Err(error) = past.check(memory)
+        {
+            let witness = self.options.witness.as_ref();
+            leave_word(kv, witness, &cluster_id, Some(memory.point)).await;
+            return Err(error);
         }
         self.remember(past.point()?);
         let Past { owner, head, .. } = past;

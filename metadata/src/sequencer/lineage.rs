@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::store::Head;
 use crate::codec::Unreadable;
 use crate::error::Error;
-use crate::history::{Chain, Holds, Point};
+use crate::history::{Chain, HistoryId, Holds, Point};
 use crate::keys::Key;
 use crate::kv::Kv;
 use crate::types::Lsn;
@@ -214,12 +214,49 @@ pub(super) async fn witness_once(
             false => Err(Error::Fenced),
         };
     }
+    let history = known.chain.history();
+    write(witness, cluster_id, history, known.point()).await
+}
+
+async fn write(
+    witness: &Witness,
+    cluster_id: &str,
+    history: HistoryId,
+    point: Option<Point>,
+) -> Result<(), Error> {
     let remembered = Remembered {
         cluster: cluster_id.to_owned(),
-        history: known.chain.history(),
-        point: known.point(),
+        history,
+        point,
     };
     let written = timeout(TIME_MAX, (witness.write)(remembered)).await;
     let written = written.unwrap_or_else(|_| Err("the bucket does not answer".to_owned()));
     written.map_err(Error::unavailable)
+}
+
+/// A process that stops because it remembers more than the store holds leaves that to the bucket, whose own memory may be
+/// some seconds older: who starts next knows it, too.
+pub(super) async fn leave_word(
+    kv: &dyn Kv,
+    witness: Option<&Witness>,
+    cluster_id: &str,
+    point: Option<Point>,
+) {
+    let (Some(witness), Some(point)) = (witness, point) else {
+        return;
+    };
+    let leaving = async {
+        if let Some(memory) = ask(Some(witness), cluster_id).await?
+            && Past::read(kv).await?.check(&memory).is_err()
+        {
+            // It knows as well.
+            return Ok(());
+        }
+        write(witness, cluster_id, point.history, Some(point)).await
+    };
+    match timeout(LAST_WRITE_TIME_MAX, leaving).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the bucket could not be told what was lost"),
+        Err(_) => tracing::warn!("the bucket does not answer and was not told what was lost"),
+    }
 }

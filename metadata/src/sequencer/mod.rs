@@ -175,11 +175,16 @@ impl Sequencer {
         let (shared, known) = (Arc::clone(&self.shared), Arc::clone(&self.holder.known));
         let cluster_id = shared.cluster_id.get().map_or("", String::as_str);
         let upset = lineage::keep_witness(kv.as_ref(), witness.as_ref(), cluster_id, &known);
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
-            ended = self.serve_until_closed() => ended?,
-            upset = upset => return Err(upset),
+            ended = self.serve_until_closed() => ended,
+            upset = upset => Err(upset),
+        };
+        if let Err(Error::WentBack(_)) = &ended {
+            let point = known.lock().point();
+            lineage::leave_word(kv.as_ref(), witness.as_ref(), cluster_id, point).await;
         }
+        ended?;
         if let Some(witness) = &witness {
             let known = known.lock().clone();
             let last = lineage::witness_once(kv.as_ref(), witness, cluster_id, &known);

@@ -412,3 +412,22 @@ async fn a_store_that_is_served_from_is_left_alone_by_operators() {
         () = operating => {}
     }
 }
+
+/// The bucket's memory may be ten seconds old; who stops leaves what it knows itself.
+#[tokio::test(start_paused = true)]
+async fn whoever_stops_leaves_word_for_the_next() {
+    let (memory, bucket) = (Memory::new(), Bucket::default());
+    let running = run(memory.clone(), bucket.options(1)).await;
+    create_topic(&running.metadata, TOPIC, "orders", 3).await;
+    tokio::time::sleep(2 * WRITE_INTERVAL).await;
+    let older = memory.snapshot();
+    committed(&running.metadata, plain(1, 0)).await;
+    put_back(&memory, older).await;
+    running.metadata.submit(plain(2, 0)).await.unwrap_err();
+    went_back(&running.task.await.unwrap().unwrap_err());
+    went_back(&refused(&memory, bucket.options(2)).await);
+    accept_older_store(&memory, bucket.options(3))
+        .await
+        .unwrap();
+    run(memory, bucket.options(4)).await.close().await;
+}
