@@ -6,6 +6,7 @@ mod figures;
 mod naive;
 mod partitions;
 mod stores;
+mod times;
 mod workload;
 
 use clap::{Parser, Subcommand};
@@ -25,6 +26,8 @@ enum Command {
     Commits(commits::Options),
     /// What many partitions cost: to make, to keep, to checkpoint, to take over, to commit to
     Partitions(partitions::Options),
+    /// Offsets by time in a partition with 30 days of extents, and what an extent takes in the index
+    Times(times::Options),
 }
 
 #[tokio::main]
@@ -32,5 +35,6 @@ async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Commits(options) => commits::run(options).await,
         Command::Partitions(options) => partitions::run(options).await,
+        Command::Times(options) => times::run(options).await,
     }
 }
