@@ -2,7 +2,7 @@
 //! extents in memory begin, and by those from there on. Run by tests, simulation and whoever doubts a store.
 
 use crate::error::Error;
-use crate::index::{self, Lookup, Place};
+use crate::index::{self, Lookup, Place, broken, follows};
 use crate::kv::Kv;
 use crate::sequencer::takeover;
 use crate::state::{PartitionLog, State};
@@ -65,25 +65,4 @@ async fn account_for_rows(
         true => Ok(until),
         false => Err(broken(partition, end, until)),
     }
-}
-
-/// An extent must begin where the one before it ends, and take offsets.
-pub(crate) fn follows(
-    partition: TopicPartition,
-    next: Offset,
-    extent: &Extent,
-) -> Result<(), Error> {
-    if extent.base_offset == next && extent.offset_span > 0 {
-        Ok(())
-    } else {
-        Err(broken(partition, next, extent.base_offset))
-    }
-}
-
-/// What was found is not what must follow.
-pub(crate) fn broken(partition: TopicPartition, next: Offset, found: Offset) -> Error {
-    Error::Corrupt(format!(
-        "offset {} of partition {partition:?} is not accounted for exactly once: what follows begins at {}",
-        next.0, found.0
-    ))
 }

@@ -2,6 +2,8 @@
 
 use metadata::kv::{Direction, Kv, Redb, Transaction};
 use protocol::ErrorCode;
+use protocol::messages::ListOffsetsRequest;
+use protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 
 use crate::support::broker::Broker;
 use crate::support::client::{Client, batch};
@@ -30,13 +32,35 @@ async fn a_lost_row_of_the_index_is_damage_and_never_silence() {
         assert_eq!(fetched.error_code, ErrorCode::KAFKA_STORAGE_ERROR);
         assert!(fetched.records.is_none_or(|records| records.is_empty()));
     }
-    assert!(broker.metric("penstock_damage_total", &[]).await >= 2.0);
+    assert_eq!(
+        by_time(&mut client, 0).await,
+        ErrorCode::KAFKA_STORAGE_ERROR
+    );
+    assert!(broker.metric("penstock_damage_total", &[]).await >= 3.0);
     let fetched = client.fetch("t", 0, RECORDS - 1).await;
     assert_eq!(fetched.error_code, ErrorCode::NONE);
     assert!(fetched.records.is_some_and(|records| !records.is_empty()));
     // It still takes records, and accounts for them.
     let placed = client.produce("t", 0, batch(&["v"])).await;
     assert_eq!(placed.base_offset, RECORDS);
+}
+
+/// How a search for the first record at or after a time ends.
+async fn by_time(client: &mut Client, timestamp: i64) -> ErrorCode {
+    let request = ListOffsetsRequest {
+        replica_id: -1,
+        topics: vec![ListOffsetsTopic {
+            name: "t".to_owned(),
+            partitions: vec![ListOffsetsPartition {
+                partition_index: 0,
+                current_leader_epoch: -1,
+                timestamp,
+            }],
+        }],
+        ..ListOffsetsRequest::default()
+    };
+    let answer = client.ask(7, &request).await;
+    answer.topics[0].partitions[0].error_code
 }
 
 /// The first of several.

@@ -6,8 +6,7 @@ use futures::future::try_join;
 
 use super::chunk::{self, Chunk};
 use super::summary::{self, Child, Summary};
-use super::{LEVEL_MAX, Place};
-use crate::accounting::broken;
+use super::{LEVEL_MAX, Place, broken};
 use crate::error::Error;
 use crate::kv::{Direction, Kv, KvError, Transaction};
 use crate::types::{Extent, Offset};

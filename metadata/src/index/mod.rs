@@ -29,7 +29,6 @@ mod verify;
 
 use bytes::Bytes;
 
-use crate::accounting::{broken, follows};
 use crate::error::Error;
 use crate::keys::Key;
 use crate::types::{Extent, Offset, TopicPartition};
@@ -107,4 +106,25 @@ pub(crate) fn check(
     } else {
         Err(broken(partition, next, end))
     }
+}
+
+/// An extent must begin where the one before it ends, and take offsets.
+pub(crate) fn follows(
+    partition: TopicPartition,
+    next: Offset,
+    extent: &Extent,
+) -> Result<(), Error> {
+    if extent.base_offset == next && extent.offset_span > 0 {
+        Ok(())
+    } else {
+        Err(broken(partition, next, extent.base_offset))
+    }
+}
+
+/// What was found is not what must follow.
+pub(crate) fn broken(partition: TopicPartition, next: Offset, found: Offset) -> Error {
+    Error::Corrupt(format!(
+        "offset {} of partition {partition:?} is not accounted for exactly once: what follows begins at {}",
+        next.0, found.0
+    ))
 }

@@ -3,8 +3,7 @@
 use bytes::Bytes;
 
 use super::summary::{Child, Summary};
-use super::{Chunk, LEVEL_MAX, Place};
-use crate::accounting::broken;
+use super::{Chunk, LEVEL_MAX, Place, broken};
 use crate::error::Error;
 use crate::kv::{Direction, Kv};
 use crate::types::Offset;
