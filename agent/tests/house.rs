@@ -137,7 +137,12 @@ const AGENT: &[(&str, &[&str])] = &[
 
 /// The truth and the store below it know next to nothing of the rest of `metadata`.
 const METADATA: &[(&str, &[&str])] = &[
+    (
+        "accounting",
+        &["error", "index", "kv", "sequencer", "state", "types"],
+    ),
     ("catalogue", &["types"]),
+    ("index", &["codec", "error", "keys", "kv", "types"]),
     ("kv", &[]),
     (
         "state",
