@@ -209,3 +209,95 @@ impl Run {
         self.slices
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use metadata::{
+        BlockCodec, BlockRange, Content, Extent, ExtentFlags, ObjectKey, PartitionIndex, Stored,
+        Timestamp, TopicId, TopicPartition,
+    };
+    use protocol::records::{BatchOptions, Record, build_batch};
+
+    use super::*;
+
+    fn batch(base_offset: i64, records: i32) -> Bytes {
+        let record = |offset_delta| Record {
+            offset_delta,
+            ..Record::default()
+        };
+        let records: Vec<Record> = (0..records).map(record).collect();
+        let options = BatchOptions {
+            base_offset,
+            ..BatchOptions::default()
+        };
+        build_batch(&records, options)
+    }
+
+    /// Batches of an extent of offsets 100 to 200, as they are, read from an offset on: the base offsets of those that come.
+    fn read(batches: &[Bytes], offsets_in_bytes: bool, from: i64) -> Option<Vec<i64>> {
+        let raw = batches.concat();
+        let raw_length = u32::try_from(raw.len()).unwrap();
+        let stored = Stored {
+            object: ObjectKey(1),
+            block: BlockRange {
+                position: 0,
+                stored_length: raw_length + 4,
+                raw_length,
+                codec: BlockCodec::Raw,
+                checksum: 0,
+            },
+            raw_start: 0,
+            raw_length,
+        };
+        let read = ReadExtent {
+            extent: Extent {
+                base_offset: Offset(100),
+                offset_span: 100,
+                record_count: 4,
+                max_timestamp: Timestamp(0),
+                flags: ExtentFlags {
+                    offsets_in_bytes,
+                    ..ExtentFlags::default()
+                },
+                content: Content::Stored(stored),
+            },
+            stored,
+            block: [Bytes::from(raw)].into(),
+        };
+        let want = Want {
+            partition: TopicPartition {
+                topic: TopicId(1),
+                partition: PartitionIndex(0),
+            },
+            offset: Offset(from),
+            bytes_max: 1 << 20,
+        };
+        let mut run = Run::new(&want, 1 << 20, false, 0);
+        run.extent(&read).ok()?;
+        let mut rest = Bytes::from(run.finish().concat());
+        let mut bases = Vec::new();
+        while !rest.is_empty() {
+            let header = BatchHeader::read(&rest).unwrap();
+            let _ = rest.split_to(header.size);
+            bases.push(header.base_offset);
+        }
+        Some(bases)
+    }
+
+    #[test]
+    fn batches_lie_behind_each_other_unless_they_say_where() {
+        let compacted = [batch(110, 2), batch(150, 1), batch(199, 1)];
+        assert_eq!(read(&compacted, true, 100), Some(vec![110, 150, 199]));
+        assert_eq!(read(&compacted, true, 112), Some(vec![150, 199]));
+        assert_eq!(read(&compacted, true, 199), Some(vec![199]));
+        assert_eq!(
+            read(&compacted, false, 100),
+            None,
+            "they take fewer offsets"
+        );
+        let dense = [batch(0, 60), batch(0, 40)];
+        assert_eq!(read(&dense, false, 100), Some(vec![100, 160]));
+        let beyond = [batch(150, 1), batch(200, 1)];
+        assert_eq!(read(&beyond, true, 100), None, "not what was committed");
+    }
+}
