@@ -143,6 +143,9 @@ const METADATA: &[(&str, &[&str])] = &[
     ),
     ("catalogue", &["types"]),
     ("index", &["codec", "error", "keys", "kv", "types"]),
+    ("codec", &["history", "types"]),
+    ("command", &["codec", "history", "types"]),
+    ("effect", &["codec", "command", "history", "level", "types"]),
     ("kv", &[]),
     (
         "state",
@@ -151,7 +154,12 @@ const METADATA: &[(&str, &[&str])] = &[
             "codec",
             "command",
             "effect",
+            // A table writes its rows itself.
+            "error",
             "history",
+            "index",
+            "keys",
+            "kv",
             "level",
             "types",
         ],

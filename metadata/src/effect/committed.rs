@@ -501,3 +501,76 @@ fn take_producer(
         share,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::{Effect, LogBytes};
+
+    const PARTITIONS: i32 = 1_000;
+
+    /// A segment of one batch for each partition, as producers with idempotence send them: each has its own.
+    fn ordinary() -> Committed {
+        let batch = |index: i32| Judged {
+            raw_length: 700,
+            judgement: Judgement::Accepted {
+                record_count: 5,
+                max_timestamp: Timestamp(1_790_000_000_000 + i64::from(index % 25)),
+                producer: Some(BatchProducer {
+                    id: ProducerId(40_000 + i64::from(index * 37 % 1_000)),
+                    epoch: ProducerEpoch(0),
+                    base_sequence: Sequence(3_000_000 + index),
+                    share: Share(0),
+                }),
+                is_new: false,
+            },
+        };
+        let block = |index: i32| Block {
+            partition: TopicPartition {
+                topic: TopicId(u128::MAX / 3),
+                partition: PartitionIndex(index),
+            },
+            range: BlockRange {
+                position: 32 + 704 * index.unsigned_abs(),
+                stored_length: 704,
+                raw_length: 700,
+                codec: BlockCodec::Raw,
+                checksum: 0x9e37_79b9_u32.wrapping_mul(index.unsigned_abs()),
+            },
+            batches: 1,
+            base_offset: Offset(200_000_000 + i64::from(index)),
+            log_start: Offset(0),
+        };
+        let asked = Asked {
+            session: 3_000,
+            sequence: 5_000_000,
+            seen: 4_999_998,
+        };
+        Committed {
+            object: ObjectKey(u128::MAX / 5),
+            size: 704_000,
+            asked: Some(asked),
+            blocks: (0..PARTITIONS).map(block).collect(),
+            batches: (0..PARTITIONS).map(batch).collect(),
+        }
+    }
+
+    #[test]
+    fn an_ordinary_entry_takes_few_bytes() {
+        let mut log = LogBytes::new(Timestamp(1_790_000_000_123));
+        log.push(&Effect::Committed(ordinary()));
+        let bytes: usize = log
+            .into_rows(usize::MAX)
+            .iter()
+            .map(bytes::Bytes::len)
+            .sum();
+        let entries = usize::try_from(PARTITIONS).unwrap();
+        let gigabytes = bytes * 40 * 86_400 / 1_000_000_000;
+        println!(
+            "{:.1} bytes an entry of a commit, its checksums and the session's outcome included (78 before it was packed); \
+             a day of 1,000 partitions x 40 segments/s: {gigabytes} GB of log",
+            bytes as f64 / entries as f64,
+        );
+        assert!(bytes <= 32 * entries, "{bytes}");
+    }
+}

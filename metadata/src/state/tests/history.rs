@@ -205,6 +205,13 @@ impl World {
         assert_eq!(self.state.cluster.naming, NamingEpoch(self.model.naming));
     }
 
+    /// An effect that no command has yet.
+    pub(super) fn inject(&mut self, effect: Effect) {
+        let lsn = Lsn(self.durable.0 + 1);
+        self.state.fold(lsn, self.now, &effect);
+        self.drain.push(effect);
+    }
+
     /// The drain goes to the store.
     pub(super) async fn flush(&mut self) {
         let effects = std::mem::take(&mut self.drain);

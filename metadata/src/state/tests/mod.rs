@@ -1,8 +1,10 @@
 //! Random lawful histories, judged by an independent model; and replays of them.
 
+mod ages;
 mod history;
 mod model;
 mod replay;
+mod room;
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,244 @@
+//! How much there may be of everything, and who is refused past it.
+
+use super::*;
+use crate::command::{Command, CreatePartitions, CreateTopic, Outcome, Rejected, Submission};
+use crate::state::{Limits, PRODUCER_BYTES, invariants};
+use crate::types::{Lsn, Offset};
+
+fn execute(state: &mut State, now: i64, command: Command) -> Outcome {
+    let lsn = Lsn(state.lsn.0 + 1);
+    let own = Submission::own(command);
+    state.execute(lsn, Timestamp(now), &own).outcome
+}
+
+/// With a topic of one partition, and ids handed out after it was made, so that it takes none of them at its word.
+fn with_topic(limits: Limits) -> State {
+    let mut state = State {
+        limits,
+        ..State::default()
+    };
+    create(&mut state, 1, 1);
+    execute(
+        &mut state,
+        START,
+        Command::AllocateProducerIds { count: 100_000 },
+    );
+    state
+}
+
+fn create(state: &mut State, id: u128, partitions: i32) -> Outcome {
+    let create = CreateTopic {
+        name: format!("topic-{id}"),
+        id: TopicId(id),
+        partitions,
+        replication_factor: 1,
+        configs: [].into(),
+    };
+    execute(state, START, Command::CreateTopic(create))
+}
+
+/// A batch of one record; what became of it.
+fn send(
+    state: &mut State,
+    now: i64,
+    (producer, sequence): (i64, i32),
+    share: u16,
+) -> Result<(i64, bool), Rejected> {
+    let mut one = batch(1, Timestamp(now), Some((producer, 0, sequence)));
+    one.producer.as_mut().unwrap().share = Share(share);
+    let number = u32::try_from(state.lsn.0).unwrap();
+    let object = ObjectKey::new(NamingEpoch(0), 7, number);
+    let command = Command::CommitObject(commit(object, vec![(partition(1, 0), vec![one])]));
+    match execute(state, now, command) {
+        Outcome::Committed(verdicts) => {
+            verdicts[0].map(|placed| (placed.base_offset.0, placed.duplicate))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn six_thousand_producers_in_turn_are_told_of_every_repetition() {
+    let mut state = with_topic(Limits::default());
+    for producer in 0..6_000 {
+        let placed = send(&mut state, START + producer, (producer, 0), 0);
+        assert_eq!(placed, Ok((producer, false)));
+    }
+    for producer in 0..6_000 {
+        let again = send(&mut state, START + 7_000, (producer, 0), 0);
+        assert_eq!(again, Ok((producer, true)));
+    }
+    let log = state.partitions.get(partition(1, 0)).unwrap();
+    assert_eq!(log.bounds().high_watermark, Offset(6_000));
+    invariants::check(&state);
+}
+
+#[test]
+fn an_id_that_was_never_handed_out_is_refused_and_changes_nothing() {
+    let mut state = with_topic(Limits::default());
+    for invented in [100_000, i64::MAX - 1, i64::MAX] {
+        for sequence in [0, 7] {
+            let sent = send(&mut state, START, (invented, sequence), 0);
+            assert_eq!(sent, Err(Rejected::UnknownProducerId));
+        }
+    }
+    assert_eq!(state.producers.len(), 0);
+    let before = Timestamp(START + 1);
+    execute(&mut state, START, Command::ExpireProducers { before });
+    // Gaps are told as ever.
+    let gap = send(&mut state, START, (99_999, 7), 0);
+    assert_eq!(gap, Err(Rejected::OutOfOrderSequence));
+    assert_eq!(send(&mut state, START, (99_999, 0), 0), Ok((0, false)));
+    let gap = send(&mut state, START, (99_999, 2), 0);
+    assert_eq!(gap, Err(Rejected::OutOfOrderSequence));
+}
+
+/// How many new producers a share may send for, one after the other, before it is refused.
+fn fill(state: &mut State, first: i64, share: u16) -> i64 {
+    let mut next = first;
+    while send(state, START, (next, 0), share).is_ok() {
+        next += 1;
+    }
+    let refused = send(state, START, (next, 0), share);
+    assert_eq!(refused, Err(Rejected::TooManyProducers));
+    // What was sent behind it hears the same, not that it is out of order.
+    let behind = send(state, START, (next, 1), share);
+    assert_eq!(behind, Err(Rejected::TooManyProducers));
+    next - first
+}
+
+#[test]
+fn one_share_cannot_fill_the_room_of_all_and_nobody_is_forgotten_for_it() {
+    let limits = Limits {
+        producer_bytes: 1_000 * PRODUCER_BYTES,
+        ..Limits::default()
+    };
+    let mut state = with_topic(limits);
+    let greedy = fill(&mut state, 0, 1);
+    assert_eq!(greedy, 500, "half of the room");
+    let second = fill(&mut state, 10_000, 2);
+    assert_eq!(second, 250, "half of what is left");
+    assert_eq!(fill(&mut state, 20_000, 3), 125);
+    // Those that are there go on.
+    for (producer, share) in [(0, 1), (greedy - 1, 9), (10_000, 2)] {
+        assert!(send(&mut state, START, (producer, 1), share).is_ok());
+        let again = send(&mut state, START, (producer, 0), share);
+        assert!(matches!(again, Ok((_, true))), "{again:?}");
+    }
+    assert_eq!(state.usage().producers, 875);
+    assert!(state.usage().producer_bytes <= limits.producer_bytes);
+    invariants::check(&state);
+    // A day later there is room.
+    let before = Timestamp(START + 1);
+    execute(&mut state, START + 2, Command::ExpireProducers { before });
+    assert_eq!(state.usage().producers, 0);
+    assert_eq!(fill(&mut state, 30_000, 1), 500);
+    invariants::check(&state);
+}
+
+#[test]
+fn a_hundred_thousand_producers_find_room_in_a_partition() {
+    let limits = Limits::default();
+    let one_share = limits.producer_bytes / PRODUCER_BYTES / 2;
+    assert!(one_share >= 100_000, "{one_share}");
+    let size = size_of::<(ProducerId, crate::state::Producer)>() as u64;
+    // A map's nodes are half empty at worst.
+    assert!(2 * size <= PRODUCER_BYTES, "{size}");
+}
+
+#[test]
+fn numbers_no_producer_has_are_refused() {
+    let mut state = with_topic(Limits::default());
+    for claimed in [(-1, 0, 0), (0, -1, 0), (0, 0, -1)] {
+        let batches = vec![batch(1, Timestamp(START), Some(claimed))];
+        let object = ObjectKey::new(NamingEpoch(0), 0, 1);
+        let command = Command::CommitObject(commit(object, vec![(partition(1, 0), batches)]));
+        let refused = Outcome::Rejected(Rejected::InvalidCommand);
+        assert_eq!(execute(&mut state, START, command), refused);
+    }
+    for count in [0, u32::MAX, 1 << 31] {
+        let mut one = batch(1, Timestamp(START), None);
+        one.record_count = count;
+        let object = ObjectKey::new(NamingEpoch(0), 0, 1);
+        let command = Command::CommitObject(commit(object, vec![(partition(1, 0), vec![one])]));
+        let refused = Outcome::Rejected(Rejected::InvalidCommand);
+        assert_eq!(execute(&mut state, START, command), refused);
+    }
+}
+
+#[test]
+fn topics_partitions_and_what_they_leave_behind_are_bounded() {
+    let limits = Limits {
+        topics: 3,
+        partitions: 10,
+        topic_partitions: 6,
+        deleted_topics: 2,
+        ..Limits::default()
+    };
+    let mut state = with_topic(limits);
+    let rejected = Outcome::Rejected;
+    let many = rejected(Rejected::TooManyPartitions);
+    for partitions in [7, 1_000_000, i32::MAX] {
+        assert_eq!(create(&mut state, 2, partitions), many);
+        let topic = TopicId(1);
+        let total = partitions;
+        let grow = Command::CreatePartitions(CreatePartitions { topic, total });
+        assert_eq!(execute(&mut state, START, grow), many);
+    }
+    assert_eq!(create(&mut state, 2, 6), Outcome::TopicCreated(TopicId(2)));
+    assert_eq!(create(&mut state, 3, 4), many, "eleven in the cluster");
+    assert_eq!(create(&mut state, 3, 3), Outcome::TopicCreated(TopicId(3)));
+    let topics = rejected(Rejected::TooManyTopics);
+    let delete = |state: &mut State, id| execute(state, START, Command::DeleteTopic(TopicId(id)));
+    assert_eq!(delete(&mut state, 3), Outcome::TopicDeleted);
+    assert_eq!(create(&mut state, 4, 1), Outcome::TopicCreated(TopicId(4)));
+    assert_eq!(create(&mut state, 5, 1), topics);
+    assert_eq!(delete(&mut state, 4), Outcome::TopicDeleted);
+    let left = rejected(Rejected::TooManyDeletedTopics);
+    assert_eq!(
+        delete(&mut state, 1),
+        left,
+        "until a checkpoint clears some"
+    );
+    let usage = state.usage();
+    assert_eq!(
+        (usage.topics, usage.partitions, usage.deleted_topics),
+        (2, 7, 2)
+    );
+    invariants::check(&state);
+}
+
+#[test]
+fn sessions_and_outcomes_that_nobody_has_seen_are_bounded() {
+    let limits = Limits {
+        sessions: 2,
+        session_outcomes: 3,
+        ..Limits::default()
+    };
+    let mut state = with_topic(limits);
+    let open = |state: &mut State, closing| {
+        execute(state, START, Command::OpenSession { closing, nonce: 1 })
+    };
+    assert_eq!(open(&mut state, vec![]), Outcome::SessionOpened(1));
+    assert_eq!(open(&mut state, vec![]), Outcome::SessionOpened(2));
+    let many = Outcome::Rejected(Rejected::TooManySessions);
+    assert_eq!(open(&mut state, vec![]), many);
+    assert_eq!(open(&mut state, vec![1]), Outcome::SessionOpened(3));
+    let ask = |state: &mut State, sequence, seen| {
+        let asked = Submission {
+            session: 3,
+            sequence,
+            seen,
+            command: Command::AllocateProducerIds { count: 1 },
+        };
+        let lsn = Lsn(state.lsn.0 + 1);
+        state.execute(lsn, Timestamp(START), &asked)
+    };
+    for sequence in 1..=3 {
+        assert!(!ask(&mut state, sequence, 1).effects.is_empty());
+    }
+    let full = ask(&mut state, 4, 1);
+    assert_eq!(full.outcome, Outcome::Rejected(Rejected::TooManyOutcomes));
+    assert_eq!(full.effects, [], "it was not decided");
+    assert!(!ask(&mut state, 4, 2).effects.is_empty(), "one was seen");
+}
