@@ -11,7 +11,7 @@ use protocol::records::BatchOptions;
 use protocol::{ApiKey, ErrorCode};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::shapes::{batches, numbered, of_topic, produce_topics, start, values};
+use crate::shapes::{batches, new_producer, numbered, of_topic, produce_topics, start, values};
 use crate::support::broker::PATIENCE;
 use crate::support::client::{Client, batch, batch_with, fetch_request};
 
@@ -184,13 +184,14 @@ async fn batches_come_back_byte_for_byte_but_for_their_prefix() {
 async fn a_refused_batch_between_others_leaves_no_trace() {
     let (_broker, mut client) = start(&[]).await;
     client.create_topic("t", 1, &[]).await;
+    let id = new_producer(&mut client).await;
     // One segment, whose block of the partition holds batches that were not taken: a repetition, and one after a gap.
     let sent = [
-        numbered(&["a", "b"], 1, 0, 0),
-        numbered(&["a", "b"], 1, 0, 0),
-        numbered(&["c"], 1, 0, 2),
-        numbered(&["x", "x", "x"], 1, 0, 9),
-        numbered(&["d"], 1, 0, 3),
+        numbered(&["a", "b"], id, 0, 0),
+        numbered(&["a", "b"], id, 0, 0),
+        numbered(&["c"], id, 0, 2),
+        numbered(&["x", "x", "x"], id, 0, 9),
+        numbered(&["d"], id, 0, 3),
     ];
     let all = of_topic("t", sent.map(|batch| (0, batch)));
     let response = client.ask(9, &produce_topics(-1, vec![all])).await;

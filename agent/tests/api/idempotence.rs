@@ -4,35 +4,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use bytes::Bytes;
+use protocol::messages::ProduceRequest;
 use protocol::messages::produce::PartitionProduceResponse;
-use protocol::messages::{InitProducerIdRequest, ProduceRequest};
 use protocol::{ApiKey, ErrorCode};
 
-use crate::shapes::{frame, numbered, of_topic, produce_topics, start, values};
+use crate::shapes::{frame, init, new_producer, numbered, of_topic, produce_topics, start, values};
 use crate::support::broker::Broker;
 use crate::support::client::{Client, batch, produce_request};
-
-fn init(
-    transactional_id: Option<&str>,
-    producer_id: i64,
-    producer_epoch: i16,
-) -> InitProducerIdRequest {
-    InitProducerIdRequest {
-        transactional_id: transactional_id.map(str::to_owned),
-        transaction_timeout_ms: 60_000,
-        producer_id,
-        producer_epoch,
-    }
-}
-
-async fn new_producer(client: &mut Client) -> i64 {
-    let given = client.ask(4, &init(None, -1, -1)).await;
-    assert_eq!(
-        (given.error_code, given.producer_epoch),
-        (ErrorCode::NONE, 0)
-    );
-    given.producer_id
-}
 
 /// What became of a batch, as far as it matters here.
 fn fate(placed: &PartitionProduceResponse) -> Result<i64, ErrorCode> {

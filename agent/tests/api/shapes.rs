@@ -2,11 +2,11 @@
 //! into record batches.
 
 use bytes::Bytes;
-use protocol::messages::ProduceRequest;
 use protocol::messages::produce::{PartitionProduceData, TopicProduceData};
+use protocol::messages::{InitProducerIdRequest, ProduceRequest};
 use protocol::record_batch::{BatchHeader, crc_matches};
 use protocol::records::{BatchOptions, Record, build_batch, records};
-use protocol::{Records, Request, RequestHeader};
+use protocol::{ErrorCode, Records, Request, RequestHeader};
 
 use crate::support::broker::Broker;
 use crate::support::client::{Client, batch_with};
@@ -64,6 +64,30 @@ pub(crate) fn produce_topics(acks: i16, topic_data: Vec<TopicProduceData>) -> Pr
         topic_data,
         ..Default::default()
     }
+}
+
+/// A request for a producer id.
+pub(crate) fn init(
+    transactional_id: Option<&str>,
+    producer_id: i64,
+    producer_epoch: i16,
+) -> InitProducerIdRequest {
+    InitProducerIdRequest {
+        transactional_id: transactional_id.map(str::to_owned),
+        transaction_timeout_ms: 60_000,
+        producer_id,
+        producer_epoch,
+    }
+}
+
+/// An id that was handed out, with which batches may be numbered.
+pub(crate) async fn new_producer(client: &mut Client) -> i64 {
+    let given = client.ask(4, &init(None, -1, -1)).await;
+    assert_eq!(
+        (given.error_code, given.producer_epoch),
+        (ErrorCode::NONE, 0)
+    );
+    given.producer_id
 }
 
 /// A batch of an idempotent producer.
