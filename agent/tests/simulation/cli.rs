@@ -19,6 +19,7 @@ mod producer;
 mod reader;
 mod roles;
 mod run;
+mod swarm;
 mod versions;
 mod wire;
 mod world;

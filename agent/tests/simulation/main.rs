@@ -18,6 +18,7 @@ mod producer;
 mod reader;
 mod roles;
 mod run;
+mod swarm;
 mod versions;
 mod wire;
 mod world;

@@ -105,7 +105,12 @@ impl Producer {
 
     /// Until everything was acknowledged, refused or given up.
     pub(crate) async fn run(mut self) {
-        if self.plan.kind == Kind::Idempotent {
+        self.run_to_the_end().await;
+    }
+
+    /// The same, of one that may be needed again. It has no connection then.
+    pub(crate) async fn run_to_the_end(&mut self) {
+        if self.plan.kind == Kind::Idempotent && self.identity.is_none() {
             self.identify().await;
         }
         while !self.is_done() {
@@ -121,6 +126,29 @@ impl Producer {
                 self.disconnect();
             }
         }
+        self.wire = None;
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The first batch is sent once more, whatever was answered to it. Only of one that has sent no other.
+    pub(crate) fn repeat(&mut self) {
+        let count = self.values;
+        let values = (0..count).map(|number| Value {
+            producer: self.number,
+            number,
+        });
+        self.wait(Batch {
+            id: (self.number, 1),
+            place: (self.plan.topic, 0),
+            values: values.collect(),
+            base_sequence: 0,
+            attempts: 1,
+            first_sent: None,
+            not_before: Instant::now(),
+        });
     }
 
     fn is_done(&self) -> bool {

@@ -18,6 +18,7 @@ use crate::last;
 use crate::nemesis;
 use crate::producer::{Plan, Producer, topic_name};
 use crate::reader::{Reader, asker};
+use crate::swarm;
 use crate::world::{Dice, World, spawn};
 
 const TICK: Duration = Duration::from_millis(20);
@@ -182,6 +183,9 @@ async fn story(world: &Arc<World>) {
         .zip(shape.producers)
         .map(|(number, plan)| spawn(Producer::new(Arc::clone(world), number, plan).run()))
         .collect();
+    let swarm = world
+        .has_a_swarm
+        .then(|| spawn(swarm::swarm(Arc::clone(world))));
     let passing = spawn(passing_topics(Arc::clone(world), dice.fork()));
     let supervisor = spawn(nemesis::supervise(Arc::clone(world)));
     let accountant = spawn(backwards::account(Arc::clone(world), dice.fork()));
@@ -194,8 +198,12 @@ async fn story(world: &Arc<World>) {
             let _ = producer.await;
         }
         let _ = passing.await;
+        if let Some(swarm) = swarm {
+            let _ = swarm.await;
+        }
     };
-    if timeout(PATIENCE, all).await.is_err() {
+    let patience = PATIENCE * if world.has_a_swarm { 10 } else { 1 };
+    if timeout(patience, all).await.is_err() {
         world.history.push(Event::Broken(
             "not all producers came to an end once everything had healed".to_owned(),
         ));

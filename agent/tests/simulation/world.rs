@@ -19,6 +19,7 @@ use crate::link::Traffic;
 use crate::net::Net;
 use crate::process::Process;
 use crate::roles::Role;
+use crate::swarm;
 use crate::versions::Versions;
 use crate::wire::Wire;
 
@@ -34,6 +35,7 @@ pub(crate) struct World {
     pub(crate) net: Net,
     pub(crate) fleet: Fleet,
     pub(crate) versions: Versions,
+    pub(crate) has_a_swarm: bool,
     pub(crate) dice: Dice,
     processes: Mutex<Vec<Arc<Process>>>,
     /// What the clocks of machines are wrong by, in milliseconds, whichever process runs there.
@@ -62,6 +64,7 @@ impl World {
             net: Net::new(dice.fork()),
             fleet,
             versions: Versions::draw(&dice),
+            has_a_swarm: swarm::comes(seed),
             dice,
             processes: Mutex::default(),
             skews: Mutex::default(),
