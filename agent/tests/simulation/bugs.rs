@@ -31,6 +31,7 @@ pub(crate) const ALL: &[&str] = &[
     "head-not-expected",
     "hedge-committed-too",
     "lineage-not-checked",
+    "live-producers-evicted",
     "log-cleared-before-it-is-in-rows",
     "not-watched-again",
     "out-of-range-unconfirmed",

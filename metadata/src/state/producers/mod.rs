@@ -205,7 +205,9 @@ impl Producers {
     ) -> Judgement {
         let id = batch.claimed.id;
         let known = self.partitions.get_mut(&partition);
-        if let Some(known) = known.and_then(|of| of.get_mut(id)) {
+        let known = known.and_then(|of| of.get_mut(id));
+        planted!(let known = "live-producers-evicted" => known.filter(|_| id.0 + 4_000 > rules.ids_end));
+        if let Some(known) = known {
             return match known.judge(&batch.claimed, batch.record_count, true) {
                 Ok(None) => {
                     known.fold(now, batch.claimed.epoch, batch.remembered());
