@@ -91,9 +91,11 @@ impl Checkpoint {
         let mut page = Page::new(state.lsn, self.steps, &mut self.tails);
         state.cluster.write(&mut page)?;
         let mut writes = page.writes;
+        // However small steps are, each writes something besides.
+        let uncounted = writes.writes.len();
         while self.table < TABLES {
-            let mut page = Page::new(state.lsn, self.steps, &mut self.tails);
-            page.writes = writes;
+            let page = Page::new(state.lsn, self.steps, &mut self.tails);
+            let mut page = page.after(writes, uncounted);
             let wrote = state.tables()[self.table].write(&mut page)?;
             writes = page.writes;
             match wrote {

@@ -208,6 +208,11 @@ async fn a_partition_of_more_extents_than_a_step_takes_keeps_them_all() {
             extents: 16,
             ..Steps::default()
         },
+        Steps {
+            bytes: 1,
+            extents: 50,
+            cleared: 1,
+        },
     ] {
         let extents = u32::try_from(steps.extents).unwrap() * 2 + 100;
         let kv = Memory::new();

@@ -92,6 +92,15 @@ impl<'a> Page<'a> {
         }
     }
 
+    /// Goes on with these writes, of which the first are not counted.
+    pub(crate) fn after(self, writes: Transaction, uncounted: usize) -> Self {
+        Self {
+            writes,
+            counted: uncounted,
+            ..self
+        }
+    }
+
     pub(crate) fn set(&mut self, key: Key, row: &impl Wire) {
         self.writes.set(key.encode(), encode_row(row));
     }
