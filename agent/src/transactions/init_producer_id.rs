@@ -6,6 +6,18 @@ use protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 use super::ProducerIds;
 use crate::context::Context;
 
+/// An epoch cannot be raised past this; Kafka keeps the last one for itself.
+const EPOCH_MAX: i16 = i16::MAX - 1;
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// To be somebody new.
+    Fresh,
+    /// To go on as a known producer in this epoch.
+    Next { id: i64, epoch: i16 },
+}
+
 pub(crate) async fn handle(
     context: &Context,
     ids: &ProducerIds,
@@ -21,12 +33,12 @@ pub(crate) async fn handle(
         error_code,
         ..given(-1, -1)
     };
-    if let Err(code) = check(&request) {
-        return refused(code);
-    }
-    // Whatever id it had, as Kafka's brokers do without transactions: that may be one of another cluster.
-    match ids.next(&context.metadata).await {
-        Ok(id) => given(id.0, 0),
+    let wanted = match wanted(&request) {
+        Ok(wanted) => wanted,
+        Err(code) => return refused(code),
+    };
+    match identify(context, ids, wanted).await {
+        Ok((id, epoch)) => given(id, epoch),
         Err(error) => {
             tracing::warn!(%error, "cannot get producer ids");
             // Kafka's code for "ask again", whatever happened to the block. A producer without transactions has no
@@ -36,7 +48,22 @@ pub(crate) async fn handle(
     }
 }
 
-fn check(request: &InitProducerIdRequest) -> Result<(), ErrorCode> {
+/// A next epoch fences what the producer sent before and nobody has taken yet, through whatever agent. An id of another
+/// cluster, or one made up, has none here.
+async fn identify(
+    context: &Context,
+    ids: &ProducerIds,
+    wanted: Wanted,
+) -> Result<(i64, i16), metadata::Error> {
+    if let Wanted::Next { id, epoch } = wanted
+        && ids.were_handed_out(&context.metadata, id).await?
+    {
+        return Ok((id, epoch));
+    }
+    ids.next(&context.metadata).await.map(|id| (id.0, 0))
+}
+
+fn wanted(request: &InitProducerIdRequest) -> Result<Wanted, ErrorCode> {
     match request.transactional_id.as_deref() {
         None => {}
         Some("") => return Err(ErrorCode::INVALID_REQUEST),
@@ -45,10 +72,16 @@ fn check(request: &InitProducerIdRequest) -> Result<(), ErrorCode> {
         Some(_) => return Err(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
     }
     let (id, epoch) = (request.producer_id, request.producer_epoch);
-    match (id >= 0) == (epoch >= 0) {
-        true => Ok(()),
+    match (id >= 0, epoch >= 0) {
+        (false, false) => Ok(Wanted::Fresh),
+        // A producer that lost track asks for its next epoch (KIP-360); past the last one it becomes somebody else.
+        (true, true) if epoch >= EPOCH_MAX => Ok(Wanted::Fresh),
+        (true, true) => Ok(Wanted::Next {
+            id,
+            epoch: epoch + 1,
+        }),
         // One without the other says nothing.
-        false => Err(ErrorCode::INVALID_REQUEST),
+        _ => Err(ErrorCode::INVALID_REQUEST),
     }
 }
 
@@ -56,8 +89,8 @@ fn check(request: &InitProducerIdRequest) -> Result<(), ErrorCode> {
 mod tests {
     use super::*;
 
-    fn asks(transactional_id: Option<&str>, id: i64, epoch: i16) -> Result<(), ErrorCode> {
-        check(&InitProducerIdRequest {
+    fn asks(transactional_id: Option<&str>, id: i64, epoch: i16) -> Result<Wanted, ErrorCode> {
+        wanted(&InitProducerIdRequest {
             transactional_id: transactional_id.map(str::to_owned),
             producer_id: id,
             producer_epoch: epoch,
@@ -66,10 +99,16 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_new_or_lost_track_gets_an_id() {
-        for (id, epoch) in [(-1, -1), (7, 0), (i64::MAX, i16::MAX)] {
-            assert_eq!(asks(None, id, epoch), Ok(()));
-        }
+    fn a_known_producer_gets_its_next_epoch_until_they_are_used_up() {
+        assert_eq!(asks(None, -1, -1), Ok(Wanted::Fresh));
+        assert_eq!(asks(None, 7, 0), Ok(Wanted::Next { id: 7, epoch: 1 }));
+        let last = Wanted::Next {
+            id: 7,
+            epoch: EPOCH_MAX,
+        };
+        assert_eq!(asks(None, 7, EPOCH_MAX - 1), Ok(last));
+        assert_eq!(asks(None, 7, EPOCH_MAX), Ok(Wanted::Fresh));
+        assert_eq!(asks(None, 7, i16::MAX), Ok(Wanted::Fresh));
     }
 
     #[test]

@@ -21,6 +21,8 @@ struct Blocks {
     /// The catalogue they belong to.
     catalogue: Lsn,
     left: Vec<Range<i64>>,
+    /// Smaller ids are of blocks that agents took, this one or others.
+    taken_end: i64,
 }
 
 impl ProducerIds {
@@ -38,24 +40,48 @@ impl ProducerIds {
         if let Some(id) = self.take(catalogue) {
             return Ok(id);
         }
+        let Range { start, end } = self.allocate(metadata).await?;
+        self.keep(catalogue, start.saturating_add(1)..end);
+        Ok(ProducerId(start))
+    }
+
+    /// Whether an agent of this cluster handed out that id. A new block tells, where this agent's blocks do not: it begins
+    /// behind everything that was handed out.
+    ///
+    /// # Errors
+    /// As [`ProducerIds::next`].
+    pub(crate) async fn were_handed_out(
+        &self,
+        metadata: &Metadata,
+        id: i64,
+    ) -> Result<bool, Error> {
+        if id < self.0.lock().taken_end {
+            return Ok(true);
+        }
+        let catalogue = metadata.catalogue().lsn;
+        let block = self.allocate(metadata).await?;
+        self.keep(catalogue, block.clone());
+        Ok(id < block.start)
+    }
+
+    async fn allocate(&self, metadata: &Metadata) -> Result<Range<i64>, Error> {
         let answer = metadata
             .submit(Command::AllocateProducerIds { count: BLOCK })
             .await?;
         let Outcome::ProducerIds { first, count } = answer.outcome else {
             return Err(Error::Corrupt("no producer ids were handed out".to_owned()));
         };
-        let rest = first.0.saturating_add(1)..first.0.saturating_add(count.into());
-        self.keep(catalogue, rest);
-        Ok(first)
+        let block = first.0..first.0.saturating_add(count.into());
+        let mut blocks = self.0.lock();
+        blocks.taken_end = blocks.taken_end.max(block.end);
+        Ok(block)
     }
 
     fn take(&self, catalogue: Lsn) -> Option<ProducerId> {
         let mut blocks = self.0.lock();
         if blocks.catalogue != catalogue {
-            *blocks = Blocks {
-                catalogue,
-                left: Vec::new(),
-            };
+            blocks.catalogue = catalogue;
+            blocks.left.clear();
         }
         let block = blocks.left.last_mut()?;
         let id = block.next();

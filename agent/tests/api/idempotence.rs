@@ -47,19 +47,26 @@ async fn every_producer_gets_an_id_of_its_own() {
     }
 }
 
-/// As with Kafka's brokers, where there are no transactions.
 #[tokio::test]
-async fn a_producer_that_lost_track_becomes_somebody_new() {
+async fn a_known_producer_gets_its_next_epoch_and_a_stranger_an_id() {
     let (_broker, mut client) = start(&[]).await;
     let id = new_producer(&mut client).await;
     for version in 3..=*ApiKey::InitProducerId.versions().end() {
-        for (earlier, epoch) in [(id, 0), (id, i16::MAX - 1), (i64::MAX, 3)] {
+        for epoch in [0, 1, 100, i16::MAX - 2] {
+            let given = client.ask(version, &init(None, id, epoch)).await;
+            assert_eq!(
+                (given.error_code, given.producer_id, given.producer_epoch),
+                (ErrorCode::NONE, id, epoch + 1)
+            );
+        }
+        // Its epochs are used up, or it comes from another cluster: it becomes somebody else.
+        for (earlier, epoch) in [(id, i16::MAX - 1), (i64::MAX, 3), (1 << 40, 0)] {
             let given = client.ask(version, &init(None, earlier, epoch)).await;
             assert_eq!(
                 (given.error_code, given.producer_epoch),
                 (ErrorCode::NONE, 0)
             );
-            assert!(given.producer_id > id && given.producer_id != earlier);
+            assert!(given.producer_id > id && given.producer_id < 1 << 40);
         }
         for half in [init(None, id, -1), init(None, -1, 0)] {
             assert_eq!(
@@ -211,7 +218,8 @@ async fn a_new_epoch_begins_at_zero_and_fences_the_old_one() {
         produce(&mut client, numbered(&["a"], id, 0, 0)).await,
         Ok(0)
     );
-    // Clients raise it by themselves.
+    let next = client.ask(4, &init(None, id, 0)).await;
+    assert_eq!((next.producer_id, next.producer_epoch), (id, 1));
     let refused = produce(&mut client, numbered(&["b"], id, 1, 1)).await;
     assert_eq!(refused, Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
     assert_eq!(
