@@ -1,11 +1,13 @@
 //! Producers that come and go by thousands on one partition, as short jobs do. The first of them are still alive, and send
-//! their only batch once more, as if its answer had been lost: it must be known however many came since.
+//! their only batch once more, as if its answer had been lost: it must be known however many came since, and whatever clocks
+//! of machines say meanwhile.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::sleep;
 
 use crate::history::Kind;
 use crate::producer::{Plan, Producer};
@@ -21,6 +23,10 @@ const NUMBERS: u32 = 10_000;
 const WORKERS: usize = 64;
 /// How many repeat their batch.
 const REPEATING: usize = 100;
+/// What every clock jumps ahead by before they do: longer than a silent producer is remembered.
+const JUMP: Duration = Duration::from_secs(2 * 24 * 3600);
+/// Longer than any process of a run takes to forget those that are silent for too long.
+const LOOKED_FOR_SILENT: Duration = Duration::from_secs(12);
 
 /// Whether this seed has a swarm.
 pub(crate) fn comes(seed: u64) -> bool {
@@ -44,6 +50,9 @@ pub(crate) async fn swarm(world: Arc<World>) {
     let mut done = run(all).await;
     done.sort_by_key(Producer::number);
     done.truncate(REPEATING);
+    world.history.note(format!("all clocks jump by {JUMP:?}"));
+    world.tick(JUMP);
+    sleep(LOOKED_FOR_SILENT).await;
     done.iter_mut().for_each(Producer::repeat);
     run(done.into()).await;
     world.history.note("the swarm is gone");
