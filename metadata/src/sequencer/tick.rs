@@ -7,13 +7,16 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Options, Sequencer, Serves, until};
-use crate::command::Command;
+use crate::command::{Command, Submission};
 use crate::error::Error;
 use crate::kv::Transaction;
 use crate::types::Lsn;
 
 /// The head moves at least once in two of these.
 pub(super) const TICK: Duration = Duration::from_millis(450);
+
+/// Sessions closed at a time; the others are with the next tick.
+const CLOSED_AT_ONCE: usize = 4096;
 
 /// After a take-over; longer than agents take to come.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -59,16 +62,33 @@ impl Sequencer {
         if let Some(advanced) = self.state.advance_naming(lsn, now) {
             self.write_own(lsn, now, vec![advanced]).await?;
         }
-        for session in self.liveness.silent(self.state.sessions.ids()) {
-            tracing::info!(session, "an agent is silent; its session is closed");
-            self.command(Command::CloseSession(session)).await?;
-            self.subscribers.close(session);
-        }
+        self.close_silent().await?;
         if self.holder.head == self.tick.head {
             let (kv, nothing) = (self.kv.as_ref(), Transaction::default());
             self.holder.write(kv, nothing, &self.options).await?;
         }
         self.tick.head = self.holder.head.clone();
+        Ok(())
+    }
+
+    /// All in one drain: a fleet that went away at once, or somebody who begins sessions and leaves them, must not hold
+    /// everybody up for as many commits.
+    async fn close_silent(&mut self) -> Result<(), Error> {
+        let mut silent = self.liveness.silent(self.state.sessions.ids());
+        silent.truncate(CLOSED_AT_ONCE);
+        let (now, lsn) = (self.time.now(), Lsn(self.state.lsn.0 + 1));
+        let mut effects = Vec::new();
+        for session in &silent {
+            tracing::info!(session, "an agent is silent; its session is closed");
+            let own = Submission::own(Command::CloseSession(*session));
+            effects.extend(self.state.execute(lsn, now, &own).effects);
+        }
+        if !effects.is_empty() {
+            self.write_own(lsn, now, effects).await?;
+        }
+        for session in silent {
+            self.subscribers.close(session);
+        }
         Ok(())
     }
 }
