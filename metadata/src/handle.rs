@@ -263,7 +263,8 @@ impl Metadata {
         Ok(self.catalogue())
     }
 
-    /// The extents from the one holding `offset` on, until they hold `raw_bytes_max` bytes (at least one extent).
+    /// The extents from the one holding `offset` on, until they hold `raw_bytes_max` bytes, or are 4,096 (at least one
+    /// extent).
     ///
     /// # Errors
     /// As [`Metadata::submit`].

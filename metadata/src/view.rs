@@ -12,6 +12,8 @@ use crate::types::{Bounds, Extent, Offset, PartitionIndex, TopicId, TopicPartiti
 
 /// Extents a view keeps.
 pub(crate) const VIEW_EXTENTS_MAX: usize = 1024;
+/// Extents in one answer, whatever number of bytes is asked for: who wants more asks again from behind them.
+pub(crate) const LOCATED_MAX: usize = 4096;
 /// Views kept while nobody holds them.
 const VIEWS_MAX: usize = 64 * 1024;
 
@@ -145,14 +147,14 @@ pub(crate) fn since(recent: &VecDeque<Extent>, offset: Offset) -> impl Iterator<
     recent.range(first..).copied()
 }
 
-/// Extents until they hold enough bytes; at least one, if there is one.
+/// Extents until they hold enough bytes, or are [`LOCATED_MAX`]; at least one, if there is one.
 pub(crate) fn enough<'a>(
     extents: impl Iterator<Item = &'a Extent>,
     raw_bytes_max: u64,
 ) -> Vec<Extent> {
     let (mut found, mut bytes) = (Vec::new(), 0_u64);
     for extent in extents {
-        if !found.is_empty() && bytes >= raw_bytes_max {
+        if !found.is_empty() && (bytes >= raw_bytes_max || found.len() == LOCATED_MAX) {
             break;
         }
         bytes = bytes.saturating_add(extent.raw_length().into());

@@ -15,7 +15,7 @@ use crate::state::{PartitionLog, State};
 use crate::types::{
     Bounds, Extent, Located, NamingEpoch, Offset, SessionId, Timestamp, TopicPartition,
 };
-use crate::view::{View, Views, enough};
+use crate::view::{LOCATED_MAX, View, Views, enough};
 
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
@@ -230,10 +230,11 @@ pub(crate) async fn locate(
     };
     let mut cold = Cold {
         extents: Vec::new(),
+        raw_bytes: 0,
         next: offset,
         until,
     };
-    while cold.next < until && cold.raw_bytes() < raw_bytes_max {
+    while cold.next < until && cold.raw_bytes < raw_bytes_max && cold.extents.len() < LOCATED_MAX {
         let chunks = match index(metadata, partition)?.chunks(cold.next).await {
             Err(Error::Damaged(_)) => Vec::new(),
             chunks => chunks?,
@@ -254,17 +255,14 @@ pub(crate) async fn locate(
 /// Extents from index rows, without a gap.
 struct Cold {
     extents: Vec<Extent>,
+    /// What they hold.
+    raw_bytes: u64,
     next: Offset,
     /// Memory has what lies from here on.
     until: Offset,
 }
 
 impl Cold {
-    fn raw_bytes(&self) -> u64 {
-        let bytes = self.extents.iter().map(Extent::raw_length);
-        bytes.map(u64::from).sum()
-    }
-
     /// False where the next offset does not lie in the row, or the row has a hole.
     fn join(&mut self, chunk: &Chunk) -> bool {
         let (from, until) = (self.next, self.until);
@@ -279,6 +277,7 @@ impl Cold {
                 return false;
             }
             self.next = extent.end_offset();
+            self.raw_bytes = self.raw_bytes.saturating_add(extent.raw_length().into());
             self.extents.push(*extent);
         }
         self.next > from || from >= until

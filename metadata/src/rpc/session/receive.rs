@@ -12,10 +12,6 @@ use crate::handle::Metadata;
 use crate::queue::Asked;
 use crate::rpc::message::{Question, Reply, Up};
 use crate::sequencer::reads::Read;
-use crate::types::Located;
-
-/// Extents in one answer; the agent asks again from behind them.
-const LOCATED_MAX: usize = 16 * 1024;
 
 impl Session {
     /// `bytes`: of its frame.
@@ -121,13 +117,7 @@ async fn answer(metadata: &Metadata, question: Question) -> Result<Reply, Error>
             partition,
             offset,
             raw_bytes_max,
-        } => {
-            let mut located = metadata.locate(partition, offset, raw_bytes_max).await?;
-            if let Located::Extents { extents, .. } = &mut located {
-                extents.truncate(LOCATED_MAX);
-            }
-            Reply::Located(located)
-        }
+        } => Reply::Located(metadata.locate(partition, offset, raw_bytes_max).await?),
         Question::Timestamp(partition, timestamp) => {
             Reply::Extent(metadata.locate_timestamp(partition, timestamp).await?)
         }

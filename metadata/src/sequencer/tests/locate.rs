@@ -241,3 +241,38 @@ async fn a_hole_is_damage_and_never_silence() {
     model.compare(&running.metadata, "mended").await;
     running.close().await;
 }
+
+/// Whoever asks for all that there is, as with `max.partition.fetch.bytes` of 2 GiB: the index is not read whole for it.
+#[tokio::test(start_paused = true)]
+async fn an_answer_has_a_bounded_number_of_extents_whatever_is_asked_for() {
+    const EXTENTS: usize = 30_000;
+    let memory = Memory::new();
+    let running = fresh(&memory).await;
+    for round in 0..EXTENTS / 1_000 {
+        // Refused duplicates between the batches, so that each one is an extent of its own.
+        let both = |index: usize| {
+            let sequence = i32::try_from(round * 1_000 + index).unwrap();
+            [batch(1, Some((5, sequence))), batch(1, Some((5, sequence)))]
+        };
+        let batches = (0..1_000).flat_map(both).collect();
+        let number = u64::try_from(round).unwrap();
+        let committed = running.metadata.submit(commit(number, 0, batches)).await;
+        committed.unwrap();
+    }
+    for memory_or_rows in ["memory", "rows"] {
+        let mut all = 0;
+        while all < EXTENTS {
+            let next = Offset(i64::try_from(all).unwrap());
+            let located = running.metadata.locate(partition(0), next, u64::MAX).await;
+            let Ok(Located::Extents { extents, .. }) = located else {
+                panic!("{located:?}")
+            };
+            let count = extents.len();
+            assert!((1..=4096).contains(&count), "{count} from {memory_or_rows}");
+            assert_eq!(extents[0].base_offset, next);
+            all += count;
+        }
+        seconds(20).await;
+    }
+    running.close().await;
+}
