@@ -180,6 +180,7 @@ pub(crate) fn usage(usage: metadata::Usage) {
     let wide = |count: usize| count as u64;
     for (kind, count, max) in [
         ("topics", usage.topics, wide(max.topics)),
+        ("topic_bytes", usage.topic_bytes, max.topic_bytes),
         ("partitions", usage.partitions, max.partitions),
         (
             "deleted_topics",
@@ -187,6 +188,7 @@ pub(crate) fn usage(usage: metadata::Usage) {
             wide(max.deleted_topics),
         ),
         ("sessions", usage.sessions, wide(max.sessions)),
+        ("outcome_bytes", usage.outcome_bytes, max.outcome_bytes),
         ("producer_bytes", usage.producer_bytes, max.producer_bytes),
     ] {
         #[expect(

@@ -219,7 +219,7 @@ wire_enum! {
         16 => TooManyPartitions,
         #[error("as many agents have sessions as may")]
         17 => TooManySessions,
-        #[error("the session has as many unseen outcomes as are kept")]
+        #[error("as many outcomes that agents have not seen are kept as may")]
         18 => TooManyOutcomes,
         #[error("deleted topics have left as much to be cleared as they may")]
         19 => TooManyDeletedTopics,

@@ -511,6 +511,10 @@ fn options() -> Options {
 }
 
 fn commit(object: u32, base_sequence: i32) -> Command {
+    commit_to(TOPIC, object, base_sequence)
+}
+
+fn commit_to(topic: TopicId, object: u32, base_sequence: i32) -> Command {
     let batch = CommitBatch {
         raw_length: 100,
         record_count: 10,
@@ -534,7 +538,7 @@ fn commit(object: u32, base_sequence: i32) -> Command {
         object: ObjectKey::new(NamingEpoch(0), 7, object),
         size: 500,
         blocks: vec![CommitBlock {
-            topic: TOPIC,
+            topic,
             partition: PartitionIndex(1),
             range,
             batches: vec![batch],
@@ -563,6 +567,7 @@ async fn store() -> Bytes {
             Command::BindBucket(Some(BucketId(7))),
             create(TOPIC, "orders"),
             create(gone, "gone"),
+            commit_to(gone, 9, 0),
             Command::DeleteTopic(gone),
             commit(1, 0),
             commit(2, 10),

@@ -114,7 +114,7 @@ impl Encoder {
 }
 
 /// Reads a row front to back. Nothing in it is trusted: lengths are checked before anything is reserved.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Decoder(Bytes);
 
 impl Decoder {

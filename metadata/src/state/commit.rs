@@ -6,6 +6,9 @@ use crate::command::{CommitBatch, CommitBlock, CommitObject, Outcome, Rejected};
 use crate::effect::{Asked, Block, Committed, Effect, Judged, Judgement};
 use crate::types::{Lsn, Offset, Timestamp, TopicPartition};
 
+/// No batch begins at a later offset: whoever counts from there on would get past the largest number.
+const OFFSET_MAX: i64 = 1 << 62;
+
 impl State {
     /// `asked` is whose command it is; the effect says so itself then.
     pub(super) fn commit_object(
@@ -149,6 +152,9 @@ impl State {
     ) -> Judgement {
         if batch.withheld {
             return Judgement::Refused(Rejected::Withheld);
+        }
+        if base_offset.0 > OFFSET_MAX {
+            return Judgement::Refused(Rejected::InvalidCommand);
         }
         let Some(claimed) = batch.producer else {
             return Judgement::Accepted {

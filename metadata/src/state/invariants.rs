@@ -29,6 +29,7 @@ pub(crate) fn check(state: &State) {
     }
     assert!(state.cluster.as_of() <= state.lsn);
     check_objects(state);
+    state.sessions.check();
     for id in state.sessions.ids() {
         let session = state.sessions.get(id).unwrap();
         assert!((1..=state.cluster.last_session).contains(&id));

@@ -68,8 +68,7 @@ type Decided = Result<(Outcome, Vec<Effect>), Rejected>;
 impl State {
     /// Decides a submission on this state and folds the effects. `lsn` is that of the drain it is in.
     pub(crate) fn execute(&mut self, lsn: Lsn, now: Timestamp, asked: &Submission) -> Decision {
-        let outcomes_max = self.limits.session_outcomes;
-        if let Some(outcome) = self.sessions.earlier(asked, outcomes_max) {
+        if let Some(outcome) = self.sessions.earlier(asked, &self.limits) {
             let effects = Vec::new();
             return Decision { outcome, effects };
         }
@@ -195,7 +194,9 @@ impl State {
             Effect::Committed(committed) => self.fold_committed(lsn, now, committed),
             Effect::Topic { topic, what } => {
                 let before = self.topics.get(*topic).map(|known| known.topic.partitions);
-                if self.topics.fold(lsn, *topic, what) {
+                let partitions = &self.partitions;
+                let held = || partitions.of(*topic).any(|(_, log)| log.held_anything());
+                if self.topics.fold(lsn, *topic, what, held) {
                     self.topic_changed(*topic, before.unwrap_or(0));
                 }
             }
@@ -276,9 +277,11 @@ impl State {
     pub(crate) fn usage(&self) -> Usage {
         Usage {
             topics: self.topics.len() as u64,
+            topic_bytes: self.topics.bytes(),
             partitions: self.topics.partitions(),
-            deleted_topics: self.topics.uncleared() as u64,
+            deleted_topics: self.topics.left() as u64,
             sessions: self.sessions.len() as u64,
+            outcome_bytes: self.sessions.bytes(),
             producers: self.producers.len(),
             producer_bytes: self.producers.bytes(),
         }

@@ -66,6 +66,11 @@ impl PartitionLog {
         }
     }
 
+    /// Whether a record was ever appended.
+    pub(super) fn held_anything(&self) -> bool {
+        self.known.high_watermark > Offset(0)
+    }
+
     #[cfg(test)]
     pub(crate) fn as_of(&self) -> Lsn {
         self.as_of

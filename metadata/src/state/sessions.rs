@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 
+use super::limits::Limits;
 use super::table::{Dirty, Page, Table, Wrote, decode_row};
 use crate::codec::{Decoder, Encoder, Unreadable, Wire};
 use crate::command::{Outcome, Rejected, Submission};
@@ -20,6 +21,8 @@ const ROW_BYTES: usize = 60 * 1024;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sessions {
     sessions: BTreeMap<u64, Session>,
+    /// What the outcomes of all of them take.
+    bytes: u64,
     dirty: Dirty<u64>,
     /// Of the session that is written next: the sequence and part of the outcome to go on with.
     next: (u64, u16),
@@ -35,6 +38,8 @@ pub(crate) struct Session {
     pub(crate) last: u64,
     /// Outcomes the agent may still ask for, by sequence.
     pub(crate) outcomes: BTreeMap<u64, Outcome>,
+    /// What they take.
+    bytes: u64,
     /// The row this was loaded from holds everything up to here.
     pub(crate) as_of: Lsn,
     dirty: bool,
@@ -66,9 +71,14 @@ impl Sessions {
         self.sessions.len()
     }
 
+    /// What the outcomes of all sessions take.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// The outcome of a submission that was answered before, or that its session forbids; it is not decided then. A gap
     /// is none: what was refused for want of the store was never decided.
-    pub(super) fn earlier(&self, asked: &Submission, outcomes_max: usize) -> Option<Outcome> {
+    pub(super) fn earlier(&self, asked: &Submission, limits: &Limits) -> Option<Outcome> {
         // Session 0 is the sequencer itself, which never asks twice.
         if asked.session == 0 {
             return None;
@@ -78,12 +88,29 @@ impl Sessions {
         };
         planted!("decided-again", return None);
         if asked.sequence > session.last {
-            let unseen = session.outcomes.range(asked.seen..).count();
-            let full = session.outcomes.len() >= outcomes_max && unseen >= outcomes_max;
+            let full = self.is_full(session, asked.seen, limits);
             return full.then_some(Outcome::Rejected(Rejected::TooManyOutcomes));
         }
         let known = session.outcomes.get(&asked.sequence).cloned();
         Some(known.unwrap_or(Outcome::Rejected(Rejected::InvalidCommand)))
+    }
+
+    /// Whether a session that has seen all before `seen` may have no more outcomes. It may always have one.
+    fn is_full(&self, session: &Session, seen: u64, limits: &Limits) -> bool {
+        let room = |kept: u64| {
+            limits
+                .outcome_bytes
+                .saturating_sub(self.bytes - session.bytes + kept)
+        };
+        if session.outcomes.len() < limits.session_outcomes && session.bytes <= room(session.bytes)
+        {
+            return false;
+        }
+        let unseen = session.outcomes.range(seen..);
+        let (count, kept) = unseen.fold((0, 0), |(count, kept), (_, outcome)| {
+            (count + 1, kept + bytes(outcome))
+        });
+        count >= limits.session_outcomes || kept > room(kept)
     }
 
     /// Whether one before it was refused, without its agent having heard of that when it asked for this one: what was
@@ -93,7 +120,9 @@ impl Sessions {
             .sessions
             .get(&asked.session)
             .map(|session| session.last);
-        last.is_some_and(|last| asked.sequence > last + 1 && asked.seen < asked.sequence)
+        last.is_some_and(|last| {
+            asked.sequence > last.saturating_add(1) && asked.seen < asked.sequence
+        })
     }
 
     pub(super) fn fold(&mut self, lsn: Lsn, session: u64, what: &SessionEffect) {
@@ -105,13 +134,16 @@ impl Sessions {
                         nonce: *nonce,
                         ..Session::default()
                     };
-                    self.sessions.insert(session, opened);
+                    if let Some(before) = self.sessions.insert(session, opened) {
+                        self.bytes -= before.bytes;
+                    }
                     self.touched(session);
                 }
             }
             SessionEffect::Closed => {
                 // Its row is cleared, whether or not it is listed already.
-                if self.sessions.remove(&session).is_some() {
+                if let Some(closed) = self.sessions.remove(&session) {
+                    self.bytes -= closed.bytes;
                     self.dirty.mark(session);
                 }
             }
@@ -144,12 +176,29 @@ impl Sessions {
         while let Some(first) = known.outcomes.first_entry()
             && *first.key() < asked.seen
         {
-            first.remove();
+            let seen = bytes(&first.remove());
+            (known.bytes, self.bytes) = (known.bytes - seen, self.bytes - seen);
         }
         if asked.sequence >= asked.seen {
-            known.outcomes.insert(asked.sequence, outcome());
+            let outcome = outcome();
+            let more = bytes(&outcome);
+            // A replay says again what a row that is newer holds.
+            let before = known.outcomes.insert(asked.sequence, outcome);
+            let less = before.as_ref().map_or(0, bytes);
+            known.bytes = known.bytes + more - less;
+            self.bytes = self.bytes + more - less;
         }
         self.touched(asked.session);
+    }
+
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        for session in self.sessions.values() {
+            let kept: u64 = session.outcomes.values().map(bytes).sum();
+            assert_eq!(session.bytes, kept);
+        }
+        let all: u64 = self.sessions.values().map(|session| session.bytes).sum();
+        assert_eq!(self.bytes, all);
     }
 
     fn touched(&mut self, session: u64) {
@@ -165,7 +214,7 @@ impl Sessions {
         let key = |sequence| Key::Outcome(id, sequence, 0);
         let Some(session) = self.sessions.get_mut(&id) else {
             page.clear(Key::Session(id));
-            page.clear_range(key(0), key(u64::MAX));
+            page.clear_range(key(0), Key::Outcome(id, u64::MAX, u16::MAX));
             return true;
         };
         for (sequence, outcome) in session.outcomes.range(self.next.0..) {
@@ -183,7 +232,9 @@ impl Sessions {
             }
         }
         let first_kept = session.outcomes.keys().next();
-        let seen = first_kept.copied().unwrap_or(session.last + 1);
+        // Whatever number an agent gave its last command, there is one behind it.
+        let behind = session.last.saturating_add(1);
+        let seen = first_kept.copied().unwrap_or(behind);
         page.clear_range(key(0), key(seen));
         let row = Row {
             as_of: page.lsn,
@@ -194,6 +245,15 @@ impl Sessions {
         session.dirty = false;
         true
     }
+}
+
+/// About what an outcome takes in memory.
+fn bytes(outcome: &Outcome) -> u64 {
+    let verdicts = match outcome {
+        Outcome::Committed(verdicts) => size_of_val(verdicts.as_slice()),
+        _ => 0,
+    };
+    (size_of::<Outcome>() + verdicts) as u64
 }
 
 /// Part of an outcome.
@@ -240,10 +300,12 @@ impl Table for Sessions {
                     ..Session::default()
                 };
                 // Outcomes past the last are of a checkpoint that a crash cut short; the log has them.
-                for ((_, sequence), bytes) in self.loading.range_mut((id, 0)..=(id, row.last)) {
-                    let outcome = decode_row(Decoder::new(bytes.split().freeze()))?;
+                for ((_, sequence), joined) in self.loading.range_mut((id, 0)..=(id, row.last)) {
+                    let outcome = decode_row(Decoder::new(joined.split().freeze()))?;
+                    session.bytes += bytes(&outcome);
                     session.outcomes.insert(*sequence, outcome);
                 }
+                self.bytes += session.bytes;
                 self.sessions.insert(id, session);
             }
             _ => return Err(Unreadable),

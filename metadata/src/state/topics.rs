@@ -14,7 +14,9 @@ use crate::keys::Key;
 use crate::types::{Lsn, PartitionIndex, ProducerId, Timestamp, TopicId, TopicPartition};
 
 /// Of a topic's name and settings together: they must fit in one row.
-const TOPIC_BYTES_MAX: usize = 64 * 1024;
+const TOPIC_BYTES_MAX: u64 = 64 * 1024;
+/// What a setting takes besides its text.
+const SETTING_BYTES: usize = 64;
 
 type Decided = Result<(Outcome, Vec<Effect>), Rejected>;
 
@@ -26,10 +28,10 @@ pub(crate) struct Topics {
     /// Names with '.' turned into '_', under which Kafka's metrics would collide, and the topic that has them.
     by_metric_name: BTreeMap<String, TopicId>,
     deleted: BTreeMap<TopicId, Deleted>,
-    /// Those of `deleted` that are still to be cleared.
-    uncleared: usize,
     /// Of all topics together.
     partitions: u64,
+    /// Names and settings of all topics together, as [`bytes`] counts.
+    bytes: u64,
     dirty: Dirty<TopicId>,
 }
 
@@ -43,7 +45,8 @@ pub(crate) struct TopicState {
     dirty: bool,
 }
 
-/// A topic that is gone. Its index rows stay until the collection of objects gives the extents back.
+/// A topic that is gone. Its index rows stay until the collection of objects gives the extents back; one that never held
+/// a record has none, and leaves nothing once its rows are cleared.
 #[derive(Clone, Debug)]
 struct Deleted {
     /// What it was, until the rows of its partitions are cleared.
@@ -54,6 +57,8 @@ struct Deleted {
 #[derive(Clone, Debug)]
 struct Left {
     topic: TopicState,
+    /// Whether it ever held a record.
+    held: bool,
     /// Partitions before this one are cleared.
     cleared: i32,
 }
@@ -65,6 +70,8 @@ wire_struct! {
         topic: TopicCreated,
         /// It is only the mark of one that is still to be cleared.
         is_deleted: bool,
+        /// Whether that one ever held a record.
+        held: bool,
     }
 }
 
@@ -87,14 +94,19 @@ impl Topics {
         self.partitions
     }
 
+    /// What their names and settings take.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Whether the topic is gone, cleared or not.
     pub(crate) fn is_deleted(&self, topic: TopicId) -> bool {
         self.deleted.contains_key(&topic)
     }
 
-    /// Deleted topics that are still to be cleared.
-    pub(crate) fn uncleared(&self) -> usize {
-        self.uncleared
+    /// Deleted topics of which something is left.
+    pub(crate) fn left(&self) -> usize {
+        self.deleted.len()
     }
 
     pub(super) fn create(
@@ -108,9 +120,8 @@ impl Topics {
             return Err(Rejected::InvalidPartitions);
         }
         self.check_partitions(0, create.partitions, limits)?;
-        let configs = create.configs.iter();
-        let bytes: usize = configs.map(|(name, value)| name.len() + value.len()).sum();
-        if bytes + create.name.len() > TOPIC_BYTES_MAX {
+        let bytes = bytes(&create.name, &create.configs);
+        if bytes > TOPIC_BYTES_MAX {
             return Err(Rejected::InvalidCommand);
         }
         if self.by_name.contains_key(&create.name) {
@@ -122,7 +133,7 @@ impl Topics {
         if self.by_id.contains_key(&create.id) || self.is_deleted(create.id) {
             return Err(Rejected::InvalidCommand);
         }
-        if self.by_id.len() >= limits.topics {
+        if self.by_id.len() >= limits.topics || self.bytes + bytes > limits.topic_bytes {
             return Err(Rejected::TooManyTopics);
         }
         let created = TopicCreated {
@@ -141,7 +152,7 @@ impl Topics {
 
     pub(super) fn delete(&self, topic: TopicId, limits: &Limits) -> Decided {
         self.by_id.get(&topic).ok_or(Rejected::UnknownTopic)?;
-        if self.uncleared >= limits.deleted_topics {
+        if self.deleted.len() >= limits.deleted_topics {
             return Err(Rejected::TooManyDeletedTopics);
         }
         Ok((
@@ -175,11 +186,17 @@ impl Topics {
         Ok(())
     }
 
-    /// True if anything changed.
-    pub(super) fn fold(&mut self, lsn: Lsn, topic: TopicId, what: &TopicEffect) -> bool {
+    /// True if anything changed. `held`: whether its partitions ever held a record.
+    pub(super) fn fold(
+        &mut self,
+        lsn: Lsn,
+        topic: TopicId,
+        what: &TopicEffect,
+        held: impl FnOnce() -> bool,
+    ) -> bool {
         match what {
             TopicEffect::Created(created) => self.fold_created(lsn, topic, created),
-            TopicEffect::Deleted => self.fold_deleted(topic),
+            TopicEffect::Deleted => self.fold_deleted(topic, held),
             TopicEffect::PartitionsCreated { total } => self.fold_partitions(lsn, topic, *total),
         }
     }
@@ -203,9 +220,15 @@ impl Topics {
         let id = state.topic.id;
         self.name(&state.topic.name, id);
         self.partitions += size(&state);
+        self.bytes += bytes(&state.topic.name, &state.topic.configs);
         if let Some(earlier) = self.by_id.insert(id, state) {
-            self.partitions -= size(&earlier);
+            self.uncount(&earlier);
         }
+    }
+
+    fn uncount(&mut self, gone: &TopicState) {
+        self.partitions -= size(gone);
+        self.bytes -= bytes(&gone.topic.name, &gone.topic.configs);
     }
 
     fn name(&mut self, name: &str, topic: TopicId) {
@@ -213,11 +236,11 @@ impl Topics {
         self.by_metric_name.insert(metric_name(name), topic);
     }
 
-    fn fold_deleted(&mut self, topic: TopicId) -> bool {
+    fn fold_deleted(&mut self, topic: TopicId, held: impl FnOnce() -> bool) -> bool {
         let Some(gone) = self.by_id.remove(&topic) else {
             return false;
         };
-        self.partitions -= size(&gone);
+        self.uncount(&gone);
         // While a log is replayed over newer rows, a later topic may have the name already.
         let metric_name = metric_name(&gone.topic.name);
         if self.by_name.get(&gone.topic.name) == Some(&topic) {
@@ -228,6 +251,7 @@ impl Topics {
         }
         let left = Left {
             topic: gone,
+            held: held(),
             cleared: 0,
         };
         self.mark(topic, Some(left), Lsn(0));
@@ -237,9 +261,7 @@ impl Topics {
 
     /// Remembers that it is gone.
     fn mark(&mut self, topic: TopicId, left: Option<Left>, as_of: Lsn) {
-        self.uncleared += usize::from(left.is_some());
-        let earlier = self.deleted.insert(topic, Deleted { left, as_of });
-        self.uncleared -= usize::from(earlier.is_some_and(|earlier| earlier.left.is_some()));
+        self.deleted.insert(topic, Deleted { left, as_of });
     }
 
     fn fold_partitions(&mut self, lsn: Lsn, topic: TopicId, total: i32) -> bool {
@@ -267,7 +289,7 @@ impl Topics {
     fn write_topic(&mut self, id: TopicId, page: &mut Page) -> bool {
         if let Some(known) = self.by_id.get_mut(&id) {
             known.dirty = false;
-            page.set(Key::Topic(id), &row(page.lsn, known, false));
+            page.set(Key::Topic(id), &row(page.lsn, known, None));
             return true;
         }
         let Some(Deleted { left, as_of }) = self.deleted.get_mut(&id) else {
@@ -276,28 +298,34 @@ impl Topics {
         let Some(some) = left else {
             return true;
         };
-        let (from, total) = (some.cleared, some.topic.topic.partitions);
+        let (from, total, held) = (some.cleared, some.topic.topic.partitions, some.held);
         let end = total.min(from.saturating_add(page.clearable()));
         page.cleared(end.saturating_sub(from));
         if end < total {
             // A process that starts in between goes on with it.
-            page.set(Key::Topic(id), &row(page.lsn, &some.topic, true));
+            page.set(Key::Topic(id), &row(page.lsn, &some.topic, Some(some.held)));
             clear_partitions(id, from, end, page);
             some.cleared = end;
             return false;
         }
         clear_partitions(id, from, i32::MAX, page);
         page.clear(Key::Topic(id));
-        let lsn = page.lsn;
-        page.set(Key::Deleted(id), &lsn);
-        (*left, *as_of) = (None, lsn);
-        self.uncleared -= 1;
+        if held {
+            let lsn = page.lsn;
+            page.set(Key::Deleted(id), &lsn);
+            (*left, *as_of) = (None, lsn);
+        } else {
+            self.deleted.remove(&id);
+        }
         true
     }
 
+    /// Those of which more is left than rows that the next checkpoint clears.
     #[cfg(test)]
     pub(super) fn deleted(&self) -> impl Iterator<Item = TopicId> {
-        self.deleted.keys().copied()
+        let held = |gone: &Deleted| gone.left.as_ref().is_none_or(|left| left.held);
+        let deleted = self.deleted.iter().filter(move |(_, gone)| held(gone));
+        deleted.map(|(topic, _)| *topic)
     }
 
     #[cfg(test)]
@@ -309,13 +337,25 @@ impl Topics {
                     && self.by_metric_name.get(&metric_name(&state.topic.name)) == Some(id)
             })
             && self.partitions == self.by_id.values().map(size).sum::<u64>()
-            && self.uncleared == self.deleted.values().filter(|it| it.left.is_some()).count()
+            && self.bytes
+                == self
+                    .by_id
+                    .values()
+                    .map(|it| bytes(&it.topic.name, &it.topic.configs))
+                    .sum::<u64>()
     }
 
     #[cfg(test)]
     pub(super) fn is_clean(&self) -> bool {
         self.dirty.is_empty()
     }
+}
+
+/// About what a topic's name and settings take in memory.
+fn bytes(name: &str, configs: &BTreeMap<String, String>) -> u64 {
+    let configs = configs.iter();
+    let configs = configs.map(|(name, value)| name.len() + value.len() + SETTING_BYTES);
+    (name.len() + configs.sum::<usize>()) as u64
 }
 
 fn size(state: &TopicState) -> u64 {
@@ -339,7 +379,8 @@ fn restore(id: TopicId, created: &TopicCreated, as_of: Lsn) -> TopicState {
     }
 }
 
-fn row(lsn: Lsn, known: &TopicState, is_deleted: bool) -> Row {
+/// `deleted`: whether one that is gone ever held a record.
+fn row(lsn: Lsn, known: &TopicState, deleted: Option<bool>) -> Row {
     let topic = &known.topic;
     Row {
         as_of: lsn,
@@ -351,7 +392,8 @@ fn row(lsn: Lsn, known: &TopicState, is_deleted: bool) -> Row {
             first_producer: known.first_producer,
             created: topic.created,
         },
-        is_deleted,
+        is_deleted: deleted.is_some(),
+        held: deleted.unwrap_or(false),
     }
 }
 
@@ -390,7 +432,12 @@ impl Table for Topics {
                 let row: Row = decode_row(row)?;
                 let topic = restore(id, &row.topic, row.as_of);
                 if row.is_deleted {
-                    self.mark(id, Some(Left { topic, cleared: 0 }), row.as_of);
+                    let left = Left {
+                        topic,
+                        held: row.held,
+                        cleared: 0,
+                    };
+                    self.mark(id, Some(left), row.as_of);
                     self.dirty.mark(id);
                 } else {
                     self.insert(topic);

@@ -1,5 +1,6 @@
 //! Agents as they travel.
 
+use super::AGENT_BYTES_MAX;
 use super::parts::{decode_flag, decode_option, encode_option};
 use crate::catalogue::{Agent, Listener, Roles};
 use crate::codec::{Decoder, Encoder, Unreadable};
@@ -35,7 +36,14 @@ pub(super) fn decode_agent(frame: &mut Decoder) -> Result<Agent, Unreadable> {
         },
     };
     match agent.node_id {
-        0.. if !agent.listeners.is_empty() => Ok(agent),
+        0.. if !agent.listeners.is_empty() && bytes(&agent) <= AGENT_BYTES_MAX => Ok(agent),
         _ => Err(Unreadable),
     }
+}
+
+/// About what an agent takes in a frame.
+fn bytes(agent: &Agent) -> usize {
+    let listener = |listener: &Listener| 8 + listener.name.len() + listener.host.len();
+    let listeners = agent.listeners.iter().map(listener);
+    listeners.sum::<usize>() + agent.zone.as_ref().map_or(0, String::len)
 }

@@ -1,5 +1,7 @@
 //! Commands as bytes: those that agents may send. What the sequencer asks of itself has no encoding.
 
+use super::parts::decode_list;
+use super::{BATCHES_MAX, BLOCKS_MAX};
 use crate::codec::{Decoder, Encoder, Unreadable, Wire};
 use crate::command::{
     BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions, CreateTopic,
@@ -64,7 +66,7 @@ pub(super) fn decode_command(frame: &mut Decoder) -> Result<Command, Unreadable>
         1 => Command::CommitObject(CommitObject {
             object: frame.object()?,
             size: frame.u64()?,
-            blocks: frame.list(decode_block)?,
+            blocks: decode_blocks(frame)?,
         }),
         2 => Command::CreateTopic(CreateTopic {
             name: frame.text()?,
@@ -109,12 +111,21 @@ fn encode_block(block: &CommitBlock, frame: &mut Encoder) {
     }
 }
 
-fn decode_block(frame: &mut Decoder) -> Result<CommitBlock, Unreadable> {
+fn decode_blocks(frame: &mut Decoder) -> Result<Vec<CommitBlock>, Unreadable> {
+    let mut room = BATCHES_MAX;
+    decode_list(frame, BLOCKS_MAX, |frame| {
+        let block = decode_block(frame, room)?;
+        room -= block.batches.len();
+        Ok(block)
+    })
+}
+
+fn decode_block(frame: &mut Decoder, batches_max: usize) -> Result<CommitBlock, Unreadable> {
     Ok(CommitBlock {
         topic: frame.topic()?,
         partition: PartitionIndex(frame.i32()?),
         range: BlockRange::take(frame)?,
-        batches: frame.list(decode_batch)?,
+        batches: decode_list(frame, batches_max, decode_batch)?,
     })
 }
 

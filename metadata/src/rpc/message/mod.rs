@@ -27,5 +27,13 @@ pub(crate) use up::{Up, command_bytes, submit};
 pub(crate) const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Partitions in one question; the answer to more would not fit in a frame.
 pub(crate) const PARTITIONS_MAX: usize = 256 * 1024;
+/// Partitions that are watched, or let go, with one frame; agents name a thousand at a time.
+const WATCHED_MAX: usize = 4096;
+/// Blocks of a commit, and batches of all of them together. A segment of 8 MiB has fewer, for no batch is smaller than its
+/// header.
+const BLOCKS_MAX: usize = 256 * 1024;
+const BATCHES_MAX: usize = 256 * 1024;
+/// Names of an agent and of its listeners together: the list of all agents goes in one frame.
+const AGENT_BYTES_MAX: usize = 2 * 1024;
 /// Snapshots and long lists are cut into frames of about so many bytes.
 pub(crate) const FRAME_BYTES: usize = 256 * 1024;

@@ -32,6 +32,19 @@ pub(super) fn decode_flag(frame: &mut Decoder) -> Result<bool, Unreadable> {
     }
 }
 
+/// A list of no more than so many things: in memory they take several times what they do in a frame.
+pub(super) fn decode_list<T>(
+    frame: &mut Decoder,
+    max: usize,
+    decode: impl FnMut(&mut Decoder) -> Result<T, Unreadable>,
+) -> Result<Vec<T>, Unreadable> {
+    let mut ahead = frame.clone();
+    match ahead.count()? <= max {
+        true => frame.list(decode),
+        false => Err(Unreadable),
+    }
+}
+
 pub(super) fn encode_scope(scope: Scope, frame: &mut Encoder) {
     frame.u8(u8::from(scope == Scope::All));
 }

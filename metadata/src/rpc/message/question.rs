@@ -1,6 +1,7 @@
 //! What an agent can ask.
 
-use super::parts::{decode_partition, encode_partition, encode_partitions};
+use super::parts::{decode_list, decode_partition, encode_partition, encode_partitions};
+use super::{PARTITIONS_MAX, WATCHED_MAX};
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::types::{Offset, Timestamp, TopicPartition};
 
@@ -54,8 +55,8 @@ impl Question {
 
     pub(super) fn decode(frame: &mut Decoder) -> Result<Self, Unreadable> {
         Ok(match frame.u8()? {
-            1 => Self::Bounds(frame.list(decode_partition)?),
-            2 => Self::Watch(frame.list(decode_partition)?),
+            1 => Self::Bounds(decode_list(frame, PARTITIONS_MAX, decode_partition)?),
+            2 => Self::Watch(decode_list(frame, WATCHED_MAX, decode_partition)?),
             3 => Self::Locate {
                 partition: decode_partition(frame)?,
                 offset: Offset(frame.i64()?),

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::command::{decode_command, encode_command};
-use super::parts::{decode_partition, encode_partitions};
-use super::{Hello, Question, SPOKEN, Versions};
+use super::parts::{decode_list, decode_partition, encode_partitions};
+use super::{Hello, Question, SPOKEN, Versions, WATCHED_MAX};
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::command::Command;
 use crate::types::TopicPartition;
@@ -109,7 +109,7 @@ impl Up {
                 id: frame.u64()?,
                 question: Question::decode(&mut frame)?,
             },
-            UNWATCH => Self::Unwatch(frame.list(decode_partition)?),
+            UNWATCH => Self::Unwatch(decode_list(&mut frame, WATCHED_MAX, decode_partition)?),
             PING => Self::Ping,
             GOODBYE => Self::Goodbye,
             WITHDRAW => Self::Withdraw,

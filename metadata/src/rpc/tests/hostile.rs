@@ -120,3 +120,67 @@ async fn what_fits_in_no_frame_is_refused_and_harms_nobody() {
     assert!(verdicts.len() == 20_000 && verdicts.iter().all(Result::is_ok));
     process.terminate().await;
 }
+
+/// The largest number a command can have, and another one behind it; then a checkpoint, and a process that loads it.
+#[tokio::test(start_paused = true)]
+async fn a_command_with_the_last_number_there_is_stops_nobody() {
+    let (memory, net, process, a, _b) = two_agents(Travel::Links).await;
+    let (awake, _) = watch::channel(false);
+    for last in [u64::MAX - 1, u64::MAX] {
+        let mut link = net.dial("one:1", awake.subscribe()).await.unwrap();
+        let hello = Up::Hello(no_session()).encode();
+        link.sender.send(hello).await.unwrap();
+        for sequence in [last, 1, last] {
+            let command = crate::Command::AllocateProducerIds { count: 1 };
+            let submit = Up::Submit {
+                sequence,
+                seen: last,
+                command,
+            };
+            let _ = link.sender.send(submit.encode()).await;
+        }
+        let mut answers = 0;
+        while answers < 3 {
+            let frame = timeout(PATIENCE, link.receiver.recv()).await.unwrap();
+            match Down::decode(frame.unwrap()).unwrap() {
+                Down::Answer { .. } => answers += 1,
+                Down::End(reason) => panic!("{reason}"),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(committed(&a.metadata, plain(1, 0)).await, 0);
+    seconds(20).await;
+    assert_eq!(committed(&a.metadata, plain(2, 0)).await, 10);
+    process.kill().await;
+    let process = net.start(memory, "one:1", 2);
+    let mut numbers = 2;
+    let (offset, _) = committed_at_last(&a.metadata, &mut numbers).await;
+    assert_eq!(offset, 20);
+    process.terminate().await;
+}
+
+/// Agents that come and are gone at once: their sessions are closed together, not one commit after the other.
+#[tokio::test(start_paused = true)]
+async fn sessions_of_many_that_fell_silent_are_closed_in_few_commits() {
+    const COUNT: u64 = 700;
+    let (_, net, process, a, _b) = two_agents(Travel::Links).await;
+    let (awake, _) = watch::channel(false);
+    for _ in 0..COUNT {
+        let mut link = net.dial("one:1", awake.subscribe()).await.unwrap();
+        link.sender
+            .send(Up::Hello(no_session()).encode())
+            .await
+            .unwrap();
+        let frame = link.receiver.recv().await.unwrap();
+        assert!(matches!(Down::decode(frame), Ok(Down::Welcome(_))));
+    }
+    committed(&a.metadata, plain(1, 0)).await;
+    let lsn = || a.metadata.shared().point().unwrap().lsn.0;
+    let before = lsn();
+    seconds(30).await;
+    committed(&a.metadata, plain(2, 0)).await;
+    let drains = lsn() - before;
+    assert!(drains < 20, "{drains} drains for {COUNT} sessions");
+    process.terminate().await;
+}

@@ -4,6 +4,7 @@
 mod addresses;
 mod agents;
 mod alive;
+mod bounds;
 mod crowd;
 mod failover;
 mod frozen;

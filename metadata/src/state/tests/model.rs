@@ -10,7 +10,10 @@ use crate::types::{BucketId, Offset};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
     pub(super) topics: BTreeMap<TopicId, ModelTopic>,
+    /// Topics that are gone and held a record.
     pub(super) deleted: BTreeSet<TopicId>,
+    /// Those that never did: when their ids are forgotten, checkpoints decide.
+    pub(super) vanished: BTreeSet<TopicId>,
     /// Objects that a checkpoint has not moved to rows yet.
     pub(super) objects: BTreeSet<ObjectKey>,
     pub(super) sessions: BTreeMap<u64, ModelSession>,
@@ -98,8 +101,11 @@ impl Model {
             Command::CommitObject(commit) => self.commit(now, commit),
             Command::CreateTopic(create) => self.create(create),
             Command::DeleteTopic(topic) => match self.topics.remove(topic) {
-                Some(_) => {
-                    self.deleted.insert(*topic);
+                Some(gone) => {
+                    match gone.partitions.iter().all(Vec::is_empty) {
+                        true => self.vanished.insert(*topic),
+                        false => self.deleted.insert(*topic),
+                    };
                     Ok(Outcome::TopicDeleted)
                 }
                 None => Err(Rejected::UnknownTopic),

@@ -242,3 +242,164 @@ fn sessions_and_outcomes_that_nobody_has_seen_are_bounded() {
     assert_eq!(full.effects, [], "it was not decided");
     assert!(!ask(&mut state, 4, 2).effects.is_empty(), "one was seen");
 }
+
+fn create_with(state: &mut State, id: u128, configs: BTreeMap<String, String>) -> Outcome {
+    let create = CreateTopic {
+        name: format!("topic-{id}"),
+        id: TopicId(id),
+        partitions: 1,
+        replication_factor: 1,
+        configs,
+    };
+    execute(state, START, Command::CreateTopic(create))
+}
+
+/// Every agent has all of them in memory, and a process that starts loads them: their number alone bounds nothing.
+#[test]
+fn names_and_settings_of_all_topics_together_are_bounded() {
+    let limits = Limits {
+        topic_bytes: 100_000,
+        ..Limits::default()
+    };
+    let mut state = with_topic(limits);
+    let large = || [("a".to_owned(), "x".repeat(40_000))].into();
+    assert_eq!(
+        create_with(&mut state, 2, large()),
+        Outcome::TopicCreated(TopicId(2))
+    );
+    assert_eq!(
+        create_with(&mut state, 3, large()),
+        Outcome::TopicCreated(TopicId(3))
+    );
+    let many = Outcome::Rejected(Rejected::TooManyTopics);
+    assert_eq!(create_with(&mut state, 4, large()), many);
+    assert_eq!(create(&mut state, 4, 1), Outcome::TopicCreated(TopicId(4)));
+    execute(&mut state, START, Command::DeleteTopic(TopicId(2)));
+    assert_eq!(
+        create_with(&mut state, 5, large()),
+        Outcome::TopicCreated(TopicId(5))
+    );
+    invariants::check(&state);
+    let limits = Limits::default();
+    assert!(limits.topic_bytes <= 1 << 30, "an agent can hold them");
+}
+
+/// Each takes more in a row than its text.
+#[test]
+fn settings_that_fit_in_no_row_are_refused() {
+    let mut state = with_topic(Limits::default());
+    let tiny = (0..10_000_u32).map(|number| (format!("{number:x}"), String::new()));
+    let outcome = create_with(&mut state, 2, tiny.collect());
+    assert_eq!(outcome, Outcome::Rejected(Rejected::InvalidCommand));
+}
+
+/// Made and deleted again and again, as test suites do it.
+#[tokio::test]
+async fn topics_that_held_nothing_leave_nothing_and_others_count_until_they_are_given_back() {
+    use crate::checkpoint::Checkpoint;
+    use crate::kv::{Kv, Memory};
+    let limits = Limits {
+        deleted_topics: 10,
+        ..Limits::default()
+    };
+    let (kv, mut state) = (Memory::new(), with_topic(limits));
+    let mut deleted = Vec::new();
+    for round in 0..4_u128 {
+        for id in 0..8 {
+            let id = 100 + round * 10 + id;
+            create(&mut state, id, 3);
+            if id % 10 == 0 {
+                let one = batch(1, Timestamp(START), None);
+                let object = ObjectKey::new(NamingEpoch(0), 9, u32::try_from(id).unwrap());
+                let commit = commit(object, vec![(partition(id, 1), vec![one])]);
+                execute(&mut state, START, Command::CommitObject(commit));
+            }
+            deleted.push(execute(
+                &mut state,
+                START,
+                Command::DeleteTopic(TopicId(id)),
+            ));
+        }
+        let mut checkpoint = Checkpoint::begin(&mut state);
+        while !checkpoint.is_done() {
+            let writes = checkpoint.step(&kv, &mut state).await.unwrap();
+            kv.commit(writes).await.unwrap();
+        }
+        let left = round + 1;
+        assert_eq!(u128::from(state.usage().deleted_topics), left);
+        invariants::check(&state);
+        let mut loaded = crate::checkpoint::load(&kv).await.unwrap();
+        loaded.limits = limits;
+        assert_eq!(u128::from(loaded.usage().deleted_topics), left);
+    }
+    let refused = deleted.iter().filter(|it| **it != Outcome::TopicDeleted);
+    let refused: Vec<_> = refused.collect();
+    let left = Outcome::Rejected(Rejected::TooManyDeletedTopics);
+    assert!(refused.iter().all(|it| **it == left), "{refused:?}");
+    assert_eq!(refused.len(), 1, "eight more where three are left");
+}
+
+#[test]
+fn outcomes_are_bounded_in_bytes_and_one_session_leaves_room_to_others() {
+    let limits = Limits {
+        outcome_bytes: 100_000,
+        ..Limits::default()
+    };
+    let mut state = with_topic(limits);
+    for _ in 0..2 {
+        let closing = Vec::new();
+        execute(
+            &mut state,
+            START,
+            Command::OpenSession { closing, nonce: 1 },
+        );
+    }
+    let mut number = 0;
+    let mut ask = |state: &mut State, session, sequence, seen| {
+        number += 1;
+        let batches = vec![batch(1, Timestamp(START), None); 100];
+        let object = ObjectKey::new(NamingEpoch(0), 3, number);
+        let commit = commit(object, vec![(partition(1, 0), batches)]);
+        let asked = Submission {
+            session,
+            sequence,
+            seen,
+            command: Command::CommitObject(commit),
+        };
+        let lsn = Lsn(state.lsn.0 + 1);
+        let decision = state.execute(lsn, Timestamp(START), &asked);
+        invariants::check(state);
+        decision.outcome != Outcome::Rejected(Rejected::TooManyOutcomes)
+    };
+    let mut fill = |state: &mut State, session| {
+        let first = state.sessions.get(session).unwrap().last + 1;
+        let took = (first..).take_while(|sequence| ask(state, session, *sequence, 1));
+        u64::try_from(took.count()).unwrap()
+    };
+    let (greedy, second) = (fill(&mut state, 1), fill(&mut state, 2));
+    assert!((10..30).contains(&greedy), "half of the room: {greedy}");
+    assert!((5..20).contains(&second), "half of the rest: {second}");
+    assert!(ask(&mut state, 1, greedy + 1, greedy), "one was seen");
+    assert!(ask(&mut state, 2, second + 1, second + 1), "all were");
+}
+
+/// A batch may say that it has two thousand million records, and a client may send it again and again.
+#[test]
+fn a_partition_whose_offsets_are_used_up_takes_nothing_more() {
+    use crate::codec::{Decoder, Encoder};
+    use crate::keys::Key;
+    for end in [(1 << 62) + 1, i64::MAX - 1, i64::MAX] {
+        let mut state = with_topic(Limits::default());
+        let mut row = Encoder::default();
+        row.u64(0);
+        [0, end, 0].into_iter().for_each(|offset| row.i64(offset));
+        [0, 0, 0].into_iter().for_each(|held| row.u64(held));
+        let key = Key::Partition(partition(1, 0));
+        state.load(key, Decoder::new(row.into_bytes())).unwrap();
+        let sent = send(&mut state, START, (0, 0), 0);
+        assert_eq!(sent, Err(Rejected::InvalidCommand));
+        assert_eq!(state.producers.len(), 0);
+        let log = state.partitions.get(partition(1, 0)).unwrap();
+        assert_eq!(log.bounds().high_watermark, Offset(end));
+    }
+}

@@ -1,0 +1,89 @@
+//! How much one frame may ask a process to hold in memory.
+
+use super::*;
+use crate::command::{Command, CommitBatch, CommitBlock, CommitObject};
+use crate::rpc::message::{Down, FRAME_BYTES_MAX, Question, Up};
+use crate::types::{BlockCodec, BlockRange, ObjectKey, PartitionIndex, Timestamp, TopicId};
+use crate::update::Update;
+
+/// In memory things take several times what they do in a frame: their number has a bound of its own.
+#[test]
+fn lists_that_would_take_much_more_in_memory_are_refused() {
+    let commit = |blocks: usize, batches: usize| {
+        let batch = CommitBatch {
+            raw_length: 0,
+            record_count: 1,
+            max_timestamp: Timestamp(0),
+            producer: None,
+            withheld: false,
+        };
+        let range = BlockRange {
+            position: 0,
+            stored_length: 0,
+            raw_length: 0,
+            codec: BlockCodec::Raw,
+            checksum: 0,
+        };
+        let block = CommitBlock {
+            topic: TopicId(0),
+            partition: PartitionIndex(0),
+            range,
+            batches: vec![batch; batches / blocks],
+        };
+        Command::CommitObject(CommitObject {
+            object: ObjectKey(1),
+            size: 1,
+            blocks: vec![block; blocks],
+        })
+    };
+    let submit = |command| {
+        let (sequence, seen) = (1, 1);
+        Up::Submit {
+            sequence,
+            seen,
+            command,
+        }
+    };
+    let ask = |question| Up::Ask { id: 1, question };
+    let many = |count| vec![partition(0); count];
+    for (up, fits) in [
+        (submit(commit(1, 200_000)), true),
+        (submit(commit(200_000, 200_000)), true),
+        (submit(commit(1, 300_000)), false),
+        (submit(commit(3, 300_000)), false),
+        (submit(commit(300_000, 300_000)), false),
+        (ask(Question::Bounds(many(200_000))), true),
+        (ask(Question::Bounds(many(300_000))), false),
+        (ask(Question::Watch(many(1_000))), true),
+        (ask(Question::Watch(many(10_000))), false),
+        (Up::Unwatch(many(1_000)), true),
+        (Up::Unwatch(many(10_000)), false),
+    ] {
+        assert_eq!(Up::decode(up.encode()).is_ok(), fits);
+    }
+}
+
+/// All agents go to each of them in one frame: none may take so much that the others find no room.
+#[test]
+fn an_agent_that_would_fill_the_list_of_all_is_refused() {
+    let hello = |listeners: usize, host: usize| {
+        let mut agent = Node::new(7, "h".repeat(host), 9092);
+        agent.listeners = vec![agent.listeners[0].clone(); listeners];
+        let hello = Hello {
+            agent: Some(agent),
+            ..no_session()
+        };
+        Up::decode(Up::Hello(hello).encode())
+    };
+    assert!(hello(1, 253).is_ok() && hello(5, 253).is_ok());
+    for (listeners, host) in [(1, 15_000_000), (1, 3_000), (1_000_000, 0)] {
+        assert!(hello(listeners, host).is_err());
+    }
+    // As many as are served at a time.
+    let mut agent = Node::new(7, "h".repeat(2 * 1024 - 40), 9092);
+    agent.zone = Some("z".to_owned());
+    let all = (0..4096).map(|_| Arc::new(agent.clone())).collect();
+    let frame = Down::Update(Update::Agents(Arc::new(all))).encode();
+    assert!(frame.len() < FRAME_BYTES_MAX);
+    assert!(Down::decode(frame).is_ok());
+}
