@@ -143,10 +143,12 @@ const METADATA: &[(&str, &[&str])] = &[
     ),
     ("catalogue", &["types"]),
     ("index", &["codec", "error", "keys", "kv", "types"]),
-    ("codec", &["history", "types"]),
-    ("command", &["codec", "history", "types"]),
-    ("effect", &["codec", "command", "history", "level", "types"]),
+    ("codec", &["types"]),
+    ("command", &["codec", "types"]),
+    ("effect", &["codec", "command", "level", "types"]),
+    ("history", &["codec", "types"]),
     ("kv", &[]),
+    ("level", &["codec", "error"]),
     (
         "state",
         &[
@@ -156,7 +158,6 @@ const METADATA: &[(&str, &[&str])] = &[
             "effect",
             // A table writes its rows itself.
             "error",
-            "history",
             "index",
             "keys",
             "kv",

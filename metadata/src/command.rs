@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::history::HistoryId;
 use crate::types::{
-    BlockRange, BucketId, Lsn, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId,
-    Sequence, Share, Timestamp, TopicId,
+    BlockRange, BucketId, HistoryId, Lsn, ObjectKey, Offset, PartitionIndex, ProducerEpoch,
+    ProducerId, Sequence, Share, Timestamp, TopicId,
 };
 
 /// Something asked of the sequencer. Judged by `decide`, in the order of submission.

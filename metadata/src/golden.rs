@@ -17,14 +17,13 @@ use crate::effect::{
     Asked, Block, ClusterEffect, Committed, Effect, Judged, Judgement, LogBytes, PartitionEffect,
     ProducersEffect, SessionEffect, TopicCreated, TopicEffect, decode_entry,
 };
-use crate::history::HistoryId;
 use crate::index::Chunk;
 use crate::keys::Key;
 use crate::kv::{Kv, Memory, Transaction};
 use crate::types::{
-    BlockCodec, BlockRange, BucketId, Content, Extent, ExtentFlags, Marker, NamingEpoch, ObjectKey,
-    Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share, Stored, Timestamp, TopicId,
-    TopicPartition,
+    BlockCodec, BlockRange, BucketId, Content, Extent, ExtentFlags, HistoryId, Marker, NamingEpoch,
+    ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share, Stored,
+    Timestamp, TopicId, TopicPartition,
 };
 use crate::{Command, CreateTopic, Located, Options, start};
 

@@ -7,9 +7,8 @@
 //! one begins. An owner that wrote nothing leaves no link: nobody can remember anything of it, and a quarrel over the
 //! order cannot push the past out of the chain.
 
-use std::fmt;
-
 use crate::codec::{Decoder, Encoder, Unreadable};
+pub use crate::types::HistoryId;
 use crate::types::Lsn;
 
 /// Owners that a chain remembers; of older ones it cannot tell any more.
@@ -18,10 +17,6 @@ pub const LINKS_MAX: usize = 1024;
 pub const EARLIER_MAX: usize = 64;
 
 const VERSION: u8 = 1;
-
-/// A history that an operator let begin: with a new store, or with an older one accepted. Random, never 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct HistoryId(pub u64);
 
 /// "In this history the owner (epoch, nonce) wrote `lsn`, and it was durable". Made by [`Chain::point`] alone, so that
 /// the owner is the one that wrote the lsn, not one that only found it there.
@@ -279,12 +274,6 @@ impl Point {
             nonce: row.u64()?,
             lsn: Lsn(row.u64()?),
         })
-    }
-}
-
-impl fmt::Display for HistoryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
     }
 }
 

@@ -1,11 +1,10 @@
 //! The nouns as bytes.
 
 use super::{Decoder, Encoder, Unreadable, Wire};
-use crate::history::HistoryId;
 use crate::types::{
-    BlockCodec, BlockRange, BucketId, Content, Extent, ExtentFlags, Lsn, Marker, NamingEpoch,
-    ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share, Stored,
-    Timestamp, TopicId, TopicPartition,
+    BlockCodec, BlockRange, BucketId, Content, Extent, ExtentFlags, HistoryId, Lsn, Marker,
+    NamingEpoch, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share,
+    Stored, Timestamp, TopicId, TopicPartition,
 };
 
 wire_fields!(TopicId { 0 });

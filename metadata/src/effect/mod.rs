@@ -15,8 +15,9 @@ mod log;
 use std::collections::BTreeMap;
 
 use crate::command::Outcome;
-use crate::history::HistoryId;
-use crate::types::{BucketId, NamingEpoch, Offset, ProducerId, Timestamp, TopicId, TopicPartition};
+use crate::types::{
+    BucketId, HistoryId, NamingEpoch, Offset, ProducerId, Timestamp, TopicId, TopicPartition,
+};
 
 pub(crate) use committed::{Asked, Block, Committed, Judged, Judgement, extents};
 pub(crate) use log::{LogBytes, cut, decode_entry};

@@ -3,9 +3,8 @@
 use super::{Decided, State};
 use crate::command::{Outcome, Rejected};
 use crate::effect::{ClusterEffect, Effect, PartitionEffect};
-use crate::history::HistoryId;
 use crate::level;
-use crate::types::{ProducerId, Timestamp};
+use crate::types::{HistoryId, ProducerId, Timestamp};
 
 /// Session ids that an older store may have handed out since: no cluster opens so many in a lifetime.
 const SESSIONS_SKIPPED: u64 = 1 << 32;

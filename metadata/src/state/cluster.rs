@@ -5,9 +5,8 @@ use crate::codec::{Decoder, Unreadable};
 use crate::command::{Outcome, Rejected};
 use crate::effect::{ClusterEffect, Effect};
 use crate::error::Error;
-use crate::history::HistoryId;
 use crate::keys::Key;
-use crate::types::{BucketId, Lsn, NamingEpoch, ProducerId, Timestamp};
+use crate::types::{BucketId, HistoryId, Lsn, NamingEpoch, ProducerId, Timestamp};
 
 /// Producer ids handed out at once.
 const PRODUCER_IDS_MAX: u32 = 1_000_000;

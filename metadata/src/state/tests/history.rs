@@ -9,12 +9,11 @@ use crate::accounting::account_for;
 use crate::checkpoint::{self, Checkpoint, Steps};
 use crate::command::{Command, CreatePartitions, CreateTopic, Outcome, Submission};
 use crate::effect::{Effect, LogBytes, decode_entry};
-use crate::history::HistoryId;
 use crate::keys::Key;
 use crate::kv::{Kv, Memory, Transaction};
 use crate::sequencer::takeover::replay;
 use crate::state::invariants;
-use crate::types::{BucketId, Lsn};
+use crate::types::{BucketId, HistoryId, Lsn};
 
 /// Machine, model and store.
 pub(super) struct World {
