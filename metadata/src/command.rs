@@ -25,6 +25,8 @@ pub enum Command {
     RaiseFeatureLevel(Option<u32>),
     /// An operator accepts a store that went back in time: see `state::cluster`. The sequencer's own.
     AcceptOlderStore(HistoryId),
+    /// In place of a level that somebody cannot read, in whose name the sentence says why it stays. The sequencer's own.
+    KeepFeatureLevel(String),
     /// Objects that are not known may be deleted again.
     ReleaseHold,
     /// A new session for an agent, in which its commands are numbered; earlier ones of the same process are closed.
@@ -162,6 +164,8 @@ wire_enum! {
         11 => FeatureLevel(level: u32),
         12 => OlderStoreAccepted,
         13 => HoldReleased,
+        /// The feature level stays as it is, and the sentence says why.
+        14 => FeatureLevelKept(why: String),
     }
 }
 
@@ -222,9 +226,7 @@ wire_enum! {
         18 => TooManyOutcomes,
         #[error("deleted topics have left as much to be cleared as they may")]
         19 => TooManyDeletedTopics,
-        #[error(
-            "the process that holds the order, or an agent, is of a version that cannot read that level"
-        )]
+        #[error("the process that holds the order is of a version that cannot read that level")]
         20 => LevelTooHigh,
     }
 }

@@ -17,6 +17,7 @@ use crate::history::Point;
 use crate::kv::Kv;
 use crate::numbering::{Numbering, Unheard};
 use crate::queue::{Asked, QUEUE_MAX, ReplyTo, Room};
+use crate::sequencer::Waiting;
 use crate::sequencer::lineage::Known;
 use crate::sequencer::reads::{self, Read};
 use crate::state::Usage;
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) counts: Counts,
     pub(crate) session: Mutex<Numbering>,
     pub(crate) room: Room,
+    /// Candidates that wait, in the process of the holder.
+    pub(crate) waiting: Mutex<Waiting>,
     /// Who wrote the store and how far it is durable, as its holder knows, or as it was last told of it.
     pub(crate) lineage: OnceLock<Known>,
 }
@@ -65,6 +68,15 @@ pub(crate) struct Counts {
     pub(crate) checkpoints: AtomicU64,
     /// As of the last drain.
     pub(crate) usage: Mutex<Usage>,
+}
+
+/// What became of a feature level that was to be raised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Raised {
+    /// The one that is.
+    At(u32),
+    /// It stays, for a process cannot read the higher one. Which process, and what to do.
+    Kept(String),
 }
 
 /// What the sequencer did since it started.
@@ -107,6 +119,7 @@ impl Shared {
             counts: Counts::default(),
             session: Mutex::new(Numbering::new(session)),
             room: Room::new(),
+            waiting: Mutex::default(),
             lineage: OnceLock::from(lineage),
         }
     }
@@ -131,6 +144,7 @@ impl Shared {
             counts: Counts::default(),
             session: Mutex::new(Numbering::new(NO_SESSION)),
             room: Room::new(),
+            waiting: Mutex::default(),
             lineage: OnceLock::new(),
         }
     }
@@ -356,15 +370,16 @@ impl Metadata {
         lineage.map_or(0, |known| known.lock().chain.leader_epoch())
     }
 
-    /// Raises the feature level, `None`: to the highest that the sequencer's version knows. Returns the one that is.
+    /// Raises the feature level, `None`: to the highest that the sequencer's version knows.
     ///
     /// # Errors
-    /// As [`Metadata::submit`], and when a process cannot read that level.
-    pub async fn raise_feature_level(&self, level: Option<u32>) -> Result<u32, Error> {
+    /// As [`Metadata::submit`].
+    pub async fn raise_feature_level(&self, level: Option<u32>) -> Result<Raised, Error> {
         let answer = self.submit(Command::RaiseFeatureLevel(level)).await?;
         match answer.outcome {
-            Outcome::FeatureLevel(level) => Ok(level),
-            Outcome::Rejected(rejected) => Err(Error::unavailable(rejected.to_string())),
+            Outcome::FeatureLevel(level) => Ok(Raised::At(level)),
+            Outcome::FeatureLevelKept(why) => Ok(Raised::Kept(why)),
+            Outcome::Rejected(rejected) => Ok(Raised::Kept(rejected.to_string())),
             other => Err(Error::unavailable(format!("the sequencer said {other:?}"))),
         }
     }

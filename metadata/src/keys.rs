@@ -13,7 +13,7 @@ const KINDS: &[u8] = b"abcdfhklnopqstx";
 /// One row of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
-    /// The store's format version and the cluster's id. Written once.
+    /// The store's format version and the cluster's id. Written once, and where the feature level is raised.
     Format,
     /// Who may write: an epoch and a name. Rewritten by each take-over.
     Owner,

@@ -11,23 +11,42 @@ use crate::error::Error;
 /// The highest level that this version writes and reads. It reads all lower ones.
 pub const WRITER_LEVEL: u32 = if cfg!(feature = "level-2") { 2 } else { 1 };
 
-/// The highest level that this process knows: [`WRITER_LEVEL`], but in simulations of several versions side by side.
+/// The highest level that this process knows: [`WRITER_LEVEL`], but in tests of several versions side by side.
 pub(crate) fn known() -> u32 {
-    #[cfg(feature = "level-2")]
+    #[cfg(any(test, feature = "level-2"))]
     return AS.get();
-    #[cfg(not(feature = "level-2"))]
+    #[cfg(not(any(test, feature = "level-2")))]
     WRITER_LEVEL
 }
 
-#[cfg(feature = "level-2")]
+#[cfg(any(test, feature = "level-2"))]
 std::thread_local! {
     static AS: std::cell::Cell<u32> = const { std::cell::Cell::new(WRITER_LEVEL) };
 }
 
 /// What runs on this thread is of a version that knows levels up to this one; returns what it was before.
-#[cfg(feature = "level-2")]
+#[cfg(any(test, feature = "level-2"))]
 pub fn behave_as(level: u32) -> u32 {
     AS.replace(level)
+}
+
+/// What runs on this test's thread is of that level, until this is dropped.
+#[cfg(test)]
+pub(crate) struct As(u32);
+
+#[cfg(test)]
+impl As {
+    #[must_use]
+    pub(crate) fn level(level: u32) -> Self {
+        Self(behave_as(level))
+    }
+}
+
+#[cfg(test)]
+impl Drop for As {
+    fn drop(&mut self) {
+        behave_as(self.0);
+    }
 }
 
 /// Of this row only, so that any later version can say why it refuses.
@@ -50,6 +69,15 @@ impl Format {
             cluster_id,
             writer: known(),
             reader_min: 1,
+        }
+    }
+
+    /// Of the same store, once its feature level is that one.
+    pub(crate) fn raised(self, level: u32) -> Self {
+        Self {
+            writer: self.writer.max(known()),
+            reader_min: self.reader_min.max(level),
+            ..self
         }
     }
 

@@ -41,9 +41,9 @@ pub use command::{
     CreateTopic, Outcome, Placed, Rejected, Submission, Verdict,
 };
 pub use error::{Error, Happened};
-pub use handle::{Metadata, Stats};
+pub use handle::{Metadata, Raised, Stats};
 pub use level::WRITER_LEVEL;
-#[cfg(feature = "level-2")]
+#[cfg(any(test, feature = "level-2"))]
 pub use level::behave_as;
 pub use sequencer::{
     Acceptance, Candidate, Checked, Found, Options, Probe, Sequencer, Serves, Status,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use metadata::{Acceptance, Metadata, WRITER_LEVEL};
+use metadata::{Acceptance, Metadata, Raised, WRITER_LEVEL};
 use tokio::time::timeout;
 
 use super::metadata_store::{self, check_folder, open_store, refused};
@@ -100,7 +100,10 @@ const RELEASED: &str = "Objects that the metadata does not know may be deleted a
 async fn say(metadata: &Metadata, operation: Operation) -> anyhow::Result<String> {
     metadata.joined().await;
     match operation {
-        Operation::Finalize => Ok(raised(metadata.raise_feature_level(None).await?)),
+        Operation::Finalize => match metadata.raise_feature_level(None).await? {
+            Raised::At(level) => Ok(raised(level)),
+            Raised::Kept(why) => anyhow::bail!("the feature level stays as it is: {why}"),
+        },
         Operation::ReleaseHold => {
             metadata.release_hold().await?;
             Ok(RELEASED.to_owned())

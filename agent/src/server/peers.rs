@@ -87,10 +87,10 @@ impl PeerPort {
             wire,
         } = self;
         let (links, incoming) = mpsc::channel(LINKS_MAX);
-        let dialing = wire.clone();
+        let (dialing, own) = (wire.clone(), address.clone());
         let probe = Probe::new(move |address| {
-            let wire = dialing.clone();
-            async move { who(dial(&wire, &address).await).await }
+            let (wire, own) = (dialing.clone(), own.clone());
+            async move { who(dial(&wire, &address).await, own).await }
         });
         let candidate = Candidate::new(kv, options, address, probe);
         let status = candidate.status();

@@ -253,7 +253,8 @@ impl Net {
         let (net, from) = (self.clone(), from.to_owned());
         Probe::new(move |to| {
             let (net, way) = (net.clone(), net.way(&from, &to));
-            async move { who(net.link(&way, &to).await).await }
+            let from = from.clone();
+            async move { who(net.link(&way, &to).await, from).await }
         })
     }
 }

@@ -14,8 +14,8 @@ pub(crate) trait Wire: Sized {
     fn take(row: &mut Decoder) -> Result<Self, Unreadable>;
 }
 
-/// An enum with its tags: `1 => Unit`, `2 => Tuple(name: Type)` or `3 => Struct { field: Type }`; `if "name" && condition`
-/// behind one has it only with that cargo feature, and reads it only then.
+/// An enum with its tags: `1 => Unit`, `2 => Tuple(name: Type)` or `3 => Struct { field: Type }`; `if cfg(..) && condition`
+/// behind one has it only in builds of that kind, and reads it only then.
 macro_rules! wire_enum {
     (
         $(#[$meta:meta])*
@@ -25,7 +25,7 @@ macro_rules! wire_enum {
                 $tag:literal => $variant:ident
                     $( ( $bind:ident : $inner:ty ) )?
                     $( { $( $(#[$field_meta:meta])* $field:ident : $kind:ty ),+ $(,)? } )?
-                    $( if $feature:literal && $guard:expr )?
+                    $( if cfg($($built:tt)+) && $guard:expr )?
             ),+ $(,)?
         }
     ) => {
@@ -33,7 +33,7 @@ macro_rules! wire_enum {
         $vis enum $name {
             $(
                 $(#[$variant_meta])*
-                $( #[cfg(feature = $feature)] )?
+                $( #[cfg($($built)+)] )?
                 $variant $( ( $inner ) )? $( { $( $(#[$field_meta])* $field : $kind ),+ } )?
             ),+
         }
@@ -42,7 +42,7 @@ macro_rules! wire_enum {
             fn put(&self, row: &mut $crate::codec::Encoder) {
                 match self {
                     $(
-                        $( #[cfg(feature = $feature)] )?
+                        $( #[cfg($($built)+)] )?
                         Self::$variant $( ( $bind ) )? $( { $( $field ),+ } )? => {
                             row.u8($tag);
                             $( $crate::codec::Wire::put($bind, row); )?
@@ -57,7 +57,7 @@ macro_rules! wire_enum {
             ) -> Result<Self, $crate::codec::Unreadable> {
                 Ok(match row.u8()? {
                     $(
-                        $( #[cfg(feature = $feature)] )?
+                        $( #[cfg($($built)+)] )?
                         $tag $( if $guard )? => Self::$variant
                             $( ( <$inner as $crate::codec::Wire>::take(row)? ) )?
                             $( { $( $field: $crate::codec::Wire::take(row)? ),+ } )?,

@@ -99,7 +99,7 @@ wire_enum! {
         /// Objects that are not known may be deleted again.
         8 => HoldReleased,
         /// Says nothing: it is there to be met by versions that do not know it.
-        200 => Trial(number: u64) if "level-2" && crate::level::known() >= 2,
+        200 => Trial(number: u64) if cfg(any(test, feature = "level-2")) && crate::level::known() >= 2,
     }
 }
 

@@ -14,6 +14,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::link::{Dial, Link};
 use super::message::{Down, Welcome};
+use crate::error::Error;
+use crate::level;
 
 /// For a connection, its handshakes and the first answer; a sequencer takes no longer to begin a session. Others are asked
 /// long before.
@@ -55,6 +57,8 @@ enum Met {
     /// One that waits, and whom it sends agents to.
     Other(String),
     Nobody(String),
+    /// A cluster of a feature level that this version cannot read.
+    TooNew(Error),
 }
 
 type Attempts = FuturesUnordered<Pin<Box<dyn Future<Output = (String, Met)> + Send>>>;
@@ -80,7 +84,10 @@ impl Route {
     }
 
     /// The first that welcomes an agent which greets so, however long it takes. Dropping the future is no loss.
-    pub(super) async fn find(&mut self, hello: Bytes) -> (Link, Welcome) {
+    ///
+    /// # Errors
+    /// `NewerFormat` when the cluster writes what this version cannot read.
+    pub(super) async fn find(&mut self, hello: Bytes) -> Result<(Link, Welcome), Error> {
         let mut attempts = Attempts::new();
         let mut asked: Vec<String> = Vec::new();
         let mut due = Instant::now() + self.pause();
@@ -92,10 +99,11 @@ impl Route {
                     match met {
                         Met::Sequencer(link, welcome) => {
                             self.arrive(address);
-                            return (link, welcome);
+                            return Ok((link, welcome));
                         }
                         Met::Other(to) => self.follow(to, &asked),
                         Met::Nobody(reason) => self.failed(address, reason),
+                        Met::TooNew(error) => return Err(error),
                     }
                     if !self.round.is_empty() {
                         due = Instant::now();
@@ -203,6 +211,10 @@ async fn greet(dial: &Dial, address: &str, hello: Bytes) -> Met {
         Some(Ok(Down::Welcome(welcome))) => Met::Sequencer(link, welcome),
         Some(Ok(Down::Redirect(to))) => Met::Other(to),
         Some(Ok(Down::End(reason))) => Met::Nobody(reason),
+        Some(Ok(Down::TooNew { level })) => match level::check(level) {
+            Err(error) => Met::TooNew(error),
+            Ok(()) => nobody("it takes this agent for an older one"),
+        },
         Some(_) => nobody("it does not speak the protocol"),
         None => nobody("nobody answered the greeting"),
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +22,7 @@ use crate::error::Error;
 use crate::handle::{Metadata, NO_SESSION};
 use crate::history::Point;
 use crate::kv::Kv;
-use crate::level::Format;
+use crate::level::{self, Format};
 
 /// Between looks at the holder.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -113,7 +114,12 @@ impl Candidate {
                 held = waiting => held?,
             };
             is_alone = true;
-            tracing::info!(address = self.address, "holds the order");
+            tracing::info!(
+                address = self.address,
+                writes = metadata.shared().level.load(Ordering::Acquire),
+                reads = level::known(),
+                "holds the order"
+            );
             self.roles.send_replace(Role::Holding(metadata.clone()));
             let running = sequencer.run();
             tokio::pin!(running);

@@ -6,11 +6,10 @@ use std::sync::atomic::Ordering;
 
 use super::Sequencer;
 use super::reads::Read;
-use super::store::log_transactions;
+use super::store::{log_transactions, shut_out};
 use crate::command::{Answer, Command, Outcome, Submission};
 use crate::effect::{Effect, LogBytes};
 use crate::error::Error;
-use crate::level;
 use crate::queue::{Asked, ReplyTo};
 use crate::types::{Lsn, Timestamp};
 
@@ -85,7 +84,7 @@ impl Sequencer {
                 Ok(())
             }
             true => self.holder.check_owner(self.kv.as_ref()).await,
-            false => self.write(lsn, log).await,
+            false => self.write(lsn, log, &effects).await,
         };
         planted!(let written = "fenced-drain-answered" => match written {
             Err(Error::Fenced) => Ok(()),
@@ -108,10 +107,11 @@ impl Sequencer {
         }
     }
 
-    async fn write(&mut self, lsn: Lsn, log: LogBytes) -> Result<(), Error> {
+    async fn write(&mut self, lsn: Lsn, log: LogBytes, effects: &[Effect]) -> Result<(), Error> {
         let bytes = log.len() as u64;
-        let transactions = log_transactions(lsn, log);
+        let mut transactions = log_transactions(lsn, log);
         let rows = transactions.iter().map(|each| each.writes.len()).sum();
+        shut_out(self.kv.as_ref(), effects, &mut transactions).await?;
         self.log.appended(lsn, rows, bytes);
         let counts = &self.shared.counts;
         counts.log_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -133,16 +133,6 @@ impl Sequencer {
         for (outcome, reply) in answers {
             reply.send(Ok(Answer { lsn, outcome }));
         }
-    }
-
-    /// A feature level that an agent cannot read is refused, as one that this process cannot.
-    fn readable(&self, mut submission: Submission) -> Submission {
-        if let Command::RaiseFeatureLevel(level) = &mut submission.command
-            && level.unwrap_or_else(level::known) > self.subscribers.level()
-        {
-            *level = Some(u32::MAX);
-        }
-        submission
     }
 
     pub(super) fn refuse(&mut self, asked: Asked, error: &Error) {
@@ -175,7 +165,7 @@ impl Sequencer {
     ) -> Result<(), Error> {
         let mut log = LogBytes::new(now);
         effects.iter().for_each(|effect| log.push(effect));
-        self.write(lsn, log).await?;
+        self.write(lsn, log, &effects).await?;
         self.publish(&effects);
         Ok(())
     }

@@ -11,6 +11,7 @@ mod operate;
 mod options;
 mod probe;
 mod publish;
+mod readers;
 pub(crate) mod reads;
 mod resume;
 mod status;
@@ -51,6 +52,7 @@ pub(crate) use liveness::Heard;
 pub use operate::{Acceptance, accept_older_store, finalize, release_hold};
 pub use options::{Options, Serves};
 pub use probe::{Found, Probe};
+pub(crate) use readers::Waiting;
 pub(crate) use status::Role;
 pub use status::Status;
 

@@ -9,10 +9,11 @@ use tokio::time::sleep;
 use super::lineage::{Known, Memory, Past};
 use super::{Options, Serves};
 use crate::codec::{Decoder, Encoder, Unreadable};
-use crate::effect::LogBytes;
+use crate::effect::{ClusterEffect, Effect, LogBytes};
 use crate::error::{Error, Happened};
 use crate::keys::Key;
 use crate::kv::{Kv, KvError, Transaction};
+use crate::level::Format;
 use crate::types::Lsn;
 
 const VERSION: u8 = 1;
@@ -56,6 +57,28 @@ pub(super) fn log_transactions(lsn: Lsn, log: LogBytes) -> Vec<Transaction> {
         }
     }
     transactions
+}
+
+/// What goes with effects that raise the feature level: versions that cannot read it refuse the store at their first look.
+///
+/// # Errors
+/// When the store does not answer; nothing was written.
+pub(super) async fn shut_out(
+    kv: &dyn Kv,
+    effects: &[Effect],
+    transactions: &mut [Transaction],
+) -> Result<(), Error> {
+    let raised = effects.iter().filter_map(|effect| match effect {
+        Effect::Cluster(ClusterEffect::FeatureLevelRaised { level }) => Some(*level),
+        _ => None,
+    });
+    let (Some(level), Some(last)) = (raised.max(), transactions.last_mut()) else {
+        return Ok(());
+    };
+    let row = kv.get(&Key::Format.encode()).await?.ok_or(Unreadable)?;
+    let format = Format::decode(row)?.raised(level);
+    last.set(Key::Format.encode(), format.encode());
+    Ok(())
 }
 
 /// Sends a transaction again while a busy store says for certain that it did not do it, but not for long.

@@ -57,10 +57,20 @@ struct Subscriber {
 }
 
 impl Subscribers {
-    /// What all of them can read.
-    pub(super) fn level(&self) -> u32 {
-        let levels = self.by_id.values().map(|subscriber| subscriber.level);
-        levels.min().unwrap_or(u32::MAX)
+    /// One that cannot read that level: its session, who clients are told it is, and the highest level that it can read.
+    pub(super) fn below(&self, level: u32) -> Option<(u64, Option<&Agent>, u32)> {
+        let below = self.live().find(|each| each.level < level)?;
+        Some((below.session, below.agent.as_deref(), below.level))
+    }
+
+    /// Whether the agent of that session is one of them.
+    pub(super) fn has(&self, session: u64) -> bool {
+        self.live().any(|each| each.session == session)
+    }
+
+    /// Those whose streams have not ended.
+    fn live(&self) -> impl Iterator<Item = &Subscriber> {
+        self.by_id.values().filter(|each| !each.feed.is_closed())
     }
 
     /// A new one, in place of an earlier one of the same session, which is cut off.
@@ -91,8 +101,8 @@ impl Subscribers {
 
     /// Another live agent with the same node id at another address.
     fn rival(&self, agent: &Agent) -> Option<Arc<Agent>> {
-        let live = self.by_id.values().filter(|each| !each.feed.is_closed());
-        live.filter_map(|each| each.agent.as_ref())
+        self.live()
+            .filter_map(|each| each.agent.as_ref())
             .find(|each| each.node_id == agent.node_id && each.listeners != agent.listeners)
             .cloned()
     }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::Options;
 use super::lineage::{Lineage, Memory, Past, ask};
-use super::store::{Head, Holder, Owner, log_transactions};
+use super::store::{Head, Holder, Owner, log_transactions, shut_out};
 use crate::checkpoint;
 use crate::codec::Unreadable;
 use crate::command::{Command, Outcome, Submission};
@@ -462,7 +462,8 @@ pub(super) async fn execute_own(
     if !decision.effects.is_empty() {
         let mut log = LogBytes::new(now);
         decision.effects.iter().for_each(|effect| log.push(effect));
-        let transactions = log_transactions(lsn, log);
+        let mut transactions = log_transactions(lsn, log);
+        shut_out(kv, &decision.effects, &mut transactions).await?;
         holder.append(kv, lsn, transactions, options).await?;
     }
     Ok(decision.outcome)

@@ -51,7 +51,7 @@ impl Touched {
                     | ClusterEffect::OlderStoreAccepted { .. }
                     | ClusterEffect::HoldReleased,
                 ) => {}
-                #[cfg(feature = "level-2")]
+                #[cfg(any(test, feature = "level-2"))]
                 Effect::Cluster(ClusterEffect::Trial(_)) => {}
             }
         }

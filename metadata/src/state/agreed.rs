@@ -59,7 +59,7 @@ impl State {
     }
 
     /// What a version of the next level writes beside each topic's making, once it may.
-    #[cfg(feature = "level-2")]
+    #[cfg(any(test, feature = "level-2"))]
     pub(super) fn with_trial(
         &self,
         lsn: crate::types::Lsn,

@@ -134,7 +134,7 @@ impl Cluster {
                 known.expired_producer_end = known.expired_producer_end.max(next_producer.0);
             }
             ClusterEffect::HoldReleased => known.hold = None,
-            #[cfg(feature = "level-2")]
+            #[cfg(any(test, feature = "level-2"))]
             ClusterEffect::Trial(_) => {}
         }
     }
@@ -166,7 +166,7 @@ impl Cluster {
     }
 
     /// Whether effects of that level may be written in the drain of `lsn`.
-    #[cfg(feature = "level-2")]
+    #[cfg(any(test, feature = "level-2"))]
     pub(super) fn writes(&self, level: u32, lsn: Lsn) -> bool {
         self.known.level >= level && self.known.raised_at < lsn
     }

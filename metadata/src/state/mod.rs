@@ -90,7 +90,7 @@ impl State {
         };
         let refuse = |rejected| (Outcome::Rejected(rejected), Vec::new());
         let (outcome, mut effects) = refused.unwrap_or_else(refuse);
-        #[cfg(feature = "level-2")]
+        #[cfg(any(test, feature = "level-2"))]
         {
             effects = self.with_trial(lsn, &asked.command, effects);
         }
@@ -135,6 +135,9 @@ impl State {
             Command::AllocateProducerIds { count } => self.cluster.allocate(*count),
             Command::BindBucket(bucket) => Ok(self.cluster.bind_bucket(*bucket)),
             Command::RaiseFeatureLevel(level) => self.raise_feature_level(*level),
+            Command::KeepFeatureLevel(why) => {
+                Ok((Outcome::FeatureLevelKept(why.clone()), Vec::new()))
+            }
             Command::AcceptOlderStore(history) => self.accept_older_store(now, *history),
             Command::ReleaseHold => self.release_hold(),
             Command::OpenSession { closing, nonce } => self.open_session(closing, *nonce),

@@ -50,6 +50,9 @@ pub(super) async fn run(options: Doctor) -> anyhow::Result<ExitCode> {
             prefix,
         }) => check_foundationdb(cluster_file, prefix, &mut report).await,
     };
+    if let Some(metadata) = &metadata {
+        check_level(metadata.level, &report);
+    }
     if let (Some(bucket), Some(metadata), Some(store)) = (bucket, metadata, &options.store) {
         let names = Names {
             bucket: options.bucket.clone(),
@@ -58,6 +61,21 @@ pub(super) async fn run(options: Doctor) -> anyhow::Result<ExitCode> {
         check_identity(&names, &bucket, &metadata, &mut report).await;
     }
     Ok(report.finish())
+}
+
+/// At which level the cluster writes, and whether an operator may want to raise it. None of a store that is still empty.
+fn check_level(level: u32, report: &Report) {
+    let newest = metadata::WRITER_LEVEL;
+    if (1..newest).contains(&level) {
+        report.note(&format!(
+            "The metadata is written at feature level {level}, and this version knows level {newest}: once all processes are \
+             of this version, raise it with penstock metadata finalize."
+        ));
+    } else if level > 0 {
+        report.well(&format!(
+            "The metadata is written at feature level {level}, the newest that this version knows."
+        ));
+    }
 }
 
 /// Whether the two belong together, as an agent would find out. Binds nothing.

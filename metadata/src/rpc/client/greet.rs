@@ -42,9 +42,7 @@ impl Work {
         if !self.versions.contains(welcome.version) {
             return unknown("a version of the protocol");
         }
-        if welcome.level > level::known() {
-            return unknown("a feature level");
-        }
+        level::check(welcome.level).map_err(Err)?;
         let cluster_id = welcome.cluster_id;
         let known = self.shared.cluster_id.get_or_init(|| cluster_id.clone());
         if *known != cluster_id {

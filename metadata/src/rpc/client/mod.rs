@@ -82,13 +82,14 @@ impl Client {
     /// Until [`Metadata::close`], or until nobody has the handle any more.
     ///
     /// # Errors
-    /// When another cluster answers at the addresses given, and when the metadata store went back in time: then it holds no
+    /// When another cluster answers at the addresses given, when its feature level is none that this version reads, and when the metadata store went back in time: then it holds no
     /// more what this agent was told is durable, and nothing that it says can be trusted.
     pub async fn run(mut self) -> Result<(), Error> {
         loop {
-            let Some((link, welcome)) = self.find().await else {
+            let Some(found) = self.find().await else {
                 return Ok(());
             };
+            let (link, welcome) = found?;
             let (reason, silent) = match self.work.serve(link, welcome).await? {
                 Ended::Closed => return Ok(()),
                 Ended::Lost(reason) => (reason, false),
@@ -104,7 +105,7 @@ impl Client {
     }
 
     /// Nothing asked meanwhile waits for ever. `None`: asked to close.
-    async fn find(&mut self) -> Option<(Link, Welcome)> {
+    async fn find(&mut self) -> Option<Result<(Link, Welcome), Error>> {
         let finding = self.route.find(self.work.hello());
         tokio::pin!(finding);
         loop {

@@ -46,7 +46,7 @@ impl Work {
                 Ok(())
             }
             Down::End(reason) => Err(reason),
-            Down::Redirect(_) | Down::Welcome(_) | Down::Iam { .. } => {
+            Down::Redirect(_) | Down::Welcome(_) | Down::Iam { .. } | Down::TooNew { .. } => {
                 Err("a second welcome".to_owned())
             }
         }

@@ -18,6 +18,7 @@ const ALIVE: u8 = 6;
 const WARNING: u8 = 7;
 const END: u8 = 8;
 const IAM: u8 = 9;
+const TOO_NEW: u8 = 10;
 
 /// To an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,10 @@ pub(crate) enum Down {
     Redirect(String),
     /// First to an agent that is served here. What there is follows, and then everything that is new.
     Welcome(Welcome),
+    /// The cluster's feature level, to an agent that cannot read it: nobody ever serves it again, so it is to stop.
+    TooNew {
+        level: u32,
+    },
     /// The answer to [`super::Up::Who`]: a random number that a process draws when it starts.
     Iam {
         nonce: u64,
@@ -63,6 +68,10 @@ impl Down {
             Self::Welcome(welcome) => {
                 frame.u8(WELCOME);
                 welcome.encode(&mut frame);
+            }
+            Self::TooNew { level } => {
+                frame.u8(TOO_NEW);
+                frame.u32(*level);
             }
             Self::Iam { nonce } => {
                 frame.u8(IAM);
@@ -108,6 +117,9 @@ impl Down {
         let down = match frame.u8()? {
             REDIRECT => Self::Redirect(frame.text()?),
             WELCOME => Self::Welcome(Welcome::decode(&mut frame)?),
+            TOO_NEW => Self::TooNew {
+                level: frame.u32()?,
+            },
             IAM => Self::Iam {
                 nonce: frame.u64()?,
             },

@@ -8,7 +8,7 @@
 //! version that was agreed on has it.
 //!
 //! What is said before a version is agreed on keeps its bytes for ever: the kinds of `Hello`, `Who`, `Welcome`, `Redirect`,
-//! `Iam` and `End`, the versions behind those of `Hello` and `Welcome`, and all of the others. Fields of a `Hello` are only
+//! `Iam`, `TooNew` and `End`, the versions behind those of `Hello` and `Welcome`, and all of the others. Fields of a `Hello` are only
 //! ever appended; one who knows fewer of them ignores the rest if a newer process sent it.
 
 use std::sync::Arc;
@@ -21,17 +21,20 @@ use crate::history::{Chain, Point};
 use crate::sequencer::lineage::Lineage;
 use crate::types::{Lsn, NamingEpoch, SessionId};
 
-/// What this process speaks. Versions 1 and 2 were never in a release; 4 is of tests with processes of two versions.
-pub(crate) const SPOKEN: Versions = Versions {
-    min: 3,
-    max: if cfg!(feature = "level-2") { 4 } else { 3 },
-};
+/// What this process speaks.
+pub(crate) const SPOKEN: Versions = of_level(crate::level::WRITER_LEVEL);
 
 /// What a version that knows this process' level speaks.
 pub(crate) fn spoken() -> Versions {
-    let newest = crate::level::known() == crate::level::WRITER_LEVEL;
-    let max = SPOKEN.max - u32::from(!newest);
-    Versions { max, ..SPOKEN }
+    of_level(crate::level::known())
+}
+
+/// Versions 1 and 2 were never in a release; 4 is of tests with processes of two levels.
+const fn of_level(level: u32) -> Versions {
+    Versions {
+        min: 3,
+        max: 2 + level,
+    }
 }
 
 /// Versions of the protocol, both included.
@@ -53,6 +56,15 @@ pub(crate) struct Hello {
     pub(crate) remembered: Option<Point>,
     /// For clients to be sent to; none of an agent that takes none.
     pub(crate) agent: Option<Agent>,
+}
+
+/// Who asks which process this is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asker {
+    /// The highest feature level that it can read.
+    pub(crate) level: u32,
+    /// Where others reach it.
+    pub(crate) address: String,
 }
 
 /// To an agent that has a session from now on.
@@ -115,11 +127,18 @@ pub(crate) fn no_common_version(ours: Versions, theirs: Versions) -> String {
     )
 }
 
-/// To one that cannot read what the cluster writes.
-pub(crate) fn level_too_high(cluster: u32, agent: u32) -> String {
-    format!(
-        "the cluster has feature level {cluster} and this agent reads up to level {agent}: upgrade the agent"
-    )
+impl Asker {
+    pub(super) fn encode(&self, frame: &mut Encoder) {
+        frame.u32(self.level);
+        frame.text(&self.address);
+    }
+
+    pub(super) fn decode(frame: &mut Decoder) -> Result<Self, Unreadable> {
+        Ok(Self {
+            level: frame.u32()?,
+            address: frame.text()?,
+        })
+    }
 }
 
 impl Hello {

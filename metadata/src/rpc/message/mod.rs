@@ -16,9 +16,7 @@ mod up;
 mod update;
 
 pub(crate) use down::Down;
-pub(crate) use greeting::{
-    Hello, SPOKEN, Versions, Welcome, level_too_high, no_common_version, spoken,
-};
+pub(crate) use greeting::{Asker, Hello, SPOKEN, Versions, Welcome, no_common_version, spoken};
 pub(crate) use question::Question;
 pub(crate) use reply::Reply;
 pub(crate) use up::{Up, command_bytes, submit};

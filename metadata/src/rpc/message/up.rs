@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::command::{decode_command, encode_command};
 use super::parts::{decode_list, decode_partition, encode_partitions};
-use super::{Hello, Question, SPOKEN, Versions, WATCHED_MAX};
+use super::{Asker, Hello, Question, SPOKEN, Versions, WATCHED_MAX};
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::command::Command;
 use crate::types::TopicPartition;
@@ -21,12 +21,12 @@ const WHO: u8 = 8;
 /// From an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Up {
-    /// First, unless it is [`Up::Who`].
+    /// First, unless it is an [`Up::Who`].
     Hello(Hello),
     /// The hello of one that speaks no version which this process speaks, too; the rest of it cannot be read.
     Stranger(Versions),
-    /// First and last: which process is this? Asked by processes that may hold the order.
-    Who,
+    /// First and last: which process is this? Asked by one that may hold the order.
+    Who(Asker),
     /// A command of its session.
     Submit {
         sequence: u64,
@@ -57,7 +57,10 @@ impl Up {
                 frame.u8(HELLO);
                 versions.encode(&mut frame);
             }
-            Self::Who => frame.u8(WHO),
+            Self::Who(asker) => {
+                frame.u8(WHO);
+                asker.encode(&mut frame);
+            }
             Self::Submit {
                 sequence,
                 seen,
@@ -99,7 +102,7 @@ impl Up {
                 }
                 Self::Hello(hello)
             }
-            WHO => Self::Who,
+            WHO => Self::Who(Asker::decode(&mut frame)?),
             SUBMIT => Self::Submit {
                 sequence: frame.u64()?,
                 seen: frame.u64()?,

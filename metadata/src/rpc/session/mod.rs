@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::link::Link;
-use super::message::{Down, Up, Versions, level_too_high, no_common_version};
+use super::message::{Down, Up, Versions, no_common_version};
 use crate::catalogue::Agent;
 use crate::handle::Metadata;
 use crate::sequencer::lineage::Lineage;
@@ -30,7 +30,11 @@ pub(super) async fn serve(mut link: Link, status: Status, ours: Versions) {
     };
     let greeting = Up::decode_as(ours, frame);
     match greeting {
-        Ok(Up::Who) => {
+        Ok(Up::Who(asker)) => {
+            if let Role::Holding(metadata) = status.role() {
+                let mut waiting = metadata.shared().waiting.lock();
+                waiting.looked(asker.address, asker.level);
+            }
             let nonce = status.nonce();
             return say(&link, Down::Iam { nonce }).await;
         }
@@ -57,9 +61,12 @@ pub(super) async fn serve(mut link: Link, status: Status, ours: Versions) {
     };
     let level = metadata.shared().level.load(Ordering::Acquire);
     if hello.level < level {
-        let reason = level_too_high(level, hello.level);
-        tracing::warn!(reason, "turned an agent away");
-        return say(&link, Down::End(reason)).await;
+        tracing::warn!(
+            cluster = level,
+            agent = hello.level,
+            "turned an agent away that cannot read the cluster's feature level"
+        );
+        return say(&link, Down::TooNew { level }).await;
     }
     let begun = Session::begin(link, metadata, hello, version, &status);
     match timeout(HELLO_TIME_MAX, begun).await {

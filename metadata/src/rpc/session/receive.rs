@@ -66,7 +66,7 @@ impl Session {
                 let _ = timeout(HELLO_TIME_MAX, left).await;
                 return Err("the agent leaves".into());
             }
-            Up::Hello(_) | Up::Stranger(_) | Up::Who => return Err("a second greeting".into()),
+            Up::Hello(_) | Up::Stranger(_) | Up::Who(_) => return Err("a second greeting".into()),
         }
         Ok(())
     }

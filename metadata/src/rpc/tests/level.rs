@@ -1,17 +1,131 @@
 //! The feature level is raised for all or for nobody.
 
 use super::*;
+use crate::handle::Raised;
+use crate::keys::Key;
+use crate::level::{As, Format};
+use crate::rpc::message::{Asker, Down, Up};
+
+/// Why the level is not raised.
+async fn kept(metadata: &Metadata) -> String {
+    match metadata.raise_feature_level(None).await.unwrap() {
+        Raised::Kept(why) => why,
+        raised => panic!("{raised:?}"),
+    }
+}
+
+/// The other end of a link by which a process of level 1 greets.
+async fn old(net: &Net, agent: Option<Node>) -> Link {
+    let awake = watch::Sender::new(false);
+    let mut link = net.dial("one:1", awake.subscribe()).await.unwrap();
+    let hello = Hello {
+        level: 1,
+        agent,
+        ..no_session()
+    };
+    link.sender.send(Up::Hello(hello).encode()).await.unwrap();
+    link.receiver.recv().await.expect("it says something");
+    link
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_level_is_raised_once_every_agent_can_read_it() {
-    use crate::WRITER_LEVEL;
-    let (_memory, _net, _first, a, _b) = two_agents(Travel::Links).await;
+    let _level = As::level(2);
+    let (memory, net, _process, a, _b) = two_agents(Travel::Links).await;
+    let link = old(&net, Some(Node::new(77, "old.test", 9092))).await;
+    let why = kept(&a.metadata).await;
     assert_eq!(
-        a.metadata.raise_feature_level(None).await.unwrap(),
-        WRITER_LEVEL
+        why,
+        "agent 77 at old.test:9092 reads up to level 1 and not level 2: upgrade it first"
     );
-    let refused = a.metadata.raise_feature_level(Some(WRITER_LEVEL + 1)).await;
-    let text = refused.unwrap_err().to_string();
-    assert!(text.contains("cannot read that level"), "{text}");
+    // Its link ends, but it may come back.
+    drop(link);
+    seconds(2).await;
+    let why = kept(&a.metadata).await;
+    assert!(why.contains("is away"), "{why}");
+    seconds(12).await;
+    let nobody = old(&net, None).await;
+    let why = kept(&a.metadata).await;
+    assert!(why.contains("a process that takes no clients"), "{why}");
+    nobody.sender.send(Up::Goodbye.encode()).await.unwrap();
+    seconds(1).await;
+    assert_eq!(level_of(&memory), 1);
+    let raised = a.metadata.raise_feature_level(None).await.unwrap();
+    assert_eq!(raised, Raised::At(2));
+    assert_eq!(level_of(&memory), 2, "older versions see it at once");
+    let refused = a.metadata.raise_feature_level(Some(3)).await.unwrap();
+    assert!(matches!(refused, Raised::Kept(_)), "{refused:?}");
     a.metadata.release_hold().await.unwrap();
+}
+
+/// What a version must read for it to open the store.
+fn level_of(memory: &Memory) -> u32 {
+    let row = memory.snapshot()[&Key::Format.encode()].clone();
+    Format::decode(row).unwrap().reader_min
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_level_is_not_raised_while_a_candidate_that_waits_cannot_read_it() {
+    let _level = As::level(2);
+    let (_memory, net, _process, a, _b) = two_agents(Travel::Links).await;
+    let awake = watch::Sender::new(false);
+    let mut link = net.dial("one:1", awake.subscribe()).await.unwrap();
+    let asker = Asker {
+        level: 1,
+        address: "two:2".to_owned(),
+    };
+    link.sender.send(Up::Who(asker).encode()).await.unwrap();
+    let said = link.receiver.recv().await.expect("it says who it is");
+    assert!(matches!(Down::decode(said).unwrap(), Down::Iam { .. }));
+    let why = kept(&a.metadata).await;
+    assert!(
+        why.contains("the metadata process at two:2, which waits"),
+        "{why}"
+    );
+    // It does not wait any more.
+    seconds(6).await;
+    let raised = a.metadata.raise_feature_level(None).await.unwrap();
+    assert_eq!(raised, Raised::At(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_command_of_an_old_version_is_told_to_be_said_with_the_new_one() {
+    let _level = As::level(2);
+    let (_memory, net, _process, _a, _b) = two_agents(Travel::Links).await;
+    let mut link = old(&net, None).await;
+    let submit = Up::Submit {
+        sequence: 1,
+        seen: 1,
+        command: crate::Command::RaiseFeatureLevel(Some(2)),
+    };
+    link.sender.send(submit.encode()).await.unwrap();
+    let answer = async {
+        loop {
+            let frame = link.receiver.recv().await.expect("an answer");
+            if let Down::Answer { outcome, .. } = Down::decode(frame).unwrap() {
+                return outcome;
+            }
+        }
+    };
+    let outcome = timeout(PATIENCE, answer).await.unwrap();
+    let crate::Outcome::FeatureLevelKept(why) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(why.contains("say it with the newer version"), "{why}");
+}
+
+/// A process that stops, rather than to ask for ever.
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_cannot_read_the_level_stops_with_a_sentence() {
+    let level = As::level(2);
+    let (_memory, net, _process, a, _b) = two_agents(Travel::Links).await;
+    a.metadata.raise_feature_level(None).await.unwrap();
+    drop(level);
+    let old = net.agent_alone(&["one:1"], 12);
+    let ended = timeout(PATIENCE, old.task).await.unwrap().unwrap();
+    let text = ended.unwrap_err().to_string();
+    assert!(
+        text.contains("level 2") && text.contains("levels up to 1") && text.contains("newer"),
+        "{text}"
+    );
 }

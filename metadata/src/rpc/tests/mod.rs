@@ -207,12 +207,12 @@ impl Net {
                 net.cut.lock().iter().find_map(|(one, other, cut)| {
                     (*one == from && *other == address).then_some(*cut)
                 });
-            let net = net.clone();
+            let (net, from) = (net.clone(), from.clone());
             async move {
                 match cut {
                     Some(Cut::Dropped) => std::future::pending().await,
-                    Some(Cut::Refused) => super::who(Err(DialError::Refused)).await,
-                    None => super::who(net.dial(&address, awake).await).await,
+                    Some(Cut::Refused) => super::who(Err(DialError::Refused), from).await,
+                    None => super::who(net.dial(&address, awake).await, from).await,
                 }
             }
         })

@@ -137,6 +137,7 @@ impl Model {
                 Err(Rejected::LevelTooHigh)
             }
             Command::RaiseFeatureLevel(_) => Ok(Outcome::FeatureLevel(1)),
+            Command::KeepFeatureLevel(why) => Ok(Outcome::FeatureLevelKept(why.clone())),
             Command::AcceptOlderStore(_) => {
                 self.sessions_opened += 1 << 32;
                 self.next_producer += 1 << 40;

@@ -1,11 +1,7 @@
-//! Every message comes back as it went, and no bytes upset the reader.
+//! A message of every kind, and of every kind of what lies in it.
 
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
-use proptest::prelude::*;
-
-use super::{Down, Hello, Question, Reply, SPOKEN, Up, Versions, Welcome};
 use crate::catalogue::{Agent, Roles, Topic, TopicsUpdate};
 use crate::command::{
     BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions, CreateTopic,
@@ -13,6 +9,7 @@ use crate::command::{
 };
 use crate::golden::cover;
 use crate::history::{Chain, HistoryId, Point};
+use crate::rpc::message::{Asker, Down, Hello, Question, Reply, Up, Versions, Welcome};
 use crate::sequencer::lineage::Lineage;
 use crate::types::{
     BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn,
@@ -22,7 +19,7 @@ use crate::types::{
 use crate::update::{Update, ViewUpdate};
 
 /// Those of the release whose bytes are kept.
-const VERSIONS: Versions = Versions { min: 3, max: 3 };
+pub(super) const VERSIONS: Versions = Versions { min: 3, max: 3 };
 
 const PARTITION: TopicPartition = TopicPartition {
     topic: TopicId(u128::MAX - 7),
@@ -84,7 +81,7 @@ fn lineage() -> Lineage {
     }
 }
 
-fn agent() -> Agent {
+pub(super) fn agent() -> Agent {
     Agent {
         zone: Some("a".to_owned()),
         ..Agent::new(i32::MAX, "broker.test", u16::MAX)
@@ -147,7 +144,7 @@ fn commands() -> Vec<Command> {
     ]
 }
 
-fn ups() -> Vec<Up> {
+pub(super) fn ups() -> Vec<Up> {
     let questions = [
         Question::Bounds(vec![PARTITION; 3]),
         Question::Watch(vec![PARTITION]),
@@ -178,7 +175,10 @@ fn ups() -> Vec<Up> {
             remembered: None,
             agent: Some(agent()),
         }),
-        Up::Who,
+        Up::Who(Asker {
+            level: u32::MAX,
+            address: "metadata.test:9092".to_owned(),
+        }),
         Up::Withdraw,
         Up::Ping,
         Up::Goodbye,
@@ -192,7 +192,7 @@ fn ups() -> Vec<Up> {
     all
 }
 
-fn downs() -> Vec<Down> {
+pub(super) fn downs() -> Vec<Down> {
     let topic = Topic {
         id: TopicId(4),
         name: "orders".to_owned(),
@@ -269,6 +269,7 @@ fn downs() -> Vec<Down> {
             durable: Lsn(u64::MAX),
         },
         Down::Update(Update::Naming(NamingEpoch(u32::MAX))),
+        Down::TooNew { level: u32::MAX },
         Down::Warning("look".to_owned()),
         Down::End("over".to_owned()),
     ];
@@ -281,53 +282,6 @@ fn downs() -> Vec<Down> {
     all
 }
 
-#[test]
-fn messages_come_back_as_they_went_and_not_a_byte_shorter_or_longer() {
-    for up in ups() {
-        let frame = up.encode();
-        assert_eq!(Up::decode(frame.clone()), Ok(up.clone()));
-        for length in 0..frame.len() {
-            assert!(
-                Up::decode(frame.slice(..length)).is_err(),
-                "{up:?}, {length}"
-            );
-        }
-        assert!(Up::decode([&frame[..], &[0]].concat().into()).is_err());
-    }
-    for down in downs() {
-        let frame = down.encode();
-        assert_eq!(Down::decode(frame.clone()), Ok(down.clone()));
-        for length in 0..frame.len() {
-            assert!(
-                Down::decode(frame.slice(..length)).is_err(),
-                "{down:?}, {length}"
-            );
-        }
-        assert!(Down::decode([&frame[..], &[0]].concat().into()).is_err());
-    }
-}
-
-#[test]
-fn what_the_sequencer_asks_of_itself_cannot_be_sent() {
-    for command in [
-        Command::CloseSession(1),
-        Command::OpenSession {
-            closing: vec![1],
-            nonce: 1,
-        },
-        Command::ExpireProducers {
-            before: Timestamp(i64::MAX),
-        },
-    ] {
-        let submit = Up::Submit {
-            sequence: 1,
-            seen: 1,
-            command,
-        };
-        assert!(Up::decode(submit.encode()).is_err());
-    }
-}
-
 /// So that a message that is new has a sample here, and bytes that are kept.
 #[test]
 fn every_message_has_a_sample() {
@@ -338,7 +292,7 @@ fn every_message_has_a_sample() {
         ups,
         Up,
         Up::Hello(_),
-        Up::Who,
+        Up::Who(_),
         Up::Submit { .. },
         Up::Ask { .. },
         Up::Unwatch(_),
@@ -385,6 +339,7 @@ fn cover_downs(downs: &[Down]) {
         Down::Redirect(_),
         Down::Welcome(_),
         Down::Iam { .. },
+        Down::TooNew { .. },
         Down::Answer { .. },
         Down::Update(_),
         Down::Reply { .. },
@@ -418,109 +373,4 @@ fn cover_replies(replies: &[Reply]) {
         Reply::Extent(Some(_)),
         Reply::Failed(_),
     );
-}
-
-/// Each frame behind its length.
-fn transcript(frames: &[Bytes]) -> Bytes {
-    let mut all = Vec::new();
-    for frame in frames {
-        all.extend_from_slice(&u32::try_from(frame.len()).unwrap().to_be_bytes());
-        all.extend_from_slice(frame);
-    }
-    all.into()
-}
-
-fn frames(mut transcript: Bytes) -> Vec<Bytes> {
-    let mut all = Vec::new();
-    while transcript.has_remaining() {
-        let length = usize::try_from(transcript.get_u32()).unwrap();
-        all.push(transcript.split_to(length));
-    }
-    all
-}
-
-/// What the two sides of version 3 say, which every later version that speaks it must write and read so.
-#[test]
-fn the_bytes_of_every_message_stay_what_they_are() {
-    use crate::golden::golden;
-    let up: Vec<Bytes> = ups().iter().map(Up::encode).collect();
-    let old = frames(golden("up-3.bin", &transcript(&up)));
-    let read: Vec<_> = old
-        .into_iter()
-        .map(|frame| Up::decode_as(VERSIONS, frame))
-        .collect();
-    assert_eq!(read, ups().into_iter().map(Ok).collect::<Vec<_>>());
-    let down: Vec<Bytes> = downs().iter().map(Down::encode).collect();
-    let old = frames(golden("down-3.bin", &transcript(&down)));
-    let read: Vec<_> = old.into_iter().map(Down::decode).collect();
-    assert_eq!(read, downs().into_iter().map(Ok).collect::<Vec<_>>());
-}
-
-/// Newer processes may append to their hello, and some speak nothing that this one does.
-#[test]
-fn the_hello_of_a_newer_process_can_be_read_as_far_as_it_is_known() {
-    let hello = |versions| Hello {
-        versions,
-        level: 2,
-        session: SessionId { id: 1, nonce: 2 },
-        remembered: None,
-        agent: Some(agent()),
-    };
-    let newer = Versions {
-        min: SPOKEN.max,
-        max: SPOKEN.max + 1,
-    };
-    let frame = Up::Hello(hello(newer)).encode();
-    let more: Bytes = [&frame[..], b"more"].concat().into();
-    for frame in [frame, more] {
-        assert_eq!(Up::decode(frame), Ok(Up::Hello(hello(newer))));
-    }
-    let stranger = Versions {
-        min: SPOKEN.max + 1,
-        max: u32::MAX,
-    };
-    let frame = Up::Hello(hello(stranger)).encode();
-    assert_eq!(Up::decode(frame), Ok(Up::Stranger(stranger)));
-    let frame = Up::Stranger(stranger).encode();
-    assert_eq!(Up::decode(frame), Ok(Up::Stranger(stranger)));
-    let torn = Versions { min: 9, max: 8 };
-    assert!(Up::decode(Up::Stranger(torn).encode()).is_err());
-}
-
-#[test]
-fn two_processes_speak_the_smaller_of_their_newest_versions() {
-    let versions = |min, max| Versions { min, max };
-    let common = |a: Versions, b: Versions| {
-        assert_eq!(a.common(b), b.common(a));
-        a.common(b)
-    };
-    assert_eq!(common(versions(3, 5), versions(4, 9)), Some(5));
-    assert_eq!(common(versions(3, 3), versions(3, 3)), Some(3));
-    assert_eq!(common(versions(3, 9), versions(4, 4)), Some(4));
-    assert_eq!(common(versions(3, 4), versions(5, 6)), None);
-    assert_eq!(
-        super::no_common_version(versions(5, 6), versions(3, 3)),
-        "the metadata process speaks versions 5 to 6 of the protocol and the agent version 3: upgrade the agent, by way of a release between the two"
-    );
-}
-
-proptest! {
-    #[test]
-    fn no_bytes_upset_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Up::decode(Bytes::from(bytes.clone()));
-        let _ = Down::decode(Bytes::from(bytes));
-    }
-
-    #[test]
-    fn nor_does_damage(which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-        let damaged = |frame: Bytes| {
-            let mut frame = frame.to_vec();
-            let at = at.index(frame.len());
-            frame[at] = byte;
-            Bytes::from(frame)
-        };
-        let (ups, downs) = (ups(), downs());
-        let _ = Up::decode(damaged(ups[which.index(ups.len())].encode()));
-        let _ = Down::decode(damaged(downs[which.index(downs.len())].encode()));
-    }
 }

@@ -1,0 +1,117 @@
+//! Every outcome, and every refusal in one.
+
+use super::{TOPIC, cover, golden};
+use crate::codec::{Decoder, Encoder, Wire};
+use crate::command::{Outcome, Placed, Rejected, Verdict};
+use crate::types::{BucketId, Offset, ProducerId};
+
+fn rejections() -> Vec<Rejected> {
+    let all = vec![
+        Rejected::UnknownTopic,
+        Rejected::UnknownPartition,
+        Rejected::TopicExists,
+        Rejected::TopicNameCollides,
+        Rejected::InvalidPartitions,
+        Rejected::OutOfOrderSequence,
+        Rejected::InvalidProducerEpoch,
+        Rejected::ObjectTooOld,
+        Rejected::ObjectCommitted,
+        Rejected::SessionClosed,
+        Rejected::InvalidCommand,
+        Rejected::Withheld,
+        Rejected::UnknownProducerId,
+        Rejected::TooManyProducers,
+        Rejected::TooManyTopics,
+        Rejected::TooManyPartitions,
+        Rejected::TooManySessions,
+        Rejected::TooManyOutcomes,
+        Rejected::TooManyDeletedTopics,
+        Rejected::LevelTooHigh,
+    ];
+    cover!(
+        all,
+        Rejected,
+        Rejected::UnknownTopic,
+        Rejected::UnknownPartition,
+        Rejected::TopicExists,
+        Rejected::TopicNameCollides,
+        Rejected::InvalidPartitions,
+        Rejected::OutOfOrderSequence,
+        Rejected::InvalidProducerEpoch,
+        Rejected::ObjectTooOld,
+        Rejected::ObjectCommitted,
+        Rejected::SessionClosed,
+        Rejected::InvalidCommand,
+        Rejected::Withheld,
+        Rejected::LevelTooHigh,
+        Rejected::UnknownProducerId,
+        Rejected::TooManyProducers,
+        Rejected::TooManyTopics,
+        Rejected::TooManyPartitions,
+        Rejected::TooManySessions,
+        Rejected::TooManyOutcomes,
+        Rejected::TooManyDeletedTopics,
+    );
+    all
+}
+
+pub(super) fn outcomes() -> Vec<Outcome> {
+    let placed = |base_offset, duplicate| {
+        Ok(Placed {
+            base_offset: Offset(base_offset),
+            log_start_offset: Offset(base_offset / 2),
+            duplicate,
+        })
+    };
+    let mut verdicts: Vec<Verdict> = vec![placed(0, false), placed(i64::MAX, true)];
+    verdicts.extend(rejections().into_iter().map(Err));
+    let mut all = vec![
+        Outcome::Committed(Vec::new()),
+        Outcome::Committed(verdicts),
+        Outcome::TopicCreated(TOPIC),
+        Outcome::TopicDeleted,
+        Outcome::PartitionsCreated,
+        Outcome::ProducerIds {
+            first: ProducerId(1000),
+            count: u32::MAX,
+        },
+        Outcome::SessionOpened(300),
+        Outcome::ProducersExpired,
+        Outcome::SessionClosed,
+        Outcome::FeatureLevel(2),
+        Outcome::FeatureLevelKept("agent 1 reads up to level 1".to_owned()),
+        Outcome::OlderStoreAccepted,
+        Outcome::HoldReleased,
+        Outcome::BucketBound(None),
+        Outcome::BucketBound(Some(BucketId(u128::MAX - 1))),
+    ];
+    all.extend(rejections().into_iter().map(Outcome::Rejected));
+    cover!(
+        all,
+        Outcome,
+        Outcome::Committed(_),
+        Outcome::TopicCreated(_),
+        Outcome::TopicDeleted,
+        Outcome::PartitionsCreated,
+        Outcome::ProducerIds { .. },
+        Outcome::SessionOpened(_),
+        Outcome::ProducersExpired,
+        Outcome::SessionClosed,
+        Outcome::BucketBound(_),
+        Outcome::FeatureLevel(_),
+        Outcome::FeatureLevelKept(_),
+        Outcome::OlderStoreAccepted,
+        Outcome::HoldReleased,
+        Outcome::Rejected(_),
+    );
+    all
+}
+
+#[test]
+fn every_outcome_is_written_and_read_as_ever() {
+    let mut encoded = Encoder::default();
+    outcomes().put(&mut encoded);
+    let mut old = Decoder::new(golden("outcomes-1.bin", &encoded.into_bytes()));
+    assert_eq!(Wire::take(&mut old), Ok(outcomes()));
+    assert_eq!(old.end(), Ok(()));
+}
