@@ -12,6 +12,7 @@
 
 #[path = "../support/mod.rs"]
 pub mod support;
+use support::{processes, tools};
 
 mod bucket;
 mod bucket_away;
@@ -37,8 +38,6 @@ mod peer_tls;
 mod placement;
 #[cfg(feature = "postgres")]
 mod postgres;
-mod processes;
 #[cfg(feature = "postgres")]
 mod shared_order;
 mod tail;
-mod tools;

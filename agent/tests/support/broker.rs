@@ -26,7 +26,15 @@ pub struct Broker {
 
 /// The binary with those arguments; nothing of this process' environment that could configure it.
 pub fn penstock<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_penstock"));
+    program(env!("CARGO_BIN_EXE_penstock"), arguments)
+}
+
+/// The same of another binary.
+pub fn program<S: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    arguments: impl IntoIterator<Item = S>,
+) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).kill_on_drop(true);
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();

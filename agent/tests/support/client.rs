@@ -28,13 +28,18 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
-        let socket = TcpStream::connect(address).await.expect("it listens");
+        Self::try_connect(address).await.expect("it listens")
+    }
+
+    /// `None` where nobody listens.
+    pub async fn try_connect(address: SocketAddr) -> Option<Self> {
+        let socket = TcpStream::connect(address).await.ok()?;
         socket.set_nodelay(true).expect("a TCP option");
-        Self {
+        Some(Self {
             socket,
             client_id: Some("test".to_owned()),
             correlation_id: 0,
-        }
+        })
     }
 
     /// Sends a request and gives back its answer.

@@ -17,31 +17,39 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::broker::{PATIENCE, program, signal};
+use super::client::{Client, batch_with, produce_request};
 use super::tools::values;
-use crate::support::broker::{PATIENCE, penstock, signal};
-use crate::support::client::{Client, batch_with, produce_request};
 
 /// Records that a producer gets acknowledged, one by one.
-pub(crate) const RECORDS: i32 = 150;
+pub const RECORDS: i32 = 150;
 
 /// A process with a fixed address, so that it can come back. Killed when dropped.
-pub(crate) struct Process {
+#[derive(Debug)]
+pub struct Process {
     child: Child,
+    program: PathBuf,
     arguments: Vec<String>,
     /// Where what it says goes, if not to this process' own standard error.
     log: Option<PathBuf>,
-    pub(crate) listen: SocketAddr,
-    pub(crate) http: SocketAddr,
+    pub listen: SocketAddr,
+    pub http: SocketAddr,
 }
 
 /// An address nobody listens at; it is free again at once.
-pub(crate) async fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap()
+pub async fn free() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("there is a free port");
+    listener.local_addr().expect("it is bound")
 }
 
-fn started(arguments: &[String], log: Option<&Path>) -> Child {
-    let mut command: Command = penstock(arguments);
+/// The binary of these tests.
+fn own() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_penstock"))
+}
+
+fn started(binary: &Path, arguments: &[String], log: Option<&Path>) -> Child {
+    let mut command: Command = program(binary, arguments);
     command.stdin(Stdio::null()).stdout(Stdio::null());
     if let Some(log) = log {
         command.stderr(std::fs::File::create(log).expect("a log can be made"));
@@ -50,11 +58,11 @@ fn started(arguments: &[String], log: Option<&Path>) -> Child {
 }
 
 impl Process {
-    pub(crate) async fn start(command: &str, more: &[&str]) -> Self {
+    pub async fn start(command: &str, more: &[&str]) -> Self {
         Self::start_logging(command, "warn", None, more).await
     }
 
-    pub(crate) async fn start_logging(
+    pub async fn start_logging(
         command: &str,
         filter: &str,
         log: Option<PathBuf>,
@@ -66,8 +74,26 @@ impl Process {
         Self::with(command, listen, log, &more).await
     }
 
+    /// Of that binary, saying what goes wrong.
+    pub async fn of(binary: &Path, command: &str, more: &[&str]) -> Self {
+        let listen = free().await;
+        let at = listen.to_string();
+        let more = [&["--listen", &at, "--log", "warn"], more].concat();
+        Self::started(binary, command, listen, None, &more).await
+    }
+
     /// With `--listen` among its flags, and one of these addresses.
-    pub(crate) async fn with(
+    pub async fn with(
+        command: &str,
+        listen: SocketAddr,
+        log: Option<PathBuf>,
+        more: &[&str],
+    ) -> Self {
+        Self::started(own(), command, listen, log, more).await
+    }
+
+    async fn started(
+        binary: &Path,
         command: &str,
         listen: SocketAddr,
         log: Option<PathBuf>,
@@ -79,7 +105,8 @@ impl Process {
         let all = own.iter().chain(more);
         let arguments: Vec<String> = all.map(|argument| (*argument).to_owned()).collect();
         Self {
-            child: started(&arguments, log.as_deref()),
+            child: started(binary, &arguments, log.as_deref()),
+            program: binary.to_owned(),
             arguments,
             log,
             listen,
@@ -87,40 +114,52 @@ impl Process {
         }
     }
 
-    pub(crate) async fn kill(&mut self) {
+    pub async fn kill(&mut self) {
         self.child.kill().await.expect("it was ours to kill");
     }
 
-    pub(crate) fn restart(&mut self) {
-        self.child = started(&self.arguments, self.log.as_deref());
+    pub fn restart(&mut self) {
+        self.child = started(&self.program, &self.arguments, self.log.as_deref());
+    }
+
+    /// Once it ended: the same process of another version.
+    pub fn restart_as(&mut self, binary: &Path) {
+        binary.clone_into(&mut self.program);
+        self.restart();
+    }
+
+    /// How it ended by itself.
+    pub async fn ended(&mut self) -> std::process::ExitStatus {
+        let ended = timeout(PATIENCE, self.child.wait()).await;
+        ended.expect("it ends by itself").expect("ours")
     }
 
     /// SIGSTOP and SIGCONT, or whatever else.
-    pub(crate) fn signal(&self, number: i32) {
+    pub fn signal(&self, number: i32) {
         signal(self.child.id().expect("it runs"), number);
     }
 
     /// Whether it has not ended by itself.
-    pub(crate) fn runs(&mut self) -> bool {
+    pub fn runs(&mut self) -> bool {
         self.child.try_wait().expect("ours").is_none()
     }
 
     /// Ends it as an operator would.
-    pub(crate) async fn stop(&mut self) {
+    pub async fn stop(&mut self) {
         self.signal(libc::SIGTERM);
         let ended = timeout(PATIENCE, self.child.wait()).await.expect("it ends");
-        assert!(ended.unwrap().success());
+        assert!(ended.expect("ours").success());
     }
 
     /// Whether it says, in its metrics, that it holds the order. Silence says no.
-    pub(crate) async fn holds_order(&self) -> bool {
+    pub async fn holds_order(&self) -> bool {
         let page = timeout(Duration::from_secs(1), self.page("/metrics")).await;
         let page = page.ok().flatten().unwrap_or_default();
         page.lines().any(|line| line == "penstock_holds_order 1")
     }
 
     /// What a page says, once it can be reached.
-    pub(crate) async fn page(&self, path: &str) -> Option<String> {
+    pub async fn page(&self, path: &str) -> Option<String> {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut socket = TcpStream::connect(self.http).await.ok()?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -131,7 +170,7 @@ impl Process {
     }
 
     /// Waits until `/health/ready` says so.
-    pub(crate) async fn until_ready(&self, status: &str) {
+    pub async fn until_ready(&self, status: &str) {
         let begun = Instant::now();
         let wanted = format!("HTTP/1.1 {status}");
         loop {
@@ -144,20 +183,19 @@ impl Process {
         }
     }
 
-    pub(crate) async fn terminate(mut self) {
+    pub async fn terminate(mut self) {
         self.stop().await;
     }
 }
 
 /// Asks, and says when there was no answer.
-pub(crate) async fn try_ask<R: Request>(
+pub async fn try_ask<R: Request>(
     address: SocketAddr,
     version: i16,
     request: &R,
 ) -> Option<R::Response> {
     let asking = async {
-        TcpStream::connect(address).await.ok()?;
-        let mut client = Client::connect(address).await;
+        let mut client = Client::try_connect(address).await?;
         let header = RequestHeader {
             api_key: R::KEY.code(),
             api_version: version,
@@ -182,12 +220,22 @@ fn produced(response: &ProduceResponse) -> ErrorCode {
     response.responses[0].partition_responses[0].error_code
 }
 
-/// An idempotent producer that sends one record after the other, and each again, through either agent, until it is
-/// acknowledged. Returns the longest time that one took.
 async fn produce(agents: [SocketAddr; 2], producer_id: i64, partition: i32) -> Duration {
+    let produced = produce_while(agents, producer_id, partition, |number| number < RECORDS);
+    produced.await.1
+}
+
+/// An idempotent producer that sends one record after the other, and each again, through either agent, until it is
+/// acknowledged. Returns how many were, and the longest time that one took.
+pub async fn produce_while(
+    agents: [SocketAddr; 2],
+    producer_id: i64,
+    partition: i32,
+    goes_on: impl Fn(i32) -> bool,
+) -> (i32, Duration) {
     let (begun, mut longest) = (Instant::now(), Duration::ZERO);
-    let mut which = 0;
-    for number in 0..RECORDS {
+    let (mut which, mut number) = (0, 0);
+    while goes_on(number) {
         let options = BatchOptions {
             producer_id,
             producer_epoch: 0,
@@ -210,21 +258,19 @@ async fn produce(agents: [SocketAddr; 2], producer_id: i64, partition: i32) -> D
             sleep(Duration::from_millis(20)).await;
         }
         longest = longest.max(sent.elapsed());
+        number += 1;
         sleep(Duration::from_millis(10)).await;
     }
-    longest
+    (number, longest)
 }
 
 /// An id for each of [`produce_both_ways`], each from another agent.
-pub(crate) async fn producer_ids(agents: [SocketAddr; 2]) -> [i64; 2] {
+pub async fn producer_ids(agents: [SocketAddr; 2]) -> [i64; 2] {
     [producer_id(agents[0]).await, producer_id(agents[1]).await]
 }
 
 /// Two producers, of a partition each, that begin at different agents; the longest wait of each.
-pub(crate) async fn produce_both_ways(
-    agents: [SocketAddr; 2],
-    ids: [i64; 2],
-) -> (Duration, Duration) {
+pub async fn produce_both_ways(agents: [SocketAddr; 2], ids: [i64; 2]) -> (Duration, Duration) {
     tokio::join!(
         produce(agents, ids[0], 0),
         produce([agents[1], agents[0]], ids[1], 1)
@@ -244,18 +290,23 @@ async fn producer_id(agent: SocketAddr) -> i64 {
 }
 
 /// What [`produce`] sent is in the first partitions of `t`, once and in order, as seen by this agent.
-pub(crate) async fn all_there(agent: &Process, partitions: i32) {
-    agent.until_ready("200").await;
-    let mut client = Client::connect(agent.listen).await;
+pub async fn all_there(agent: &Process, partitions: i32) {
     for partition in 0..partitions {
-        let found = values(&mut client, "t", partition).await;
-        let expected: Vec<String> = (0..RECORDS).map(|number| number.to_string()).collect();
-        assert!(found == expected, "partition {partition}: {found:?}");
+        has_records(agent, partition, RECORDS).await;
     }
 }
 
+/// That many are in a partition, once and in order.
+pub async fn has_records(agent: &Process, partition: i32, records: i32) {
+    agent.until_ready("200").await;
+    let mut client = Client::connect(agent.listen).await;
+    let found = values(&mut client, "t", partition).await;
+    let expected: Vec<String> = (0..records).map(|number| number.to_string()).collect();
+    assert!(found == expected, "partition {partition}: {found:?}");
+}
+
 /// Asks for the end of a partition of `t`.
-pub(crate) fn end_offset(partition_index: i32) -> ListOffsetsRequest {
+pub fn end_offset(partition_index: i32) -> ListOffsetsRequest {
     const LATEST: i64 = -1;
     let partition = ListOffsetsPartition {
         partition_index,

@@ -19,14 +19,14 @@ use crate::support::client::Client;
 
 /// How a process ended and what it said.
 #[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) status: ExitStatus,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+pub struct Ran {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 /// Runs it to its end.
-pub(crate) async fn run(command: &mut Command) -> Ran {
+pub async fn run(command: &mut Command) -> Ran {
     let output = command.stdin(Stdio::null()).output();
     let output = timeout(PATIENCE, output)
         .await
@@ -41,7 +41,8 @@ pub(crate) async fn run(command: &mut Command) -> Ran {
 
 impl Ran {
     /// The one sentence with which it refused to start, each of `parts` in it.
-    pub(crate) fn refused(&self, parts: &[&str]) {
+    #[expect(clippy::panic, reason = "it did not say what the test expects")]
+    pub fn refused(&self, parts: &[&str]) {
         assert_eq!(self.status.code(), Some(1), "{self:?}");
         assert_eq!(self.stdout, "", "{self:?}");
         let said = self
@@ -56,7 +57,7 @@ impl Ran {
 }
 
 /// Everything below a folder: what files hold, `None` for folders. A folder that is not there holds nothing.
-pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let mut found = BTreeMap::new();
     let mut left = vec![folder.to_owned()];
     while let Some(folder) = left.pop() {
@@ -79,11 +80,11 @@ pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
 
 /// A file system in memory, unmounted when dropped. Whatever uses it must be gone by then.
 #[derive(Debug)]
-pub(crate) struct Mount(tempfile::TempDir);
+pub struct Mount(tempfile::TempDir);
 
 impl Mount {
     /// Only root may; others skip, aloud.
-    pub(crate) fn new(options: &str) -> Option<Self> {
+    pub fn new(options: &str) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mounted = std::process::Command::new("mount")
             .args(["-t", "tmpfs", "-o", options, "tmpfs"])
@@ -96,7 +97,7 @@ impl Mount {
         None
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 }
@@ -113,7 +114,7 @@ impl Drop for Mount {
 }
 
 /// Says that something was not tested. Where all must run, that is a failure.
-pub(crate) fn skipped(why: &str) {
+pub fn skipped(why: &str) {
     assert!(
         std::env::var_os("CI").is_none_or(|ci| ci != "true"),
         "CI must test everything: {why}"
@@ -122,7 +123,7 @@ pub(crate) fn skipped(why: &str) {
 }
 
 /// Prints past the harness' capture.
-pub(crate) fn note(text: &str) {
+pub fn note(text: &str) {
     let test = std::thread::current().name().unwrap_or("?").to_owned();
     // In one piece, so that tests beside this one do not cut it.
     let written = std::io::stderr().write_all(format!("{test}: {text}\n").as_bytes());
@@ -131,7 +132,7 @@ pub(crate) fn note(text: &str) {
 
 /// As many open files as the system allows, for this process and those it starts from now on: shells often give 1024.
 #[expect(unsafe_code, reason = "plain system calls on a struct of ours")]
-pub(crate) fn many_descriptors() {
+pub fn many_descriptors() {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
@@ -148,7 +149,7 @@ pub(crate) fn many_descriptors() {
 }
 
 /// Looks again and again until it holds.
-pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds().await {
         assert!(Instant::now() < deadline, "never: {what}");
@@ -157,7 +158,7 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 }
 
 /// Waits until it is ready to serve.
-pub(crate) async fn ready(broker: &Broker) {
+pub async fn ready(broker: &Broker) {
     until("ready", async || {
         broker.page("/health/ready").await.0 == 200
     })
@@ -165,7 +166,7 @@ pub(crate) async fn ready(broker: &Broker) {
 }
 
 /// Bytes that do not compress, different for each seed.
-pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed ^ 0x9e37_79b9_7f4a_7c15;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
@@ -180,7 +181,7 @@ pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
 }
 
 /// All values of a partition in order, each at the offset it must have.
-pub(crate) async fn values(client: &mut Client, topic: &str, partition: i32) -> Vec<String> {
+pub async fn values(client: &mut Client, topic: &str, partition: i32) -> Vec<String> {
     let mut values = Vec::new();
     loop {
         let next = i64::try_from(values.len()).expect("few");
@@ -210,7 +211,7 @@ pub(crate) async fn values(client: &mut Client, topic: &str, partition: i32) -> 
 }
 
 /// Offsets and values in a fetched partition.
-pub(crate) fn records_of(data: &PartitionData) -> Vec<(i64, Bytes)> {
+pub fn records_of(data: &PartitionData) -> Vec<(i64, Bytes)> {
     let slices = data.records.as_ref().map_or(&[][..], |records| &records.0);
     let mut rest = Bytes::from(slices.concat());
     let mut found = Vec::new();
