@@ -1,5 +1,7 @@
 //! Stores that went back in time: whoever remembers more than they hold serves from them no more.
 
+use std::collections::BTreeMap;
+
 use parking_lot::Mutex;
 
 use super::*;
@@ -64,6 +66,27 @@ impl Bucket {
             ..options(seed)
         }
     }
+}
+
+/// A holder over a new store, with a topic, and the bucket that remembers it.
+async fn witnessed() -> (Memory, Bucket, Running) {
+    let (memory, bucket) = (Memory::new(), Bucket::default());
+    let running = run(memory.clone(), bucket.options(1)).await;
+    create_topic(&running.metadata, TOPIC, "orders", 3).await;
+    (memory, bucket, running)
+}
+
+/// A store that lost its last record, and the rows that had it.
+async fn one_record_behind() -> (Memory, Bucket, BTreeMap<Bytes, Bytes>) {
+    let (memory, bucket, running) = witnessed().await;
+    running.close().await;
+    let older = memory.snapshot();
+    let running = run(memory.clone(), bucket.options(2)).await;
+    committed(&running.metadata, plain(1, 0)).await;
+    running.close().await;
+    let newer = memory.snapshot();
+    put_back(&memory, older).await;
+    (memory, bucket, newer)
 }
 
 async fn refused(memory: &Memory, options: Options) -> Error {
@@ -150,9 +173,7 @@ async fn a_store_that_went_back_among_checkpoints_is_loaded_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn the_bucket_remembers_what_the_store_forgot() {
-    let (memory, bucket) = (Memory::new(), Bucket::default());
-    let running = run(memory.clone(), bucket.options(1)).await;
-    create_topic(&running.metadata, TOPIC, "orders", 3).await;
+    let (memory, bucket, running) = witnessed().await;
     let older = memory.snapshot();
     committed(&running.metadata, plain(1, 0)).await;
     tokio::time::sleep(2 * WRITE_INTERVAL).await;
@@ -178,9 +199,7 @@ async fn the_bucket_remembers_what_the_store_forgot() {
 /// Both stores are alive, each with a holder, over one bucket.
 #[tokio::test(start_paused = true)]
 async fn a_store_split_in_two_is_seen_by_the_bucket() {
-    let (memory, bucket) = (Memory::new(), Bucket::default());
-    let running = run(memory.clone(), bucket.options(1)).await;
-    create_topic(&running.metadata, TOPIC, "orders", 3).await;
+    let (memory, bucket, running) = witnessed().await;
     tokio::time::sleep(2 * WRITE_INTERVAL).await;
     let standby = Memory::new();
     put_back(&standby, memory.snapshot()).await;
@@ -199,9 +218,7 @@ async fn a_store_split_in_two_is_seen_by_the_bucket() {
 /// The deposed one is not told that its store went back.
 #[tokio::test(start_paused = true)]
 async fn whoever_was_deposed_is_not_upset_by_the_bucket() {
-    let (memory, bucket) = (Memory::new(), Bucket::default());
-    let old = run(memory.clone(), bucket.options(1)).await;
-    create_topic(&old.metadata, TOPIC, "orders", 3).await;
+    let (memory, bucket, old) = witnessed().await;
     let new = run(memory.clone(), bucket.options(2)).await;
     committed(&new.metadata, plain(1, 0)).await;
     tokio::time::sleep(2 * WRITE_INTERVAL).await;
@@ -212,10 +229,8 @@ async fn whoever_was_deposed_is_not_upset_by_the_bucket() {
 
 #[tokio::test(start_paused = true)]
 async fn a_witness_that_cannot_be_read_is_waited_for_and_one_that_cannot_be_written_is_not() {
-    let (memory, bucket) = (Memory::new(), Bucket::default());
-    let running = run(memory.clone(), bucket.options(1)).await;
+    let (memory, bucket, running) = witnessed().await;
     *bucket.away.lock() = true;
-    create_topic(&running.metadata, TOPIC, "orders", 3).await;
     for number in 1..10 {
         committed(&running.metadata, plain(number, 0)).await;
         seconds(10).await;
@@ -231,16 +246,10 @@ async fn a_witness_that_cannot_be_read_is_waited_for_and_one_that_cannot_be_writ
 
 #[tokio::test(start_paused = true)]
 async fn the_bucket_of_another_cluster_is_refused() {
-    let bucket = Bucket::default();
-    fresh_over(&Memory::new(), &bucket).await;
+    let (_, bucket, running) = witnessed().await;
+    running.close().await;
     let error = refused(&Memory::new(), bucket.options(2)).await;
     assert!(matches!(error, Error::OtherBucket { .. }), "{error}");
-}
-
-async fn fresh_over(memory: &Memory, bucket: &Bucket) {
-    let running = run(memory.clone(), bucket.options(1)).await;
-    create_topic(&running.metadata, TOPIC, "orders", 3).await;
-    running.close().await;
 }
 
 /// The witness is rewritten seldom, however much is committed, and has the last point once the sequencer closed.
@@ -341,14 +350,7 @@ async fn an_older_store_that_is_accepted_goes_on_without_handing_anything_out_tw
 /// What was accepted is another history: the newer store is refused once it is back.
 #[tokio::test(start_paused = true)]
 async fn the_store_that_was_given_up_is_refused_when_it_comes_back() {
-    let (memory, bucket) = (Memory::new(), Bucket::default());
-    fresh_over(&memory, &bucket).await;
-    let older = memory.snapshot();
-    let running = run(memory.clone(), bucket.options(2)).await;
-    committed(&running.metadata, plain(1, 0)).await;
-    running.close().await;
-    let newer = memory.snapshot();
-    put_back(&memory, older).await;
+    let (memory, bucket, newer) = one_record_behind().await;
     accept_older_store(&memory, bucket.options(3))
         .await
         .unwrap();
@@ -368,13 +370,7 @@ async fn the_store_that_was_given_up_is_refused_when_it_comes_back() {
 #[tokio::test(start_paused = true)]
 async fn an_acceptance_that_stops_half_way_is_repeated() {
     for commits in 0..4 {
-        let (memory, bucket) = (Memory::new(), Bucket::default());
-        fresh_over(&memory, &bucket).await;
-        let older = memory.snapshot();
-        let running = run(memory.clone(), bucket.options(2)).await;
-        committed(&running.metadata, plain(1, 0)).await;
-        running.close().await;
-        put_back(&memory, older).await;
+        let (memory, bucket, _) = one_record_behind().await;
         let gated = Gated::open(&memory);
         gated.let_through(commits);
         tokio::select! {
@@ -416,9 +412,7 @@ async fn a_store_that_is_served_from_is_left_alone_by_operators() {
 /// The bucket's memory may be ten seconds old; who stops leaves what it knows itself.
 #[tokio::test(start_paused = true)]
 async fn whoever_stops_leaves_word_for_the_next() {
-    let (memory, bucket) = (Memory::new(), Bucket::default());
-    let running = run(memory.clone(), bucket.options(1)).await;
-    create_topic(&running.metadata, TOPIC, "orders", 3).await;
+    let (memory, bucket, running) = witnessed().await;
     tokio::time::sleep(2 * WRITE_INTERVAL).await;
     let older = memory.snapshot();
     committed(&running.metadata, plain(1, 0)).await;
