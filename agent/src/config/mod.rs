@@ -21,13 +21,22 @@ use crate::zones::ClientZones;
 #[derive(Debug, Parser)]
 #[command(
     name = "penstock",
-    version,
+    version = version(),
     propagate_version = true,
     max_term_width = 110
 )]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+}
+
+/// Of which version this is, and which versions' stores and logs it can read.
+fn version() -> String {
+    let (version, newest) = (env!("CARGO_PKG_VERSION"), metadata::WRITER_LEVEL);
+    match newest {
+        1 => format!("{version} (metadata of feature level 1)"),
+        _ => format!("{version} (metadata of feature levels 1 to {newest})"),
+    }
 }
 
 /// What to run.
