@@ -1,0 +1,236 @@
+//! Over one PostgreSQL, where processes of both versions may hold the order and wait for it side by side.
+
+use std::path::PathBuf;
+
+use protocol::ErrorCode;
+
+use super::cluster::{Load, agent, bucket, end, holds};
+use super::server::{DATABASE, Server};
+use super::support::broker::program;
+use super::support::client::Client;
+use super::support::processes::Process;
+use super::support::tools::{run, until};
+use super::versions::{level, metadata, new, old, raised, rounds, too_new};
+
+async fn until_waiting(process: &Process) {
+    until("it waits for its turn", async || {
+        let said = process.page("/health/ready").await;
+        said.is_some_and(|said| said.ends_with("waits for its turn\n"))
+    })
+    .await;
+}
+
+/// Two that may hold the order, the first of which does, and two agents.
+struct Cluster {
+    server: Server,
+    store: String,
+    bucket: String,
+    metadata: [Process; 2],
+    agents: [Process; 2],
+    folder: tempfile::TempDir,
+}
+
+impl Cluster {
+    /// Of these versions.
+    async fn start(processes: [PathBuf; 2], agents: [PathBuf; 2]) -> Option<Self> {
+        let server = Server::start()?;
+        let folder = tempfile::tempdir().unwrap();
+        let (store, bucket) = (server.url(""), bucket(folder.path()));
+        let first = Process::of(&processes[0], "metadata", &["--store", &store]).await;
+        holds(&first).await;
+        let second = Process::of(&processes[1], "metadata", &["--store", &store]).await;
+        let at = format!("{},{}", first.listen, second.listen);
+        let agents = [
+            agent(&agents[0], &bucket, &at).await,
+            agent(&agents[1], &bucket, &at).await,
+        ];
+        Some(Self {
+            server,
+            store,
+            bucket,
+            metadata: [first, second],
+            agents,
+            folder,
+        })
+    }
+
+    fn addresses(&self) -> String {
+        format!("{},{}", self.metadata[0].listen, self.metadata[1].listen)
+    }
+
+    async fn load(&self) -> Load {
+        Load::start([self.agents[0].listen, self.agents[1].listen]).await
+    }
+
+    /// Which one holds the order, and which does not.
+    async fn holder(&self) -> (usize, usize) {
+        let mut found = None;
+        until("somebody holds the order", async || {
+            let [one, two] = [&self.metadata[0], &self.metadata[1]];
+            found = match (one.holds_order().await, two.holds_order().await) {
+                (true, false) => Some((0, 1)),
+                (false, true) => Some((1, 0)),
+                _ => None,
+            };
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
+    }
+
+    /// The order goes to the other process, and its holder comes back as one that waits, of that version.
+    async fn take_turns(&mut self, crash: bool, comes_back_as: &PathBuf) {
+        let (holder, other) = self.holder().await;
+        end(&mut self.metadata[holder], crash).await;
+        holds(&self.metadata[other]).await;
+        self.metadata[holder].restart_as(comes_back_as);
+        until_waiting(&self.metadata[holder]).await;
+    }
+
+    /// One process after the other becomes of that version: those that hold the order, then the agents.
+    async fn roll_to(&mut self, binary: &PathBuf, load: &Load, agents: usize) {
+        for _ in 0..2 {
+            self.take_turns(false, binary).await;
+            load.gets_on().await;
+        }
+        for agent in &mut self.agents[..agents] {
+            agent.stop().await;
+            agent.restart_as(binary);
+            agent.until_ready("200").await;
+            load.gets_on().await;
+        }
+    }
+
+    /// Who may write the store, as it lies there.
+    fn owner(&self) -> String {
+        let owner = "SELECT encode(v, 'hex') FROM penstock.rows WHERE k = '\\x006f'";
+        self.server.sql(DATABASE, owner)
+    }
+
+    async fn stop(self) {
+        let Self {
+            metadata,
+            agents,
+            server,
+            folder,
+            ..
+        } = self;
+        for process in agents.into_iter().chain(metadata) {
+            process.terminate().await;
+        }
+        drop((server, folder));
+    }
+}
+
+#[tokio::test]
+async fn both_versions_take_the_order_from_each_other_under_load() {
+    let Some(mut cluster) = Cluster::start([old(), new()], [old(), new()]).await else {
+        return;
+    };
+    let load = cluster.load().await;
+    for _ in 0..rounds() {
+        // From the old to the new one and back, by a goodbye and by a crash.
+        for crash in [false, false, true, true] {
+            load.gets_on().await;
+            let (holder, _) = cluster.holder().await;
+            let same = [old(), new()][holder].clone();
+            cluster.take_turns(crash, &same).await;
+        }
+    }
+    load.gets_on().await;
+    assert_eq!(level(&cluster.store).await, 1, "nobody raised it");
+    load.ends_well(&[&cluster.agents[0], &cluster.agents[1]])
+        .await;
+    assert!(cluster.metadata.iter_mut().all(Process::runs));
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_cluster_goes_forward_and_back_and_forward_until_it_is_finalized() {
+    let Some(mut cluster) = Cluster::start([old(), old()], [old(), old()]).await else {
+        return;
+    };
+    let load = cluster.load().await;
+    for _ in 0..rounds() {
+        cluster.roll_to(&new(), &load, 2).await;
+        cluster.roll_to(&old(), &load, 2).await;
+    }
+    // All but an agent, and then but one that waits for the order.
+    cluster.roll_to(&new(), &load, 1).await;
+    let at = cluster.addresses();
+    let finalize = ["finalize", "--metadata", &at];
+    let name = cluster.agents[1].listen.to_string();
+    let refused = metadata(&new(), &finalize).await;
+    refused.refused(&["stays", &name, "up to level 1", "upgrade it first"]);
+    cluster.agents[1].stop().await;
+    cluster.agents[1].restart_as(&new());
+    cluster.agents[1].until_ready("200").await;
+    let (_, waits) = cluster.holder().await;
+    cluster.metadata[waits].stop().await;
+    cluster.metadata[waits].restart_as(&old());
+    until_waiting(&cluster.metadata[waits]).await;
+    let name = cluster.metadata[waits].listen.to_string();
+    metadata(&new(), &finalize).await.refused(&[
+        "stays",
+        &name,
+        "waits for its turn",
+        "up to level 1",
+    ]);
+    // Nor may the old version say it for others.
+    metadata(&old(), &finalize)
+        .await
+        .refused(&["say it with the newer version"]);
+    assert_eq!(level(&cluster.store).await, 1);
+    load.gets_on().await;
+    cluster.metadata[waits].stop().await;
+    cluster.metadata[waits].restart_as(&new());
+    until_waiting(&cluster.metadata[waits]).await;
+    raised(&new(), &["--metadata", &at]).await;
+    assert_eq!(level(&cluster.store).await, 2);
+    // With it comes the effect that the old version does not know.
+    let mut client = Client::connect(cluster.agents[0].listen).await;
+    let made = client.create_topic("of-level-2", 1, &[]).await;
+    assert_eq!(made, ErrorCode::NONE);
+    load.gets_on().await;
+    turns_old_ones_away(&mut cluster).await;
+    for crash in [false, true] {
+        cluster.take_turns(crash, &new()).await;
+        load.gets_on().await;
+    }
+    load.ends_well(&[&cluster.agents[0], &cluster.agents[1]])
+        .await;
+    cluster.stop().await;
+}
+
+/// Whatever the old version is started as, it ends with a sentence, and the holder goes on.
+async fn turns_old_ones_away(cluster: &mut Cluster) {
+    let (owner, holder) = (cluster.owner(), cluster.holder().await.0);
+    let (store, bucket) = (cluster.store.clone(), cluster.bucket.clone());
+    let at = cluster.addresses();
+    let listen = [
+        "--listen",
+        "127.0.0.1:0",
+        "--http",
+        "127.0.0.1:0",
+        "--log",
+        "off",
+    ];
+    for (command, more) in [
+        ("metadata", vec!["--store", &store]),
+        ("agent", vec!["--bucket", &bucket, "--store", &store]),
+        ("agent", vec!["--bucket", &bucket, "--metadata", &at]),
+    ] {
+        let ran = run(program(old(), [command]).args(listen).args(&more)).await;
+        too_new(&ran);
+    }
+    too_new(&metadata(&old(), &["finalize", "--metadata", &at]).await);
+    too_new(&metadata(&old(), &["finalize", "--store", &store]).await);
+    let doctor = [
+        "doctor", "--log", "off", "--bucket", "memory:", "--store", &store,
+    ];
+    let ran = run(&mut program(old(), doctor)).await;
+    assert!(!ran.status.success(), "{ran:?}");
+    assert!(ran.stdout.contains("use a newer Penstock"), "{ran:?}");
+    assert_eq!(cluster.owner(), owner, "nobody took the order");
+    assert!(cluster.metadata[holder].holds_order().await);
+}
