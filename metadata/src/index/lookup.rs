@@ -1,5 +1,6 @@
 //! Searches in a partition's index, each of which reads a row or two of each level. A row that a summary names and that is
-//! not there is damage; so is one that cannot be read.
+//! not there is damage; so is one that cannot be read. Checkpoints go on meanwhile: the last row of a level may be replaced
+//! by a longer one, so a row is looked for by what it must hold, and what lies past where the search ends is not looked at.
 
 use bytes::Bytes;
 
@@ -27,7 +28,8 @@ enum Scan {
     Nothing,
     /// There are rows, and in none what is wanted.
     None,
-    Child(Child),
+    /// Where it begins, and what is said of it.
+    Child(Offset, Child),
 }
 
 impl<'a> Lookup<'a> {
@@ -76,22 +78,30 @@ impl<'a> Lookup<'a> {
         from: Offset,
         until: Offset,
     ) -> Result<Option<Extent>, Error> {
-        // The chunk that holds `from` may have its largest before it, so it is looked at by itself.
-        let Some(chunk) = self.first_chunk(from, |_| true).await? else {
+        if from >= until {
+            return Ok(None);
+        }
+        // The chunks at both ends may have their largest outside, so they are looked at by themselves.
+        let Some(first) = self.first_chunk(from, |_| true).await? else {
             return Ok(None);
         };
         let live = |e: &&Extent| e.end_offset() > from && e.base_offset < until;
-        let first = largest(chunk.extents.iter().filter(live));
-        let rest = match chunk.end() < until {
-            true => self.largest_past(chunk.end()).await?,
-            false => None,
-        };
-        match (first, rest) {
-            (first, Some(rest)) if first.is_none_or(|first| first.max_timestamp < rest) => {
-                self.at_or_after(chunk.end(), until, rest).await
-            }
-            (first, _) => Ok(first),
+        let best = largest(first.extents.iter().filter(live));
+        if first.end() >= until {
+            return Ok(best);
         }
+        let Some(last) = self.first_chunk(Offset(until.0 - 1), |_| true).await? else {
+            return Ok(best);
+        };
+        let between = self.largest_between(first.end(), last.base()).await?;
+        let best = match between {
+            Some(larger) if best.is_none_or(|best| best.max_timestamp < larger) => {
+                self.at_or_after(first.end(), last.base(), larger).await?
+            }
+            _ => best,
+        };
+        let last = last.extents.iter().filter(live);
+        Ok(largest(best.iter().chain(last)))
     }
 
     /// The first chunk that ends past `from` and is wanted.
@@ -104,10 +114,12 @@ impl<'a> Lookup<'a> {
         loop {
             let summary = match self.scan(LEVEL_MAX, next, &wanted).await? {
                 Scan::None => return Ok(None),
-                Scan::Child(child) => self.summary(1, child.end).await?,
+                Scan::Child(base, child) => self.summary(1, base, child.end).await?,
                 Scan::Nothing => match self.scan(1, next, &wanted).await? {
                     Scan::None => return Ok(None),
-                    Scan::Child(child) => return self.chunk(child.end).await.map(Some),
+                    Scan::Child(base, child) => {
+                        return self.chunk(base, child.end).await.map(Some);
+                    }
                     // A single chunk, if any.
                     Scan::Nothing => {
                         let (start, end) = self.place.past(0, next);
@@ -117,33 +129,42 @@ impl<'a> Lookup<'a> {
                 },
             };
             let child = summary.past(next).find(|(_, child)| wanted(child));
-            if let Some((_, child)) = child {
-                return self.chunk(child.end).await.map(Some);
+            if let Some((base, child)) = child {
+                return self.chunk(base, child.end).await.map(Some);
             }
             next = summary.end();
         }
     }
 
-    /// The largest timestamp of the chunks past `from`, where one ends.
-    async fn largest_past(&self, from: Offset) -> Result<Option<Timestamp>, Error> {
+    /// The largest timestamp of the chunks from `from` to `until`, at both of which one ends.
+    async fn largest_between(
+        &self,
+        from: Offset,
+        until: Offset,
+    ) -> Result<Option<Timestamp>, Error> {
+        if from >= until {
+            return Ok(None);
+        }
+        let whole = |summary: &Summary| {
+            let inside = summary
+                .past(from)
+                .filter(|(base, child)| *base >= from && child.end <= until);
+            inside.map(|(_, child)| child.max_timestamp).max()
+        };
         let mut largest = None;
         let mut next = from;
-        loop {
+        while next < until {
             let rows = self.read_summaries(LEVEL_MAX, next).await?;
-            for summary in &rows {
-                // A row that begins before is looked into below.
-                let whole = summary.past(next).filter(|(base, _)| *base >= from);
-                largest = largest.max(whole.map(|(_, child)| child.max_timestamp).max());
-                next = summary.end();
-            }
-            if rows.is_empty() {
+            let Some(end) = rows.last().map(Summary::end) else {
                 break;
-            }
+            };
+            largest = largest.max(rows.iter().filter_map(whole).max());
+            next = end;
         }
-        // Of the row that holds `from`; or of the only one, while there is no level above.
-        if let Some(summary) = self.read_summaries(1, from).await?.first() {
-            let rest = summary.past(from).map(|(_, child)| child.max_timestamp);
-            largest = largest.max(rest.max());
+        // Rows of the level below that lie inside only in part; or the only one, while there is no level above.
+        for at in [from, Offset(until.0 - 1)] {
+            let rows = self.read_summaries(1, at).await?;
+            largest = largest.max(rows.first().and_then(whole));
         }
         Ok(largest)
     }
@@ -160,8 +181,8 @@ impl<'a> Lookup<'a> {
             let rows = self.read_summaries(level, next).await?;
             for summary in &rows {
                 let child = summary.past(next).find(|(_, child)| wanted(child));
-                if let Some((_, child)) = child {
-                    return Ok(Scan::Child(*child));
+                if let Some((base, child)) = child {
+                    return Ok(Scan::Child(base, *child));
                 }
                 next = summary.end();
                 scan = Scan::None;
@@ -207,17 +228,20 @@ impl<'a> Lookup<'a> {
         summaries.collect()
     }
 
-    async fn chunk(&self, end: Offset) -> Result<Chunk, Error> {
-        let key = self.place.key(0, end);
-        let row = self.kv.get(&key).await?;
-        let chunk = row.and_then(|row| Chunk::at(self.place, &key, row).ok());
+    /// The chunk that a summary says to lie there. It may reach further by now.
+    async fn chunk(&self, base: Offset, end: Offset) -> Result<Chunk, Error> {
+        let (from, all) = (self.place.key(0, end), self.place.level_end(0));
+        let chunks = self.read_chunks(from, all, 1, Offset(end.0 - 1)).await?;
+        let chunk = chunks.into_iter().next();
+        let chunk = chunk.filter(|chunk| chunk.base() <= base);
         chunk.ok_or_else(|| self.place.hole(Offset(end.0 - 1)))
     }
 
-    async fn summary(&self, level: u8, end: Offset) -> Result<Summary, Error> {
-        let key = self.place.key(level, end);
-        let row = self.kv.get(&key).await?;
-        let summary = row.and_then(|row| Summary::at(self.place, level, &key, row).ok());
+    /// The same of a summary.
+    async fn summary(&self, level: u8, base: Offset, end: Offset) -> Result<Summary, Error> {
+        let rows = self.read_summaries(level, Offset(end.0 - 1)).await?;
+        let summary = rows.into_iter().next();
+        let summary = summary.filter(|summary| summary.base <= base);
         summary.ok_or_else(|| self.place.hole(Offset(end.0 - 1)))
     }
 }

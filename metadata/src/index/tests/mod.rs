@@ -1,5 +1,7 @@
 //! The tree against a list of extents: whatever is appended, cut short, freed and asked.
 
+mod moving;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 
