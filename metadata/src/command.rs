@@ -37,7 +37,8 @@ pub enum Command {
     },
     /// Ends a session whose agent is silent or has left.
     CloseSession(u64),
-    /// Forgets producers silent since `before`, so that their state does not pile up.
+    /// Forgets some of the producers silent since `before`, so that their state does not pile up. To be asked until there
+    /// is nothing more to be written.
     ExpireProducers {
         before: Timestamp,
     },

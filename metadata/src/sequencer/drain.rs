@@ -144,16 +144,17 @@ impl Sequencer {
         }
     }
 
-    /// A command of the sequencer's own.
-    pub(super) async fn command(&mut self, command: Command) -> Result<(), Error> {
+    /// A command of the sequencer's own. Whether it wrote anything.
+    pub(super) async fn command(&mut self, command: Command) -> Result<bool, Error> {
         let own = Submission::own(command);
         let now = self.time.now();
         let lsn = Lsn(self.state.lsn.0 + 1);
         let decision = self.state.execute(lsn, now, &own);
         if decision.effects.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        self.write_own(lsn, now, decision.effects).await
+        self.write_own(lsn, now, decision.effects).await?;
+        Ok(true)
     }
 
     /// Writes and publishes what was decided outside a drain.

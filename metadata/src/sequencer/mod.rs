@@ -208,6 +208,7 @@ impl Sequencer {
                     self.checkpoint_step().await.map(|()| None)
                 }
                 () = until(self.log.due()) => Ok(None),
+                () = tokio::time::sleep_until(self.expiry_due) => Ok(None),
                 () = self.tick.due() => Ok(None),
             };
             let step = match step {

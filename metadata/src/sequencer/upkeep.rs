@@ -37,7 +37,10 @@ impl Sequencer {
             let now = self.time.now();
             planted!(let now = "wall-clock-expires-producers" => (self.options.now)());
             let before = Timestamp(now.0.saturating_sub(PRODUCER_EXPIRY_MS));
-            self.command(Command::ExpireProducers { before }).await?;
+            if self.command(Command::ExpireProducers { before }).await? {
+                // Perhaps not all of them; drains have their turn in between.
+                self.expiry_due = Instant::now();
+            }
         }
         Ok(())
     }

@@ -63,6 +63,9 @@ pub(crate) struct Decision {
     pub(crate) effects: Vec<Effect>,
 }
 
+/// Producers that one command forgets: a drain of them takes little time and log.
+pub(crate) const FORGOTTEN_AT_ONCE: usize = 20_000;
+
 type Decided = Result<(Outcome, Vec<Effect>), Rejected>;
 
 impl State {
@@ -175,7 +178,7 @@ impl State {
         // An idle cluster writes nothing.
         let mut effects = Vec::new();
         let mut end = 0;
-        for (partition, ids) in self.producers.silent(before) {
+        for (partition, ids) in self.producers.silent(before, FORGOTTEN_AT_ONCE) {
             let last = ids.last().map_or(0, |id| id.0.saturating_add(1));
             end = end.max(last);
             let what = ProducersEffect::Forgotten(ids);

@@ -193,7 +193,11 @@ impl Session {
             }
             // Beats go to agents, too, that say nothing any more.
             Event::Sent if self.listening => {}
-            Event::Sent => self.moved = Instant::now(),
+            Event::Sent => {
+                self.moved = Instant::now();
+                // What it says lies unread.
+                self.heard.again();
+            }
             Event::Received(Some(frame)) => {
                 self.moved = Instant::now();
                 self.heard.again();

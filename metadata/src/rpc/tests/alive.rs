@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::Command;
+use crate::command::Outcome;
 use crate::rpc::message::{Down, Up};
+use crate::sequencer::tests::{batch, commit};
 
 /// Commands of one agent that are not answered; with more it has to wait.
 const COMMANDS_MAX: u64 = 1024;
@@ -62,5 +64,111 @@ async fn whoever_waits_for_room_in_the_queue_hears_that_the_sequencer_lives() {
     })
     .await
     .expect("there is room again");
+    process.kill().await;
+}
+
+/// A store that takes its time for each transaction, from some time on.
+#[derive(Debug)]
+struct Slow {
+    kv: Memory,
+    slow: watch::Receiver<bool>,
+}
+
+#[async_trait]
+impl Kv for Slow {
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
+        self.kv.get(key).await
+    }
+
+    async fn range(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        limit: usize,
+        direction: Direction,
+    ) -> Result<Rows, KvError> {
+        self.kv.range(start, end, limit, direction).await
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
+        if *self.slow.borrow() {
+            seconds(1).await;
+        }
+        self.kv.commit(transaction).await
+    }
+
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+}
+
+/// Nobody reads what it says meanwhile, so nobody may say that it said nothing.
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_long_for_room_in_the_queue_keeps_its_session() {
+    const AGENTS: u64 = 250;
+    const EACH: u64 = 3;
+    let (memory, net) = (Memory::new(), Net::new(Travel::Links));
+    let slow = watch::Sender::new(false);
+    let kv = Slow {
+        kv: memory,
+        slow: slow.subscribe(),
+    };
+    let process = net.start(kv, "one:1", 1);
+    seconds(1).await;
+    let awake = watch::Sender::new(false);
+    let mut links = Vec::new();
+    for _ in 0..AGENTS {
+        links.push(greeted(&net, &awake).await);
+    }
+    slow.send_replace(true);
+    let mut running = JoinSet::new();
+    for (agent, link) in (0..).zip(links) {
+        let Link {
+            sender,
+            mut receiver,
+            ..
+        } = link;
+        running.spawn(async move {
+            let submitting = async {
+                for sequence in 1..=EACH {
+                    // So large that a drain takes few of them, and the queue not all.
+                    let batches = vec![batch(1, None); 6_000];
+                    let command = commit(agent * EACH + sequence, 0, batches);
+                    let (seen, submit) = (1, sequence);
+                    let submit = Up::Submit {
+                        sequence: submit,
+                        seen,
+                        command,
+                    };
+                    sender.send(submit.encode()).await.unwrap();
+                }
+                loop {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    let _ = sender.try_send(Up::Ping.encode());
+                }
+            };
+            let answered = async {
+                let mut answered = 0;
+                while answered < EACH {
+                    let frame = receiver.recv().await.expect("it is not cut off");
+                    if let Down::Answer { outcome, .. } = Down::decode(frame).unwrap() {
+                        // There is no such topic; but it was decided.
+                        assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
+                        answered += 1;
+                    }
+                }
+            };
+            tokio::select! {
+                () = submitting => {}
+                () = answered => {}
+            }
+        });
+    }
+    let begun = Instant::now();
+    while let Some(done) = running.join_next().await {
+        done.unwrap();
+    }
+    let took = begun.elapsed();
+    assert!(took > Duration::from_secs(15), "{took:?}: it waited long");
     process.kill().await;
 }

@@ -12,6 +12,7 @@ mod postgres;
 mod random;
 mod redb;
 mod refused;
+mod silent;
 mod slow;
 mod snapshots;
 mod takeover;

@@ -349,14 +349,22 @@ impl Producers {
         }
     }
 
-    /// Who was silent since `before`, by partition.
-    pub(super) fn silent(&self, before: Timestamp) -> BTreeMap<TopicPartition, Vec<ProducerId>> {
-        let mut silent = BTreeMap::new();
+    /// Who was silent since `before`, by partition; no more than so many of them.
+    pub(super) fn silent(
+        &self,
+        before: Timestamp,
+        max: usize,
+    ) -> BTreeMap<TopicPartition, Vec<ProducerId>> {
+        let (mut silent, mut left) = (BTreeMap::new(), max);
         for (partition, of) in &self.partitions {
             let ids = of.iter().filter(|(_, known)| known.last_seen < before);
-            let ids: Vec<_> = ids.map(|(id, _)| id).collect();
+            let ids: Vec<_> = ids.map(|(id, _)| id).take(left).collect();
+            left -= ids.len();
             if !ids.is_empty() {
                 silent.insert(*partition, ids);
+            }
+            if left == 0 {
+                break;
             }
         }
         silent

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::command::{Command, CreatePartitions, CreateTopic, Outcome, Rejected, Submission};
-use crate::state::{Limits, PRODUCER_BYTES, invariants};
+use crate::state::{FORGOTTEN_AT_ONCE, Limits, PRODUCER_BYTES, invariants};
 use crate::types::{Lsn, Offset};
 
 fn execute(state: &mut State, now: i64, command: Command) -> Outcome {
@@ -402,4 +402,33 @@ fn a_partition_whose_offsets_are_used_up_takes_nothing_more() {
         let log = state.partitions.get(partition(1, 0)).unwrap();
         assert_eq!(log.bounds().high_watermark, Offset(end));
     }
+}
+
+#[test]
+fn producers_are_forgotten_some_at_a_time() {
+    let mut state = with_topic(Limits::default());
+    let many = i64::try_from(FORGOTTEN_AT_ONCE).unwrap() * 2 + 7;
+    for first in (0..many).step_by(1_000) {
+        let end = many.min(first + 1_000);
+        let one = |producer| {
+            let mut one = batch(1, Timestamp(START), Some((producer, 0, 0)));
+            one.producer.as_mut().unwrap().share = Share(u16::try_from(producer % 7).unwrap());
+            one
+        };
+        let object = ObjectKey::new(NamingEpoch(0), 7, u32::try_from(first).unwrap());
+        let blocks = vec![(partition(1, 0), (first..end).map(one).collect())];
+        execute(
+            &mut state,
+            START,
+            Command::CommitObject(commit(object, blocks)),
+        );
+    }
+    let before = Timestamp(START + 1);
+    let mut left = Vec::new();
+    while state.usage().producers > 0 {
+        execute(&mut state, START, Command::ExpireProducers { before });
+        left.push(state.usage().producers);
+        invariants::check(&state);
+    }
+    assert_eq!(left, [FORGOTTEN_AT_ONCE as u64 + 7, 7, 0]);
 }
