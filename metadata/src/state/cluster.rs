@@ -46,6 +46,9 @@ wire_struct! {
         pub(crate) naming: NamingEpoch,
         /// State time when it began.
         pub(crate) naming_since: Timestamp,
+        /// State time when an older store was accepted last; before all times if none ever was. Of producers that were
+        /// not heard of since, the last batches may be lost.
+        pub(crate) older_accepted: Timestamp,
     }
 }
 
@@ -74,6 +77,7 @@ impl Default for Known {
             now: Timestamp::default(),
             naming: NamingEpoch::default(),
             naming_since: Timestamp::default(),
+            older_accepted: Timestamp(i64::MIN),
         }
     }
 }
@@ -129,6 +133,7 @@ impl Cluster {
                     history: *history,
                     since: *since,
                 });
+                known.older_accepted = known.older_accepted.max(*since);
                 known.last_session = known.last_session.max(*last_session);
                 known.next_producer = known.next_producer.max(next_producer.0);
                 known.expired_producer_end = known.expired_producer_end.max(next_producer.0);

@@ -128,6 +128,7 @@ impl State {
                 .0
                 .max(self.cluster.expired_producer_end),
             bytes_max: self.limits.producer_bytes,
+            older_accepted: self.cluster.older_accepted,
         };
         let mut next = bounds.high_watermark;
         for batch in &block.batches {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 
 use super::*;
+use crate::command::Rejected;
 use crate::keys::Key;
 use crate::kv::Fault;
 use crate::sequencer::check;
@@ -345,6 +346,74 @@ async fn an_older_store_that_is_accepted_goes_on_without_handing_anything_out_tw
         assert_eq!(again, Acceptance::Needless);
         run(memory, bucket.options(7)).await.close().await;
     }
+}
+
+/// A producer that the older store knows, but whose last batches it lost: it goes on where it is, once, and what it repeats
+/// is told all the same.
+#[tokio::test(start_paused = true)]
+async fn a_living_producer_goes_on_where_the_older_store_knows_less_of_it() {
+    const GAP: Result<i64, Rejected> = Err(Rejected::OutOfOrderSequence);
+    let (memory, bucket) = (Memory::new(), Bucket::default());
+    let running = run(memory.clone(), bucket.options(1)).await;
+    create_topic(&running.metadata, TOPIC, "orders", 1).await;
+    let send = async |metadata: &Metadata, number, id, epoch, sequence| {
+        let mut one = batch(10, Some((id, sequence)));
+        one.producer.as_mut().unwrap().epoch = ProducerEpoch(epoch);
+        let answer = metadata.submit(commit(number, 0, vec![one])).await;
+        match answer.unwrap().outcome {
+            Outcome::Committed(verdicts) => verdicts[0].map(|placed| placed.base_offset.0),
+            other => panic!("{other:?}"),
+        }
+    };
+    for (number, id) in (1..).zip([5, 6, 7]) {
+        let placed = send(&running.metadata, number, id, 0, 0).await;
+        assert_eq!(placed, Ok(i64::try_from(number).unwrap() * 10 - 10));
+    }
+    running.close().await;
+    let older = memory.snapshot();
+    let running = run(memory.clone(), bucket.options(2)).await;
+    // Later on its next epoch; the other two lose what they sent.
+    assert_eq!(send(&running.metadata, 10, 5, 0, 10).await, Ok(30));
+    assert_eq!(send(&running.metadata, 11, 6, 1, 0).await, Ok(40));
+    assert_eq!(send(&running.metadata, 12, 7, 0, 10).await, Ok(50));
+    running.close().await;
+    put_back(&memory, older).await;
+    accept_older_store(&memory, bucket.options(3))
+        .await
+        .unwrap();
+    let mut running = run(memory.clone(), bucket.options(4)).await;
+    seconds(1).await;
+    assert_eq!(
+        send(&running.metadata, 20, 5, 0, 0).await,
+        Ok(0),
+        "a repetition"
+    );
+    assert_eq!(send(&running.metadata, 21, 5, 0, 20).await, Ok(30));
+    assert_eq!(send(&running.metadata, 22, 6, 1, 10).await, Ok(40));
+    assert_eq!(
+        send(&running.metadata, 23, 6, 0, 10).await,
+        Err(Rejected::InvalidProducerEpoch)
+    );
+    for (seed, number) in [(5, 30), (6, 40)] {
+        assert_eq!(
+            send(&running.metadata, number, 5, 0, 20).await,
+            Ok(30),
+            "a repetition"
+        );
+        assert_eq!(
+            send(&running.metadata, number + 1, 5, 0, 50).await,
+            GAP,
+            "only once"
+        );
+        assert_eq!(send(&running.metadata, number + 2, 6, 1, 10).await, Ok(40));
+        assert_eq!(send(&running.metadata, number + 3, 6, 1, 50).await, GAP);
+        // As it is replayed.
+        running.kill().await;
+        running = run(memory.clone(), bucket.options(seed)).await;
+    }
+    assert_eq!(send(&running.metadata, 50, 5, 0, 30).await, Ok(50));
+    assert_eq!(send(&running.metadata, 51, 7, 0, 20).await, Ok(60));
+    running.close().await;
 }
 
 /// What was accepted is another history: the newer store is refused once it is back.

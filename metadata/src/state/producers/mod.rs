@@ -56,6 +56,8 @@ pub(super) struct Rules {
     pub(super) strict_from: i64,
     /// Bytes that all may take.
     pub(super) bytes_max: u64,
+    /// Of one that was not heard of since, the last batches may be lost.
+    pub(super) older_accepted: Timestamp,
 }
 
 /// A batch to be judged.
@@ -208,7 +210,15 @@ impl Producers {
         let known = known.and_then(|of| of.get_mut(id));
         planted!(let known = "live-producers-evicted" => known.filter(|_| id.0 + 4_000 > rules.ids_end));
         if let Some(known) = known {
-            return match known.judge(&batch.claimed, batch.record_count, true) {
+            let mut judged = known.judge(&batch.claimed, batch.record_count, true);
+            if judged == Err(Rejected::OutOfOrderSequence)
+                && known.last_seen <= rules.older_accepted
+                && known.is_behind(&batch.claimed)
+            {
+                // What it sent in between was lost with the newer store.
+                judged = Ok(None);
+            }
+            return match judged {
                 Ok(None) => {
                     known.fold(now, batch.claimed.epoch, batch.remembered());
                     if !std::mem::replace(&mut known.dirty, true) {

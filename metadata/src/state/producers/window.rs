@@ -120,8 +120,18 @@ impl Producer {
         Err(Rejected::OutOfOrderSequence)
     }
 
+    /// Whether a batch is of a later time than all that is known here, with others in between.
+    pub(crate) fn is_behind(&self, claimed: &BatchProducer) -> bool {
+        let next = self.batches.last().map(Remembered::next_sequence);
+        let ahead = |next: Sequence| claimed.base_sequence.0.wrapping_sub(next.0) & i32::MAX;
+        // Sequences wrap; what is under way is far less than half of them.
+        claimed.epoch > self.epoch
+            || (claimed.epoch == self.epoch && next.is_none_or(|next| ahead(next) < i32::MAX / 2))
+    }
+
     pub(crate) fn fold(&mut self, now: Timestamp, epoch: ProducerEpoch, batch: Remembered) {
-        if epoch != self.epoch {
+        let next = self.batches.last().map(Remembered::next_sequence);
+        if epoch != self.epoch || next.is_some_and(|next| next != batch.base_sequence) {
             self.batches = Window::default();
             self.epoch = epoch;
         }

@@ -24,6 +24,8 @@ pub(super) struct Model {
     bucket: Option<BucketId>,
     /// No producer with this id or a larger one was ever forgotten.
     forgotten_end: i64,
+    /// When an older store was accepted last.
+    older_accepted: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -52,6 +54,8 @@ pub(super) struct Accepted {
     pub(super) raw_start: u32,
     accepted: Timestamp,
     forgotten: bool,
+    /// What its producer sent just before it was lost with a newer store: repetitions are known from here on.
+    begins: bool,
 }
 
 pub(super) fn end(log: &[Accepted]) -> i64 {
@@ -142,6 +146,7 @@ impl Model {
                 self.sessions_opened += 1 << 32;
                 self.next_producer += 1 << 40;
                 self.forgotten_end = self.next_producer;
+                self.older_accepted = self.older_accepted.max(Some(now));
                 Ok(Outcome::OlderStoreAccepted)
             }
             Command::ReleaseHold => Ok(Outcome::HoldReleased),
@@ -247,10 +252,18 @@ impl Model {
         if batch.withheld {
             return Err(Rejected::Withheld);
         }
+        let mut begins = false;
         if let Some(claimed) = batch.producer {
             let may_be_forgotten = claimed.id.0 < first_producer || claimed.id.0 < forgotten_end;
             let (first, sequence) = (claimed.base_sequence.0 == 0, claimed.base_sequence.0);
             let mine = known(log, claimed.id);
+            let is_behind = mine.last().is_some_and(|(last, newest)| {
+                let next = following(last.base_sequence.0, newest.batch.record_count);
+                let ahead = (i64::from(sequence) - i64::from(next)).rem_euclid(1 << 31);
+                let later = (last.epoch == claimed.epoch && ahead < (1 << 30) - 1)
+                    || last.epoch < claimed.epoch;
+                later && self.older_accepted >= Some(newest.accepted)
+            });
             match mine.last() {
                 None if claimed.id.0 >= ids_end => return Err(Rejected::UnknownProducerId),
                 None if first || may_be_forgotten => {}
@@ -259,12 +272,13 @@ impl Model {
                     return Err(Rejected::InvalidProducerEpoch);
                 }
                 Some((last, _)) if claimed.epoch > last.epoch => {
-                    if !first {
+                    if !first && !is_behind {
                         return Err(Rejected::OutOfOrderSequence);
                     }
                 }
                 Some((last, newest)) => {
-                    let window = mine.iter().rev().take(5);
+                    let after = mine.iter().rposition(|(_, accepted)| accepted.begins);
+                    let window = mine[after.unwrap_or(0)..].iter().rev().take(5);
                     let mut window = window.take_while(|(known, _)| known.epoch == claimed.epoch);
                     let original = window.find(|(known, accepted)| {
                         known.base_sequence == claimed.base_sequence
@@ -274,7 +288,10 @@ impl Model {
                         return Ok(placed(original.base_offset, true));
                     }
                     if following(last.base_sequence.0, newest.batch.record_count) != sequence {
-                        return Err(Rejected::OutOfOrderSequence);
+                        if !is_behind {
+                            return Err(Rejected::OutOfOrderSequence);
+                        }
+                        begins = true;
                     }
                 }
             }
@@ -288,6 +305,7 @@ impl Model {
             raw_start,
             accepted: now,
             forgotten: false,
+            begins,
         });
         Ok(placed(base_offset, false))
     }
