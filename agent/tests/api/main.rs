@@ -9,6 +9,7 @@ mod api_versions;
 mod connection;
 mod create_partitions;
 mod create_topics;
+mod crowd;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
