@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
+use metadata::kv::Kv;
 use metadata::{BucketId, Metadata};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::random::Random;
 use crate::storage::{Store, Witness, WitnessError};
@@ -16,6 +17,9 @@ use crate::tasks::Stop;
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 /// Before trying again to find out.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// A bucket that takes longer is not asked before a start.
+const CHECK_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What the two are called in sentences for the operator.
 #[derive(Clone, Debug)]
@@ -133,6 +137,38 @@ pub(crate) fn other_cluster(names: &Names, theirs: &str, ours: &str) -> String {
          the metadata of cluster {theirs}, or bring it back from a copy if it was lost, or name the bucket of cluster {ours}, \
          or one that is empty if that was never used"
     )
+}
+
+/// Whether that is the bucket of a metadata store which is about to be worked on, as far as it can be told now: another one
+/// remembers nothing of it, and a store that went back in time would not be noticed.
+///
+/// # Errors
+/// With a sentence for the operator.
+pub(crate) async fn check_bucket(names: &Names, kv: &dyn Kv, bucket: &Store) -> Result<(), String> {
+    // What is wrong with the store is said by whoever works on it.
+    let Ok(Some((cluster, bound))) = metadata::belongs_to(kv).await else {
+        return Ok(());
+    };
+    let known = Known {
+        cluster: &cluster,
+        bucket: Some(bound),
+    };
+    match timeout(CHECK_TIME_MAX, Found::look(bucket)).await {
+        Ok(Ok(found)) => judge(names, known, &found).map(|_| ()),
+        Ok(Err(WitnessError::Unreadable(said))) => Err(unreadable(names, &said)),
+        // It is waited for where the order is taken over.
+        Ok(Err(WitnessError::Store(_))) | Err(_) => Ok(()),
+    }
+}
+
+/// What to do about metadata that lacks what somebody remembers of it: the sentence ends with a command, which gets what it
+/// wants here.
+pub(crate) fn went_back(names: &Names, error: &metadata::Error) -> String {
+    let Names { bucket, metadata } = names;
+    match error {
+        metadata::Error::WentBack(_) => format!("{error} --store {metadata} --bucket {bucket}"),
+        error => error.to_string(),
+    }
 }
 
 /// What is known of the two.

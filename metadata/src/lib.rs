@@ -47,7 +47,7 @@ pub use level::WRITER_LEVEL;
 pub use level::behave_as;
 pub use sequencer::{
     Acceptance, Candidate, Checked, Found, Options, Probe, Sequencer, Serves, Status,
-    accept_older_store, check, finalize, holds, release_hold, start,
+    accept_older_store, belongs_to, check, finalize, holds, is_empty, release_hold, start,
 };
 pub use state::{Hold, Limits, PRODUCER_BYTES, Usage};
 pub use types::{

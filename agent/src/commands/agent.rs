@@ -19,6 +19,9 @@ pub(super) async fn run(options: Agent) -> anyhow::Result<()> {
     } else {
         AutoCreate::Disabled
     };
+    if options.peer_advertise.is_some() && options.peer_listen.is_none() {
+        anyhow::bail!("--peer-advertise says how others reach --peer-listen: give that one, too");
+    }
     let peer = options.peer_listen.map(|listen| PeerListen {
         listen,
         advertise: options

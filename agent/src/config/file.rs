@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::SAID_ONCE;
+use super::is_typed;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command};
 
@@ -36,12 +36,15 @@ pub(super) fn apply(command: Command, path: &Path) -> Result<Command, clap::Erro
         clap::Error::raw(ErrorKind::InvalidValue, said)
     })?;
     Ok(command.mut_subcommands(|subcommand| {
-        subcommand.mut_args(
-            |argument| match argument.get_long().and_then(|key| values.get(key)) {
+        let name = subcommand.get_name().to_owned();
+        subcommand.mut_args(|argument| {
+            let key = argument.get_long();
+            let key = key.filter(|_| !is_typed(&name, argument.get_id().as_str()));
+            match key.and_then(|key| values.get(key)) {
                 Some(value) => argument.default_value(value.clone()).required(false),
                 None => argument,
-            },
-        )
+            }
+        })
     }))
 }
 
@@ -66,12 +69,17 @@ fn read(command: &Command, path: &Path) -> Result<HashMap<String, String>, Strin
 }
 
 fn keys(command: &Command) -> Vec<String> {
-    let arguments = command.get_subcommands().flat_map(Command::get_arguments);
-    let mut keys: Vec<String> = arguments
-        .filter(|argument| !SAID_ONCE.contains(&argument.get_id().as_str()))
-        .filter_map(|argument| argument.get_long())
+    let of = |subcommand: &'_ Command| {
+        let name = subcommand.get_name().to_owned();
+        let arguments = subcommand.get_arguments();
+        let set = arguments.filter(|argument| !is_typed(&name, argument.get_id().as_str()));
+        set.filter_map(|argument| argument.get_long().map(str::to_owned))
+            .collect::<Vec<_>>()
+    };
+    let mut keys: Vec<String> = command
+        .get_subcommands()
+        .flat_map(of)
         .filter(|key| *key != "config")
-        .map(String::from)
         .collect();
     keys.sort();
     keys.dedup();

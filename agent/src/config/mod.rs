@@ -313,11 +313,18 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
 /// On the command line alone: left in a file or in the environment, they would be said again at each start.
 const SAID_ONCE: &[&str] = &["say", "accept_older_store"];
 
+/// Whether it has neither variable nor key. So it is with whom `penstock metadata` says something to: that variable is the
+/// one of agents beside it.
+fn is_typed(subcommand: &str, argument: &str) -> bool {
+    SAID_ONCE.contains(&argument) || (subcommand, argument) == ("metadata", "metadata")
+}
+
 /// Gives every option its variable.
 fn with_variables(command: clap::Command) -> clap::Command {
     command.mut_subcommands(|subcommand| {
+        let name = subcommand.get_name().to_owned();
         subcommand.mut_args(|argument| {
-            if SAID_ONCE.contains(&argument.get_id().as_str()) {
+            if is_typed(&name, argument.get_id().as_str()) {
                 return argument;
             }
             let variable = format!("PENSTOCK_{}", argument.get_id().as_str().to_uppercase());

@@ -29,7 +29,7 @@ fn every_option_has_a_variable() {
         for argument in subcommand
             .get_arguments()
             .filter(|argument| argument.get_long().is_some())
-            .filter(|argument| !SAID_ONCE.contains(&argument.get_id().as_str()))
+            .filter(|argument| !is_typed(subcommand.get_name(), argument.get_id().as_str()))
         {
             let long = argument.get_long().expect("filtered");
             let variable = format!("PENSTOCK_{}", long.replace('-', "_").to_uppercase());
@@ -52,6 +52,15 @@ fn what_is_said_once_is_said_on_the_command_line_alone() {
             assert!(found.is_none_or(|argument| argument.get_env().is_none()));
         }
     }
+    // What agents read from the file or the environment beside it.
+    let agents = file("metadata = \"here:1\"\n");
+    let path = agents.path().to_str().expect("utf-8");
+    let serve = ["metadata", "--store", "memory:", "--listen", "127.0.0.1:0"];
+    let Ok(Command::Metadata(metadata)) = parse_words(&[&serve[..], &["--config", path]].concat())
+    else {
+        panic!("refused");
+    };
+    assert!(metadata.metadata.is_empty());
     let file = file("accept-older-store = true\n");
     let path = file.path().to_str().expect("utf-8");
     let refused = parse_words(&["metadata", "--store", "memory:", "--config", path]).unwrap_err();

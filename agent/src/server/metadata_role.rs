@@ -8,7 +8,7 @@ use super::start::bind;
 use super::{Signals, metadata_store};
 use crate::config::{PeerTls, StoreUrl};
 use crate::http;
-use crate::identity::Names;
+use crate::identity::{self, Names};
 use crate::metrics;
 use crate::storage::{Store, StoreOptions};
 use crate::tasks::Tasks;
@@ -55,12 +55,15 @@ pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
         }
     };
     let names = Names {
-        bucket: settings
-            .bucket
-            .unwrap_or_else(|| "of the agents".to_owned()),
+        // Where none is given it is named in what to type alone, and this is how help calls it.
+        bucket: settings.bucket.unwrap_or_else(|| "URL".to_owned()),
         metadata: settings.store.to_string(),
     };
     let kv = metadata_store::open_store(&settings.store).await?;
+    if let Some(bucket) = &bucket {
+        let checked = identity::check_bucket(&names, kv.as_ref(), bucket).await;
+        checked.map_err(anyhow::Error::msg)?;
+    }
     let mut signals = Signals::catch()?;
     let rooms = Tasks::new();
     let address = port.address().to_owned();

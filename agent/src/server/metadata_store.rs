@@ -143,7 +143,7 @@ fn store_refused(path: &Path, error: KvError) -> anyhow::Error {
 
 /// What the database says already names what to do, in most cases.
 #[cfg(feature = "postgres")]
-fn database_refused(url: &PostgresUrl, error: &KvError) -> anyhow::Error {
+pub(super) fn database_refused(url: &PostgresUrl, error: &KvError) -> anyhow::Error {
     let what = format!("cannot open the metadata in {url}: {error}");
     match error {
         KvError::Corrupt(_) => anyhow::anyhow!("{what}: {RESTORE}"),
@@ -159,7 +159,7 @@ pub(super) fn refused(names: &Names, error: metadata::Error) -> anyhow::Error {
         metadata::Error::OtherBucket { bucket, metadata } => {
             anyhow::anyhow!(identity::other_cluster(names, &bucket, &metadata))
         }
-        error => anyhow::anyhow!(error),
+        error => anyhow::anyhow!(identity::went_back(names, &error)),
     }
 }
 

@@ -3,14 +3,13 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use metadata::{Acceptance, Metadata, Raised, WRITER_LEVEL};
 use tokio::time::timeout;
 
 use super::metadata_store::{self, check_folder, open_store, refused};
 use super::peers::{connect, wire};
 use crate::config::{PeerTls, StoreUrl};
-use crate::identity::Names;
+use crate::identity::{self, Names};
 use crate::storage::{Store, StoreOptions};
 use crate::tasks::Tasks;
 
@@ -52,11 +51,19 @@ pub enum Operated {
 pub async fn operate(operation: Operation, operated: Operated) -> anyhow::Result<String> {
     match operated {
         Operated::Processes { addresses, tls } => {
-            let rooms = Tasks::new();
+            let (rooms, tried) = (Tasks::new(), addresses.clone());
             let metadata = connect(addresses, wire(tls.as_ref())?, None, &rooms);
             let said = timeout(REACH_TIME_MAX, say(&metadata, operation));
             let said = tokio::select! {
-                said = said => said.context("no process that holds the order answers")?,
+                said = said => match said {
+                    Ok(said) => said,
+                    Err(_) => anyhow::bail!(
+                        "no process that holds the order answers within {} s at {}: correct --metadata, or give --store URL \
+                         (and --bucket URL) if none runs",
+                        REACH_TIME_MAX.as_secs(),
+                        tried.join(",")
+                    ),
+                },
                 failure = rooms.failed() => anyhow::bail!("{failure}"),
             };
             // The sequencer closes its session by itself, if it does not hear of the end.
@@ -69,15 +76,23 @@ pub async fn operate(operation: Operation, operated: Operated) -> anyhow::Result
             bucket_options,
         } => {
             check_folder(&store, None)?;
+            exists(&store).await?;
             let opened = match &bucket {
                 Some(url) => Some(Store::open(url, &bucket_options).await?),
                 None => None,
             };
             let names = Names {
-                bucket: bucket.unwrap_or_else(|| "of the agents".to_owned()),
+                bucket: bucket.unwrap_or_else(|| "URL".to_owned()),
                 metadata: store.to_string(),
             };
             let kv = open_store(&store).await?;
+            if metadata::is_empty(kv.as_ref()).await? {
+                return Err(nothing(&store));
+            }
+            if let Some(bucket) = &opened {
+                let checked = identity::check_bucket(&names, kv.as_ref(), bucket).await;
+                checked.map_err(anyhow::Error::msg)?;
+            }
             let options = metadata_store::options(opened.as_ref());
             let done = match operation {
                 Operation::Finalize => metadata::finalize(kv.as_ref(), options).await.map(raised),
@@ -93,6 +108,27 @@ pub async fn operate(operation: Operation, operated: Operated) -> anyhow::Result
             done.map_err(|error| refused(&names, error))
         }
     }
+}
+
+/// A store that is not there is not made: whoever says one of these words means one that is, and named another.
+async fn exists(store: &StoreUrl) -> anyhow::Result<()> {
+    let exists = match store {
+        StoreUrl::Redb(path) => path.exists(),
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(url) => {
+            let examined = metadata::kv::Postgres::examine(url).await;
+            examined
+                .map_err(|error| metadata_store::database_refused(url, &error))?
+                .exists
+        }
+        // Is empty where it is not there, and opening it makes nothing.
+        _ => true,
+    };
+    if exists { Ok(()) } else { Err(nothing(store)) }
+}
+
+fn nothing(store: &StoreUrl) -> anyhow::Error {
+    anyhow::anyhow!("there is no metadata in {store}, and nothing was changed: correct --store")
 }
 
 const RELEASED: &str = "Objects that the metadata does not know may be deleted again.";

@@ -305,6 +305,14 @@ async fn a_metadata_process_of_its_own_asks_the_bucket_that_it_is_told() {
     let anywhere = ["--listen", "127.0.0.1:0", "--log", "off"];
     let ran = run(penstock(["metadata"]).args(with_bucket).args(anywhere)).await;
     ran.refused(&["went back in time", "the bucket remembers"]);
+    // An empty one, where nothing would be remembered, and whoever says something to the store.
+    let empty = format!("file://{}", path("empty").display());
+    let with_empty = ["--store", &store, "--bucket", &empty];
+    let start = [&with_empty[..], &anywhere].concat();
+    for more in [start, [&["--accept-older-store"], &with_empty[..]].concat()] {
+        let ran = run(penstock(["metadata"]).args(more)).await;
+        ran.refused(&["keeps its records in another bucket", "is empty", &empty]);
+    }
     // A bucket of another cluster.
     let other = used().await;
     let theirs = format!("file://{}", other.path().join("bucket").display());

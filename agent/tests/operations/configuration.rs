@@ -115,6 +115,10 @@ async fn an_agent_must_be_told_what_it_works_on() {
     run(penstock(agent).args(both))
         .await
         .refused(&["--store or --metadata, not both"]);
+    let half = ["--store", "memory:", "--peer-advertise", "here:1"];
+    run(penstock(agent).args(half))
+        .await
+        .refused(&["--peer-listen", "give that one, too"]);
     run(penstock(agent).args(["--store", "memory:", "--peer-tls-cert", "x"]))
         .await
         .refused(&["--peer-tls-ca", "together"]);

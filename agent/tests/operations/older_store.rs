@@ -1,12 +1,13 @@
 //! A metadata store that went back in time, as a file put back or a database restored, and the deliberate way on.
 
 use protocol::ErrorCode;
-use protocol::messages::OffsetForLeaderEpochRequest;
 use protocol::messages::offset_for_leader_epoch::{OffsetForLeaderPartition, OffsetForLeaderTopic};
+use protocol::messages::{InitProducerIdRequest, OffsetForLeaderEpochRequest};
+use protocol::records::BatchOptions;
 
 use super::tools::{Ran, run, until, values};
 use crate::support::broker::{Broker, penstock};
-use crate::support::client::{Client, batch};
+use crate::support::client::{Client, batch, batch_with};
 
 const WENT_BACK: &[&str] = &["went back in time", "--accept-older-store"];
 
@@ -38,6 +39,31 @@ async fn epoch_end(client: &mut Client, current: i32, asked: i32) -> (ErrorCode,
     let answer = client.ask(4, &request).await;
     let partition = &answer.topics[0].partitions[0];
     (partition.error_code, partition.end_offset)
+}
+
+/// A batch of a producer of epoch 0; where it lies.
+async fn numbered(client: &mut Client, producer_id: i64, base_sequence: i32, value: &str) -> i64 {
+    let options = BatchOptions {
+        producer_id,
+        producer_epoch: 0,
+        base_sequence,
+        ..BatchOptions::default()
+    };
+    let placed = client.produce("t", 0, batch_with(&[value], options)).await;
+    assert_eq!(placed.error_code, ErrorCode::NONE, "{value}");
+    placed.base_offset
+}
+
+async fn new_producer(client: &mut Client) -> i64 {
+    let request = InitProducerIdRequest {
+        producer_id: -1,
+        producer_epoch: -1,
+        transaction_timeout_ms: 60_000,
+        transactional_id: None,
+    };
+    let given = client.ask(4, &request).await;
+    assert_eq!(given.error_code, ErrorCode::NONE);
+    given.producer_id
 }
 
 async fn produce(broker: &Broker, records: &[&str]) {
@@ -115,6 +141,76 @@ async fn an_old_file_is_refused_until_an_operator_accepts_it() {
     )
     .await;
     said(&[&["finalize"], &of_both[..]].concat(), &["feature level"]).await;
+}
+
+/// One that the older store knows, but not its last batches, and one that it never heard of.
+#[tokio::test]
+async fn producers_that_are_alive_go_on_over_an_older_store() {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("metadata.redb");
+    let older = data.path().join("older");
+    let store = format!("redb://{}", file.display());
+    let bucket = format!("file://{}", data.path().join("bucket").display());
+    let broker = Broker::in_folder(data.path(), &[]).await;
+    let mut client = Client::connect(broker.listen).await;
+    assert_eq!(client.create_topic("t", 1, &[]).await, ErrorCode::NONE);
+    let known = new_producer(&mut client).await;
+    assert_eq!(numbered(&mut client, known, 0, "a").await, 0);
+    assert_eq!(numbered(&mut client, known, 1, "b").await, 1);
+    assert!(broker.terminate().await.success());
+    std::fs::copy(&file, &older).unwrap();
+    let broker = Broker::in_folder(data.path(), &[]).await;
+    let mut client = Client::connect(broker.listen).await;
+    let unknown = new_producer(&mut client).await;
+    for sequence in [2, 3] {
+        let offset = i64::from(sequence);
+        assert_eq!(numbered(&mut client, known, sequence, "lost").await, offset);
+    }
+    assert_eq!(numbered(&mut client, unknown, 0, "lost, too").await, 4);
+    assert!(broker.terminate().await.success());
+    std::fs::copy(&older, &file).unwrap();
+    let of_both = ["--store", &store, "--bucket", &bucket];
+    let ran = run(penstock(["doctor"]).args(of_both)).await;
+    assert_eq!(ran.status.code(), Some(1), "{ran:?}");
+    assert!(ran.stdout.contains("WRONG"), "{ran:?}");
+    // What to type, to the letter.
+    let command = format!("{} {}", WENT_BACK[1], of_both.join(" "));
+    for part in [WENT_BACK[0], command.as_str()] {
+        assert!(ran.stdout.contains(part), "no {part:?} in {ran:?}");
+    }
+    let accept = [&["--accept-older-store"], &of_both[..]].concat();
+    said(&accept, &["Lost is what followed"]).await;
+    let ran = run(penstock(["doctor"]).args(of_both)).await;
+    assert!(ran.status.success(), "{ran:?}");
+    let broker = Broker::in_folder(data.path(), &[]).await;
+    let mut client = Client::connect(broker.listen).await;
+    for (producer, sequence, value, offset) in [
+        (known, 1, "b", 1),
+        (known, 4, "c", 2),
+        (known, 5, "d", 3),
+        (unknown, 1, "e", 4),
+    ] {
+        for _ in 0..2 {
+            let placed = numbered(&mut client, producer, sequence, value).await;
+            assert_eq!(placed, offset, "{value}");
+        }
+    }
+    let all = values(&mut client, "t", 0).await;
+    assert_eq!(all, ["a", "b", "c", "d", "e"]);
+}
+
+/// Whoever says such a word means a store that is there, and mistyped it.
+#[tokio::test]
+async fn what_is_said_to_a_store_that_is_not_there_makes_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("redb://{}", folder.path().join("mistyped.redb").display());
+    for word in ["finalize", "release-hold", "--accept-older-store"] {
+        for store in [store.as_str(), "memory:"] {
+            let ran = say(&[word, "--store", store]).await;
+            ran.refused(&["there is no metadata in", store, "correct --store"]);
+        }
+    }
+    assert!(super::tools::contents(folder.path()).is_empty());
 }
 
 /// As a fail-over to a standby that lagged, under a process that holds the order.

@@ -7,9 +7,19 @@ use crate::kv::{Direction, Kv};
 use crate::level;
 use crate::state::State;
 use crate::state::table::{decode_row, open_row};
+use crate::types::BucketId;
 
 /// Rows read at a time.
 const ROWS_PER_READ: usize = 1000;
+
+/// Where the cluster's records lie, as the last checkpoint says.
+pub(crate) async fn bucket(kv: &dyn Kv) -> Result<Option<BucketId>, Error> {
+    let mut state = State::default();
+    if let Some(row) = kv.get(&Key::Cluster.encode()).await? {
+        state.load(Key::Cluster, open_row(row)?)?;
+    }
+    Ok(state.cluster.bucket)
+}
 
 /// The state as of the checkpoint, but for rows that are newer and say so.
 pub(crate) async fn load(kv: &dyn Kv) -> Result<State, Error> {

@@ -7,7 +7,7 @@ mod load;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use load::load;
+pub(crate) use load::{bucket, load};
 
 use bytes::Bytes;
 use futures::future::try_join_all;

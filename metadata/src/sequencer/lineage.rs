@@ -55,6 +55,12 @@ impl Memory {
         Self { who, point }
     }
 
+    /// Of the bucket, which its witness says.
+    pub(super) fn of_bucket(point: Point) -> Self {
+        let who = "the bucket";
+        Self { who, point }
+    }
+
     /// Whether a store with this chain and head may be served from.
     ///
     /// # Errors
@@ -165,8 +171,7 @@ pub(super) async fn ask(
             metadata: cluster_id.to_owned(),
         });
     }
-    let who = "the bucket";
-    Ok(point.map(|point| Memory { who, point }))
+    Ok(point.map(Memory::of_bucket))
 }
 
 /// Keeps the bucket's memory fresh for as long as it is polled. Resolves when the bucket remembers what the store does

@@ -32,13 +32,16 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{self, Checkpoint};
 use crate::error::Error;
 use crate::handle::{Metadata, Shared};
 use crate::history::{Holds, Point};
+use crate::keys::Key;
 use crate::kv::Kv;
+use crate::level::Format;
 use crate::queue::{Asked, QUEUE_MAX};
 use crate::state::State;
+use crate::types::BucketId;
 pub use candidate::Candidate;
 use liveness::Liveness;
 use log::Log;
@@ -92,6 +95,27 @@ enum Ended {
 /// When the store cannot be read, is damaged, or was written by a newer version.
 pub async fn check(kv: &dyn Kv) -> Result<Checked, Error> {
     takeover::check(kv).await
+}
+
+/// Whether nobody ever wrote to the store. Writes nothing.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn is_empty(kv: &dyn Kv) -> Result<bool, Error> {
+    Ok(kv.get(&Key::Format.encode()).await?.is_none())
+}
+
+/// The cluster's id and its bucket, if the last checkpoint knew it already. Reads two rows, writes nothing.
+///
+/// # Errors
+/// When they cannot be read, or are not for this version.
+pub async fn belongs_to(kv: &dyn Kv) -> Result<Option<(String, BucketId)>, Error> {
+    let Some(format) = kv.get(&Key::Format.encode()).await? else {
+        return Ok(None);
+    };
+    let Format { cluster_id, .. } = Format::decode(format)?;
+    let bucket = checkpoint::bucket(kv).await?;
+    Ok(bucket.map(|bucket| (cluster_id, bucket)))
 }
 
 /// Whether a store holds what is remembered of it; not one that is still empty. Writes nothing.

@@ -16,7 +16,7 @@ use crate::codec::Unreadable;
 use crate::command::{Command, Outcome, Submission};
 use crate::effect::{LogBytes, decode_entry};
 use crate::error::Error;
-use crate::history::{Chain, HistoryId};
+use crate::history::{Chain, HistoryId, Point};
 use crate::keys::{self, Key};
 use crate::kv::{Direction, Kv, KvError, Transaction};
 use crate::level::{self, Format};
@@ -322,6 +322,20 @@ pub struct Checked {
     pub level: u32,
     /// Whether objects that it does not know are held, since an older store was accepted.
     pub hold: Option<Hold>,
+    /// Who wrote it and how far; none of a store that is still empty.
+    past: Option<(Chain, Lsn)>,
+}
+
+impl Checked {
+    /// Whether it holds what its bucket remembers of it.
+    ///
+    /// # Errors
+    /// `WentBack`.
+    pub fn holds(&self, remembered: Point) -> Result<(), Error> {
+        let memory = Memory::of_bucket(remembered);
+        let past = self.past.as_ref();
+        past.map_or(Ok(()), |(chain, head)| memory.check(chain, *head))
+    }
 }
 
 /// What [`begin`] would find, without taking over; nothing in a store that is still empty.
@@ -341,7 +355,10 @@ pub(super) async fn check(kv: &dyn Kv) -> Result<Checked, Error> {
     let Some((format, state)) = examine(kv).await? else {
         return Ok(Checked::default());
     };
+    let past = Past::read(kv).await?;
+    let head = past.lsn()?;
     Ok(Checked {
+        past: Some((past.chain, head)),
         cluster: Some(format.cluster_id),
         bucket: state.cluster.bucket,
         level: state.cluster.level(),

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::logging;
 use crate::config::{Doctor, StoreUrl};
 use crate::identity::{self, Found, Join, Known, Names};
-use crate::storage::{Cause, Store, StoreOptions, WitnessError};
+use crate::storage::{Cause, Store, StoreOptions, Witness, WitnessError};
 
 /// Requests whose latency is measured.
 const ROUNDS: usize = 20;
@@ -32,6 +32,11 @@ pub(super) async fn run(options: Doctor) -> anyhow::Result<ExitCode> {
     logging::start(&options.log)?;
     let mut report = Report::default();
     let bucket = check_bucket(&options, &mut report).await;
+    // Before the metadata: an agent at work may add to both, and the bucket must not remember what was added since.
+    let found = match &bucket {
+        Some(store) if options.bucket != "memory:" => Some(Found::look(store).await),
+        _ => None,
+    };
     let metadata = match &options.store {
         None => {
             report.note("No metadata store was named; give --store to have it checked.");
@@ -53,12 +58,12 @@ pub(super) async fn run(options: Doctor) -> anyhow::Result<ExitCode> {
     if let Some(metadata) = &metadata {
         check_level(metadata.level, &report);
     }
-    if let (Some(bucket), Some(metadata), Some(store)) = (bucket, metadata, &options.store) {
+    if let (Some(found), Some(metadata), Some(store)) = (found, metadata, &options.store) {
         let names = Names {
             bucket: options.bucket.clone(),
             metadata: store.to_string(),
         };
-        check_identity(&names, &bucket, &metadata, &mut report).await;
+        check_identity(&names, found, &metadata, &mut report);
     }
     Ok(report.finish())
 }
@@ -78,12 +83,15 @@ fn check_level(level: u32, report: &Report) {
     }
 }
 
-/// Whether the two belong together, as an agent would find out. Binds nothing.
-async fn check_identity(names: &Names, bucket: &Store, metadata: &Checked, report: &mut Report) {
-    if names.bucket == "memory:" {
-        return;
-    }
-    let found = match Found::look(bucket).await {
+/// Whether the two belong together, and the metadata holds what the bucket remembers of it, as those who start would find
+/// out. Binds nothing.
+fn check_identity(
+    names: &Names,
+    found: Result<Found, WitnessError>,
+    metadata: &Checked,
+    report: &mut Report,
+) {
+    let found = match found {
         Ok(found) => found,
         Err(WitnessError::Unreadable(said)) => {
             return report.wrong(&sentence(&identity::unreadable(names, &said)));
@@ -99,7 +107,16 @@ async fn check_identity(names: &Names, bucket: &Store, metadata: &Checked, repor
         Ok(Join::Bind(_) | Join::Claim) => report.well(
             "Bucket and metadata know nothing of each other yet; the first agent joins them for good.",
         ),
-        Err(said) => report.wrong(&sentence(&said)),
+        Err(said) => return report.wrong(&sentence(&said)),
+    }
+    if let Found::Witness(Witness {
+        point: Some(point), ..
+    }) = found
+    {
+        match metadata.holds(point) {
+            Ok(()) => report.well("The metadata holds what the bucket remembers of it."),
+            Err(error) => report.wrong(&sentence(&identity::went_back(names, &error))),
+        }
     }
 }
 
