@@ -24,10 +24,11 @@ pub(crate) fn rejected(rejected: Rejected) -> ErrorCode {
             ErrorCode::NOT_LEADER_OR_FOLLOWER
         }
         Rejected::InvalidCommand | Rejected::LevelTooHigh => ErrorCode::UNKNOWN_SERVER_ERROR,
-        // franz-go and librdkafka take a new id and go on, Java's producer fails the batch with that name at once. At
-        // UNKNOWN_PRODUCER_ID and OUT_OF_ORDER_SEQUENCE_NUMBER it keeps the id, raises the epoch and tries again until its
-        // delivery times out, without a word.
-        Rejected::UnknownProducerId => ErrorCode::INVALID_PRODUCER_ID_MAPPING,
+        // No client asks for another id, whatever it is told: all that helps is another producer. At this code every one
+        // fails at once, and Java's for good. At those that seem to fit better (INVALID_PRODUCER_ID_MAPPING,
+        // UNKNOWN_PRODUCER_ID, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH) franz-go, and at some of them librdkafka,
+        // raises the epoch itself and tries the same id again until its delivery times out, without a word.
+        Rejected::UnknownProducerId => ErrorCode::PRODUCER_FENCED,
         // Nothing was appended, and all clients send it again after a pause, without asking for metadata.
         Rejected::TooManyProducers => ErrorCode::NOT_ENOUGH_REPLICAS,
         Rejected::TooManyPartitions => ErrorCode::INVALID_PARTITIONS,
@@ -180,10 +181,7 @@ mod tests {
             (Rejected::InvalidCommand, ErrorCode::UNKNOWN_SERVER_ERROR),
             (Rejected::LevelTooHigh, ErrorCode::UNKNOWN_SERVER_ERROR),
             (Rejected::Withheld, ErrorCode::NOT_ENOUGH_REPLICAS),
-            (
-                Rejected::UnknownProducerId,
-                ErrorCode::INVALID_PRODUCER_ID_MAPPING,
-            ),
+            (Rejected::UnknownProducerId, ErrorCode::PRODUCER_FENCED),
             (Rejected::TooManyProducers, ErrorCode::NOT_ENOUGH_REPLICAS),
             (Rejected::TooManyTopics, ErrorCode::POLICY_VIOLATION),
             (Rejected::TooManyPartitions, ErrorCode::INVALID_PARTITIONS),

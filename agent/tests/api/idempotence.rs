@@ -85,7 +85,7 @@ async fn an_id_that_was_never_handed_out_is_refused_and_harms_nobody() {
     for invented in [1_000_000_000, i64::MAX] {
         for sequence in [0, 7] {
             let refused = produce(&mut client, numbered(&["x"], invented, 0, sequence)).await;
-            assert_eq!(refused, Err(ErrorCode::INVALID_PRODUCER_ID_MAPPING));
+            assert_eq!(refused, Err(ErrorCode::PRODUCER_FENCED));
         }
     }
     let id = new_producer(&mut client).await;

@@ -16,13 +16,16 @@ FRANZ_GO = ("middle-of-batch", "offsets-by-time", "in-flight", "largest-record",
 KAFKAJS = ("admin", "acks")
 
 
-def of(drivers, broker):
-    """Name and body of each case. The name begins with the client's."""
+def of(drivers, broker, stranger):
+    """Name and body of each case. The name begins with the client's. `stranger` makes a broker for a producer that comes from
+    another cluster."""
     cases = [("confluent/" + name, lambda name=name: drivers["confluent"].case(name)) for name in CONFLUENT]
     cases += [("franz-go/" + name, lambda name=name: drivers["franz-go"].case(name)) for name in FRANZ_GO]
     cases += [("kafkajs/" + name, lambda name=name: drivers["kafkajs"].case(name)) for name in KAFKAJS]
     cases += [("kafkajs/consumer", lambda: group_consumer(drivers["kafkajs"]))]
     cases += [(name + "/idle", lambda name=name: idle(drivers[name], broker)) for name in ("confluent", "franz-go")]
+    cases += [(name + "/stranger", lambda name=name: stranger_is_told(drivers[name], stranger))
+              for name in ("kcat", "confluent", "franz-go", "kafkajs", "console")]
     kcat, java = drivers["kcat"], drivers["console"]
     cases += [("kcat/" + body.__name__.replace("_", "-"), lambda body=body: body(kcat, broker))
               for body in (auto_create, places_to_begin, metadata, idle_kcat)]
@@ -67,6 +70,30 @@ def group_consumer(driver):
     """kafkajs' public consumer."""
     driver.write(["js-group"], 1, "none", 0, 100)
     driver.consume("js-group", 100)
+
+
+def stranger_is_told(driver, stranger):
+    """A producer whose id was never handed out here fails at once with what its user can look up; the next one works."""
+    with stranger() as broker:
+        driver = driver.at_another(broker)
+        form = (["stranger"], 1)
+        driver.write(*form, "none", 0, 100)
+        broker.expect(1)
+        try:
+            if driver.name == "console":
+                # Otherwise it only logs what failed, and ends well.
+                driver.at("ConsoleProducer", "--topic", "stranger", "--sync", give=b"record\n")
+            else:
+                driver.write(*form, "none", 100, 200)
+        except Failed as failure:
+            # Each client has words of its own for the code; kafkajs has none.
+            told = re.search("fence|FENCED|error code 90", str(failure))
+            check(told and "hangs" not in str(failure), failure)
+        else:
+            raise Failed("nobody was told")
+        equal(broker.left(), 0, "producers that began without an id of this cluster")
+        driver.write(*form, "none", 100, 200)
+        driver.read(*form, driver.shape, driver.layout, 200)
 
 
 # -- kcat

@@ -20,6 +20,10 @@ class Driver:
     def __init__(self, processes, broker, path):
         self.processes, self.broker, self.path = processes, broker, path
 
+    def at_another(self, broker):
+        """The same client for another broker."""
+        return type(self)(self.processes, broker, self.path)
+
     def call(self, *arguments, **more):
         return self.run([*self.command(), *arguments], **more)
 
