@@ -61,15 +61,15 @@ pub(super) fn assemble(
             let mut run = Run::new(want, left, anything, leader_epoch);
             let outcome = extents.iter().try_for_each(|extent| run.extent(extent));
             let code = match outcome {
-                Err(Stop::Corrupt) if run.bytes == 0 => {
-                    damage::found(
-                        "batches",
-                        want.partition,
-                        want.offset,
-                        &"a block does not read",
-                    );
-                    ErrorCode::CORRUPT_MESSAGE
-                }
+                // As all damage, not CORRUPT_MESSAGE: at that code Java's consumer throws out of every poll, and with it
+                // stop all partitions that it reads; at KAFKA_STORAGE_ERROR it and librdkafka look for the leader anew and
+                // try again, so the others go on, and this one does where another agent reads what this one cannot.
+                Err(Stop::Corrupt) if run.bytes == 0 => damage::found(
+                    "batches",
+                    want.partition,
+                    want.offset,
+                    &"a block does not read",
+                ),
                 _ => ErrorCode::NONE,
             };
             left = left.saturating_sub(run.bytes);
@@ -233,8 +233,8 @@ mod tests {
         build_batch(&records, options)
     }
 
-    /// Batches of an extent of offsets 100 to 200, as they are, read from an offset on: the base offsets of those that come.
-    fn read(batches: &[Bytes], offsets_in_bytes: bool, from: i64) -> Option<Vec<i64>> {
+    /// An extent of offsets 100 to 200 with these batches, as they are.
+    fn extent(batches: &[Bytes], offsets_in_bytes: bool) -> ReadExtent {
         let raw = batches.concat();
         let raw_length = u32::try_from(raw.len()).unwrap();
         let stored = Stored {
@@ -249,7 +249,7 @@ mod tests {
             raw_start: 0,
             raw_length,
         };
-        let read = ReadExtent {
+        ReadExtent {
             extent: Extent {
                 base_offset: Offset(100),
                 offset_span: 100,
@@ -263,17 +263,24 @@ mod tests {
             },
             stored,
             block: [Bytes::from(raw)].into(),
-        };
-        let want = Want {
+        }
+    }
+
+    fn want(from: i64) -> Want {
+        Want {
             partition: TopicPartition {
                 topic: TopicId(1),
                 partition: PartitionIndex(0),
             },
             offset: Offset(from),
             bytes_max: 1 << 20,
-        };
-        let mut run = Run::new(&want, 1 << 20, false, 0);
-        run.extent(&read).ok()?;
+        }
+    }
+
+    /// Read from an offset on: the base offsets of the batches that come.
+    fn read(batches: &[Bytes], offsets_in_bytes: bool, from: i64) -> Option<Vec<i64>> {
+        let mut run = Run::new(&want(from), 1 << 20, false, 0);
+        run.extent(&extent(batches, offsets_in_bytes)).ok()?;
         let mut rest = Bytes::from(run.finish().concat());
         let mut bases = Vec::new();
         while !rest.is_empty() {
@@ -299,5 +306,26 @@ mod tests {
         assert_eq!(read(&dense, false, 100), Some(vec![100, 160]));
         let beyond = [batch(150, 1), batch(200, 1)];
         assert_eq!(read(&beyond, true, 100), None, "not what was committed");
+    }
+
+    /// The code that consumers try again at, as at all other damage.
+    #[test]
+    fn a_block_that_does_not_read_is_a_storage_error() {
+        let short = [batch(0, 60), batch(0, 39)];
+        let garbage = [batch(0, 60), Bytes::from_static(&[0; 80])];
+        let cut = [batch(0, 60), batch(0, 40).slice(..70)];
+        for (batches, good, bad) in [(&short, 160, 199), (&garbage, 159, 160), (&cut, 100, 160)] {
+            // What lies before it is good.
+            for (from, code) in [(good, ErrorCode::NONE), (bad, ErrorCode::KAFKA_STORAGE_ERROR)] {
+                let read = extent(batches, false);
+                let found = Found::Extents {
+                    bounds: Bounds::default(),
+                    extents: vec![read.extent],
+                };
+                let limits = Limits { bytes_max: 1 << 20 };
+                let served = assemble(&[want(from)], vec![found], vec![Ok(vec![read])], limits, 0);
+                assert_eq!(served[0].code, code, "{from}");
+            }
+        }
     }
 }

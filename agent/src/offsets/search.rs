@@ -129,8 +129,7 @@ impl Search<'_> {
         });
         found.await.map_err(|error| {
             // Headers were checked when the batches came; what does not read now is damage.
-            damage::found("batches", at, extent.base_offset, &error);
-            ErrorCode::CORRUPT_MESSAGE
+            damage::found("batches", at, extent.base_offset, &error)
         })
     }
 }
