@@ -1,6 +1,5 @@
-//! Gives back the rows of extents before the log's start, a chunk at a time. It happens outside the log: one fenced
-//! transaction clears a chunk, mends the summaries above and rewrites the counts of the objects it named, and only between
-//! finished checkpoints, for it would move rows under one that is under way.
+//! Gives back the rows of extents before the log's start, a chunk at a time: clears it, and mends the summaries above.
+//! `sequencer/free` says when, and rewrites the counts of the objects it named in the same transaction.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +7,7 @@ use bytes::Bytes;
 
 use super::summary::Summary;
 use super::{Chunk, LEVEL_MAX, Place};
+use crate::codec::Unreadable;
 use crate::error::Error;
 use crate::kv::{Direction, Kv, Transaction};
 use crate::types::{Extent, ObjectKey, Offset};
@@ -26,7 +26,7 @@ pub(crate) struct Freed {
 /// Plans to free a partition's first chunk, if all of it lies before `below`.
 ///
 /// # Errors
-/// [`Error::Corrupt`] where summaries do not begin with the first chunk.
+/// [`Error::Damaged`] where rows cannot be read, or summaries do not begin with the first chunk: then it stays as it is.
 pub(crate) async fn free_first(
     kv: &dyn Kv,
     place: Place,
@@ -35,7 +35,13 @@ pub(crate) async fn free_first(
     let Some((key, row)) = first(kv, place, 0).await? else {
         return Ok(None);
     };
-    let chunk = Chunk::at(place, &key, row)?;
+    let damaged = |_| {
+        Error::Damaged(format!(
+            "the first index rows of partition {} of topic {} cannot be read, or do not agree",
+            place.partition.partition.0, place.partition.topic
+        ))
+    };
+    let chunk = Chunk::at(place, &key, row).map_err(damaged)?;
     let end = chunk.end();
     if end > below {
         return Ok(None);
@@ -48,12 +54,10 @@ pub(crate) async fn free_first(
         let Some((key, row)) = first(kv, place, level).await? else {
             break;
         };
-        let mut summary = Summary::at(place, level, &key, row)?;
+        let mut summary = Summary::at(place, level, &key, row).map_err(damaged)?;
         let child = summary.children.first_mut();
-        let Some(child) = child.filter(|child| child.end >= end) else {
-            let reason = format!("the index of {place:?} is summed up wrongly");
-            return Err(Error::Corrupt(reason));
-        };
+        let child = child.filter(|child| child.end >= end);
+        let child = child.ok_or(Unreadable).map_err(damaged)?;
         summary.base = end;
         match changed {
             Some(now) => *child = now,

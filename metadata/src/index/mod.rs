@@ -35,6 +35,14 @@ use crate::types::{Extent, Offset, TopicPartition};
 
 pub(crate) use append::{Tail, append, read_tail};
 pub(crate) use chunk::Chunk;
+#[cfg_attr(
+    not(test),
+    expect(
+        unused_imports,
+        reason = "retention, which calls it, comes with its own issue"
+    )
+)]
+pub(crate) use free::free_first;
 pub(crate) use lookup::Lookup;
 pub(crate) use verify::verify;
 

@@ -4,6 +4,14 @@
 mod candidate;
 mod drain;
 pub(crate) mod feed;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "retention, which calls it, comes with its own issue"
+    )
+)]
+mod free;
 pub(crate) mod lineage;
 mod liveness;
 mod log;

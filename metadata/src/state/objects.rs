@@ -1,10 +1,12 @@
 //! Objects of the bucket: how many extents lie in each, and since when one is of no use. Memory has those that were
-//! committed since the last checkpoint; older ones lie in the store only. Whoever gives extents back rewrites rows there,
-//! and does so only between finished checkpoints: then no log is left that would be replayed over them.
+//! committed since the last checkpoint; older ones lie in the store only. Whoever gives extents back rewrites rows there
+//! (`sequencer/free`), and never of one that memory has: the log that made it may be replayed over its row.
 
 use std::collections::BTreeMap;
 
-use super::table::{Dirty, Page, Table, Wrote, decode_row};
+use bytes::Bytes;
+
+use super::table::{Dirty, Page, Table, Wrote, decode_row, encode_row, open_row};
 use crate::codec::{Decoder, Unreadable};
 use crate::effect::Committed;
 use crate::error::Error;
@@ -35,6 +37,28 @@ wire_fields!(Object {
     references,
     orphaned_since
 });
+
+impl Object {
+    /// With so many fewer extents, as of `now`; `None` where it never had that many.
+    pub(crate) fn released(self, extents: u32, now: Timestamp) -> Option<Self> {
+        let references = self.references.checked_sub(extents)?;
+        Some(Self {
+            references,
+            orphaned_since: (references == 0).then_some(now),
+            ..self
+        })
+    }
+
+    /// Its row, as of that drain.
+    pub(crate) fn to_row(self, lsn: Lsn) -> Bytes {
+        encode_row(&(lsn, self))
+    }
+
+    pub(crate) fn from_row(row: Bytes) -> Result<Self, Unreadable> {
+        let (_, object): (Lsn, Self) = decode_row(open_row(row)?)?;
+        Ok(object)
+    }
+}
 
 impl Objects {
     pub(crate) fn get(&self, key: ObjectKey) -> Option<&Object> {

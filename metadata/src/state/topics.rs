@@ -109,6 +109,11 @@ impl Topics {
         self.deleted.len()
     }
 
+    /// Whether nothing but the index rows of a deleted topic is left.
+    pub(crate) fn is_cleared(&self, topic: TopicId) -> bool {
+        (self.deleted.get(&topic)).is_some_and(|deleted| deleted.left.is_none())
+    }
+
     pub(super) fn create(
         &self,
         now: Timestamp,

@@ -5,6 +5,7 @@ mod close;
 mod faults;
 #[cfg(feature = "fdb")]
 mod foundationdb;
+mod free;
 mod lineage;
 mod locate;
 #[cfg(feature = "postgres")]

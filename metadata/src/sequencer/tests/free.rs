@@ -1,0 +1,442 @@
+//! Index rows given back: what is left is accounted for, objects count what lies in them, and a crash, a fault or another
+//! owner leaves all of a chunk or nothing.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::account;
+use crate::checkpoint::Steps;
+use crate::effect::{Effect, PartitionEffect};
+use crate::index::Chunk;
+use crate::keys::Key;
+use crate::kv::Fault;
+use crate::sequencer::Sequencer;
+use crate::sequencer::free::Freeing;
+use crate::sequencer::takeover::examine;
+use crate::state::Object;
+use crate::types::Lsn;
+
+const PARTITIONS: i32 = 2;
+
+/// One that holds the store and does nothing by itself.
+async fn hold(memory: &Memory, seed: u64) -> Sequencer {
+    let (_, sequencer) = start(Arc::new(memory.clone()), options(seed)).await.unwrap();
+    sequencer
+}
+
+async fn fresh() -> (Memory, Sequencer) {
+    let memory = Memory::new();
+    let mut sequencer = hold(&memory, 1).await;
+    let create = CreateTopic {
+        name: "orders".to_owned(),
+        id: TOPIC,
+        partitions: PARTITIONS,
+        replication_factor: 1,
+        configs: [].into(),
+    };
+    sequencer.command(Command::CreateTopic(create)).await.unwrap();
+    (memory, sequencer)
+}
+
+/// An object with a block of one batch for each partition.
+async fn add(sequencer: &mut Sequencer, number: u64) {
+    let Command::CommitObject(mut first) = plain(number, 0) else {
+        unreachable!()
+    };
+    for index in 1..PARTITIONS {
+        let Command::CommitObject(more) = plain(number, index) else {
+            unreachable!()
+        };
+        first.blocks.extend(more.blocks);
+    }
+    sequencer.command(Command::CommitObject(first)).await.unwrap();
+}
+
+async fn checkpoint(sequencer: &mut Sequencer) {
+    sequencer.begin_checkpoint();
+    while sequencer.is_checkpointing() {
+        sequencer.checkpoint_step().await.unwrap();
+    }
+}
+
+fn end(sequencer: &Sequencer, index: i32) -> i64 {
+    let log = sequencer.state.partitions.get(partition(index)).unwrap();
+    log.bounds().high_watermark.0
+}
+
+async fn fold(sequencer: &mut Sequencer, index: i32, what: PartitionEffect) {
+    let effect = Effect::Partition {
+        partition: partition(index),
+        what,
+    };
+    let (lsn, now) = (Lsn(sequencer.state.lsn.0 + 1), sequencer.time.now());
+    sequencer.state.fold(lsn, now, &effect);
+    sequencer.write_own(lsn, now, vec![effect]).await.unwrap();
+}
+
+async fn move_start(sequencer: &mut Sequencer, index: i32, to: i64) {
+    let moved = PartitionEffect::LogStartMoved { to: Offset(to) };
+    fold(sequencer, index, moved).await;
+}
+
+/// Frees what it can; how many chunks, and how many objects were orphaned.
+async fn free_all(sequencer: &mut Sequencer, index: i32) -> (usize, usize) {
+    let (mut chunks, mut objects) = (0, 0);
+    while let Freeing::Freed { orphaned, .. } =
+        sequencer.free_chunk(partition(index)).await.unwrap()
+    {
+        (chunks, objects) = (chunks + 1, objects + orphaned);
+    }
+    (chunks, objects)
+}
+
+fn index_rows(memory: &Memory) -> usize {
+    let rows = memory.snapshot();
+    let of_index = |key: &&Bytes| matches!(Key::decode(key), Ok(Key::Index(..)));
+    rows.keys().filter(of_index).count()
+}
+
+/// Every offset is accounted for, and every object counts the extents that lie in it.
+async fn check(memory: &Memory) {
+    account(memory).await.unwrap();
+    let (_, state) = examine(memory).await.unwrap().unwrap();
+    let mut lie: BTreeMap<ObjectKey, u32> = BTreeMap::new();
+    let mut count = |extent: &Extent| {
+        if let Some(stored) = extent.stored() {
+            *lie.entry(stored.object).or_default() += 1;
+        }
+    };
+    let mut known: BTreeMap<ObjectKey, Object> = BTreeMap::new();
+    for (key, row) in memory.snapshot() {
+        match Key::decode(&key).unwrap() {
+            Key::Index(at, _, 0, _) => {
+                let chunk = Chunk::decode(row).unwrap();
+                let log = state.partitions.get(at);
+                let until = log.map_or(Offset(i64::MAX), |log| log.recent_start());
+                let in_rows = chunk.extents.iter().filter(|e| e.base_offset < until);
+                in_rows.for_each(&mut count);
+            }
+            Key::Object(object) => {
+                known.insert(object, Object::from_row(row).unwrap());
+            }
+            _ => {}
+        }
+    }
+    for (_, log) in state.logs() {
+        log.recent().iter().for_each(&mut count);
+    }
+    known.extend(state.objects.iter().map(|(key, object)| (*key, *object)));
+    for (key, object) in known {
+        let lie = lie.remove(&key).unwrap_or(0);
+        assert_eq!(object.references, lie, "{key}");
+        assert_eq!(object.orphaned_since.is_some(), lie == 0, "{key}");
+    }
+    assert_eq!(lie, BTreeMap::new(), "of no known object");
+}
+
+/// A store in which so many objects are in rows.
+async fn in_rows(objects: u64) -> (Memory, Sequencer) {
+    let (memory, mut sequencer) = fresh().await;
+    for number in 1..=objects {
+        add(&mut sequencer, number).await;
+    }
+    checkpoint(&mut sequencer).await;
+    check(&memory).await;
+    (memory, sequencer)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_goes_together_with_the_counts_of_its_objects() {
+    let (memory, mut sequencer) = in_rows(3_000).await;
+    let whole = index_rows(&memory);
+    assert!(whole > 10, "{whole}");
+    assert_eq!(free_all(&mut sequencer, 0).await, (0, 0), "all can be read");
+    move_start(&mut sequencer, 0, 15_000).await;
+    let mut freed = 0;
+    while let Freeing::Freed { rows_start, orphaned } =
+        sequencer.free_chunk(partition(0)).await.unwrap()
+    {
+        assert!(rows_start <= Offset(15_000));
+        assert_eq!(orphaned, 0, "the other partition's lie there");
+        check(&memory).await;
+        freed += 1;
+    }
+    assert!(freed > 1, "{freed}");
+    let last = end(&sequencer, 1);
+    move_start(&mut sequencer, 1, last).await;
+    let (chunks, objects) = free_all(&mut sequencer, 1).await;
+    check(&memory).await;
+    assert!(chunks > 3 && objects > 1_000, "{chunks} {objects}");
+    move_start(&mut sequencer, 0, last).await;
+    free_all(&mut sequencer, 0).await;
+    assert_eq!(index_rows(&memory), 0);
+    check(&memory).await;
+    // And it begins anew.
+    for number in 4_000..4_500 {
+        add(&mut sequencer, number).await;
+    }
+    checkpoint(&mut sequencer).await;
+    check(&memory).await;
+    drop(sequencer);
+    hold(&memory, 2).await;
+    check(&memory).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_orphan_is_one_since_now_and_not_since_the_last_drain() {
+    let (memory, mut sequencer) = in_rows(10).await;
+    for index in 0..PARTITIONS {
+        let last = end(&sequencer, index);
+        move_start(&mut sequencer, index, last).await;
+    }
+    seconds(3600).await;
+    let now = sequencer.time.now();
+    for index in 0..PARTITIONS {
+        free_all(&mut sequencer, index).await;
+    }
+    let row = memory.snapshot()[&Key::Object(object(1)).encode()].clone();
+    let orphan = Object::from_row(row).unwrap();
+    assert_eq!(orphan.orphaned_since, Some(now));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_freed_that_a_checkpoint_or_a_replay_would_bring_back() {
+    let (memory, mut sequencer) = in_rows(1_000).await;
+    sequencer.options.checkpoint_steps = Steps {
+        bytes: 1,
+        ..Steps::default()
+    };
+    add(&mut sequencer, 2_000).await;
+    sequencer.begin_checkpoint();
+    // In index rows with this checkpoint, and among the objects with the next one.
+    add(&mut sequencer, 2_001).await;
+    let last = end(&sequencer, 0);
+    move_start(&mut sequencer, 0, last).await;
+    while sequencer.checkpoint.is_some() {
+        let before = memory.transactions();
+        let found = sequencer.free_chunk(partition(0)).await.unwrap();
+        assert_eq!((found, memory.transactions()), (Freeing::NotYet, before));
+        sequencer.checkpoint_step().await.unwrap();
+    }
+    let mut found = Freeing::Nothing;
+    while let Freeing::Freed { .. } = {
+        found = sequencer.free_chunk(partition(0)).await.unwrap();
+        found
+    } {
+        check(&memory).await;
+    }
+    assert_eq!(found, Freeing::NotYet, "the last chunk");
+    let log = sequencer.state.partitions.get(partition(0)).unwrap();
+    assert_eq!(log.recent_start(), Offset(last), "it is whole in rows");
+    drop(sequencer);
+    let mut sequencer = hold(&memory, 3).await;
+    let found = sequencer.free_chunk(partition(0)).await.unwrap();
+    assert_eq!(found, Freeing::NotYet, "nor by the next process");
+    checkpoint(&mut sequencer).await;
+    assert!(free_all(&mut sequencer, 0).await.0 > 0);
+    check(&memory).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deposed_owner_frees_nothing() {
+    let (memory, mut deposed) = in_rows(1_000).await;
+    move_start(&mut deposed, 0, 5_000).await;
+    let mut owner = hold(&memory, 2).await;
+    let before = memory.snapshot();
+    let freed = deposed.free_chunk(partition(0)).await;
+    assert!(matches!(freed, Err(Error::Fenced)), "{freed:?}");
+    assert_eq!(memory.snapshot(), before);
+    assert!(free_all(&mut owner, 0).await.0 > 0);
+    check(&memory).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_becomes_of_the_commit_a_chunk_is_there_or_gone() {
+    let late = |operations| Fault::UnknownLate { operations };
+    let kinds = [
+        Fault::None,
+        Fault::Conflict,
+        Fault::TooOld,
+        Fault::Unavailable,
+        Fault::UnknownLanded,
+        Fault::UnknownLost,
+        late(0),
+        late(2),
+        late(5),
+    ];
+    let (rows, mut sequencer) = in_rows(700).await;
+    move_start(&mut sequencer, 0, 5_000).await;
+    drop(sequencer);
+    for (first, second, third) in kinds
+        .iter()
+        .flat_map(|a| kinds.iter().map(move |b| (*a, *b)))
+        .flat_map(|(a, b)| [Fault::None, Fault::Unavailable, late(9)].map(|c| (a, b, c)))
+    {
+        let context = format!("{first:?}, {second:?}, {third:?}");
+        let memory = rows.copy();
+        let mut sequencer = hold(&memory, 2).await;
+        let before = index_rows(&memory);
+        memory.faults().inject([first, second, third]);
+        let freed = sequencer.free_chunk(partition(0)).await;
+        memory.faults().cease();
+        drop(sequencer);
+        let mut sequencer = hold(&memory, 3).await;
+        memory.faults().land();
+        check(&memory).await;
+        let gone = before - index_rows(&memory);
+        match freed {
+            Ok(Freeing::Freed { .. }) => assert_eq!(gone, 1, "{context}"),
+            Err(Error::Unavailable { .. }) => assert!(gone <= 1, "{context}"),
+            other => panic!("{context}: {other:?}"),
+        }
+        free_all(&mut sequencer, 0).await;
+        check(&memory).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_agree_is_damage_and_stays_as_it_is() {
+    let (rows, mut sequencer) = in_rows(1_500).await;
+    move_start(&mut sequencer, 0, 10_000).await;
+    drop(sequencer);
+    let wrong = Object {
+        size: 1,
+        references: 0,
+        orphaned_since: None,
+    };
+    let first_row = |memory: &Memory, level| {
+        let is = |key: &Bytes| matches!(Key::decode(key), Ok(Key::Index(_, _, l, _)) if l == level);
+        memory.snapshot().into_keys().find(is).unwrap()
+    };
+    let one = Key::Object(object(1)).encode();
+    let garbage = Bytes::from_static(&[1, 2, 3]);
+    for (key, row) in [
+        (one.clone(), None),
+        (one.clone(), Some(garbage.clone())),
+        (one, Some(wrong.to_row(Lsn(1)))),
+        (first_row(&rows, 0), Some(garbage.clone())),
+        (first_row(&rows, 1), Some(garbage)),
+    ] {
+        let memory = rows.copy();
+        let mut sequencer = hold(&memory, 2).await;
+        let mut damage = Transaction::default();
+        match row {
+            Some(row) => damage.set(key.clone(), row),
+            None => damage.clear(key.clone()),
+        }
+        memory.commit(damage).await.unwrap();
+        let before = memory.snapshot();
+        let freed = sequencer.free_chunk(partition(0)).await;
+        assert!(matches!(freed, Err(Error::Damaged(_))), "{freed:?}");
+        assert_eq!(memory.snapshot(), before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rows_of_a_topic_that_is_gone_are_freed_once_it_is_cleared() {
+    let (memory, mut sequencer) = in_rows(1_000).await;
+    sequencer.command(Command::DeleteTopic(TOPIC)).await.unwrap();
+    let found = sequencer.free_chunk(partition(0)).await.unwrap();
+    assert_eq!(found, Freeing::Nothing, "a checkpoint clears it first");
+    checkpoint(&mut sequencer).await;
+    let mut orphans = 0;
+    for index in 0..PARTITIONS {
+        orphans += free_all(&mut sequencer, index).await.1;
+        check(&memory).await;
+    }
+    assert_eq!((index_rows(&memory), orphans), (0, 1_000));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Add { count: u64 },
+    /// So many steps of a checkpoint, begun if none is under way.
+    Checkpoint { steps: usize },
+    /// The log starts so many thousandths further on.
+    Start { index: i32, per_mille: i64 },
+    Free { index: i32, fault: Option<Fault> },
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let fault = prop_oneof![
+        Just(Fault::Conflict),
+        Just(Fault::UnknownLanded),
+        Just(Fault::UnknownLost),
+        (0..9_u32).prop_map(|operations| Fault::UnknownLate { operations }),
+        Just(Fault::Unavailable),
+    ];
+    prop_oneof![
+        3 => prop_oneof![1..9_u64, 1..600_u64].prop_map(|count| Step::Add { count }),
+        4 => prop_oneof![1..9_usize, Just(10_000)].prop_map(|steps| Step::Checkpoint { steps }),
+        2 => (0..PARTITIONS, prop_oneof![0..=1000_i64, Just(1000)])
+            .prop_map(|(index, per_mille)| Step::Start { index, per_mille }),
+        6 => (0..PARTITIONS, prop::option::weighted(0.2, fault))
+            .prop_map(|(index, fault)| Step::Free { index, fault }),
+        1 => Just(Step::Restart),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Steps> {
+    let bytes = prop_oneof![Just(1_usize), Just(2_000), Just(usize::MAX)];
+    let extents = prop_oneof![1..50_usize, Just(usize::MAX)];
+    (bytes, extents).prop_map(|(bytes, extents)| Steps {
+        bytes,
+        extents,
+        cleared: 1,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn counts_are_right_whatever_comes_between(
+        script in prop::collection::vec(step(), 1..40),
+        steps in steps(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (memory, mut sequencer) = fresh().await;
+            sequencer.options.checkpoint_steps = steps;
+            let mut number = 0;
+            for (seed, step) in (10..).zip(script) {
+                let mut again = false;
+                match step {
+                    Step::Add { count } => for _ in 0..count {
+                        number += 1;
+                        add(&mut sequencer, number).await;
+                    },
+                    Step::Checkpoint { steps } => {
+                        sequencer.begin_checkpoint();
+                        for _ in 0..steps {
+                            if sequencer.is_checkpointing() {
+                                sequencer.checkpoint_step().await.unwrap();
+                            }
+                        }
+                    }
+                    Step::Start { index, per_mille } => {
+                        let to = end(&sequencer, index) * per_mille / 1000;
+                        move_start(&mut sequencer, index, to).await;
+                    }
+                    Step::Free { index, fault } => {
+                        memory.faults().inject(fault);
+                        again = sequencer.free_chunk(partition(index)).await.is_err();
+                        memory.faults().cease();
+                    }
+                    Step::Restart => again = true,
+                }
+                if again {
+                    drop(sequencer);
+                    sequencer = hold(&memory, seed).await;
+                    sequencer.options.checkpoint_steps = steps;
+                }
+                memory.faults().land();
+                check(&memory).await;
+            }
+        });
+    }
+}
