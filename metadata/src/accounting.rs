@@ -2,7 +2,7 @@
 //! extents in memory begin, and by those from there on. Run by tests, simulation and whoever doubts a store.
 
 use crate::error::Error;
-use crate::index::{self, Lookup, Place, broken, follows};
+use crate::index::{self, Lookup, broken, follows};
 use crate::kv::Kv;
 use crate::sequencer::takeover;
 use crate::state::{PartitionLog, State};
@@ -46,7 +46,7 @@ async fn account_for_rows(
     log: &PartitionLog,
 ) -> Result<Offset, Error> {
     let (log_start, until) = (log.bounds().log_start, log.recent_start());
-    let place = Place::of(partition);
+    let place = log.index_of(partition);
     let rows = index::verify(kv, place).await?;
     let (base, end) = rows.unwrap_or((until, until));
     if log_start >= until {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::future::try_join_all;
 
 use crate::error::Error;
-use crate::index::{Place, read_tail};
+use crate::index::read_tail;
 use crate::keys::Key;
 use crate::kv::{Kv, Transaction};
 use crate::state::table::{Page, Table, Tails, Wrote, encode_row};
@@ -68,13 +68,11 @@ impl Checkpoint {
     /// Reads some of what the next steps need. False: there is nothing to be read, and it is time for a step.
     pub(crate) async fn read_ahead(&mut self, kv: &dyn Kv, state: &State) -> Result<bool, Error> {
         let soon = state.partitions.soon(READ_AHEAD);
-        let unread = soon.filter(|(partition, _)| !self.tails.contains_key(partition));
-        let reads = unread
-            .take(READ_AT_ONCE)
-            .map(|(partition, start)| async move {
-                let tail = read_tail(kv, Place::of(partition), start).await?;
-                Ok::<_, Error>((partition, tail))
-            });
+        let unread = soon.filter(|(place, _)| !self.tails.contains_key(place));
+        let reads = unread.take(READ_AT_ONCE).map(|(place, start)| async move {
+            let tail = read_tail(kv, place, start).await?;
+            Ok::<_, Error>((place, tail))
+        });
         let read = try_join_all(reads).await?;
         let any = !read.is_empty();
         self.tails.extend(read);

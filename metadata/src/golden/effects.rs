@@ -123,6 +123,12 @@ fn effects() -> Vec<Effect> {
                 start: Offset(i64::MAX),
             },
         },
+        Effect::Partition {
+            partition,
+            what: PartitionEffect::IndexSwapped {
+                generation: u32::MAX,
+            },
+        },
         Effect::Producers {
             partition,
             what: ProducersEffect::Forgotten(vec![ProducerId(0), ProducerId(i64::MAX)]),
@@ -154,6 +160,10 @@ fn effects() -> Vec<Effect> {
         },
         Effect::Partition {
             what: PartitionEffect::EpochBegan { .. },
+            ..
+        },
+        Effect::Partition {
+            what: PartitionEffect::IndexSwapped { .. },
             ..
         },
         Effect::Producers {

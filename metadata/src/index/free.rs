@@ -9,8 +9,9 @@ use super::summary::Summary;
 use super::{Chunk, LEVEL_MAX, Place};
 use crate::codec::Unreadable;
 use crate::error::Error;
+use crate::keys::Key;
 use crate::kv::{Direction, Kv, Transaction};
-use crate::types::{Extent, ObjectKey, Offset};
+use crate::types::{Extent, ObjectKey, Offset, TopicPartition};
 
 /// What freeing a chunk takes.
 #[derive(Debug)]
@@ -21,6 +22,23 @@ pub(crate) struct Freed {
     pub(crate) objects: BTreeMap<ObjectKey, u32>,
     /// Where rows begin then.
     pub(crate) end: Offset,
+}
+
+/// The oldest generation of a partition's index of which there are rows.
+pub(crate) async fn oldest(
+    kv: &dyn Kv,
+    partition: TopicPartition,
+) -> Result<Option<Place>, Error> {
+    let place = |generation| Place {
+        partition,
+        generation,
+    };
+    let (from, end) = (place(0).key(0, Offset(0)), place(u32::MAX).end());
+    let rows = kv.range(&from, &end, 1, Direction::Forward).await?;
+    match rows.first().map(|(key, _)| Key::decode(key)).transpose()? {
+        Some(Key::Index(_, generation, ..)) => Ok(Some(place(generation))),
+        _ => Ok(None),
+    }
 }
 
 /// Plans to free a partition's first chunk, if all of it lies before `below`.

@@ -1,6 +1,8 @@
 //! Searches in a partition's index, each of which reads a row or two of each level. A row that a summary names and that is
-//! not there is damage; so is one that cannot be read. Checkpoints go on meanwhile: the last row of a level may be replaced
-//! by a longer one, so a row is looked for by what it must hold, and what lies past where the search ends is not looked at.
+//! not there is damage; so is one that cannot be read, and rows that begin behind what is searched for. Checkpoints go on
+//! meanwhile: the last row of a level may be replaced by a longer one, so a row is looked for by what it must hold, and
+//! what lies past where the search ends is not looked at. Rows may be freed, too, from the first one on: whoever is told of
+//! damage asks whether it still looks in the right place.
 
 use bytes::Bytes;
 
@@ -114,18 +116,13 @@ impl<'a> Lookup<'a> {
         loop {
             let summary = match self.scan(LEVEL_MAX, next, &wanted).await? {
                 Scan::None => return Ok(None),
-                Scan::Child(base, child) => self.summary(1, base, child.end).await?,
+                Scan::Child(base, child) => self.summary(1, base.max(next), child.end).await?,
                 Scan::Nothing => match self.scan(1, next, &wanted).await? {
                     Scan::None => return Ok(None),
                     Scan::Child(base, child) => {
                         return self.chunk(base, child.end).await.map(Some);
                     }
-                    // A single chunk, if any.
-                    Scan::Nothing => {
-                        let (start, end) = self.place.past(0, next);
-                        let chunks = self.read_chunks(start, end, 1, next).await?;
-                        return Ok(chunks.into_iter().next());
-                    }
+                    Scan::Nothing => return self.only_chunk(next).await.map(Some),
                 },
             };
             let child = summary.past(next).find(|(_, child)| wanted(child));
@@ -133,6 +130,24 @@ impl<'a> Lookup<'a> {
                 return self.chunk(base, child.end).await.map(Some);
             }
             next = summary.end();
+        }
+    }
+
+    /// The only one, while nothing sums it up.
+    async fn only_chunk(&self, from: Offset) -> Result<Chunk, Error> {
+        let (start, end) = self.place.past(0, from);
+        let chunks = self.read_chunks(start, end, 1, from).await?;
+        let chunk = chunks.into_iter().next();
+        let chunk = chunk.ok_or_else(|| self.place.hole(from))?;
+        self.begins(chunk.base(), from)?;
+        Ok(chunk)
+    }
+
+    /// Nothing is missing between `from` and where a row begins.
+    fn begins(&self, base: Offset, from: Offset) -> Result<(), Error> {
+        match base <= from {
+            true => Ok(()),
+            false => Err(self.place.hole(from)),
         }
     }
 
@@ -155,16 +170,21 @@ impl<'a> Lookup<'a> {
         let mut next = from;
         while next < until {
             let rows = self.read_summaries(LEVEL_MAX, next).await?;
-            let Some(end) = rows.last().map(Summary::end) else {
+            if rows.is_empty() {
                 break;
-            };
-            largest = largest.max(rows.iter().filter_map(whole).max());
-            next = end;
+            }
+            for summary in &rows {
+                self.begins(summary.base, next)?;
+                largest = largest.max(whole(summary));
+                next = summary.end();
+            }
         }
         // Rows of the level below that lie inside only in part; or the only one, while there is no level above.
         for at in [from, Offset(until.0 - 1)] {
-            let rows = self.read_summaries(1, at).await?;
-            largest = largest.max(rows.first().and_then(whole));
+            if let Some(summary) = self.read_summaries(1, at).await?.first() {
+                self.begins(summary.base, at)?;
+                largest = largest.max(whole(summary));
+            }
         }
         Ok(largest)
     }
@@ -180,6 +200,7 @@ impl<'a> Lookup<'a> {
         loop {
             let rows = self.read_summaries(level, next).await?;
             for summary in &rows {
+                self.begins(summary.base, next)?;
                 let child = summary.past(next).find(|(_, child)| wanted(child));
                 if let Some((base, child)) = child {
                     return Ok(Scan::Child(base, *child));

@@ -42,7 +42,7 @@ pub(crate) use chunk::Chunk;
         reason = "retention, which calls it, comes with its own issue"
     )
 )]
-pub(crate) use free::free_first;
+pub(crate) use free::{free_first, oldest};
 pub(crate) use lookup::Lookup;
 pub(crate) use verify::verify;
 
@@ -53,7 +53,8 @@ const CHILDREN_MAX: usize = 256;
 /// The highest level: its rows sum up 65,536 chunks each, some 25 million extents.
 const LEVEL_MAX: u8 = 2;
 
-/// A partition's index. A compaction of the log writes another generation beside the one that is read.
+/// A partition's index. Its partition's row says which generation is read and appended to; a compaction of the log, or
+/// whoever builds an index anew, writes another one beside it, and the two are swapped by an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Place {
     pub(crate) partition: TopicPartition,
@@ -61,14 +62,6 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The generation that appends make; no other is made yet.
-    pub(crate) fn of(partition: TopicPartition) -> Self {
-        Self {
-            partition,
-            generation: 0,
-        }
-    }
-
     /// The key of the row of a level that ends at an offset.
     pub(crate) fn key(self, level: u8, end: Offset) -> Bytes {
         Key::Index(self.partition, self.generation, level, end).encode()

@@ -4,6 +4,7 @@
 //! a chunk is freed only where memory has none of its extents and none of its objects, and never while a checkpoint moves
 //! rows.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -37,7 +38,8 @@ pub(crate) enum Freeing {
 }
 
 impl Sequencer {
-    /// Frees the first chunk of a partition's index, if all of it lies before the log's start, or the topic is gone.
+    /// Frees the first chunk of a partition's oldest index, if all of it lies before the log's start, or another generation
+    /// took its place, or the topic is gone. A generation to come stays as it is.
     ///
     /// # Errors
     /// `Damaged` where rows do not agree: nothing was written, and whoever called can go on. Anything else as any write of
@@ -49,10 +51,11 @@ impl Sequencer {
         if self.checkpoint.is_some() {
             return Ok(Freeing::NotYet);
         }
-        let Some(below) = unreadable_below(&self.state, partition) else {
+        let kv = self.kv.as_ref();
+        let Some(place) = index::oldest(kv, partition).await? else {
             return Ok(Freeing::Nothing);
         };
-        let (kv, place) = (self.kv.as_ref(), Place::of(partition));
+        let below = unreadable_below(&self.state, place);
         let Some(freed) = index::free_first(kv, place, below).await? else {
             return Ok(Freeing::Nothing);
         };
@@ -76,10 +79,18 @@ impl Sequencer {
 }
 
 /// What ends before that offset nobody can read, nor will a checkpoint write it again.
-fn unreadable_below(state: &State, partition: TopicPartition) -> Option<Offset> {
-    match state.partitions.get(partition) {
-        Some(log) => Some(log.bounds().log_start.min(log.recent_start())),
-        None => (state.topics.is_cleared(partition.topic)).then_some(Offset(i64::MAX)),
+fn unreadable_below(state: &State, place: Place) -> Offset {
+    let (none, all) = (Offset(0), Offset(i64::MAX));
+    let Some(log) = state.partitions.get(place.partition) else {
+        return match state.topics.is_cleared(place.partition.topic) {
+            true => all,
+            false => none,
+        };
+    };
+    match place.generation.cmp(&log.index_of(place.partition).generation) {
+        Ordering::Less => all,
+        Ordering::Equal => log.bounds().log_start.min(log.recent_start()),
+        Ordering::Greater => none,
     }
 }
 

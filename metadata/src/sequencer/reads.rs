@@ -17,6 +17,9 @@ use crate::types::{
 };
 use crate::view::{LOCATED_MAX, View, Views, enough};
 
+/// Rows may move away under a reader so often before it is told to come again.
+const MOVES_MAX: usize = 4;
+
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
 /// What can be asked.
@@ -92,6 +95,7 @@ pub(crate) enum Hot {
     /// In index rows: everything before `until` is.
     Cold {
         bounds: Bounds,
+        place: Place,
         until: Offset,
     },
 }
@@ -100,7 +104,8 @@ pub(crate) enum Hot {
 #[derive(Debug)]
 pub(crate) struct HotByTime {
     bounds: Bounds,
-    /// Index rows hold everything before.
+    /// Index rows hold everything before `until`; there are none that are to be looked at where there is no place.
+    place: Option<Place>,
     until: Offset,
     found: Option<Extent>,
 }
@@ -110,6 +115,7 @@ impl HotByTime {
     pub(crate) fn found(extent: Extent) -> Self {
         Self {
             bounds: Bounds::default(),
+            place: None,
             until: Offset(0),
             found: Some(extent),
         }
@@ -147,6 +153,8 @@ impl Read {
                 let log = state.partitions.get(partition);
                 let _ = reply.send(Ok(log.map(|log| HotByTime {
                     bounds: log.bounds(),
+                    place: (log.bounds().log_start < log.recent_start())
+                        .then(|| log.index_of(partition)),
                     until: log.recent_start(),
                     found: best(wanted, log.recent().iter(), None),
                 })));
@@ -183,6 +191,7 @@ fn hot(state: &State, partition: TopicPartition, offset: Offset, raw_bytes_max: 
     if offset < log.recent_start() {
         return Hot::Cold {
             bounds,
+            place: log.index_of(partition),
             until: log.recent_start(),
         };
     }
@@ -224,32 +233,52 @@ pub(crate) async fn locate(
         raw_bytes_max,
         reply,
     };
-    let (bounds, until) = match metadata.read(ask).await? {
-        Hot::Found(located) => return Ok(located),
-        Hot::Cold { bounds, until } => (bounds, until),
-    };
-    let mut cold = Cold {
-        extents: Vec::new(),
-        raw_bytes: 0,
-        next: offset,
-        until,
-    };
-    while cold.next < until && cold.raw_bytes < raw_bytes_max && cold.extents.len() < LOCATED_MAX {
-        let chunks = match index(metadata, partition)?.chunks(cold.next).await {
-            Err(Error::Damaged(_)) => Vec::new(),
-            chunks => chunks?,
+    let mut moved = Moved::default();
+    loop {
+        let (bounds, place, until) = match metadata.read(ask).await? {
+            Hot::Found(located) => return Ok(located),
+            Hot::Cold {
+                bounds,
+                place,
+                until,
+            } => (bounds, place, until),
         };
-        let joined = !chunks.is_empty() && chunks.iter().all(|chunk| cold.join(chunk));
-        if !joined && cold.extents.is_empty() {
-            return missing(metadata, partition, cold.next).await;
+        let mut cold = Cold {
+            extents: Vec::new(),
+            raw_bytes: 0,
+            next: offset,
+            until,
+        };
+        cold.walk(index(metadata, place)?, raw_bytes_max).await?;
+        if !cold.extents.is_empty() {
+            let extents = enough(cold.extents.iter(), raw_bytes_max);
+            return Ok(Located::Extents { bounds, extents });
         }
-        if !joined {
-            // What lies before the hole is good; who goes on there is told.
-            break;
+        moved.since(place, &bounds, place.hole(offset))?;
+    }
+}
+
+/// An index row was not where it must be. That is damage, unless what it was looked for by is not so any more: the log
+/// starts later, or another index took the place of this one, and rows that nobody needs are freed.
+#[derive(Default)]
+struct Moved {
+    seen: Option<(Place, Offset)>,
+    times: usize,
+}
+
+impl Moved {
+    /// Whoever looked by these may look once more; by the same ones only once, for rows may be freed before the question
+    /// is answered for the first time.
+    fn since(&mut self, place: Place, bounds: &Bounds, damage: Error) -> Result<(), Error> {
+        if self.seen.replace((place, bounds.log_start)) == Some((place, bounds.log_start)) {
+            return Err(damage);
+        }
+        self.times += 1;
+        match self.times {
+            ..=MOVES_MAX => Ok(()),
+            _ => Err(Error::unavailable("the index moves all the time")),
         }
     }
-    let extents = enough(cold.extents.iter(), raw_bytes_max);
-    Ok(Located::Extents { bounds, extents })
 }
 
 /// Extents from index rows, without a gap.
@@ -263,6 +292,25 @@ struct Cold {
 }
 
 impl Cold {
+    /// Until there is enough. What lies before a hole is good: who goes on there is told.
+    async fn walk(&mut self, index: Lookup<'_>, raw_bytes_max: u64) -> Result<(), Error> {
+        while self.next < self.until && !self.has_enough(raw_bytes_max) {
+            let chunks = match index.chunks(self.next).await {
+                Err(Error::Damaged(_)) => return Ok(()),
+                chunks => chunks?,
+            };
+            if chunks.is_empty() || !chunks.iter().all(|chunk| self.join(chunk)) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn has_enough(&self, raw_bytes_max: u64) -> bool {
+        let found = self.extents.len();
+        found > 0 && (self.raw_bytes >= raw_bytes_max || found >= LOCATED_MAX)
+    }
+
     /// False where the next offset does not lie in the row, or the row has a hole.
     fn join(&mut self, chunk: &Chunk) -> bool {
         let (from, until) = (self.next, self.until);
@@ -284,25 +332,12 @@ impl Cold {
     }
 }
 
-/// An index row is not where it must be: the topic was deleted meanwhile, or the store is damaged.
-async fn missing(
-    metadata: &Metadata,
-    partition: TopicPartition,
-    offset: Offset,
-) -> Result<Located, Error> {
-    match metadata.bounds(vec![partition]).await?.as_slice() {
-        [Some(bounds)] if offset >= bounds.log_start => Err(Place::of(partition).hole(offset)),
-        [Some(bounds)] => Ok(Located::OutOfRange(*bounds)),
-        _ => Ok(Located::UnknownPartition),
-    }
-}
-
 /// Where old extents lie.
-fn index(metadata: &Metadata, partition: TopicPartition) -> Result<Lookup<'_>, Error> {
+fn index(metadata: &Metadata, place: Place) -> Result<Lookup<'_>, Error> {
     let kv = metadata.shared().kv.as_deref();
     let kv =
         kv.ok_or_else(|| Error::unavailable("old extents are read by the sequencer's process"));
-    Ok(Lookup::new(kv?, Place::of(partition)))
+    Ok(Lookup::new(kv?, place))
 }
 
 pub(crate) async fn locate_timestamp(
@@ -326,36 +361,27 @@ async fn by_time(
     partition: TopicPartition,
     wanted: Wanted,
 ) -> Result<Option<Extent>, Error> {
-    let hot = metadata
-        .read(|reply| Read::ByTime {
-            partition,
-            wanted,
-            reply,
-        })
-        .await?;
-    let Some(HotByTime {
-        bounds,
-        until,
-        found: hot,
-    }) = hot
-    else {
-        return Ok(None);
+    let ask = |reply| Read::ByTime {
+        partition,
+        wanted,
+        reply,
     };
-    if bounds.log_start >= until {
-        return Ok(hot);
-    }
-    let index = index(metadata, partition)?;
-    let cold = match wanted {
-        Wanted::AtOrAfter(timestamp) => index.at_or_after(bounds.log_start, until, timestamp).await,
-        Wanted::Largest => index.largest(bounds.log_start, until).await,
-    };
-    match cold {
-        Ok(cold) => Ok(best(wanted, hot.iter(), cold)),
-        // Rows may be gone since, with their topic.
-        Err(Error::Damaged(what)) => match metadata.bounds(vec![partition]).await?.as_slice() {
-            [Some(_)] => Err(Error::Damaged(what)),
-            _ => Ok(None),
-        },
-        Err(error) => Err(error),
+    let mut moved = Moved::default();
+    loop {
+        let Some(hot) = metadata.read(ask).await? else {
+            return Ok(None);
+        };
+        let Some(place) = hot.place else {
+            return Ok(hot.found);
+        };
+        let (index, from) = (index(metadata, place)?, hot.bounds.log_start);
+        let cold = match wanted {
+            Wanted::AtOrAfter(timestamp) => index.at_or_after(from, hot.until, timestamp).await,
+            Wanted::Largest => index.largest(from, hot.until).await,
+        };
+        match cold {
+            Err(error @ Error::Damaged(_)) => moved.since(place, &hot.bounds, error)?,
+            cold => return Ok(best(wanted, hot.found.iter(), cold?)),
+        }
     }
 }

@@ -41,6 +41,8 @@ wire_struct! {
         /// Where the present leader epoch began; 0 unless an older store was accepted.
         epoch_start: Offset,
         held: Held,
+        /// Of the index in which older extents lie.
+        generation: u32,
     }
 }
 
@@ -79,6 +81,14 @@ impl PartitionLog {
     /// Extents in memory; everything before the first one's base offset lies in index rows.
     pub(crate) fn recent(&self) -> &VecDeque<Extent> {
         &self.recent
+    }
+
+    /// Where the extents lie that memory does not have.
+    pub(crate) fn index_of(&self, partition: TopicPartition) -> Place {
+        Place {
+            partition,
+            generation: self.known.generation,
+        }
     }
 
     /// Where the extents in memory begin.
@@ -192,17 +202,20 @@ impl Partitions {
                 known.log_start = known.log_start.max(*to).min(known.high_watermark);
             }
             PartitionEffect::EpochBegan { start } => log.known.epoch_start = *start,
+            PartitionEffect::IndexSwapped { generation } => {
+                log.known.generation = log.known.generation.max(*generation);
+            }
         }
         if !std::mem::replace(&mut log.dirty, true) {
             self.dirty.mark(partition);
         }
     }
 
-    /// Partitions that are written next, with where their extents in memory begin.
-    pub(crate) fn soon(&self, count: usize) -> impl Iterator<Item = (TopicPartition, Offset)> {
-        self.dirty.soon(count).map(|partition| {
-            let start = self.get(partition).map(PartitionLog::recent_start);
-            (partition, start.unwrap_or_default())
+    /// The indexes of partitions that are written next, with where the extents in memory begin.
+    pub(crate) fn soon(&self, count: usize) -> impl Iterator<Item = (Place, Offset)> {
+        self.dirty.soon(count).filter_map(|partition| {
+            let log = self.get(partition)?;
+            Some((log.index_of(partition), log.recent_start()))
         })
     }
 
@@ -212,12 +225,13 @@ impl Partitions {
         partition: TopicPartition,
         page: &mut Page,
     ) -> Result<bool, Error> {
-        let tail = page.tails.remove(&partition).flatten();
         let (lsn, extents_max) = (page.lsn, page.steps.extents);
         // Else its topic was deleted, which clears its row.
         let Some(log) = self.get_mut(partition) else {
             return Ok(true);
         };
+        let place = log.index_of(partition);
+        let tail = page.tails.remove(&place).flatten();
         let extents: Vec<Extent> = log.recent.iter().take(extents_max).copied().collect();
         let whole = extents.len() == log.recent.len();
         planted!(let whole = "partition-done-before-its-extents" => whole || !extents.is_empty());
@@ -228,13 +242,7 @@ impl Partitions {
             index::check(partition, &extents, end)?;
             let indexed = extents.as_slice();
             planted!(let indexed = "checkpoint-drops-the-last-extent" => &indexed[..indexed.len() - 1]);
-            index::append(
-                Place::of(partition),
-                log_start,
-                tail,
-                indexed,
-                &mut page.writes,
-            )?;
+            index::append(place, log_start, tail, indexed, &mut page.writes)?;
             log.indexed_until(last.end_offset());
         }
         if whole {
@@ -260,7 +268,8 @@ impl Table for Partitions {
             if page.is_full() {
                 return Ok(Wrote::Full);
             }
-            if !page.tails.contains_key(&partition) {
+            let place = self.get(partition).map(|log| log.index_of(partition));
+            if place.is_some_and(|place| !page.tails.contains_key(&place)) {
                 return Ok(Wrote::NeedsTail);
             }
             // What is written here is the next tail, and it can be read only once this page is durable.

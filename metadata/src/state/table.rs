@@ -6,10 +6,10 @@ use bytes::Bytes;
 
 use crate::codec::{Decoder, Encoder, Unreadable, Wire};
 use crate::error::Error;
-use crate::index::Tail;
+use crate::index::{Place, Tail};
 use crate::keys::Key;
 use crate::kv::Transaction;
-use crate::types::{Lsn, TopicPartition};
+use crate::types::Lsn;
 
 /// The version of all state rows.
 const VERSION: u8 = 1;
@@ -43,8 +43,8 @@ pub(crate) enum Wrote {
     NeedsTail,
 }
 
-/// Index rows to which partitions append. Only checkpoints write index rows, so they stay as they are.
-pub(crate) type Tails = HashMap<TopicPartition, Tail>;
+/// Index rows to which partitions append. Only checkpoints write there, so they stay as they are.
+pub(crate) type Tails = HashMap<Place, Tail>;
 
 /// Bounds of one transaction of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ mod foundationdb;
 mod free;
 mod lineage;
 mod locate;
+mod moved;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod random;

@@ -6,7 +6,7 @@ use super::history::World;
 use super::*;
 use crate::catalogue::Topic;
 use crate::command::{Command, CreateTopic, Outcome};
-use crate::index::{Lookup, Place};
+use crate::index::Lookup;
 use crate::kv::Memory;
 use crate::state::cluster;
 use crate::state::objects::Object;
@@ -77,7 +77,7 @@ impl Portrait {
 /// All extents of a partition: from index rows what memory does not have.
 pub(super) async fn extents(state: &State, kv: &Memory, at: TopicPartition) -> Vec<Extent> {
     let log = state.partitions.get(at).unwrap();
-    let lookup = Lookup::new(kv, Place::of(at));
+    let lookup = Lookup::new(kv, log.index_of(at));
     let mut indexed: Vec<Extent> = Vec::new();
     loop {
         let next = indexed.last().map_or(Offset(0), Extent::end_offset);
