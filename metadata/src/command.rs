@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::types::{
-    BlockRange, BucketId, HistoryId, Lsn, ObjectKey, Offset, PartitionIndex, ProducerEpoch,
-    ProducerId, Sequence, Share, Timestamp, TopicId,
+    BatchFlags, BlockRange, BucketId, HistoryId, Lsn, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId,
 };
 
 /// Something asked of the sequencer. Judged by `decide`, in the order of submission.
@@ -95,6 +94,7 @@ pub struct CommitBatch {
     pub max_timestamp: Timestamp,
     /// `None` for a producer without idempotence.
     pub producer: Option<BatchProducer>,
+    pub flags: BatchFlags,
     /// Its producer was told that one before it failed, and will send both again: its bytes are dead.
     pub withheld: bool,
 }

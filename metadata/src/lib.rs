@@ -51,7 +51,7 @@ pub use sequencer::{
 };
 pub use state::{Hold, Limits, PRODUCER_BYTES, Usage};
 pub use types::{
-    BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn, Marker,
+    BatchFlags, BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn, Marker,
     NamingEpoch, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share,
     Stored, Timestamp, TopicId, TopicPartition,
 };

@@ -115,6 +115,30 @@ pub struct ExtentFlags {
     pub control: bool,
 }
 
+/// What a record batch's header says of all of its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct BatchFlags {
+    /// It belongs to a transaction.
+    pub transactional: bool,
+    /// A control batch, which is not for applications.
+    pub control: bool,
+}
+
+impl From<BatchFlags> for ExtentFlags {
+    /// Of batches whose offsets follow from each other.
+    fn from(flags: BatchFlags) -> Self {
+        let BatchFlags {
+            transactional,
+            control,
+        } = flags;
+        Self {
+            offsets_in_bytes: false,
+            transactional,
+            control,
+        }
+    }
+}
+
 /// What lies at an extent's offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Content {

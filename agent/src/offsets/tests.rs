@@ -60,6 +60,7 @@ async fn commit(context: &Context, cache: &Cache, object: u32, batches: Vec<Byte
             record_count: header.record_count.unsigned_abs(),
             max_timestamp: Timestamp(header.max_timestamp),
             producer: None,
+            flags: metadata::BatchFlags::default(),
             withheld: false,
         }
     });

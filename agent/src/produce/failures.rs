@@ -124,6 +124,7 @@ mod tests {
             record_count: 1,
             max_timestamp: Timestamp(0),
             producer,
+            flags: metadata::BatchFlags::default(),
             withheld: false,
         };
         let claimed = batches.iter().map(|batch| fact(Some(*batch)));

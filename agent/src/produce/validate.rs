@@ -2,7 +2,7 @@
 //! Pure. Called by `handler`. Contents are read only where they lie open (uncompressed) or the topic is compacted.
 
 use bytes::Bytes;
-use metadata::{BatchProducer, ProducerEpoch, ProducerId, Sequence, Share, Timestamp};
+use metadata::{BatchFlags, BatchProducer, ProducerEpoch, ProducerId, Sequence, Share, Timestamp};
 use protocol::compression::Codec;
 use protocol::record_batch::{self, BatchHeader};
 use protocol::{ErrorCode, Records, records};
@@ -23,6 +23,7 @@ pub(super) struct ValidBatch {
     pub(super) min_timestamp: Timestamp,
     pub(super) max_timestamp: Timestamp,
     pub(super) producer: Option<BatchProducer>,
+    pub(super) flags: BatchFlags,
     /// Set where the topic stamps records with the time of their arrival.
     pub(super) log_append_time: Option<Timestamp>,
     /// Packed by the client, so that packing it again would not pay.
@@ -71,6 +72,10 @@ pub(super) fn validate(
         min_timestamp: log_append_time.unwrap_or(Timestamp(header.base_timestamp)),
         max_timestamp: log_append_time.unwrap_or(Timestamp(header.max_timestamp)),
         producer: producer(&header),
+        flags: BatchFlags {
+            transactional: header.is_transactional(),
+            control: header.is_control(),
+        },
         log_append_time,
         compressed: codec != Codec::None,
     })

@@ -161,6 +161,7 @@ impl Made {
                     record_count: 200,
                     max_timestamp: Timestamp(self.start + at * self.apart),
                     producer: None,
+                    flags: metadata::BatchFlags::default(),
                     withheld: false,
                 }],
             }

@@ -109,6 +109,7 @@ impl Agent {
                     record_count: RECORDS,
                     max_timestamp: now(),
                     producer: Some(producer),
+                    flags: metadata::BatchFlags::default(),
                     withheld: false,
                 }],
             });

@@ -16,7 +16,7 @@ use crate::effect::{Effect, PartitionEffect};
 use crate::index::Chunk;
 use crate::kv::Write;
 use crate::kv::{Direction, KvError, LIMITS, Memory, Redb, Rows};
-use crate::types::{BlockCodec, BlockRange, NamingEpoch, ProducerEpoch, Sequence, Timestamp};
+use crate::types::{BatchFlags, BlockCodec, BlockRange, NamingEpoch, ProducerEpoch, Sequence, Timestamp};
 use crate::types::{ObjectKey, Offset, PartitionIndex, ProducerId, Share, TopicId, TopicPartition};
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000);
@@ -66,6 +66,7 @@ fn commit(state: &mut State, object: u32, partitions: impl Iterator<Item = u32>,
             base_sequence: Sequence(0),
             share: Share(0),
         }),
+        flags: BatchFlags::default(),
         withheld: false,
     };
     let block = |index| CommitBlock {

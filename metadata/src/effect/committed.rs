@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use crate::codec::{Decoder, Encoder, Unreadable, Wire};
 use crate::command::{BatchProducer, Outcome, Placed, Rejected, Verdict};
 use crate::types::{
-    BlockCodec, BlockRange, Content, Extent, ExtentFlags, ObjectKey, Offset, PartitionIndex,
+    BatchFlags, BlockCodec, BlockRange, Content, Extent, ObjectKey, Offset, PartitionIndex,
     ProducerEpoch, ProducerId, Sequence, Share, Stored, Timestamp, TopicId, TopicPartition,
 };
 
@@ -65,6 +65,7 @@ pub(crate) enum Judgement {
     Accepted {
         record_count: u32,
         max_timestamp: Timestamp,
+        flags: BatchFlags,
         producer: Option<BatchProducer>,
         /// The partition did not know the producer, whose state counts towards its share from now on.
         is_new: bool,
@@ -80,6 +81,14 @@ impl Judged {
         match self.judgement {
             Judgement::Accepted { record_count, .. } => record_count,
             Judgement::Duplicate(_) | Judgement::Refused(_) => 0,
+        }
+    }
+
+    /// What readers must know of it, if they read it.
+    fn flags(&self) -> Option<BatchFlags> {
+        match self.judgement {
+            Judgement::Accepted { flags, .. } => Some(flags),
+            Judgement::Duplicate(_) | Judgement::Refused(_) => None,
         }
     }
 }
@@ -130,7 +139,7 @@ fn verdict(block: &Block, next: Offset, batch: &Judged) -> Verdict {
     })
 }
 
-/// The extents of one block: accepted neighbours join in one.
+/// The extents of one block: accepted neighbours join in one, if readers must know the same of them.
 pub(crate) fn extents<'a>(
     object: ObjectKey,
     block: &'a Block,
@@ -143,10 +152,11 @@ pub(crate) fn extents<'a>(
         while let Some(dead) = batches.next_if(|batch| batch.record_count() == 0) {
             raw_start = raw_start.saturating_add(dead.raw_length);
         }
-        batches.peek()?;
+        let flags = batches.peek()?.flags();
         let (mut span, mut raw_length, mut latest) = (0_u32, 0_u32, Timestamp(i64::MIN));
         while span <= RUN_RECORDS_MAX
-            && let Some(batch) = batches.next_if(|batch| batch.record_count() > 0)
+            && let Some(batch) =
+                batches.next_if(|batch| batch.record_count() > 0 && batch.flags() == flags)
         {
             span = span.saturating_add(batch.record_count());
             raw_length = raw_length.saturating_add(batch.raw_length);
@@ -159,7 +169,7 @@ pub(crate) fn extents<'a>(
             offset_span: span,
             record_count: span,
             max_timestamp: latest,
-            flags: ExtentFlags::default(),
+            flags: flags.unwrap_or_default().into(),
             content: Content::Stored(Stored {
                 object,
                 block: block.range,
@@ -205,7 +215,9 @@ mod batch_flags {
     pub(super) const NEW: u8 = 8;
     /// Its epoch is not 0 and follows.
     pub(super) const EPOCH: u8 = 16;
-    pub(super) const ALL: u8 = 31;
+    pub(super) const TRANSACTIONAL: u8 = 32;
+    pub(super) const CONTROL: u8 = 64;
+    pub(super) const ALL: u8 = 127;
 }
 
 /// What distances are counted from.
@@ -405,10 +417,16 @@ fn put_batch(batch: &Judged, before: &mut Before, row: &mut Encoder) {
         Judgement::Accepted {
             record_count,
             max_timestamp,
+            flags: says,
             producer,
             is_new,
         } => {
             let mut flags = batch_flags::ACCEPTED;
+            flags |= match says.transactional {
+                true => batch_flags::TRANSACTIONAL,
+                false => 0,
+            };
+            flags |= if says.control { batch_flags::CONTROL } else { 0 };
             if let Some(producer) = producer {
                 flags |= batch_flags::PRODUCER;
                 flags |= if *is_new { batch_flags::NEW } else { 0 };
@@ -469,6 +487,10 @@ fn take_batch(before: &mut Before, row: &mut Decoder) -> Result<Judged, Unreadab
             Judgement::Accepted {
                 record_count,
                 max_timestamp: Timestamp(before.time),
+                flags: BatchFlags {
+                    transactional: says(batch_flags::TRANSACTIONAL),
+                    control: says(batch_flags::CONTROL),
+                },
                 producer,
                 is_new,
             }
@@ -521,6 +543,7 @@ mod tests {
             judgement: Judgement::Accepted {
                 record_count: 5,
                 max_timestamp: Timestamp(1_790_000_000_000 + i64::from(index % 25)),
+                flags: BatchFlags::default(),
                 producer: Some(BatchProducer {
                     id: ProducerId(40_000 + i64::from(index * 37 % 1_000)),
                     epoch: ProducerEpoch(0),
@@ -558,6 +581,47 @@ mod tests {
             blocks: (0..PARTITIONS).map(block).collect(),
             batches: (0..PARTITIONS).map(batch).collect(),
         }
+    }
+
+    #[test]
+    fn batches_join_where_readers_must_know_the_same_of_them() {
+        let batch = |count, transactional, control| Judged {
+            raw_length: 10,
+            judgement: Judgement::Accepted {
+                record_count: count,
+                max_timestamp: Timestamp(count.into()),
+                flags: BatchFlags {
+                    transactional,
+                    control,
+                },
+                producer: None,
+                is_new: false,
+            },
+        };
+        let batches = [
+            batch(1, false, false),
+            batch(2, false, false),
+            batch(3, true, false),
+            batch(4, true, true),
+            batch(5, true, true),
+            batch(6, false, false),
+        ];
+        let block = ordinary().blocks[0];
+        let found: Vec<_> = extents(ObjectKey(1), &block, &batches)
+            .map(|extent| {
+                let base = extent.base_offset.0 - block.base_offset.0;
+                let at = extent.stored().unwrap().raw_start;
+                let flags = (extent.flags.transactional, extent.flags.control);
+                (base, extent.offset_span, at, flags)
+            })
+            .collect();
+        let expected = [
+            (0, 3, 0, (false, false)),
+            (3, 3, 20, (true, false)),
+            (6, 9, 30, (true, true)),
+            (15, 6, 50, (false, false)),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

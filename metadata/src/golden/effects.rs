@@ -11,8 +11,8 @@ use crate::effect::{
     ProducersEffect, SessionEffect, TopicCreated, TopicEffect, decode_entry,
 };
 use crate::types::{
-    BlockCodec, BlockRange, BucketId, HistoryId, NamingEpoch, ObjectKey, Offset, PartitionIndex,
-    ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId, TopicPartition,
+    BatchFlags, BlockCodec, BlockRange, BucketId, HistoryId, NamingEpoch, ObjectKey, Offset,
+    PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId, TopicPartition,
 };
 
 /// Blocks and batches of every kind.
@@ -22,6 +22,10 @@ fn committed(asked: Option<Asked>) -> Committed {
         judgement: Judgement::Accepted {
             record_count: raw_length / 10,
             max_timestamp: Timestamp(1_790_000_000_000 + i64::from(raw_length)),
+            flags: BatchFlags {
+                transactional: producer.is_some(),
+                control: producer.is_some_and(|(_, _, is_new)| is_new),
+            },
             producer: producer.map(|(id, epoch, is_new)| BatchProducer {
                 id: ProducerId(id),
                 epoch: ProducerEpoch(epoch),

@@ -11,7 +11,7 @@ use crate::command::{BatchProducer, CommitBatch, CommitBlock, CommitObject, Outc
 use crate::keys::Key;
 use crate::kv::{Kv, Memory, Transaction};
 use crate::types::{
-    BlockCodec, BlockRange, BucketId, NamingEpoch, ObjectKey, Offset, PartitionIndex,
+    BatchFlags, BlockCodec, BlockRange, BucketId, NamingEpoch, ObjectKey, Offset, PartitionIndex,
     ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId, TopicPartition,
 };
 use crate::{Command, CreateTopic, Located, Options, start};
@@ -40,6 +40,7 @@ fn commit_to(topic: TopicId, object: u32, base_sequence: i32) -> Command {
             base_sequence: Sequence(base_sequence),
             share: Share(0),
         }),
+        flags: BatchFlags::default(),
         withheld: false,
     };
     let range = BlockRange {

@@ -161,6 +161,7 @@ impl State {
             return Judgement::Accepted {
                 record_count: batch.record_count,
                 max_timestamp: batch.max_timestamp,
+                flags: batch.flags,
                 producer: None,
                 is_new: false,
             };
@@ -169,6 +170,7 @@ impl State {
             claimed,
             record_count: batch.record_count,
             max_timestamp: batch.max_timestamp,
+            flags: batch.flags,
             base_offset,
         };
         self.producers.decide(now, partition, &batch, rules)
@@ -181,12 +183,14 @@ fn remembered(judged: &Judged, base_offset: Offset) -> Option<Batch> {
         Judgement::Accepted {
             record_count,
             max_timestamp,
+            flags,
             producer: Some(claimed),
             ..
         } => Some(Batch {
             claimed,
             record_count,
             max_timestamp,
+            flags,
             base_offset,
         }),
         _ => None,

@@ -222,6 +222,7 @@ impl SealedBlock {
             record_count: batch.record_count,
             max_timestamp: batch.max_timestamp,
             producer: batch.producer,
+            flags: batch.flags,
             withheld: false,
         });
         self.batches.push(batch.bytes);

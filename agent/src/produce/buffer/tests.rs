@@ -29,6 +29,7 @@ fn batch(bytes: usize) -> ValidBatch {
         min_timestamp: Timestamp(1),
         max_timestamp: Timestamp(2),
         producer: None,
+        flags: metadata::BatchFlags::default(),
         log_append_time: None,
         compressed: false,
     }

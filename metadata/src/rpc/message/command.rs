@@ -6,10 +6,16 @@ use crate::codec::{Decoder, Encoder, Unreadable, Wire};
 use crate::command::{
     BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions, CreateTopic,
 };
-use crate::types::{BlockRange, PartitionIndex, Timestamp};
+use crate::types::{BatchFlags, BlockRange, PartitionIndex, Timestamp};
 
 /// Sent for a command that is the sequencer's own; nobody can read it.
 const NOT_AN_AGENTS: u8 = 0;
+
+// What the byte of flags says of a batch.
+const HAS_PRODUCER: u8 = 1;
+const WITHHELD: u8 = 1 << 1;
+const TRANSACTIONAL: u8 = 1 << 2;
+const CONTROL: u8 = 1 << 3;
 
 pub(super) fn encode_command(command: &Command, frame: &mut Encoder) {
     match command {
@@ -100,16 +106,22 @@ fn encode_block(block: &CommitBlock, frame: &mut Encoder) {
         frame.u32(batch.raw_length);
         frame.u32(batch.record_count);
         frame.i64(batch.max_timestamp.0);
-        frame.u8(match (batch.producer, batch.withheld) {
-            (None, false) => 0,
-            (Some(_), false) => 1,
-            (None, true) => 2,
-            (Some(_), true) => 3,
-        });
+        frame.u8(batch_flags(batch));
         if let Some(producer) = batch.producer {
             producer.put(frame);
         }
     }
+}
+
+fn batch_flags(batch: &CommitBatch) -> u8 {
+    let flags = [
+        (HAS_PRODUCER, batch.producer.is_some()),
+        (WITHHELD, batch.withheld),
+        (TRANSACTIONAL, batch.flags.transactional),
+        (CONTROL, batch.flags.control),
+    ];
+    let set = flags.into_iter().filter(|(_, is)| *is);
+    set.fold(0, |flags, (flag, _)| flags | flag)
 }
 
 fn decode_blocks(frame: &mut Decoder) -> Result<Vec<CommitBlock>, Unreadable> {
@@ -134,16 +146,23 @@ fn decode_batch(frame: &mut Decoder) -> Result<CommitBatch, Unreadable> {
     let (raw_length, record_count) = (frame.u32()?, frame.u32()?);
     let max_timestamp = Timestamp(frame.i64()?);
     let flags = frame.u8()?;
-    let producer = match flags {
-        0 | 2 => None,
-        1 | 3 => Some(BatchProducer::take(frame)?),
-        _ => return Err(Unreadable),
+    if flags >= 1 << 4 {
+        return Err(Unreadable);
+    }
+    let says = |flag| flags & flag != 0;
+    let producer = match says(HAS_PRODUCER) {
+        true => Some(BatchProducer::take(frame)?),
+        false => None,
     };
     Ok(CommitBatch {
         raw_length,
         record_count,
         max_timestamp,
         producer,
-        withheld: flags >= 2,
+        flags: BatchFlags {
+            transactional: says(TRANSACTIONAL),
+            control: says(CONTROL),
+        },
+        withheld: says(WITHHELD),
     })
 }

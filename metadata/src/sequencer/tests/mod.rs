@@ -39,7 +39,7 @@ use crate::error::Error;
 use crate::handle::Metadata;
 use crate::kv::{Direction, Kv, KvError, Memory, Rows, Transaction};
 use crate::types::{
-    BlockCodec, BlockRange, Extent, Located, NamingEpoch, ObjectKey, Offset, PartitionIndex,
+    BatchFlags, BlockCodec, BlockRange, Extent, Located, NamingEpoch, ObjectKey, Offset, PartitionIndex,
     ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId, TopicPartition,
 };
 
@@ -141,6 +141,7 @@ pub(crate) fn batch(record_count: u32, producer: Option<(i64, i32)>) -> CommitBa
             base_sequence: Sequence(base_sequence),
             share: Share(0),
         }),
+        flags: BatchFlags::default(),
         withheld: false,
     }
 }

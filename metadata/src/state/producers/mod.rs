@@ -20,7 +20,7 @@ use crate::effect::{Judgement, ProducersEffect};
 use crate::error::Error;
 use crate::keys::Key;
 use crate::types::{
-    Lsn, Offset, PartitionIndex, ProducerEpoch, ProducerId, Share, Timestamp, TopicId,
+    BatchFlags, Lsn, Offset, PartitionIndex, ProducerEpoch, ProducerId, Share, Timestamp, TopicId,
     TopicPartition,
 };
 pub(crate) use window::{Producer, Remembered, Window};
@@ -66,6 +66,7 @@ pub(super) struct Batch {
     pub(super) claimed: BatchProducer,
     pub(super) record_count: u32,
     pub(super) max_timestamp: Timestamp,
+    pub(super) flags: BatchFlags,
     /// Where it lies if it is accepted.
     pub(super) base_offset: Offset,
 }
@@ -88,6 +89,7 @@ impl Batch {
         Judgement::Accepted {
             record_count: self.record_count,
             max_timestamp: self.max_timestamp,
+            flags: self.flags,
             producer: Some(BatchProducer {
                 share,
                 ..self.claimed

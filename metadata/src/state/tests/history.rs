@@ -264,13 +264,16 @@ impl World {
                     let (mut next, mut raw) =
                         (extent.base_offset.0, extent.stored().unwrap().raw_start);
                     let mut latest = Timestamp(i64::MIN);
-                    // All batches that lie behind each other in one block are in one extent.
+                    let flags = first.batch.flags;
+                    assert_eq!(extent.flags, flags.into(), "{at:?}");
+                    // All batches that lie behind each other in one block and are alike are in one extent.
                     let block = (
                         extent.stored().unwrap().object,
                         extent.stored().unwrap().block.position,
                     );
                     while let Some(accepted) = batches.next_if(|accepted| {
-                        (accepted.object, accepted.position) == block && accepted.raw_start == raw
+                        let joins = accepted.raw_start == raw && accepted.batch.flags == flags;
+                        (accepted.object, accepted.position) == block && joins
                     }) {
                         next += i64::from(accepted.batch.record_count);
                         raw += accepted.batch.raw_length;

@@ -14,7 +14,7 @@ use super::State;
 use crate::checkpoint::Steps;
 use crate::command::{BatchProducer, CommitBatch, CommitBlock, CommitObject};
 use crate::types::{
-    BlockCodec, BlockRange, NamingEpoch, ObjectKey, PartitionIndex, ProducerEpoch, ProducerId,
+    BatchFlags, BlockCodec, BlockRange, NamingEpoch, ObjectKey, PartitionIndex, ProducerEpoch, ProducerId,
     Sequence, Share, Timestamp, TopicId, TopicPartition,
 };
 
@@ -105,6 +105,7 @@ struct Block {
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     count: u32,
+    flags: BatchFlags,
     age_ms: i64,
     kind: Kind,
 }
@@ -161,9 +162,17 @@ fn kind() -> impl Strategy<Value = Kind> {
 }
 
 fn block() -> impl Strategy<Value = Block> {
-    let sent = (1..6_u32, 0..5_000_i64, kind());
-    let sent = sent.prop_map(|(count, age_ms, kind)| Sent {
+    let flags = prop_oneof![
+        4 => Just((false, false)),
+        1 => any::<(bool, bool)>(),
+    ];
+    let sent = (1..6_u32, 0..5_000_i64, kind(), flags);
+    let sent = sent.prop_map(|(count, age_ms, kind, (transactional, control))| Sent {
         count,
+        flags: BatchFlags {
+            transactional,
+            control,
+        },
         age_ms,
         kind,
     });
@@ -285,6 +294,7 @@ fn batch(count: u32, time: Timestamp, producer: Option<(i64, i16, i32)>) -> Comm
             base_sequence: Sequence(base_sequence),
             share: Share(0),
         }),
+        flags: BatchFlags::default(),
         withheld: false,
     }
 }

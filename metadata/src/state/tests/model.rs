@@ -395,6 +395,7 @@ impl Model {
         };
         CommitBatch {
             withheld: matches!(sent.kind, Kind::Withheld { .. }),
+            flags: sent.flags,
             ..batch(count, time, producer)
         }
     }

@@ -152,6 +152,7 @@ async fn what_a_newer_row_remembers_is_not_forgotten_again() {
         let send = |object| {
             let sent = Sent {
                 count: 1,
+                flags: BatchFlags::default(),
                 age_ms: 0,
                 kind: Kind::Next { producer: 0 },
             };

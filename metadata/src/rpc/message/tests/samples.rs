@@ -12,7 +12,7 @@ use crate::history::{Chain, HistoryId, Point};
 use crate::rpc::message::{Asker, Down, Hello, Question, Reply, Up, Versions, Welcome};
 use crate::sequencer::lineage::Lineage;
 use crate::types::{
-    BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn,
+    BatchFlags, BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn,
     NamingEpoch, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Scope, Sequence,
     SessionId, Share, Stored, Timestamp, TopicId, TopicPartition,
 };
@@ -94,7 +94,15 @@ fn commands() -> Vec<Command> {
         record_count: 1,
         max_timestamp: Timestamp(1_790_000_000_000),
         producer,
+        flags: BatchFlags::default(),
         withheld,
+    };
+    let flagged = |transactional, control| CommitBatch {
+        flags: BatchFlags {
+            transactional,
+            control,
+        },
+        ..batch(None, false)
     };
     let producer = BatchProducer {
         id: ProducerId(i64::MAX),
@@ -119,6 +127,10 @@ fn commands() -> Vec<Command> {
                         .into_iter()
                         .flat_map(|producer| [batch(producer, false), batch(producer, true)])
                         .collect(),
+                ),
+                block(
+                    BlockCodec::Zstd,
+                    vec![flagged(true, false), flagged(true, true), flagged(false, true)],
                 ),
                 block(BlockCodec::Zstd, Vec::new()),
             ],
