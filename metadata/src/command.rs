@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::types::{
-    BatchFlags, BlockRange, BucketId, HistoryId, Lsn, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId,
+    BatchFlags, BlockRange, BucketId, HistoryId, Lsn, ObjectKey, Offset, PartitionIndex,
+    ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId,
 };
 
 /// Something asked of the sequencer. Judged by `decide`, in the order of submission.
@@ -22,8 +23,13 @@ pub enum Command {
     /// From now on the cluster writes what that level allows; `None`: the highest one that the sequencer knows. Answered
     /// with the level that is.
     RaiseFeatureLevel(Option<u32>),
-    /// An operator accepts a store that went back in time: see `state::cluster`. The sequencer's own.
-    AcceptOlderStore(HistoryId),
+    /// An operator accepts a store that went back in time: see `state::agreed`. The sequencer's own.
+    AcceptOlderStore {
+        /// The history that begins.
+        history: HistoryId,
+        /// The leader epoch of all partitions from then on.
+        epoch: i32,
+    },
     /// In place of a level that somebody cannot read, in whose name the sentence says why it stays. The sequencer's own.
     KeepFeatureLevel(String),
     /// Objects that are not known may be deleted again.

@@ -51,8 +51,8 @@ pub use sequencer::{
 };
 pub use state::{Hold, Limits, PRODUCER_BYTES, Usage};
 pub use types::{
-    BatchFlags, BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn, Marker,
-    NamingEpoch, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share,
-    Stored, Timestamp, TopicId, TopicPartition,
+    BatchFlags, BlockCodec, BlockRange, Bounds, BucketId, Content, EPOCHS_MAX, EpochStart, Epochs,
+    Extent, ExtentFlags, Located, Lsn, Marker, NamingEpoch, ObjectKey, Offset, PartitionIndex,
+    ProducerEpoch, ProducerId, Sequence, Share, Stored, Timestamp, TopicId, TopicPartition,
 };
 pub use view::{Look, View};

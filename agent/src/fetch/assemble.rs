@@ -316,7 +316,10 @@ mod tests {
         let cut = [batch(0, 60), batch(0, 40).slice(..70)];
         for (batches, good, bad) in [(&short, 160, 199), (&garbage, 159, 160), (&cut, 100, 160)] {
             // What lies before it is good.
-            for (from, code) in [(good, ErrorCode::NONE), (bad, ErrorCode::KAFKA_STORAGE_ERROR)] {
+            for (from, code) in [
+                (good, ErrorCode::NONE),
+                (bad, ErrorCode::KAFKA_STORAGE_ERROR),
+            ] {
                 let read = extent(batches, false);
                 let found = Found::Extents {
                     bounds: Bounds::default(),

@@ -198,19 +198,21 @@ fn visible(found: Found, end: Offset) -> Found {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds {
-        log_start: Offset(5),
-        last_stable: Offset(8),
-        high_watermark: Offset(9),
-        epoch_start: Offset(0),
-    };
+    fn bounds() -> Bounds {
+        Bounds {
+            log_start: Offset(5),
+            last_stable: Offset(8),
+            high_watermark: Offset(9),
+            ..Bounds::default()
+        }
+    }
 
     fn ask(timestamp: i64, isolation: Isolation) -> Step {
         let wanted = ListOffsetsPartition {
             timestamp,
             ..ListOffsetsPartition::default()
         };
-        step(&wanted, &BOUNDS, isolation.end(&BOUNDS))
+        step(&wanted, &bounds(), isolation.end(&bounds()))
     }
 
     #[test]

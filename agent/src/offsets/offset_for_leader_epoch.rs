@@ -1,6 +1,6 @@
 //! OffsetForLeaderEpoch: consumers ask where an epoch ended, to notice a truncated log. A log is cut only where an
-//! operator accepted an older store, which begins a new epoch: that one ends at the high watermark, and the one before it
-//! where it began. Of older ones nothing is known any more, and a consumer that still has one begins as it is told to.
+//! operator accepted an older store, which begins a new epoch: that one ends at the high watermark, and one before it where
+//! the next one began. Of very old ones an earlier end is told than they had (`metadata::Epochs`).
 
 use metadata::{Bounds, Offset};
 use protocol::ErrorCode;
@@ -60,9 +60,11 @@ fn answer(
     };
     match bounds.and_then(|bounds| known.map(|()| bounds)) {
         Err(error_code) => EpochEndOffset { error_code, ..none },
-        Ok(bounds) if wanted.leader_epoch == epoch => ended(bounds.high_watermark),
-        Ok(bounds) if wanted.leader_epoch >= 0 && wanted.leader_epoch == epoch - 1 => {
-            ended(bounds.epoch_start)
+        Ok(bounds) if (0..=epoch).contains(&wanted.leader_epoch) => {
+            let end = bounds
+                .epochs
+                .end_of(wanted.leader_epoch, bounds.high_watermark);
+            ended(end)
         }
         Ok(_) => none,
     }
@@ -70,6 +72,8 @@ fn answer(
 
 #[cfg(test)]
 mod tests {
+    use metadata::Epochs;
+
     use super::*;
 
     fn ask(epoch: i32, current: i32, wanted: i32) -> (ErrorCode, i32, i64) {
@@ -78,10 +82,14 @@ mod tests {
             current_leader_epoch: current,
             leader_epoch: wanted,
         };
+        let mut epochs = Epochs::default();
+        for began in 1..=epoch {
+            epochs.begin(began, Offset(20 + 5 * i64::from(began)));
+        }
         let bounds = Bounds {
             high_watermark: Offset(42),
             last_stable: Offset(40),
-            epoch_start: Offset(30),
+            epochs,
             ..Bounds::default()
         };
         let answer = answer(&partition, epoch, Ok(bounds));
@@ -99,10 +107,11 @@ mod tests {
     }
 
     #[test]
-    fn the_epoch_before_ends_where_the_present_one_began() {
+    fn an_epoch_before_ends_where_the_next_one_began() {
         assert_eq!(ask(2, 2, 2), (ErrorCode::NONE, 2, 42));
         assert_eq!(ask(2, 2, 1), (ErrorCode::NONE, 1, 30));
-        assert_eq!(ask(2, 2, 0), (ErrorCode::NONE, -1, -1));
+        assert_eq!(ask(2, 2, 0), (ErrorCode::NONE, 0, 25));
+        assert_eq!(ask(2, 2, 3), (ErrorCode::NONE, -1, -1));
         assert_eq!(ask(2, 1, 1), (ErrorCode::FENCED_LEADER_EPOCH, -1, -1));
     }
 }

@@ -16,7 +16,9 @@ use crate::effect::{Effect, PartitionEffect};
 use crate::index::Chunk;
 use crate::kv::Write;
 use crate::kv::{Direction, KvError, LIMITS, Memory, Redb, Rows};
-use crate::types::{BatchFlags, BlockCodec, BlockRange, NamingEpoch, ProducerEpoch, Sequence, Timestamp};
+use crate::types::{
+    BatchFlags, BlockCodec, BlockRange, NamingEpoch, ProducerEpoch, Sequence, Timestamp,
+};
 use crate::types::{ObjectKey, Offset, PartitionIndex, ProducerId, Share, TopicId, TopicPartition};
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000);

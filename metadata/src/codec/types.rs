@@ -2,9 +2,9 @@
 
 use super::{Decoder, Encoder, Unreadable, Wire};
 use crate::types::{
-    BlockCodec, BlockRange, BucketId, Content, Extent, ExtentFlags, HistoryId, Lsn, Marker,
-    NamingEpoch, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share,
-    Stored, Timestamp, TopicId, TopicPartition,
+    BlockCodec, BlockRange, BucketId, Content, EPOCHS_MAX, EpochStart, Epochs, Extent, ExtentFlags,
+    HistoryId, Lsn, Marker, NamingEpoch, ObjectKey, Offset, PartitionIndex, ProducerEpoch,
+    ProducerId, Sequence, Share, Stored, Timestamp, TopicId, TopicPartition,
 };
 
 wire_fields!(TopicId { 0 });
@@ -47,6 +47,33 @@ wire_fields!(BlockRange {
     codec,
     checksum
 });
+
+wire_fields!(EpochStart { epoch, start });
+
+impl Wire for Epochs {
+    fn put(&self, row: &mut Encoder) {
+        let starts = self.starts();
+        row.u64(starts.len() as u64);
+        starts.iter().for_each(|start| start.put(row));
+    }
+
+    fn take(row: &mut Decoder) -> Result<Self, Unreadable> {
+        let count = row.count()?;
+        let mut epochs = Self::default();
+        if count > EPOCHS_MAX {
+            return Err(Unreadable);
+        }
+        for _ in 0..count {
+            let EpochStart { epoch, start } = Wire::take(row)?;
+            epochs.begin(epoch, start);
+        }
+        // Each rises above the one before.
+        match epochs.starts().len() == count {
+            true => Ok(epochs),
+            false => Err(Unreadable),
+        }
+    }
+}
 
 impl Wire for BlockCodec {
     fn put(&self, row: &mut Encoder) {

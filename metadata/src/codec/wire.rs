@@ -161,6 +161,16 @@ impl<T: Wire> Wire for Option<T> {
     }
 }
 
+impl<T: Wire> Wire for Box<T> {
+    fn put(&self, row: &mut Encoder) {
+        T::put(self, row);
+    }
+
+    fn take(row: &mut Decoder) -> Result<Self, Unreadable> {
+        T::take(row).map(Self::new)
+    }
+}
+
 impl<T: Wire> Wire for Vec<T> {
     fn put(&self, row: &mut Encoder) {
         row.u64(self.len() as u64);

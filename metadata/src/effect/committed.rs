@@ -426,7 +426,11 @@ fn put_batch(batch: &Judged, before: &mut Before, row: &mut Encoder) {
                 true => batch_flags::TRANSACTIONAL,
                 false => 0,
             };
-            flags |= if says.control { batch_flags::CONTROL } else { 0 };
+            flags |= if says.control {
+                batch_flags::CONTROL
+            } else {
+                0
+            };
             if let Some(producer) = producer {
                 flags |= batch_flags::PRODUCER;
                 flags |= if *is_new { batch_flags::NEW } else { 0 };

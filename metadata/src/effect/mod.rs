@@ -51,8 +51,8 @@ wire_enum! {
     pub(crate) enum PartitionEffect {
         /// Records before that offset can no longer be read.
         1 => LogStartMoved { to: Offset },
-        /// Its present leader epoch began: records from there on are of a history that was begun anew.
-        2 => EpochBegan { start: Offset },
+        /// A leader epoch began: records from there on are of a history that was begun anew.
+        2 => EpochBegan { epoch: i32, start: Offset },
         /// Its index is that generation from then on, which has all that the one before has in rows. Whoever made it writes
         /// this between two checkpoints, for one that is under way appends to the one before.
         3 => IndexSwapped { generation: u32 },

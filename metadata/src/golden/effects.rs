@@ -124,6 +124,7 @@ fn effects() -> Vec<Effect> {
         Effect::Partition {
             partition,
             what: PartitionEffect::EpochBegan {
+                epoch: i32::MAX,
                 start: Offset(i64::MAX),
             },
         },

@@ -25,10 +25,7 @@ pub(crate) struct Freed {
 }
 
 /// The oldest generation of a partition's index of which there are rows.
-pub(crate) async fn oldest(
-    kv: &dyn Kv,
-    partition: TopicPartition,
-) -> Result<Option<Place>, Error> {
+pub(crate) async fn oldest(kv: &dyn Kv, partition: TopicPartition) -> Result<Option<Place>, Error> {
     let place = |generation| Place {
         partition,
         generation,

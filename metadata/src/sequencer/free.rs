@@ -44,10 +44,7 @@ impl Sequencer {
     /// # Errors
     /// `Damaged` where rows do not agree: nothing was written, and whoever called can go on. Anything else as any write of
     /// this process: `Unavailable` says whether it may have happened, and the state must be loaded anew.
-    pub(super) async fn free_chunk(
-        &mut self,
-        partition: TopicPartition,
-    ) -> Result<Freeing, Error> {
+    pub(super) async fn free_chunk(&mut self, partition: TopicPartition) -> Result<Freeing, Error> {
         if self.checkpoint.is_some() {
             return Ok(Freeing::NotYet);
         }
@@ -87,7 +84,10 @@ fn unreadable_below(state: &State, place: Place) -> Offset {
             false => none,
         };
     };
-    match place.generation.cmp(&log.index_of(place.partition).generation) {
+    match place
+        .generation
+        .cmp(&log.index_of(place.partition).generation)
+    {
         Ordering::Less => all,
         Ordering::Equal => log.bounds().log_start.min(log.recent_start()),
         Ordering::Greater => none,
@@ -132,7 +132,9 @@ fn released(
     let object = row.and_then(|row| Object::from_row(row).ok());
     let released = object.and_then(|object| object.released(extents, now));
     released.ok_or_else(|| {
-        let reason = format!("object {key} is not known to hold the {extents} extents that an index row has in it");
+        let reason = format!(
+            "object {key} is not known to hold the {extents} extents that an index row has in it"
+        );
         Error::Damaged(reason)
     })
 }

@@ -54,7 +54,9 @@ pub async fn accept_older_store(kv: &dyn Kv, options: Options) -> Result<Accepta
     // The history begins last: whoever meets what is done before it refuses the store, and the operator repeats this.
     let (mut holder, mut state) = take(kv, &options).await?;
     let history = HistoryId((options.random)().max(1));
-    let command = Command::AcceptOlderStore(history);
+    // What the history that begins will have: no agent was told of it if this is a repetition.
+    let epoch = holder.known.lock().chain.leader_epoch().saturating_add(1);
+    let command = Command::AcceptOlderStore { history, epoch };
     let now = StateTime::take_over(state.cluster.now, &options).now();
     execute_own(kv, &options, now, &mut holder, &mut state, command).await?;
     let begin = Begin {

@@ -29,7 +29,12 @@ impl State {
 
     /// Ids that the lost part of the history may have handed out are skipped, and producers that have some of them go on:
     /// they count as forgotten. Each partition's leader epoch ends here, so that consumers that were past this find out.
-    pub(super) fn accept_older_store(&self, now: Timestamp, history: HistoryId) -> Decided {
+    pub(super) fn accept_older_store(
+        &self,
+        now: Timestamp,
+        history: HistoryId,
+        epoch: i32,
+    ) -> Decided {
         let next_producer = self.cluster.next_producer.checked_add(PRODUCERS_SKIPPED);
         let last_session = self.cluster.last_session.checked_add(SESSIONS_SKIPPED);
         let (Some(next_producer), Some(last_session)) = (next_producer, last_session) else {
@@ -44,7 +49,7 @@ impl State {
         let mut effects = vec![Effect::Cluster(accepted)];
         effects.extend(self.logs().map(|(partition, log)| {
             let start = log.bounds().high_watermark;
-            let what = PartitionEffect::EpochBegan { start };
+            let what = PartitionEffect::EpochBegan { epoch, start };
             Effect::Partition { partition, what }
         }));
         Ok((Outcome::OlderStoreAccepted, effects))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{PartitionLog, State};
-use crate::types::{Extent, ObjectKey, TopicPartition};
+use crate::types::{Extent, ObjectKey, Offset, TopicPartition};
 
 /// Panics with what is broken.
 pub(crate) fn check(state: &State) {
@@ -47,6 +47,13 @@ fn check_offsets(partition: TopicPartition, log: &PartitionLog) {
     let bounds = log.bounds();
     assert!(bounds.log_start <= bounds.last_stable, "{partition:?}");
     assert!(bounds.last_stable <= bounds.high_watermark, "{partition:?}");
+    let starts = bounds.epochs.starts();
+    for pair in starts.windows(2) {
+        let rise = pair[0].epoch < pair[1].epoch && pair[0].start < pair[1].start;
+        assert!(rise, "{partition:?}: epochs rise");
+    }
+    let last = starts.last().map_or(Offset(0), |last| last.start);
+    assert!(last <= bounds.high_watermark, "{partition:?}");
     let mut next = log.recent_start();
     for extent in log.recent() {
         assert_eq!(extent.base_offset, next, "{partition:?}: offsets are dense");

@@ -142,7 +142,9 @@ impl State {
             Command::KeepFeatureLevel(why) => {
                 Ok((Outcome::FeatureLevelKept(why.clone()), Vec::new()))
             }
-            Command::AcceptOlderStore(history) => self.accept_older_store(now, *history),
+            Command::AcceptOlderStore { history, epoch } => {
+                self.accept_older_store(now, *history, *epoch)
+            }
             Command::ReleaseHold => self.release_hold(),
             Command::OpenSession { closing, nonce } => self.open_session(closing, *nonce),
             Command::CloseSession(session) => Ok(self.close_session(*session)),

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::index::{self, Place};
 use crate::keys::Key;
 use crate::types::{
-    Bounds, Extent, Lsn, ObjectKey, Offset, PartitionIndex, TopicId, TopicPartition,
+    Bounds, Epochs, Extent, Lsn, ObjectKey, Offset, PartitionIndex, TopicId, TopicPartition,
 };
 
 /// The partitions of all topics that are not deleted.
@@ -34,12 +34,12 @@ pub(crate) struct PartitionLog {
 
 wire_struct! {
     /// What its row holds.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
     struct Known {
         log_start: Offset,
         high_watermark: Offset,
-        /// Where the present leader epoch began; 0 unless an older store was accepted.
-        epoch_start: Offset,
+        /// Where leader epochs began. Only where an older store was accepted there are any, so they take little room.
+        epochs: Option<Box<Epochs>>,
         held: Held,
         /// Of the index in which older extents lie.
         generation: u32,
@@ -64,7 +64,7 @@ impl PartitionLog {
             log_start: self.known.log_start,
             last_stable: self.known.high_watermark,
             high_watermark: self.known.high_watermark,
-            epoch_start: self.known.epoch_start,
+            epochs: self.known.epochs.as_deref().copied().unwrap_or_default(),
         }
     }
 
@@ -201,7 +201,10 @@ impl Partitions {
                 let known = &mut log.known;
                 known.log_start = known.log_start.max(*to).min(known.high_watermark);
             }
-            PartitionEffect::EpochBegan { start } => log.known.epoch_start = *start,
+            PartitionEffect::EpochBegan { epoch, start } => {
+                let epochs = log.known.epochs.get_or_insert_default();
+                epochs.begin(*epoch, *start);
+            }
             PartitionEffect::IndexSwapped { generation } => {
                 log.known.generation = log.known.generation.max(*generation);
             }
@@ -247,7 +250,7 @@ impl Partitions {
         }
         if whole {
             log.dirty = false;
-            page.set(Key::Partition(partition), &(lsn, log.known));
+            page.set(Key::Partition(partition), &(lsn, log.known.clone()));
         }
         Ok(whole)
     }

@@ -61,7 +61,7 @@ pub(super) fn encode_command(command: &Command, frame: &mut Encoder) {
         }
         Command::ReleaseHold => frame.u8(8),
         Command::OpenSession { .. }
-        | Command::AcceptOlderStore(_)
+        | Command::AcceptOlderStore { .. }
         | Command::KeepFeatureLevel(_)
         | Command::CloseSession(_)
         | Command::ExpireProducers { .. } => frame.u8(NOT_AN_AGENTS),

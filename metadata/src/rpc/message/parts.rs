@@ -1,7 +1,7 @@
 //! What many messages have in them.
 
 use crate::codec::{Decoder, Encoder, Unreadable, Wire};
-use crate::types::{Bounds, Extent, Offset, PartitionIndex, Scope, TopicPartition};
+use crate::types::{Bounds, Epochs, Extent, Offset, PartitionIndex, Scope, TopicPartition};
 
 pub(super) fn encode_option<T: ?Sized>(
     value: Option<&T>,
@@ -69,7 +69,7 @@ pub(super) fn encode_bounds(bounds: Bounds, frame: &mut Encoder) {
     frame.i64(bounds.log_start.0);
     frame.i64(bounds.last_stable.0);
     frame.i64(bounds.high_watermark.0);
-    frame.i64(bounds.epoch_start.0);
+    bounds.epochs.put(frame);
 }
 
 pub(super) fn decode_bounds(frame: &mut Decoder) -> Result<Bounds, Unreadable> {
@@ -77,7 +77,7 @@ pub(super) fn decode_bounds(frame: &mut Decoder) -> Result<Bounds, Unreadable> {
         log_start: Offset(frame.i64()?),
         last_stable: Offset(frame.i64()?),
         high_watermark: Offset(frame.i64()?),
-        epoch_start: Offset(frame.i64()?),
+        epochs: Epochs::take(frame)?,
     })
 }
 

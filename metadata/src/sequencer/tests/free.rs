@@ -22,7 +22,9 @@ const PARTITIONS: i32 = 2;
 
 /// One that holds the store and does nothing by itself.
 async fn hold(memory: &Memory, seed: u64) -> Sequencer {
-    let (_, sequencer) = start(Arc::new(memory.clone()), options(seed)).await.unwrap();
+    let (_, sequencer) = start(Arc::new(memory.clone()), options(seed))
+        .await
+        .unwrap();
     sequencer
 }
 
@@ -36,7 +38,10 @@ async fn fresh() -> (Memory, Sequencer) {
         replication_factor: 1,
         configs: [].into(),
     };
-    sequencer.command(Command::CreateTopic(create)).await.unwrap();
+    sequencer
+        .command(Command::CreateTopic(create))
+        .await
+        .unwrap();
     (memory, sequencer)
 }
 
@@ -51,7 +56,10 @@ async fn add(sequencer: &mut Sequencer, number: u64) {
         };
         first.blocks.extend(more.blocks);
     }
-    sequencer.command(Command::CommitObject(first)).await.unwrap();
+    sequencer
+        .command(Command::CommitObject(first))
+        .await
+        .unwrap();
 }
 
 async fn checkpoint(sequencer: &mut Sequencer) {
@@ -172,8 +180,14 @@ async fn swap(sequencer: &mut Sequencer, memory: &Memory, index: i32) {
         writes.set(key, known.to_row(sequencer.state.lsn));
     }
     let options = sequencer.options.clone();
-    sequencer.holder.write(memory, writes, &options).await.unwrap();
-    let swapped = PartitionEffect::IndexSwapped { generation: now + 1 };
+    sequencer
+        .holder
+        .write(memory, writes, &options)
+        .await
+        .unwrap();
+    let swapped = PartitionEffect::IndexSwapped {
+        generation: now + 1,
+    };
     fold(sequencer, index, swapped).await;
 }
 
@@ -196,8 +210,10 @@ async fn a_chunk_goes_together_with_the_counts_of_its_objects() {
     assert_eq!(free_all(&mut sequencer, 0).await, (0, 0), "all can be read");
     move_start(&mut sequencer, 0, 15_000).await;
     let mut freed = 0;
-    while let Freeing::Freed { rows_start, orphaned } =
-        sequencer.free_chunk(partition(0)).await.unwrap()
+    while let Freeing::Freed {
+        rows_start,
+        orphaned,
+    } = sequencer.free_chunk(partition(0)).await.unwrap()
     {
         assert!(rows_start <= Offset(15_000));
         assert_eq!(orphaned, 0, "the other partition's lie there");
@@ -377,7 +393,10 @@ async fn what_does_not_agree_is_damage_and_stays_as_it_is() {
 #[tokio::test(start_paused = true)]
 async fn the_rows_of_a_topic_that_is_gone_are_freed_once_it_is_cleared() {
     let (memory, mut sequencer) = in_rows(1_000).await;
-    sequencer.command(Command::DeleteTopic(TOPIC)).await.unwrap();
+    sequencer
+        .command(Command::DeleteTopic(TOPIC))
+        .await
+        .unwrap();
     let found = sequencer.free_chunk(partition(0)).await.unwrap();
     assert_eq!(found, Freeing::Nothing, "a checkpoint clears it first");
     checkpoint(&mut sequencer).await;
@@ -424,13 +443,25 @@ async fn an_index_that_another_took_the_place_of_is_freed_whole() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Add { count: u64 },
+    Add {
+        count: u64,
+    },
     /// So many steps of a checkpoint, begun if none is under way.
-    Checkpoint { steps: usize },
+    Checkpoint {
+        steps: usize,
+    },
     /// The log starts so many thousandths further on.
-    Start { index: i32, per_mille: i64 },
-    Free { index: i32, fault: Option<Fault> },
-    Swap { index: i32 },
+    Start {
+        index: i32,
+        per_mille: i64,
+    },
+    Free {
+        index: i32,
+        fault: Option<Fault>,
+    },
+    Swap {
+        index: i32,
+    },
     Restart,
 }
 

@@ -11,6 +11,7 @@ use crate::kv::Fault;
 use crate::sequencer::check;
 use crate::sequencer::operate::{Acceptance, accept_older_store, finalize, release_hold};
 use crate::sequencer::store::Head;
+use crate::types::EpochStart;
 use crate::witness::{Remembered, WRITE_INTERVAL, Witness};
 
 /// The rows of a store at some time, put back.
@@ -333,8 +334,17 @@ async fn an_older_store_that_is_accepted_goes_on_without_handing_anything_out_tw
         assert!(matches!(fresh, Outcome::ProducerIds { first, .. } if first.0 > 1 << 40));
         let bounds = metadata.bounds(vec![partition(0), partition(1)]).await;
         let starts = bounds.unwrap().into_iter();
-        let starts: Vec<_> = starts.map(|bounds| bounds.unwrap().epoch_start.0).collect();
-        assert_eq!(starts, [10, 0]);
+        let starts: Vec<_> = starts
+            .map(|bounds| bounds.unwrap().epochs.starts().to_vec())
+            .collect();
+        let began = |start| {
+            let start = Offset(start);
+            vec![EpochStart {
+                epoch: epoch + 1,
+                start,
+            }]
+        };
+        assert_eq!(starts, [began(10), began(0)]);
         running.close().await;
         let hold = check(&memory).await.unwrap().hold;
         assert!(hold.is_some(), "objects that were lost stay");

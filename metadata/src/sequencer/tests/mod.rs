@@ -39,8 +39,8 @@ use crate::error::Error;
 use crate::handle::Metadata;
 use crate::kv::{Direction, Kv, KvError, Memory, Rows, Transaction};
 use crate::types::{
-    BatchFlags, BlockCodec, BlockRange, Extent, Located, NamingEpoch, ObjectKey, Offset, PartitionIndex,
-    ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId, TopicPartition,
+    BatchFlags, BlockCodec, BlockRange, Extent, Located, NamingEpoch, ObjectKey, Offset,
+    PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId, TopicPartition,
 };
 
 pub(crate) const START: i64 = 1_790_000_000_000;

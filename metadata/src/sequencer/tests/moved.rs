@@ -11,11 +11,17 @@ use crate::types::Lsn;
 enum Happens {
     Nothing,
     /// Another generation takes its place, and the rows of the one before are gone, whole or up to an offset.
-    Swapped { freed_until: i64 },
+    Swapped {
+        freed_until: i64,
+    },
     /// The log starts at an offset, before which no row is left.
-    Started { at: i64 },
+    Started {
+        at: i64,
+    },
     /// Rows before an offset are gone, and nothing says why.
-    Lost { until: i64 },
+    Lost {
+        until: i64,
+    },
 }
 
 const EXTENTS: i64 = 2_000;
@@ -33,7 +39,10 @@ async fn fresh() -> (Memory, Metadata, Sequencer) {
         replication_factor: 1,
         configs: [].into(),
     };
-    sequencer.command(Command::CreateTopic(create)).await.unwrap();
+    sequencer
+        .command(Command::CreateTopic(create))
+        .await
+        .unwrap();
     for number in 1..=EXTENTS {
         if number == EXTENTS {
             sequencer.begin_checkpoint();
@@ -56,7 +65,10 @@ async fn clear(memory: &Memory, generation: u32, until: i64) {
         partition: partition(0),
         generation,
     };
-    while let Some(freed) = crate::index::free_first(memory, place, Offset(until)).await.unwrap() {
+    while let Some(freed) = crate::index::free_first(memory, place, Offset(until))
+        .await
+        .unwrap()
+    {
         memory.commit(freed.writes).await.unwrap();
     }
 }
@@ -124,7 +136,9 @@ async fn readers_follow_an_index_that_moves_and_are_told_of_one_that_is_damaged(
     for happens in [
         Happens::Nothing,
         Happens::Swapped { freed_until: END },
-        Happens::Swapped { freed_until: END / 2 },
+        Happens::Swapped {
+            freed_until: END / 2,
+        },
         Happens::Started { at: END / 2 },
         Happens::Lost { until: END },
         Happens::Lost { until: END / 2 },
@@ -160,7 +174,9 @@ async fn what_is_looked_for_by_time_is_never_answered_from_half_an_index() {
     for happens in [
         Happens::Nothing,
         Happens::Swapped { freed_until: END },
-        Happens::Swapped { freed_until: END / 2 },
+        Happens::Swapped {
+            freed_until: END / 2,
+        },
         Happens::Started { at: END / 2 },
         Happens::Lost { until: END },
         Happens::Lost { until: END / 2 },
@@ -170,14 +186,22 @@ async fn what_is_looked_for_by_time_is_never_answered_from_half_an_index() {
             _ => 0,
         };
         // Of the numbered timestamps, and the largest of all.
-        for (wanted, found) in [(Some(1), first), (Some(EXTENTS / 4), (EXTENTS / 4 - 1) * 10), (None, 390)] {
+        for (wanted, found) in [
+            (Some(1), first),
+            (Some(EXTENTS / 4), (EXTENTS / 4 - 1) * 10),
+            (None, 390),
+        ] {
             let memory = rows.copy();
             let kv = Arc::new(memory.clone());
             let (metadata, mut sequencer) = start(kv, options(2)).await.unwrap();
             let context = format!("{happens:?}, {wanted:?}");
             let question = async {
                 match wanted {
-                    Some(time) => metadata.locate_timestamp(partition(0), Timestamp(START + time)).await,
+                    Some(time) => {
+                        metadata
+                            .locate_timestamp(partition(0), Timestamp(START + time))
+                            .await
+                    }
                     None => metadata.locate_max_timestamp(partition(0)).await,
                 }
             };

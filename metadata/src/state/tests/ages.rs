@@ -114,7 +114,8 @@ proptest! {
             for (partition, log) in world.state.clone().logs() {
                 let end = log.bounds().high_watermark;
                 let moved = PartitionEffect::LogStartMoved { to: Offset(end.0 / 2) };
-                for what in [moved, PartitionEffect::EpochBegan { start: end }] {
+                let began = PartitionEffect::EpochBegan { epoch: 9, start: end };
+                for what in [moved, began] {
                     world.inject(Effect::Partition { partition, what });
                 }
             }

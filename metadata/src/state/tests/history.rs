@@ -98,7 +98,10 @@ impl World {
                 self.submit(Command::RaiseFeatureLevel(level));
             }
             Step::Operate(Operation::Accept(history)) => {
-                self.execute(own(Command::AcceptOlderStore(HistoryId(*history))));
+                // Epochs need not rise for the folds to agree.
+                let epoch = i32::try_from(*history).unwrap();
+                let history = HistoryId(*history);
+                self.execute(own(Command::AcceptOlderStore { history, epoch }));
             }
             Step::Operate(Operation::Release) => self.submit(Command::ReleaseHold),
             Step::Open { closing } => {

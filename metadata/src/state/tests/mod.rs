@@ -14,8 +14,8 @@ use super::State;
 use crate::checkpoint::Steps;
 use crate::command::{BatchProducer, CommitBatch, CommitBlock, CommitObject};
 use crate::types::{
-    BatchFlags, BlockCodec, BlockRange, NamingEpoch, ObjectKey, PartitionIndex, ProducerEpoch, ProducerId,
-    Sequence, Share, Timestamp, TopicId, TopicPartition,
+    BatchFlags, BlockCodec, BlockRange, NamingEpoch, ObjectKey, PartitionIndex, ProducerEpoch,
+    ProducerId, Sequence, Share, Timestamp, TopicId, TopicPartition,
 };
 
 const START: i64 = 1_790_000_000_000;

@@ -142,7 +142,7 @@ impl Model {
             }
             Command::RaiseFeatureLevel(_) => Ok(Outcome::FeatureLevel(1)),
             Command::KeepFeatureLevel(why) => Ok(Outcome::FeatureLevelKept(why.clone())),
-            Command::AcceptOlderStore(_) => {
+            Command::AcceptOlderStore { .. } => {
                 self.sessions_opened += 1 << 32;
                 self.next_producer += 1 << 40;
                 self.forgotten_end = self.next_producer;

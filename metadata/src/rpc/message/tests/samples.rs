@@ -12,9 +12,9 @@ use crate::history::{Chain, HistoryId, Point};
 use crate::rpc::message::{Asker, Down, Hello, Question, Reply, Up, Versions, Welcome};
 use crate::sequencer::lineage::Lineage;
 use crate::types::{
-    BatchFlags, BlockCodec, BlockRange, Bounds, BucketId, Content, Extent, ExtentFlags, Located, Lsn,
-    NamingEpoch, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Scope, Sequence,
-    SessionId, Share, Stored, Timestamp, TopicId, TopicPartition,
+    BatchFlags, BlockCodec, BlockRange, Bounds, BucketId, Content, Epochs, Extent, ExtentFlags,
+    Located, Lsn, NamingEpoch, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Scope,
+    Sequence, SessionId, Share, Stored, Timestamp, TopicId, TopicPartition,
 };
 use crate::update::{Update, ViewUpdate};
 
@@ -25,12 +25,17 @@ const PARTITION: TopicPartition = TopicPartition {
     topic: TopicId(u128::MAX - 7),
     partition: PartitionIndex(i32::MAX),
 };
-const BOUNDS: Bounds = Bounds {
-    log_start: Offset(3),
-    last_stable: Offset(i64::MAX - 1),
-    high_watermark: Offset(i64::MAX),
-    epoch_start: Offset(9),
-};
+fn bounds() -> Bounds {
+    let mut epochs = Epochs::default();
+    epochs.begin(2, Offset(9));
+    epochs.begin(i32::MAX, Offset(i64::MAX - 2));
+    Bounds {
+        log_start: Offset(3),
+        last_stable: Offset(i64::MAX - 1),
+        high_watermark: Offset(i64::MAX),
+        epochs,
+    }
+}
 
 fn range() -> BlockRange {
     BlockRange {
@@ -130,7 +135,11 @@ fn commands() -> Vec<Command> {
                 ),
                 block(
                     BlockCodec::Zstd,
-                    vec![flagged(true, false), flagged(true, true), flagged(false, true)],
+                    vec![
+                        flagged(true, false),
+                        flagged(true, true),
+                        flagged(false, true),
+                    ],
                 ),
                 block(BlockCodec::Zstd, Vec::new()),
             ],
@@ -221,13 +230,13 @@ pub(super) fn downs() -> Vec<Down> {
         more: false,
     };
     let replies = [
-        Reply::Bounds(vec![None, Some(BOUNDS)]),
+        Reply::Bounds(vec![None, Some(bounds())]),
         Reply::Watched(vec![true, false]),
         Reply::Located(Located::Extents {
-            bounds: BOUNDS,
+            bounds: bounds(),
             extents: vec![extent(); 3],
         }),
-        Reply::Located(Located::OutOfRange(BOUNDS)),
+        Reply::Located(Located::OutOfRange(bounds())),
         Reply::Located(Located::UnknownPartition),
         Reply::Extent(None),
         Reply::Extent(Some(extent())),
@@ -262,7 +271,7 @@ pub(super) fn downs() -> Vec<Down> {
         Down::Update(Update::Views(vec![ViewUpdate {
             partition: PARTITION,
             scope: Scope::Change,
-            bounds: BOUNDS,
+            bounds: bounds(),
             extents: vec![extent()],
         }])),
         Down::Update(Update::Agents(Arc::new(vec![

@@ -1,6 +1,10 @@
 //! The nouns of the metadata: identifiers, offsets and places of bytes. Everybody uses them; they know nobody.
 
+mod epochs;
+
 use std::fmt;
+
+pub use epochs::{EPOCHS_MAX, EpochStart, Epochs};
 
 /// Identifies a topic for its whole life; a topic deleted and created anew gets another one (KIP-516).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -274,8 +278,8 @@ pub struct Bounds {
     pub last_stable: Offset,
     /// One past the last committed offset.
     pub high_watermark: Offset,
-    /// Where [`crate::Metadata::leader_epoch`] began: records from here on are of no earlier one.
-    pub epoch_start: Offset,
+    /// Where leader epochs began, of which [`crate::Metadata::leader_epoch`] is the present one.
+    pub epochs: Epochs,
 }
 
 /// Where the records from an offset on lie.
