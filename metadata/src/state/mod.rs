@@ -117,8 +117,12 @@ impl State {
         Decision { outcome, effects }
     }
 
-    /// Moves the naming epoch if it is time to. What must be written then.
+    /// Moves the naming epoch if it is time to. What must be written then. It stands still while nobody has a session: what
+    /// agents named before they lost the sequencer must not become too old meanwhile, and nobody names what could.
     pub(crate) fn advance_naming(&mut self, lsn: Lsn, now: Timestamp) -> Option<Effect> {
+        if self.sessions.len() == 0 {
+            return None;
+        }
         let advanced = self.cluster.next_naming(now)?;
         self.fold(lsn, now, &advanced);
         Some(advanced)

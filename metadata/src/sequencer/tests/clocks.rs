@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicI64;
 
 use super::*;
 use crate::command::Rejected;
+use crate::sequencer::{Sequencer, Serves};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -144,4 +145,62 @@ async fn naming_epochs_follow_each_other_for_ever_and_what_was_named_too_long_ag
         Outcome::Rejected(Rejected::InvalidCommand),
         "nobody was told of that epoch"
     );
+}
+
+/// An embedded cluster in which nothing happens writes nothing, so its naming epoch stands still however long that lasts:
+/// what is named in it may be committed.
+#[tokio::test(start_paused = true)]
+async fn what_was_named_before_a_long_silence_may_be_committed_after_it() {
+    let memory = Memory::new();
+    let running = fresh(&memory).await;
+    let metadata = &running.metadata;
+    let named = metadata.naming_epoch();
+    for (number, days) in [(1, 1), (2, 100), (3, 1_000)] {
+        seconds(days * 86_400).await;
+        assert!(metadata.naming_epoch().0 <= named.0 + 3);
+        let base = i64::try_from(number - 1).unwrap() * 20;
+        assert_eq!(
+            committed(metadata, plain(number, 0)).await,
+            base,
+            "{days} days"
+        );
+        // And what is named after it.
+        let producer = (i64::try_from(number).unwrap(), 0);
+        assert_eq!(sent(metadata, number + 10, producer).await, Ok(base + 10));
+    }
+    running.close().await;
+}
+
+/// Agents that cannot reach the sequencer for a day come back with what they had stored before.
+#[tokio::test(start_paused = true)]
+async fn naming_epochs_stand_still_while_nobody_has_a_session() {
+    let memory = Memory::new();
+    fresh(&memory).await.close().await;
+    let network = Options {
+        serves: Serves::Network("127.0.0.1:1".to_owned()),
+        ..options(2)
+    };
+    let (_, mut sequencer) = start(Arc::new(memory.clone()), network).await.unwrap();
+    let tick = async |sequencer: &mut Sequencer, times: u64, each: u64| {
+        for _ in 0..times {
+            seconds(each).await;
+            sequencer.tick().await.unwrap();
+        }
+        sequencer.state.cluster.naming.0
+    };
+    // Nobody holds the session that it began with.
+    tick(&mut sequencer, 20, 1).await;
+    assert_eq!(sequencer.state.sessions.len(), 0);
+    let before = sequencer.state.cluster.naming.0;
+    assert_eq!(tick(&mut sequencer, 24 * 60, 60).await, before);
+    let open = Command::OpenSession {
+        closing: Vec::new(),
+        nonce: 1,
+    };
+    sequencer.command(open).await.unwrap();
+    let named = object(1);
+    assert_eq!(named.epoch(), NamingEpoch(0));
+    assert!(sequencer.command(plain(1, 0)).await.unwrap());
+    let log = sequencer.state.partitions.get(partition(0)).unwrap();
+    assert_eq!(log.bounds().high_watermark, Offset(10), "it was taken");
 }
