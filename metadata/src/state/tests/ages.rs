@@ -1,13 +1,21 @@
 //! Rows of different ages under one log: whichever of several checkpoints each row comes from, what is replayed over them
 //! is the truth. This is more than a crash between a checkpoint's transactions can do, which leaves them in order.
 
+use std::collections::BTreeSet;
+
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
 use super::history::World;
 use super::replay::Portrait;
 use super::*;
 use crate::checkpoint::{Checkpoint, checkpoint_row};
-use crate::effect::{Effect, PartitionEffect};
+use crate::effect::{
+    ClusterEffect, Effect, PartitionEffect, ProducersEffect, SessionEffect, TopicEffect,
+};
 use crate::keys::Key;
 use crate::kv::{Kv, Memory, Transaction};
+use crate::level::As;
 use crate::sequencer::takeover::replay;
 use crate::state::invariants;
 use crate::types::{Lsn, Offset};
@@ -66,6 +74,20 @@ fn age(group: Group, chosen: &[usize], ages: usize) -> usize {
     }
 }
 
+/// One that every partition has had: a leader epoch began, and another generation took the place of the index.
+fn inject(world: &mut World, number: u32) {
+    for (partition, log) in world.state.clone().logs() {
+        let began = PartitionEffect::EpochBegan {
+            epoch: number.cast_signed() * 10,
+            start: log.bounds().high_watermark,
+        };
+        let swapped = PartitionEffect::IndexSwapped { generation: number };
+        for what in [began, swapped] {
+            world.inject(Effect::Partition { partition, what });
+        }
+    }
+}
+
 /// Rows of all ages, and the log since the oldest.
 async fn mixed(world: &World, since: Lsn, snapshots: &[Memory], chosen: &[usize]) -> Memory {
     let kv = Memory::new();
@@ -78,14 +100,26 @@ async fn mixed(world: &World, since: Lsn, snapshots: &[Memory], chosen: &[usize]
     }
     for (at, snapshot) in snapshots.iter().enumerate() {
         for (key, row) in snapshot.snapshot() {
-            let of = group(Key::decode(&key).unwrap());
-            if of.is_some_and(|of| age(of, chosen, snapshots.len()) == at) {
-                transaction.set(key, row);
+            let key = Key::decode(&key).unwrap();
+            if group(key).is_some_and(|of| age(of, chosen, snapshots.len()) == at) {
+                transaction.set(in_place(world, key).encode(), row);
             }
         }
     }
     kv.commit(transaction).await.unwrap();
     kv
+}
+
+/// Whoever makes another generation of an index copies rows: those of any age are in the one that is read in the end.
+fn in_place(world: &World, key: Key) -> Key {
+    match key {
+        Key::Index(partition, generation, level, end) => {
+            let log = world.state.partitions.get(partition);
+            let now = log.map_or(generation, |log| log.index_of(partition).generation);
+            Key::Index(partition, now, level, end)
+        }
+        key => key,
+    }
 }
 
 proptest! {
@@ -96,28 +130,31 @@ proptest! {
         parts in prop::collection::vec(prop::collection::vec(step(), 1..30), 2..5),
         chosen in prop::collection::vec(prop::collection::vec(0..12_usize, 1..40), 4),
     ) {
+        // The dummy effects of the next level are effects, too.
+        let _level = As::level(2);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut world = World::new().await;
             let (mut snapshots, mut since) = (Vec::new(), None);
-            for steps in &parts {
-                for step in steps {
+            for (number, steps) in (1..).zip(&parts) {
+                for (at, step) in steps.iter().enumerate() {
                     if !matches!(step, Step::Checkpoint { .. } | Step::Restart) {
                         world.step(step).await;
+                    }
+                    // In the middle, so that rows are written on both sides of it.
+                    if at == steps.len() / 2 {
+                        inject(&mut world, number);
                     }
                 }
                 world.flush().await;
                 snapshots.push(rows(&world.state).await);
                 since.get_or_insert(world.durable);
             }
-            // The effects that steps do not have: after them, for the model knows nothing of them.
+            // After all steps, for the model knows nothing of it.
             for (partition, log) in world.state.clone().logs() {
                 let end = log.bounds().high_watermark;
-                let moved = PartitionEffect::LogStartMoved { to: Offset(end.0 / 2) };
-                let began = PartitionEffect::EpochBegan { epoch: 9, start: end };
-                for what in [moved, began] {
-                    world.inject(Effect::Partition { partition, what });
-                }
+                let what = PartitionEffect::LogStartMoved { to: Offset(end.0 / 2) };
+                world.inject(Effect::Partition { partition, what });
             }
             world.flush().await;
             snapshots.push(rows(&world.state).await);
@@ -134,4 +171,69 @@ proptest! {
             }
         });
     }
+}
+
+/// A number for each kind of effect: one that is new must be named here, and come into these histories.
+fn kind(effect: &Effect) -> usize {
+    match effect {
+        Effect::Committed(_) => 0,
+        Effect::Topic { what, .. } => match what {
+            TopicEffect::Created(_) => 1,
+            TopicEffect::Deleted => 2,
+            TopicEffect::PartitionsCreated { .. } => 3,
+        },
+        Effect::Partition { what, .. } => match what {
+            PartitionEffect::LogStartMoved { .. } => 4,
+            PartitionEffect::EpochBegan { .. } => 5,
+            PartitionEffect::IndexSwapped { .. } => 6,
+        },
+        Effect::Producers { what, .. } => match what {
+            ProducersEffect::Forgotten(_) => 7,
+        },
+        Effect::Session { what, .. } => match what {
+            SessionEffect::Opened { .. } => 8,
+            SessionEffect::Closed => 9,
+            SessionEffect::Answered { .. } => 10,
+        },
+        Effect::Cluster(what) => match what {
+            ClusterEffect::ProducerIdsAllocated { .. } => 11,
+            ClusterEffect::ProducersForgottenBefore { .. } => 12,
+            ClusterEffect::SessionNumbered { .. } => 13,
+            ClusterEffect::BucketBound(_) => 14,
+            ClusterEffect::NamingAdvanced { .. } => 15,
+            ClusterEffect::OlderStoreAccepted { .. } => 16,
+            ClusterEffect::HoldReleased => 17,
+            ClusterEffect::FeatureLevelRaised { .. } => 18,
+            ClusterEffect::Trial(_) => 19,
+        },
+    }
+}
+
+const KINDS: usize = 20;
+
+#[tokio::test]
+async fn every_effect_comes_into_these_histories() {
+    let _level = As::level(2);
+    let mut runner = TestRunner::deterministic();
+    let mut seen = BTreeSet::from([kind(&Effect::Partition {
+        partition: partition(1, 0),
+        what: PartitionEffect::LogStartMoved { to: Offset(0) },
+    })]);
+    for number in 1..300 {
+        if seen.len() >= KINDS {
+            break;
+        }
+        let steps = prop::collection::vec(step(), 60);
+        let steps = steps.new_tree(&mut runner).unwrap().current();
+        let mut world = World::new().await;
+        for step in &steps {
+            if !matches!(step, Step::Checkpoint { .. } | Step::Restart) {
+                world.step(step).await;
+            }
+        }
+        inject(&mut world, number);
+        world.flush().await;
+        seen.extend(world.kinds_in_log(kind));
+    }
+    assert_eq!(seen, (0..KINDS).collect());
 }

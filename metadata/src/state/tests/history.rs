@@ -242,6 +242,19 @@ impl World {
         self.compare().await;
     }
 
+    /// Of all effects that the log has had, what `kind` says of each.
+    pub(super) fn kinds_in_log(&self, kind: impl Fn(&Effect) -> usize) -> BTreeSet<usize> {
+        let mut drains: BTreeMap<Lsn, Vec<u8>> = BTreeMap::new();
+        for (key, row) in self.kv.snapshot() {
+            if let Ok(Key::Log(lsn, _)) = Key::decode(&key) {
+                drains.entry(lsn).or_default().extend_from_slice(&row);
+            }
+        }
+        let entries = drains.into_values();
+        let effects = entries.flat_map(|entry| decode_entry(entry.into()).unwrap().effects);
+        effects.map(|effect| kind(&effect)).collect()
+    }
+
     async fn compare(&mut self) {
         let live = Portrait::of(&self.state, &self.kv).await;
         let empty = Memory::new();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::command::{Command, CreateTopic, Outcome, Placed, Rejected, Submission, Verdict};
-use crate::level::WRITER_LEVEL;
+use crate::level::known as known_level;
 use crate::types::{BucketId, Offset};
 
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,8 @@ pub(super) struct Model {
     pub(super) objects: BTreeSet<ObjectKey>,
     pub(super) sessions: BTreeMap<u64, ModelSession>,
     pub(super) sessions_opened: u64,
+    /// 0 as long as nobody raised it.
+    level: u32,
     /// The epoch in which objects are named.
     pub(super) naming: u32,
     next_producer: i64,
@@ -137,10 +139,13 @@ impl Model {
                 self.bucket = self.bucket.or(*bucket);
                 Ok(Outcome::BucketBound(self.bucket))
             }
-            Command::RaiseFeatureLevel(Some(2..)) if WRITER_LEVEL == 1 => {
-                Err(Rejected::LevelTooHigh)
-            }
-            Command::RaiseFeatureLevel(_) => Ok(Outcome::FeatureLevel(1)),
+            Command::RaiseFeatureLevel(level) => match level.unwrap_or_else(known_level) {
+                level if level > known_level() => Err(Rejected::LevelTooHigh),
+                level => {
+                    self.level = self.level.max(level).max(1);
+                    Ok(Outcome::FeatureLevel(self.level))
+                }
+            },
             Command::KeepFeatureLevel(why) => Ok(Outcome::FeatureLevelKept(why.clone())),
             Command::AcceptOlderStore { .. } => {
                 self.sessions_opened += 1 << 32;

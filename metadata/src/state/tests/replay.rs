@@ -27,6 +27,7 @@ pub(super) struct Portrait {
 #[derive(Debug, PartialEq)]
 pub(super) struct PartitionPortrait {
     bounds: Bounds,
+    generation: u32,
     held: Held,
     producers: Vec<ProducerPortrait>,
     extents: Vec<Extent>,
@@ -47,6 +48,7 @@ impl Portrait {
                 });
                 logs.push(PartitionPortrait {
                     bounds: log.bounds(),
+                    generation: log.index_of(at).generation,
                     held: log.held(),
                     producers: producers.collect(),
                     extents: extents(state, kv, at).await,
