@@ -56,7 +56,9 @@ async fn account_for_rows(
         return Err(broken(partition, base.max(end.min(until)), until));
     }
     // An extent ends where memory begins.
-    let last = Lookup::new(kv, place).chunks(Offset(until.0 - 1)).await?;
+    let last = Lookup::new(kv, place)
+        .chunks(Offset(until.0 - 1), 1)
+        .await?;
     let mut ends = last
         .iter()
         .flat_map(|chunk| &chunk.extents)

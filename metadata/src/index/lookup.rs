@@ -13,7 +13,7 @@ use crate::kv::{Direction, Kv};
 use crate::types::{Extent, Offset, Timestamp};
 
 /// Chunks read at a time by whoever goes on and on.
-const CHUNKS_PER_READ: usize = 16;
+pub(crate) const CHUNKS_PER_READ: usize = 16;
 /// Summary rows read at a time. One is nearly always enough.
 const SUMMARIES_PER_READ: usize = 4;
 
@@ -43,11 +43,12 @@ impl<'a> Lookup<'a> {
         self.place
     }
 
-    /// The chunk that holds `offset` and those after it; none past the end of rows. That they follow one another the
-    /// caller sees.
-    pub(crate) async fn chunks(&self, offset: Offset) -> Result<Vec<Chunk>, Error> {
+    /// The chunk that holds `offset` and those after it, `most` of them together; none past the end of rows. That they
+    /// follow one another the caller sees.
+    pub(crate) async fn chunks(&self, offset: Offset, most: usize) -> Result<Vec<Chunk>, Error> {
         let (from, end) = self.place.past(0, offset);
-        self.read_chunks(from, end, CHUNKS_PER_READ, offset).await
+        let most = most.min(CHUNKS_PER_READ);
+        self.read_chunks(from, end, most, offset).await
     }
 
     /// The first extent that ends past `from`, begins before `until` and reaches the timestamp.

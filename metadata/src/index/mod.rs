@@ -43,7 +43,7 @@ pub(crate) use chunk::Chunk;
     )
 )]
 pub(crate) use free::{free_first, oldest};
-pub(crate) use lookup::Lookup;
+pub(crate) use lookup::{CHUNKS_PER_READ, Lookup};
 pub(crate) use verify::verify;
 
 /// No row is larger.

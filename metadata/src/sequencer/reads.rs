@@ -10,7 +10,7 @@ use super::liveness::Heard;
 use crate::catalogue::{Agent, Catalogue};
 use crate::error::Error;
 use crate::handle::Metadata;
-use crate::index::{Chunk, Lookup, Place};
+use crate::index::{CHUNKS_PER_READ, Chunk, Lookup, Place};
 use crate::state::{PartitionLog, State};
 use crate::types::{
     Bounds, Extent, Located, NamingEpoch, Offset, SessionId, Timestamp, TopicPartition,
@@ -294,14 +294,17 @@ struct Cold {
 impl Cold {
     /// Until there is enough. What lies before a hole is good: who goes on there is told.
     async fn walk(&mut self, index: Lookup<'_>, raw_bytes_max: u64) -> Result<(), Error> {
+        // One has some hundreds of extents, nearly always more than are wanted.
+        let mut most = 1;
         while self.next < self.until && !self.has_enough(raw_bytes_max) {
-            let chunks = match index.chunks(self.next).await {
+            let chunks = match index.chunks(self.next, most).await {
                 Err(Error::Damaged(_)) => return Ok(()),
                 chunks => chunks?,
             };
             if chunks.is_empty() || !chunks.iter().all(|chunk| self.join(chunk)) {
                 return Ok(());
             }
+            most = (most * 2).min(CHUNKS_PER_READ);
         }
         Ok(())
     }

@@ -249,7 +249,7 @@ impl World {
             let found = lookup.at_or_after(self.log_start, until, timestamp).await;
             assert_eq!(found.unwrap().as_ref(), expected);
         }
-        let chunks = lookup.chunks(some.base_offset).await.unwrap();
+        let chunks = lookup.chunks(some.base_offset, 16).await.unwrap();
         assert!(chunks[0].extents.contains(some));
         let mut before = self
             .extents

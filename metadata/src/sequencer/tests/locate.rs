@@ -276,3 +276,37 @@ async fn an_answer_has_a_bounded_number_of_extents_whatever_is_asked_for() {
     }
     running.close().await;
 }
+
+/// For figures: `cargo test --release -p penstock-metadata what_a_cold_look -- --ignored --nocapture`.
+#[tokio::test]
+#[ignore = "figures, not a test"]
+async fn what_a_cold_look_costs() {
+    const EXTENTS: i64 = 50_000;
+    let folder = tempfile::tempdir().unwrap();
+    let kv = crate::kv::Redb::open(&folder.path().join("store.redb")).unwrap();
+    let mut options = options(1);
+    options.checkpoint_interval = Duration::from_millis(20);
+    let running = run(kv, options).await;
+    let metadata = &running.metadata;
+    create_topic(metadata, TOPIC, "orders", 1).await;
+    for number in 0..EXTENTS.unsigned_abs() / 1_000 {
+        let answers = (0..1_000).map(|at| metadata.submit(plain(number * 1_000 + at, 0)));
+        futures::future::try_join_all(answers).await.unwrap();
+    }
+    seconds(1).await;
+    for raw_bytes_max in [1_000, 100_000, 1_000_000] {
+        let begin = Instant::now();
+        let mut found = 0;
+        for at in 0..2_000_i64 {
+            let offset = Offset(at * 7_919 % (EXTENTS * 9));
+            let located = metadata.locate(partition(0), offset, raw_bytes_max).await;
+            match located.unwrap() {
+                Located::Extents { extents, .. } => found += extents.len(),
+                other => panic!("{other:?}"),
+            }
+        }
+        let each = begin.elapsed() / 2_000;
+        println!("{each:?} for {} extents", found / 2_000);
+    }
+    running.close().await;
+}

@@ -6,7 +6,7 @@ use super::history::World;
 use super::*;
 use crate::catalogue::Topic;
 use crate::command::{Command, CreateTopic, Outcome};
-use crate::index::Lookup;
+use crate::index::{CHUNKS_PER_READ, Lookup};
 use crate::kv::Memory;
 use crate::state::cluster;
 use crate::state::objects::Object;
@@ -83,7 +83,7 @@ pub(super) async fn extents(state: &State, kv: &Memory, at: TopicPartition) -> V
     let mut indexed: Vec<Extent> = Vec::new();
     loop {
         let next = indexed.last().map_or(Offset(0), Extent::end_offset);
-        let chunks = lookup.chunks(next).await.unwrap();
+        let chunks = lookup.chunks(next, CHUNKS_PER_READ).await.unwrap();
         if chunks.is_empty() {
             break;
         }
