@@ -3,7 +3,9 @@
 use super::*;
 use crate::command::{Command, CommitBatch, CommitBlock, CommitObject};
 use crate::rpc::message::{Down, FRAME_BYTES_MAX, Question, Up};
-use crate::types::{BlockCodec, BlockRange, ObjectKey, PartitionIndex, Timestamp, TopicId};
+use crate::types::{
+    BatchFlags, BlockCodec, BlockRange, ObjectKey, PartitionIndex, Timestamp, TopicId,
+};
 use crate::update::Update;
 
 /// In memory things take several times what they do in a frame: their number has a bound of its own.
@@ -15,6 +17,7 @@ fn lists_that_would_take_much_more_in_memory_are_refused() {
             record_count: 1,
             max_timestamp: Timestamp(0),
             producer: None,
+            flags: BatchFlags::default(),
             withheld: false,
         };
         let range = BlockRange {

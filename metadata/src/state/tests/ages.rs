@@ -98,12 +98,24 @@ async fn mixed(world: &World, since: Lsn, snapshots: &[Memory], chosen: &[usize]
             transaction.set(key, row);
         }
     }
+    let mut rows = Vec::new();
     for (at, snapshot) in snapshots.iter().enumerate() {
         for (key, row) in snapshot.snapshot() {
             let key = Key::decode(&key).unwrap();
             if group(key).is_some_and(|of| age(of, chosen, snapshots.len()) == at) {
-                transaction.set(in_place(world, key).encode(), row);
+                rows.push((in_place(world, key), row));
             }
+        }
+    }
+    let topics = rows.iter().filter_map(|(key, _)| match key {
+        Key::Topic(topic) | Key::Deleted(topic) => Some(*topic),
+        _ => None,
+    });
+    let topics: BTreeSet<_> = topics.collect();
+    for (key, row) in rows {
+        // They go with their topic's, in one transaction, if it leaves nothing else.
+        if !matches!(key, Key::Partition(at) if !topics.contains(&at.topic)) {
+            transaction.set(key.encode(), row);
         }
     }
     kv.commit(transaction).await.unwrap();

@@ -394,6 +394,7 @@ fn a_partition_whose_offsets_are_used_up_takes_nothing_more() {
         row.u64(0);
         [0, end, 0].into_iter().for_each(|offset| row.i64(offset));
         [0, 0, 0].into_iter().for_each(|held| row.u64(held));
+        row.u32(0);
         let key = Key::Partition(partition(1, 0));
         state.load(key, Decoder::new(row.into_bytes())).unwrap();
         let sent = send(&mut state, START, (0, 0), 0);
