@@ -100,6 +100,7 @@ pub struct CommitBatch {
     pub max_timestamp: Timestamp,
     /// `None` for a producer without idempotence.
     pub producer: Option<BatchProducer>,
+    /// What its header says.
     pub flags: BatchFlags,
     /// Its producer was told that one before it failed, and will send both again: its bytes are dead.
     pub withheld: bool,

@@ -5,13 +5,6 @@
 
 mod append;
 mod chunk;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "retention, which calls it, comes with its own issue"
-    )
-)]
 mod free;
 mod lookup;
 #[cfg_attr(
@@ -35,13 +28,6 @@ use crate::types::{Extent, Offset, TopicPartition};
 
 pub(crate) use append::{Tail, append, read_tail};
 pub(crate) use chunk::Chunk;
-#[cfg_attr(
-    not(test),
-    expect(
-        unused_imports,
-        reason = "retention, which calls it, comes with its own issue"
-    )
-)]
 pub(crate) use free::{free_first, oldest};
 pub(crate) use lookup::{CHUNKS_PER_READ, Lookup};
 pub(crate) use verify::verify;
