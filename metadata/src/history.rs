@@ -46,7 +46,7 @@ pub struct Chain {
     links: Vec<Link>,
     /// Whether links were dropped before the first one.
     cut: bool,
-    /// How many histories ended in this one.
+    /// The leader epoch: as many histories ended in this one, or more, where those of a lost one were skipped.
     ended: u32,
 }
 
@@ -88,7 +88,8 @@ impl Chain {
         self.history
     }
 
-    /// Kafka's leader epoch of every partition: how often an older store was accepted.
+    /// Kafka's leader epoch of every partition: 0 until an older store was accepted. Never larger than the newest owner's
+    /// epoch, so that by a point of a lost history it is known which it may have had.
     #[must_use]
     pub fn leader_epoch(&self) -> i32 {
         i32::try_from(self.ended).unwrap_or(i32::MAX)
@@ -134,6 +135,12 @@ impl Chain {
         self.earlier.push(self.history);
         self.history = history;
         self.ended = self.ended.saturating_add(1);
+    }
+
+    /// Leader epochs before that one may have been those of a history that is lost: the next one is no smaller.
+    pub fn skip_leader_epochs(&mut self, before: u64) {
+        let ended = before.saturating_sub(1).min(i32::MAX.unsigned_abs().into());
+        self.ended = self.ended.max(u32::try_from(ended).unwrap_or(0));
     }
 
     /// An operator says that this store goes on from another history, too, as that of a lost store.

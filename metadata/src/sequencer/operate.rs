@@ -54,16 +54,21 @@ pub async fn accept_older_store(kv: &dyn Kv, options: Options) -> Result<Accepta
     // The history begins last: whoever meets what is done before it refuses the store, and the operator repeats this.
     let (mut holder, mut state) = take(kv, &options).await?;
     let history = HistoryId((options.random)().max(1));
-    // What the history that begins will have: no agent was told of it if this is a repetition.
-    let epoch = holder.known.lock().chain.leader_epoch().saturating_add(1);
+    // The same backup may be brought back twice, and what was accepted the first time is lost, too: its last owner that is
+    // remembered, or the one after, had a larger epoch than any leader, and both go on from there.
+    let lost = remembered.map_or(0, |point| point.epoch.saturating_add(1));
+    let epoch = holder.known.lock().chain.leader_epoch();
+    let epoch = epoch.max(i32::try_from(lost).unwrap_or(i32::MAX));
+    let epoch = epoch.saturating_add(1);
     let command = Command::AcceptOlderStore { history, epoch };
     let now = StateTime::take_over(state.cluster.now, &options).now();
     execute_own(kv, &options, now, &mut holder, &mut state, command).await?;
     let begin = Begin {
         history,
         given_up: remembered.map(|point| point.history),
+        leader_epoch: epoch,
     };
-    let mine = Owner::new(holder.epoch + 1, &options);
+    let mine = Owner::new(holder.epoch.max(lost) + 1, &options);
     let held = take_over(kv, holder.owner, mine, &[], Some(begin)).await?;
     let (holder, _) = held.ok_or(Error::Fenced)?;
     if let Some(witness) = &options.witness {

@@ -106,6 +106,8 @@ pub(super) struct Begin {
     pub(super) history: HistoryId,
     /// Another one than the store's that ends there, too.
     pub(super) given_up: Option<HistoryId>,
+    /// The leader epoch with which it begins, larger than any that the other one had.
+    pub(super) leader_epoch: i32,
 }
 
 /// Replaces the owner row. `None`: it is not certain, or somebody else was faster; look again.
@@ -129,9 +131,11 @@ pub(super) async fn take_over(
             // The store was another one when the owner row was read.
             return Ok(None);
         }
-        if let Some(Begin { history, given_up }) = begin {
-            given_up.into_iter().for_each(|given| chain.give_up(given));
-            chain.begin_history(history);
+        if let Some(begin) = begin {
+            let given_up = begin.given_up.into_iter();
+            given_up.for_each(|given| chain.give_up(given));
+            chain.skip_leader_epochs(begin.leader_epoch.unsigned_abs().into());
+            chain.begin_history(begin.history);
         }
         chain.extend(mine.epoch, mine.nonce, head);
         let mut transaction = Transaction::default();

@@ -37,6 +37,12 @@ impl State {
     ) -> Decided {
         let next_producer = self.cluster.next_producer.checked_add(PRODUCERS_SKIPPED);
         let last_session = self.cluster.last_session.checked_add(SESSIONS_SKIPPED);
+        // Each leader epoch has ids of its own: where the same store is accepted again, those of the first time are lost.
+        let times = u64::from(epoch.max(0).unsigned_abs());
+        let producers = i64::from(epoch.max(0)).checked_mul(PRODUCERS_SKIPPED);
+        let next_producer = next_producer.map(|next| next.max(producers.unwrap_or(0)));
+        let sessions = times.checked_mul(SESSIONS_SKIPPED).unwrap_or(0);
+        let last_session = last_session.map(|last| last.max(sessions));
         let (Some(next_producer), Some(last_session)) = (next_producer, last_session) else {
             return Err(Rejected::InvalidCommand);
         };

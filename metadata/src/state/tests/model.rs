@@ -147,9 +147,11 @@ impl Model {
                 }
             },
             Command::KeepFeatureLevel(why) => Ok(Outcome::FeatureLevelKept(why.clone())),
-            Command::AcceptOlderStore { .. } => {
-                self.sessions_opened += 1 << 32;
-                self.next_producer += 1 << 40;
+            Command::AcceptOlderStore { epoch, .. } => {
+                let epoch = i64::from(*epoch);
+                let sessions = u64::try_from(epoch << 32).unwrap();
+                self.sessions_opened = sessions.max(self.sessions_opened + (1 << 32));
+                self.next_producer = (self.next_producer + (1 << 40)).max(epoch << 40);
                 self.forgotten_end = self.next_producer;
                 self.older_accepted = self.older_accepted.max(Some(now));
                 Ok(Outcome::OlderStoreAccepted)
