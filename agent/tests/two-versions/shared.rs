@@ -88,17 +88,29 @@ impl Cluster {
     }
 
     /// One process after the other becomes of that version: those that hold the order, then the agents.
-    async fn roll_to(&mut self, binary: &PathBuf, load: &Load, agents: usize) {
+    async fn roll_to(&mut self, binary: &PathBuf, load: &Load) {
         for _ in 0..2 {
             self.take_turns(false, binary).await;
             load.gets_on().await;
         }
-        for agent in &mut self.agents[..agents] {
-            agent.stop().await;
-            agent.restart_as(binary);
-            agent.until_ready("200").await;
-            load.gets_on().await;
+        for agent in 0..2 {
+            self.upgrade_agent(agent, binary, load).await;
         }
+    }
+
+    async fn upgrade_agent(&mut self, agent: usize, binary: &PathBuf, load: &Load) {
+        let agent = &mut self.agents[agent];
+        agent.stop().await;
+        agent.restart_as(binary);
+        agent.until_ready("200").await;
+        load.gets_on().await;
+    }
+
+    async fn upgrade_waiting(&mut self, binary: &PathBuf) {
+        let (_, waits) = self.holder().await;
+        self.metadata[waits].stop().await;
+        self.metadata[waits].restart_as(binary);
+        until_waiting(&self.metadata[waits]).await;
     }
 
     /// Who may write the store, as it lies there.
@@ -152,23 +164,21 @@ async fn a_cluster_goes_forward_and_back_and_forward_until_it_is_finalized() {
     };
     let load = cluster.load().await;
     for _ in 0..rounds() {
-        cluster.roll_to(&new(), &load, 2).await;
-        cluster.roll_to(&old(), &load, 2).await;
+        cluster.roll_to(&new(), &load).await;
+        cluster.roll_to(&old(), &load).await;
     }
-    // All but an agent, and then but one that waits for the order.
-    cluster.roll_to(&new(), &load, 1).await;
+    // All but an agent, and one that waits for the order.
+    cluster.upgrade_waiting(&new()).await;
+    cluster.take_turns(false, &old()).await;
+    load.gets_on().await;
+    cluster.upgrade_agent(0, &new(), &load).await;
     let at = cluster.addresses();
     let finalize = ["finalize", "--metadata", &at];
     let name = cluster.agents[1].listen.to_string();
     let refused = metadata(&new(), &finalize).await;
     refused.refused(&["stays", &name, "up to level 1", "upgrade it first"]);
-    cluster.agents[1].stop().await;
-    cluster.agents[1].restart_as(&new());
-    cluster.agents[1].until_ready("200").await;
+    cluster.upgrade_agent(1, &new(), &load).await;
     let (_, waits) = cluster.holder().await;
-    cluster.metadata[waits].stop().await;
-    cluster.metadata[waits].restart_as(&old());
-    until_waiting(&cluster.metadata[waits]).await;
     let name = cluster.metadata[waits].listen.to_string();
     metadata(&new(), &finalize).await.refused(&[
         "stays",
@@ -182,9 +192,7 @@ async fn a_cluster_goes_forward_and_back_and_forward_until_it_is_finalized() {
         .refused(&["say it with the newer version"]);
     assert_eq!(level(&cluster.store).await, 1);
     load.gets_on().await;
-    cluster.metadata[waits].stop().await;
-    cluster.metadata[waits].restart_as(&new());
-    until_waiting(&cluster.metadata[waits]).await;
+    cluster.upgrade_waiting(&new()).await;
     raised(&new(), &["--metadata", &at]).await;
     assert_eq!(level(&cluster.store).await, 2);
     // With it comes the effect that the old version does not know.
