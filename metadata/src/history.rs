@@ -197,7 +197,7 @@ impl Chain {
     pub(crate) fn to_row(&self) -> bytes::Bytes {
         let mut row = Encoder::versioned(VERSION);
         self.encode(&mut row);
-        row.into_bytes()
+        row.sealed()
     }
 
     /// From a row of the store.

@@ -86,17 +86,18 @@ impl Format {
         row.u32(self.writer);
         row.u32(self.reader_min);
         row.text(&self.cluster_id);
-        row.into_bytes()
+        row.sealed()
     }
 
     /// # Errors
     /// `NewerFormat` when this version cannot read the store.
     pub(crate) fn decode(row: Bytes) -> Result<Self, Error> {
-        let mut row = Decoder::new(row);
-        let version = row.u8()?;
+        // Whatever a newer one looks like, its version comes first.
+        let version = Decoder::new(row.clone()).u8()?;
         if version != VERSION {
             return Err(newer(version.to_string()));
         }
+        let mut row = Decoder::versioned(row, VERSION)?;
         let (writer, reader_min) = (row.u32()?, row.u32()?);
         check(reader_min)?;
         let cluster_id = row.text()?;

@@ -31,6 +31,11 @@ pub(crate) async fn load(kv: &dyn Kv) -> Result<State, Error> {
         // The cluster's row comes before others, which may be such as this version cannot read.
         level::check(state.cluster.level())?;
     }
+    if state.cluster.as_of() < state.lsn {
+        // It goes with each transaction of a checkpoint.
+        let reason = "the row of what there is one of in the cluster is missing, or of long ago";
+        return Err(Error::Corrupt(reason.to_owned()));
+    }
     state.tables().into_iter().for_each(|table| table.loaded());
     Ok(state)
 }
@@ -50,7 +55,10 @@ async fn each_row(
         };
         start = [last.as_ref(), &[0]].concat().into();
         for (key, row) in rows {
-            take(Key::decode(&key)?, open_row(row)?)?;
+            let key = Key::decode(&key)?;
+            let taken = open_row(row).and_then(|row| take(key, row));
+            taken
+                .map_err(|Unreadable| Error::Corrupt(format!("the row {key:?} cannot be read")))?;
         }
     }
 }

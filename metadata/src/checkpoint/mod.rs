@@ -69,8 +69,8 @@ impl Checkpoint {
     pub(crate) async fn read_ahead(&mut self, kv: &dyn Kv, state: &State) -> Result<bool, Error> {
         let soon = state.partitions.soon(READ_AHEAD);
         let unread = soon.filter(|(place, _)| !self.tails.contains_key(place));
-        let reads = unread.take(READ_AT_ONCE).map(|(place, start)| async move {
-            let tail = read_tail(kv, place, start).await?;
+        let reads = unread.take(READ_AT_ONCE).map(|(place, joint)| async move {
+            let tail = read_tail(kv, place, joint).await?;
             Ok::<_, Error>((place, tail))
         });
         let read = try_join_all(reads).await?;

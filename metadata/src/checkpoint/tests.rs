@@ -177,7 +177,10 @@ async fn what_is_appended_after_the_index_row_was_read_joins_it() {
     // Nothing to be indexed, but the partition's row must be written.
     let moved = Effect::Partition {
         partition: partition(0),
-        what: PartitionEffect::LogStartMoved { to: Offset(0) },
+        what: PartitionEffect::EpochBegan {
+            epoch: 1,
+            start: Offset(1),
+        },
     };
     state.fold(Lsn(state.lsn.0 + 1), NOW, &moved);
     let mut checkpoint = Checkpoint::begin(&mut state);

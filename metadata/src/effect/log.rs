@@ -2,7 +2,6 @@
 //! when it is replayed.
 
 use bytes::Bytes;
-use crc_fast::{CrcAlgorithm, checksum};
 
 use super::Effect;
 use crate::codec::{Decoder, Encoder, Unreadable, Wire};
@@ -10,8 +9,6 @@ use crate::types::Timestamp;
 
 /// The version that log rows are written in.
 const VERSION: u8 = 1;
-/// Of an entry's checksum.
-const CHECKSUM_BYTES: usize = 4;
 
 /// The effects of a drain with its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,10 +37,8 @@ impl LogBytes {
     }
 
     /// Cut into rows, for stores limit values; joined again they are what [`decode_entry`] reads.
-    pub(crate) fn into_rows(mut self, row_bytes_max: usize) -> Vec<Bytes> {
-        let checksum = crc32c(self.0.as_bytes());
-        self.0.fixed_u32(checksum);
-        cut(self.0.into_bytes(), row_bytes_max)
+    pub(crate) fn into_rows(self, row_bytes_max: usize) -> Vec<Bytes> {
+        cut(self.0.sealed(), row_bytes_max)
     }
 }
 
@@ -58,12 +53,7 @@ pub(crate) fn cut(mut bytes: Bytes, piece_bytes: usize) -> Vec<Bytes> {
 }
 
 /// The rows of one drain, joined.
-pub(crate) fn decode_entry(mut bytes: Bytes) -> Result<LogEntry, Unreadable> {
-    let content = bytes.len().checked_sub(CHECKSUM_BYTES).ok_or(Unreadable)?;
-    let expected = Decoder::new(bytes.split_off(content)).fixed_u32()?;
-    if crc32c(&bytes) != expected {
-        return Err(Unreadable);
-    }
+pub(crate) fn decode_entry(bytes: Bytes) -> Result<LogEntry, Unreadable> {
     let mut bytes = Decoder::versioned(bytes, VERSION)?;
     let now = Timestamp::take(&mut bytes)?;
     let mut effects = Vec::new();
@@ -71,10 +61,6 @@ pub(crate) fn decode_entry(mut bytes: Bytes) -> Result<LogEntry, Unreadable> {
         effects.push(Effect::take(&mut bytes)?);
     }
     Ok(LogEntry { now, effects })
-}
-
-fn crc32c(bytes: &[u8]) -> u32 {
-    u32::try_from(checksum(CrcAlgorithm::Crc32Iscsi, bytes)).expect("a CRC-32 has 32 bits")
 }
 
 #[cfg(test)]

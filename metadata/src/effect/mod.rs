@@ -41,7 +41,9 @@ wire_enum! {
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub(crate) enum TopicEffect {
         1 => Created(created: TopicCreated),
-        2 => Deleted,
+        /// Whether anything was known of its partitions, as of one that ever held a record: if not, nothing is left once its
+        /// row is cleared.
+        2 => Deleted { held: bool },
         3 => PartitionsCreated { total: i32 },
     }
 }

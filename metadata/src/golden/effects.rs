@@ -113,7 +113,7 @@ fn effects() -> Vec<Effect> {
         Effect::Committed(committed(None)),
         Effect::Committed(committed(Some(asked))),
         Effect::topic(TOPIC, TopicEffect::Created(created)),
-        Effect::topic(TOPIC, TopicEffect::Deleted),
+        Effect::topic(TOPIC, TopicEffect::Deleted { held: true }),
         Effect::topic(TOPIC, TopicEffect::PartitionsCreated { total: i32::MAX }),
         Effect::Partition {
             partition,
@@ -152,7 +152,7 @@ fn effects() -> Vec<Effect> {
             ..
         },
         Effect::Topic {
-            what: TopicEffect::Deleted,
+            what: TopicEffect::Deleted { .. },
             ..
         },
         Effect::Topic {

@@ -2,7 +2,7 @@
 //! block's checksum. Base offsets follow from spans, so a row has no room for a hole. Objects are named by their agent's
 //! prefix, which a row spells out once, and the difference to the number last used with it.
 //!
-//! A row: version, flags, base offset, extents to its end. An extent: a byte of flags and kind, span, record count unless
+//! A row: version, flags, base offset, extents, and the checksum of it all. An extent: a byte of flags and kind, span, record count unless
 //! it is the span, difference of timestamps, then by kind. Numbers are of variable length.
 
 use std::collections::HashMap;
@@ -59,7 +59,7 @@ impl Chunk {
         for extent in &self.extents {
             before.encode(extent, &mut row);
         }
-        row.into_bytes()
+        row.sealed()
     }
 
     pub(crate) fn decode(row: Bytes) -> Result<Self, Unreadable> {
@@ -121,8 +121,8 @@ pub(super) fn cut(open: Option<Chunk>, first: bool, extents: &[Extent]) -> Vec<C
         before.encode(extent, &mut row);
     }
     for extent in extents {
-        // Version, flags and base offset lie in front of them.
-        if !Chunk::has_room(12 + row.len()) && !current.extents.is_empty() {
+        // Version, flags and base offset lie in front of them, and the seal behind.
+        if !Chunk::has_room(16 + row.len()) && !current.extents.is_empty() {
             let next = Chunk {
                 first: false,
                 extents: Vec::new(),

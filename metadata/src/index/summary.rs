@@ -118,7 +118,7 @@ impl Summary {
             row.u64(child.totals.records);
             (end, timestamp) = (child.end.0, child.max_timestamp.0);
         }
-        row.into_bytes()
+        row.sealed()
     }
 
     pub(super) fn decode(row: Bytes) -> Result<Self, Unreadable> {

@@ -113,7 +113,7 @@ impl Head {
         row.u64(self.lsn.0);
         row.u64(self.nonce);
         row.u64(self.rows);
-        row.into_bytes()
+        row.sealed()
     }
 
     pub(super) fn decode(row: Bytes) -> Result<Self, Unreadable> {
@@ -184,11 +184,11 @@ impl Owner {
             Some(Address::At(address)) => row.text(address),
             Some(Address::Left) => row.text(""),
         }
-        row.into_bytes()
+        row.sealed()
     }
 
     pub(super) fn decode(row: Bytes) -> Result<Self, Unreadable> {
-        let mut row = Decoder::new(row);
+        let mut row = Decoder::sealed(row)?;
         let version = row.u8()?;
         let (epoch, nonce) = (row.u64()?, row.u64()?);
         let serves = match version {

@@ -23,6 +23,8 @@ use crate::level::{self, Format};
 use crate::state::{Hold, State};
 use crate::types::{BucketId, Lsn, Timestamp};
 
+const NO_FORMAT: &str =
+    "it has rows, but not the one that says whose they are and who can read them";
 /// Rows read at a time.
 pub(crate) const ROWS_PER_READ: usize = 1000;
 /// Attempts when others take over at the same time.
@@ -36,10 +38,16 @@ const ROUNDS_MAX: usize = ROUNDS_BESIDE + 5;
 
 /// The cluster's id and levels. A store that is empty is made one.
 pub(super) async fn open(kv: &dyn Kv, options: &Options) -> Result<Format, Error> {
-    match kv.get(&Key::Format.encode()).await? {
-        Some(row) => Format::decode(row),
-        None => create(kv, options).await,
+    if let Some(row) = kv.get(&Key::Format.encode()).await? {
+        return Format::decode(row);
     }
+    let anything = kv.range(&[], &[u8::MAX; 64], 1, Direction::Forward).await?;
+    if anything.is_empty() {
+        return create(kv, options).await;
+    }
+    // Made by another process a moment ago, or without what says whose it is: nothing is written over that.
+    let row = kv.get(&Key::Format.encode()).await?;
+    Format::decode(row.ok_or_else(|| Error::Corrupt(NO_FORMAT.to_owned()))?)
 }
 
 /// Takes over from that owner; `None` if it is another one by now.

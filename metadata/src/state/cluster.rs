@@ -202,8 +202,8 @@ impl Cluster {
         }))
     }
 
-    #[cfg(test)]
-    pub(super) fn as_of(&self) -> Lsn {
+    /// The row that this was loaded from holds everything up to here.
+    pub(crate) fn as_of(&self) -> Lsn {
         self.as_of
     }
 }

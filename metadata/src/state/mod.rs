@@ -136,7 +136,11 @@ impl State {
                 self.topics
                     .create(now, create, first_producer, &self.limits)
             }
-            Command::DeleteTopic(topic) => self.topics.delete(*topic, &self.limits),
+            Command::DeleteTopic(topic) => {
+                let mut logs = self.partitions.of(*topic);
+                let held = logs.any(|(_, log)| log.is_known());
+                self.topics.delete(*topic, held, &self.limits)
+            }
             Command::CreatePartitions(create) => {
                 self.topics.create_partitions(*create, &self.limits)
             }
@@ -207,9 +211,7 @@ impl State {
             Effect::Committed(committed) => self.fold_committed(lsn, now, committed),
             Effect::Topic { topic, what } => {
                 let before = self.topics.get(*topic).map(|known| known.topic.partitions);
-                let partitions = &self.partitions;
-                let held = || partitions.of(*topic).any(|(_, log)| log.held_anything());
-                if self.topics.fold(lsn, *topic, what, held) {
+                if self.topics.fold(lsn, *topic, what) {
                     self.topic_changed(*topic, before.unwrap_or(0));
                 }
             }
@@ -247,7 +249,9 @@ impl State {
         match key {
             Key::Topic(topic) => {
                 self.topics.load(key, row)?;
-                self.topic_changed(topic, 0);
+                if let Some(known) = self.topics.get(topic) {
+                    self.partitions.loaded(topic, known.topic.partitions);
+                }
                 Ok(())
             }
             Key::Deleted(_) => self.topics.load(key, row),

@@ -8,7 +8,7 @@ use super::table::{Dirty, Page, Table, Wrote, decode_row};
 use crate::codec::{Decoder, Unreadable};
 use crate::effect::{Block, Judged, PartitionEffect, extents};
 use crate::error::Error;
-use crate::index::{self, Place};
+use crate::index::{self, Joint, Place};
 use crate::keys::Key;
 use crate::types::{
     Bounds, Epochs, Extent, Lsn, ObjectKey, Offset, PartitionIndex, TopicId, TopicPartition,
@@ -30,6 +30,8 @@ pub(crate) struct PartitionLog {
     /// The row this was loaded from holds everything up to here.
     as_of: Lsn,
     dirty: bool,
+    /// It was loaded with its topic and had no row: it was never written, or its row was lost.
+    unproven: bool,
 }
 
 wire_struct! {
@@ -68,9 +70,9 @@ impl PartitionLog {
         }
     }
 
-    /// Whether a record was ever appended.
-    pub(super) fn held_anything(&self) -> bool {
-        self.known.high_watermark > Offset(0)
+    /// Whether anything is known of it: it may have rows then.
+    pub(super) fn is_known(&self) -> bool {
+        self.known != Known::default()
     }
 
     #[cfg(test)]
@@ -148,6 +150,13 @@ impl Partitions {
         })
     }
 
+    /// A topic that was loaded has so many, whose rows follow.
+    pub(super) fn loaded(&mut self, topic: TopicId, total: i32) {
+        self.resize(topic, Some(total));
+        let logs = self.by_topic.get_mut(&topic).into_iter().flatten();
+        logs.for_each(|log| log.unproven = true);
+    }
+
     /// The topic has so many, or is gone (`None`).
     pub(super) fn resize(&mut self, topic: TopicId, total: Option<i32>) {
         match total {
@@ -196,6 +205,7 @@ impl Partitions {
         let Some(log) = self.get_mut(partition).filter(|log| log.as_of < lsn) else {
             return;
         };
+        let before = log.known.clone();
         match what {
             PartitionEffect::LogStartMoved { to } => {
                 let known = &mut log.known;
@@ -209,16 +219,24 @@ impl Partitions {
                 log.known.generation = log.known.generation.max(*generation);
             }
         }
+        // One of which nothing is known gets no row.
+        if log.known == before {
+            return;
+        }
         if !std::mem::replace(&mut log.dirty, true) {
             self.dirty.mark(partition);
         }
     }
 
-    /// The indexes of partitions that are written next, with where the extents in memory begin.
-    pub(crate) fn soon(&self, count: usize) -> impl Iterator<Item = (Place, Offset)> {
+    /// The indexes of partitions that are written next, with where the extents in memory join them.
+    pub(crate) fn soon(&self, count: usize) -> impl Iterator<Item = (Place, Joint)> {
         self.dirty.soon(count).filter_map(|partition| {
             let log = self.get(partition)?;
-            Some((log.index_of(partition), log.recent_start()))
+            let joint = Joint {
+                start: log.recent_start(),
+                rows_end_max: log.unproven.then_some(log.known.high_watermark),
+            };
+            Some((log.index_of(partition), joint))
         })
     }
 
@@ -249,7 +267,7 @@ impl Partitions {
             log.indexed_until(last.end_offset());
         }
         if whole {
-            log.dirty = false;
+            (log.dirty, log.unproven) = (false, false);
             page.set(Key::Partition(partition), &(lsn, log.known.clone()));
         }
         Ok(whole)
@@ -290,6 +308,7 @@ impl Table for Partitions {
         };
         let log = self.get_mut(partition).ok_or(Unreadable)?;
         (log.as_of, log.known) = decode_row(row)?;
+        log.unproven = false;
         Ok(())
     }
 }

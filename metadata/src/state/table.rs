@@ -135,10 +135,10 @@ impl<'a> Page<'a> {
 pub(crate) fn encode_row(row: &impl Wire) -> Bytes {
     let mut bytes = Encoder::versioned(VERSION);
     row.put(&mut bytes);
-    bytes.into_bytes()
+    bytes.sealed()
 }
 
-/// A state row, past its version.
+/// A state row, past its version and without its seal.
 pub(crate) fn open_row(row: Bytes) -> Result<Decoder, Unreadable> {
     Decoder::versioned(row, VERSION)
 }

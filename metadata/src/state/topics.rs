@@ -155,14 +155,15 @@ impl Topics {
         ))
     }
 
-    pub(super) fn delete(&self, topic: TopicId, limits: &Limits) -> Decided {
+    /// `held`: whether it ever held a record.
+    pub(super) fn delete(&self, topic: TopicId, held: bool, limits: &Limits) -> Decided {
         self.by_id.get(&topic).ok_or(Rejected::UnknownTopic)?;
         if self.deleted.len() >= limits.deleted_topics {
             return Err(Rejected::TooManyDeletedTopics);
         }
         Ok((
             Outcome::TopicDeleted,
-            vec![Effect::topic(topic, TopicEffect::Deleted)],
+            vec![Effect::topic(topic, TopicEffect::Deleted { held })],
         ))
     }
 
@@ -191,17 +192,11 @@ impl Topics {
         Ok(())
     }
 
-    /// True if anything changed. `held`: whether its partitions ever held a record.
-    pub(super) fn fold(
-        &mut self,
-        lsn: Lsn,
-        topic: TopicId,
-        what: &TopicEffect,
-        held: impl FnOnce() -> bool,
-    ) -> bool {
+    /// True if anything changed.
+    pub(super) fn fold(&mut self, lsn: Lsn, topic: TopicId, what: &TopicEffect) -> bool {
         match what {
             TopicEffect::Created(created) => self.fold_created(lsn, topic, created),
-            TopicEffect::Deleted => self.fold_deleted(topic, held),
+            TopicEffect::Deleted { held } => self.fold_deleted(topic, *held),
             TopicEffect::PartitionsCreated { total } => self.fold_partitions(lsn, topic, *total),
         }
     }
@@ -241,7 +236,7 @@ impl Topics {
         self.by_metric_name.insert(metric_name(name), topic);
     }
 
-    fn fold_deleted(&mut self, topic: TopicId, held: impl FnOnce() -> bool) -> bool {
+    fn fold_deleted(&mut self, topic: TopicId, held: bool) -> bool {
         let Some(gone) = self.by_id.remove(&topic) else {
             return false;
         };
@@ -256,7 +251,7 @@ impl Topics {
         }
         let left = Left {
             topic: gone,
-            held: held(),
+            held,
             cleared: 0,
         };
         self.mark(topic, Some(left), Lsn(0));

@@ -189,7 +189,11 @@ impl World {
         let Some(start) = extents.first().map(|first| first.base_offset) else {
             return;
         };
-        let tail = read_tail(&self.kv, PLACE, start).await.unwrap();
+        let joint = Joint {
+            start,
+            rows_end_max: Some(self.end()),
+        };
+        let tail = read_tail(&self.kv, PLACE, joint).await.unwrap();
         let mut writes = Transaction::default();
         append(PLACE, self.log_start, tail, extents, &mut writes).unwrap();
         self.kv.commit(writes).await.unwrap();

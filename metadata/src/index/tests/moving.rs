@@ -72,7 +72,11 @@ fn shuffled(count: u32, from: u32, offset: Offset) -> Vec<Extent> {
 /// What makes rows of those extents.
 async fn writes(kv: &Memory, extents: &[Extent]) -> Transaction {
     let mut writes = Transaction::default();
-    let tail = read_tail(kv, PLACE, extents[0].base_offset).await.unwrap();
+    let joint = Joint {
+        start: extents[0].base_offset,
+        rows_end_max: None,
+    };
+    let tail = read_tail(kv, PLACE, joint).await.unwrap();
     append(PLACE, Offset(0), tail, extents, &mut writes).unwrap();
     writes
 }

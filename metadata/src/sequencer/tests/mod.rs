@@ -2,6 +2,7 @@
 
 mod clocks;
 mod close;
+mod damaged;
 mod faults;
 #[cfg(feature = "fdb")]
 mod foundationdb;

@@ -191,7 +191,7 @@ fn kind(effect: &Effect) -> usize {
         Effect::Committed(_) => 0,
         Effect::Topic { what, .. } => match what {
             TopicEffect::Created(_) => 1,
-            TopicEffect::Deleted => 2,
+            TopicEffect::Deleted { .. } => 2,
             TopicEffect::PartitionsCreated { .. } => 3,
         },
         Effect::Partition { what, .. } => match what {

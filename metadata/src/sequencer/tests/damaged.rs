@@ -1,0 +1,151 @@
+//! Stores that hold what Penstock did not write: rows that were changed, cut short or lost. A process that starts says so in
+//! a sentence; it serves from none of them, and writes nothing over what is left.
+
+use super::*;
+use crate::keys::Key;
+
+/// Rows of every kind that a start reads, index rows of two levels, and a log.
+async fn store() -> Memory {
+    let memory = Memory::new();
+    let running = fresh(&memory).await;
+    let gone = TopicId(9);
+    create_topic(&running.metadata, gone, "gone", 1).await;
+    for round in 0..12_u64 {
+        // Refused duplicates between the batches, so that each one is an extent of its own.
+        let both = |index: i32| {
+            let sequence = i32::try_from(round).unwrap() * 100 + index;
+            [batch(1, Some((5, sequence))), batch(1, Some((5, sequence)))]
+        };
+        let batches = (0..100).flat_map(both).collect();
+        let committed = running.metadata.submit(commit(round, 0, batches)).await;
+        committed.unwrap();
+    }
+    let mut last = commit(100, 0, vec![batch(1, None)]);
+    if let Command::CommitObject(commit) = &mut last {
+        commit.blocks[0].topic = gone;
+    }
+    committed(&running.metadata, last).await;
+    let delete = Command::DeleteTopic(gone);
+    running.metadata.submit(delete).await.unwrap();
+    running.close().await;
+    let running = run(memory.clone(), options(2)).await;
+    committed(&running.metadata, plain(101, 1)).await;
+    committed(&running.metadata, plain(102, 0)).await;
+    running.kill().await;
+    memory
+}
+
+/// Whole stores in which that row is another.
+fn changed(row: &Bytes, seed: u64) -> Vec<Bytes> {
+    let mut rows = vec![Bytes::new(), [row.as_ref(), &[0]].concat().into()];
+    if !row.is_empty() {
+        rows.push(row.slice(..row.len() - 1));
+    }
+    let length = u64::try_from(row.len()).unwrap();
+    for number in 0..6 {
+        let bit = mix(seed + number) % (8 * length);
+        let mut flipped = row.to_vec();
+        flipped[usize::try_from(bit / 8).unwrap()] ^= 1 << (bit % 8);
+        rows.push(flipped.into());
+    }
+    rows
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_was_changed_is_refused_or_harms_only_who_needs_it() {
+    let memory = store().await;
+    let truth = {
+        let running = run(memory.copy(), options(3)).await;
+        let truth = extents(&running.metadata, 0).await;
+        running.kill().await;
+        truth
+    };
+    let (mut refused, mut served) = (0, 0);
+    for (number, (key, row)) in (0..).zip(memory.snapshot()) {
+        let kind = Key::decode(&key).unwrap();
+        for other in changed(&row, number * 1_000) {
+            let damaged = memory.copy();
+            let mut change = Transaction::default();
+            change.set(key.clone(), other.clone());
+            damaged.commit(change).await.unwrap();
+            let before = damaged.snapshot();
+            let started = try_run(Arc::new(damaged.clone()), options(4)).await;
+            match (kind, started) {
+                // They are read when somebody needs them.
+                (Key::Index(..) | Key::Object(_), Ok(running)) => {
+                    served += 1;
+                    let mut next = Offset(0);
+                    while next < truth.last().unwrap().end_offset() {
+                        match running.metadata.locate(partition(0), next, 1 << 20).await {
+                            Ok(Located::Extents { extents, .. }) => {
+                                assert!(extents.iter().all(|it| truth.contains(it)), "{kind:?}");
+                                next = extents.last().unwrap().end_offset();
+                            }
+                            Err(Error::Damaged(_)) if matches!(kind, Key::Index(..)) => break,
+                            located => panic!("{kind:?}: {located:?}"),
+                        }
+                    }
+                    running.kill().await;
+                }
+                (Key::Index(..) | Key::Object(_), Err(error)) => panic!("{kind:?}: {error}"),
+                (_, Err(Error::Corrupt(_) | Error::NewerFormat { .. })) => {
+                    refused += 1;
+                    assert_eq!(damaged.snapshot(), before, "{kind:?}: nothing is written");
+                }
+                (_, Err(error)) => panic!("{kind:?}: {error}"),
+                (_, Ok(_)) => panic!("{kind:?} is served with {other:?} in place of {row:?}"),
+            }
+        }
+    }
+    assert!(refused > 100 && served > 30, "{refused}, {served}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_of_which_there_is_one_is_missed_and_nothing_is_made_in_its_place() {
+    let memory = store().await;
+    for key in [
+        Key::Format,
+        Key::Owner,
+        Key::Head,
+        Key::Lineage,
+        Key::Checkpoint,
+        Key::Cluster,
+    ] {
+        let damaged = memory.copy();
+        let mut lose = Transaction::default();
+        lose.clear(key.encode());
+        damaged.commit(lose).await.unwrap();
+        let before = damaged.snapshot();
+        let started = try_run(Arc::new(damaged.clone()), options(4)).await;
+        let Err(error) = started.map(drop) else {
+            panic!("it is served without {key:?}")
+        };
+        assert!(matches!(error, Error::Corrupt(_)), "{key:?}: {error}");
+        assert_eq!(damaged.snapshot(), before, "{key:?}");
+    }
+}
+
+/// A partition without a row is as one that was never written. Its index says otherwise, and must not be cleared for it.
+#[tokio::test(start_paused = true)]
+async fn the_index_of_a_partition_whose_row_was_lost_is_not_cleared() {
+    let memory = store().await;
+    let mut lose = Transaction::default();
+    lose.clear(Key::Partition(partition(0)).encode());
+    // What the log says of it since would not follow.
+    let running = run(memory.clone(), options(3)).await;
+    running.close().await;
+    memory.commit(lose).await.unwrap();
+    let index = |memory: &Memory| {
+        let mut rows = memory.snapshot();
+        rows.retain(|key, _| matches!(Key::decode(key), Ok(Key::Index(..))));
+        rows
+    };
+    let before = index(&memory);
+    assert!(before.len() > 3, "{}", before.len());
+    let running = run(memory.clone(), options(4)).await;
+    committed(&running.metadata, plain(200, 0)).await;
+    let ended = tokio::time::timeout(Duration::from_secs(60), running.task).await;
+    let ended = ended.expect("it ends").unwrap();
+    assert!(matches!(ended, Err(Error::Corrupt(_))), "{ended:?}");
+    assert_eq!(index(&memory), before);
+}
