@@ -2,7 +2,8 @@
 //! not there is damage; so is one that cannot be read, and rows that begin behind what is searched for. Checkpoints go on
 //! meanwhile: the last row of a level may be replaced by a longer one, so a row is looked for by what it must hold, and
 //! what lies past where the search ends is not looked at. Rows may be freed, too, from the first one on: whoever is told of
-//! damage asks whether it still looks in the right place.
+//! damage asks whether it still looks in the right place. Rows that end before what must be in them are damage, too: a
+//! store that went back in time has such, and "there is none" would be a wrong answer.
 
 use bytes::Bytes;
 
@@ -28,8 +29,8 @@ pub(crate) struct Lookup<'a> {
 enum Scan {
     /// No row of it ends past the offset.
     Nothing,
-    /// There are rows, and in none what is wanted.
-    None,
+    /// There are rows, which end here, and in none what is wanted.
+    None(Offset),
     /// Where it begins, and what is said of it.
     Child(Offset, Child),
 }
@@ -61,7 +62,7 @@ impl<'a> Lookup<'a> {
         let mut next = from;
         while next < until {
             let wanted = |child: &Child| child.max_timestamp >= timestamp;
-            let Some(chunk) = self.first_chunk(next, wanted).await? else {
+            let Some(chunk) = self.first_chunk(next, until, wanted).await? else {
                 return Ok(None);
             };
             let live = |e: &&Extent| e.end_offset() > from && e.base_offset < until;
@@ -85,7 +86,7 @@ impl<'a> Lookup<'a> {
             return Ok(None);
         }
         // The chunks at both ends may have their largest outside, so they are looked at by themselves.
-        let Some(first) = self.first_chunk(from, |_| true).await? else {
+        let Some(first) = self.first_chunk(from, until, |_| true).await? else {
             return Ok(None);
         };
         let live = |e: &&Extent| e.end_offset() > from && e.base_offset < until;
@@ -93,7 +94,10 @@ impl<'a> Lookup<'a> {
         if first.end() >= until {
             return Ok(best);
         }
-        let Some(last) = self.first_chunk(Offset(until.0 - 1), |_| true).await? else {
+        let Some(last) = self
+            .first_chunk(Offset(until.0 - 1), until, |_| true)
+            .await?
+        else {
             return Ok(best);
         };
         let between = self.largest_between(first.end(), last.base()).await?;
@@ -107,19 +111,20 @@ impl<'a> Lookup<'a> {
         Ok(largest(best.iter().chain(last)))
     }
 
-    /// The first chunk that ends past `from` and is wanted.
+    /// The first chunk that ends past `from` and is wanted, of rows that hold everything before `until`.
     async fn first_chunk(
         &self,
         from: Offset,
+        until: Offset,
         wanted: impl Fn(&Child) -> bool + Sync,
     ) -> Result<Option<Chunk>, Error> {
         let mut next = from;
         loop {
             let summary = match self.scan(LEVEL_MAX, next, &wanted).await? {
-                Scan::None => return Ok(None),
+                Scan::None(end) => return self.reaches(end, until).map(|()| None),
                 Scan::Child(base, child) => self.summary(1, base.max(next), child.end).await?,
                 Scan::Nothing => match self.scan(1, next, &wanted).await? {
-                    Scan::None => return Ok(None),
+                    Scan::None(end) => return self.reaches(end, until).map(|()| None),
                     Scan::Child(base, child) => {
                         return self.chunk(base, child.end).await.map(Some);
                     }
@@ -150,6 +155,11 @@ impl<'a> Lookup<'a> {
             true => Ok(()),
             false => Err(self.place.hole(from)),
         }
+    }
+
+    /// Nothing is missing between where rows end and `until`.
+    fn reaches(&self, end: Offset, until: Offset) -> Result<(), Error> {
+        self.begins(until, end)
     }
 
     /// The largest timestamp of the chunks from `from` to `until`, at both of which one ends.
@@ -207,7 +217,7 @@ impl<'a> Lookup<'a> {
                     return Ok(Scan::Child(base, *child));
                 }
                 next = summary.end();
-                scan = Scan::None;
+                scan = Scan::None(next);
             }
             if rows.is_empty() {
                 return Ok(scan);

@@ -440,3 +440,27 @@ async fn a_lost_row_is_found_by_verifying_and_by_searching() {
         }
     }
 }
+
+/// As of a store that went back in time: who must find a time, or know that there is none, is told that rows are missing.
+#[tokio::test]
+async fn rows_that_end_too_early_are_no_answer() {
+    const NEVER: Timestamp = Timestamp(i64::MAX);
+    for count in [0, 1, 20, 700, 2_000, 90_000] {
+        let mut world = World::new();
+        for _ in 0..count / 10_000 {
+            world.append(10_000, 0).await;
+        }
+        world.append(count % 10_000, 0).await;
+        let end = world.end();
+        let lookup = Lookup::new(&world.kv, PLACE);
+        let nothing = lookup.at_or_after(Offset(0), end, NEVER).await;
+        assert_eq!(nothing.unwrap(), None, "{count}");
+        let missing = Offset(end.0 + 1);
+        for from in [Offset(0), Offset(end.0 / 2), end] {
+            let found = lookup.at_or_after(from, missing, NEVER).await;
+            assert!(matches!(found, Err(Error::Damaged(_))), "{count} {found:?}");
+            let found = lookup.largest(from, missing).await;
+            assert!(matches!(found, Err(Error::Damaged(_))), "{count} {found:?}");
+        }
+    }
+}
