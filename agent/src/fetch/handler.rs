@@ -116,6 +116,7 @@ impl Fetch {
         let found = wait::locate(
             &self.context.metadata,
             &wants,
+            limits.bytes_max,
             patience,
             self.draining.clone(),
         )

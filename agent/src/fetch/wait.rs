@@ -33,11 +33,12 @@ impl Patience {
     };
 }
 
-/// One answer per want, in their order: as soon as there are `bytes_min`, or something is refused, or time is up, or the
-/// agent stops.
+/// One answer per want, in their order: as soon as there are `bytes_min`, or what a reply may carry, or something is
+/// refused, or time is up, or the agent stops.
 pub(super) async fn locate(
     metadata: &Metadata,
     wants: &[Want],
+    reply_bytes_max: usize,
     patience: Patience,
     mut stop: Stop,
 ) -> Vec<Found> {
@@ -50,13 +51,14 @@ pub(super) async fn locate(
             .flatten()
             .map(|view| Box::pin(view.changed()))
             .collect();
-        let found = look_at_all(metadata, wants, &views).await;
+        let (found, is_full) = look_at_all(metadata, wants, reply_bytes_max, &views).await;
         let refused = found
             .iter()
             .any(|found| matches!(found, Found::Refused { .. }));
         let out_of_time = Instant::now() >= deadline || stop.is_requested();
         if refused
             || out_of_time
+            || is_full
             || available(wants, &found) >= patience.bytes_min
             || changes.is_empty()
         {
@@ -81,32 +83,40 @@ async fn views(metadata: &Metadata, wants: &[Want]) -> Vec<Result<Arc<View>, Err
     views
 }
 
+/// What all wants find, and whether that is as much as a reply takes. Wants behind that find an extent each: a reader of
+/// thousands of partitions far behind would have them located by megabytes, all for replies to come.
 async fn look_at_all(
     metadata: &Metadata,
     wants: &[Want],
+    reply_bytes_max: usize,
     views: &[Result<Arc<View>, ErrorCode>],
-) -> Vec<Found> {
+) -> (Vec<Found>, bool) {
+    let mut left = reply_bytes_max as u64 + READ_AHEAD_BYTES;
     let mut found = Vec::with_capacity(wants.len());
     for (want, view) in wants.iter().zip(views) {
         found.push(match view {
-            Ok(view) => look(metadata, want, view).await,
+            Ok(view) => look(metadata, want, left, view).await,
             Err(code) => Found::Refused {
                 code: *code,
                 bounds: None,
             },
         });
+        if let Some(Found::Extents { extents, .. }) = found.last() {
+            let bytes = extents.iter().map(|extent| u64::from(extent.raw_length()));
+            left = left.saturating_sub(bytes.sum());
+        }
     }
-    found
+    (found, left == 0)
 }
 
-async fn look(metadata: &Metadata, want: &Want, view: &View) -> Found {
+async fn look(metadata: &Metadata, want: &Want, left: u64, view: &View) -> Found {
     if view.deleted() {
         return Found::Refused {
             code: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             bounds: None,
         };
     }
-    let raw_bytes_max = want.bytes_max as u64 + READ_AHEAD_BYTES;
+    let raw_bytes_max = left.clamp(1, want.bytes_max as u64 + READ_AHEAD_BYTES);
     match view.look(want.offset, raw_bytes_max) {
         Look::Extents { bounds, extents } => readable(want, bounds, extents),
         Look::Earlier(bounds) if want.offset < bounds.log_start => out_of_range(bounds),
@@ -183,4 +193,98 @@ fn bytes_after(extent: &Extent, offset: Offset) -> u64 {
     let count = u64::from(extent.offset_span).max(1);
     let left = count.saturating_sub(skipped);
     (u64::from(extent.raw_length()) * left / count).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use metadata::{
+        BlockCodec, BlockRange, Command, CommitBatch, CommitBlock, CommitObject, CreateTopic,
+        NamingEpoch, ObjectKey, PartitionIndex, Timestamp, TopicId, TopicPartition,
+    };
+
+    use super::*;
+    use crate::context::AutoCreate;
+    use crate::discovery::fixture::with_context;
+    use crate::tasks::Tasks;
+
+    const TOPIC: TopicId = TopicId(7);
+    const PARTITIONS: i32 = 100;
+    /// Segments of one batch in each partition.
+    const SEGMENTS: u32 = 200;
+    const BATCH_BYTES: u32 = 100_000;
+
+    async fn fill(metadata: &Metadata) {
+        let create = CreateTopic {
+            name: "wide".to_owned(),
+            id: TOPIC,
+            partitions: PARTITIONS,
+            replication_factor: 1,
+            configs: BTreeMap::new(),
+        };
+        metadata.submit(Command::CreateTopic(create)).await.unwrap();
+        for number in 0..SEGMENTS {
+            let block = |index| CommitBlock {
+                topic: TOPIC,
+                partition: PartitionIndex(index),
+                range: BlockRange {
+                    position: 0,
+                    stored_length: BATCH_BYTES,
+                    raw_length: BATCH_BYTES,
+                    codec: BlockCodec::Raw,
+                    checksum: 0,
+                },
+                batches: vec![CommitBatch {
+                    raw_length: BATCH_BYTES,
+                    record_count: 1,
+                    max_timestamp: Timestamp(0),
+                    producer: None,
+                    withheld: false,
+                }],
+            };
+            let commit = CommitObject {
+                object: ObjectKey::new(NamingEpoch(0), 1, number),
+                size: 1,
+                blocks: (0..PARTITIONS).map(block).collect(),
+            };
+            metadata
+                .submit(Command::CommitObject(commit))
+                .await
+                .unwrap();
+        }
+    }
+
+    /// What a reader of many partitions, far behind in all, has located at once follows from what a reply takes.
+    #[tokio::test]
+    async fn no_more_is_located_than_a_reply_takes_but_an_extent_for_each_want() {
+        with_context(AutoCreate::Disabled, async |context| {
+            fill(&context.metadata).await;
+            let want = |index| Want {
+                partition: TopicPartition {
+                    topic: TOPIC,
+                    partition: PartitionIndex(index),
+                },
+                offset: Offset(0),
+                bytes_max: 1 << 20,
+            };
+            let wants: Vec<Want> = (0..PARTITIONS).map(want).collect();
+            let patience = Patience {
+                bytes_min: u64::MAX,
+                wait_max: Duration::from_secs(600),
+            };
+            let tasks = Tasks::new();
+            let stop = tasks.stopping();
+            let found = locate(&context.metadata, &wants, 2 << 20, patience, stop).await;
+            let counts = found.iter().map(|found| match found {
+                Found::Extents { extents, .. } => extents.len(),
+                Found::Refused { code, .. } => panic!("{code}"),
+            });
+            let counts: Vec<usize> = counts.collect();
+            assert!(counts.iter().all(|count| *count > 0));
+            let all: usize = counts.iter().sum();
+            assert!((60..180).contains(&all), "{all}");
+        })
+        .await;
+    }
 }

@@ -75,6 +75,16 @@ impl Model {
                 assert_eq!(found, extent, "{context}, offset {offset}");
             }
         }
+        for step in 0..20 {
+            // One at least, whatever is asked for.
+            let offset = Offset(self.end() * step / 20);
+            let located = metadata.locate(partition(0), offset, 0).await;
+            let Ok(Located::Extents { extents, .. }) = located else {
+                panic!("{context}: {located:?}")
+            };
+            let first = self.from(offset.0).first().map(|(extent, _)| *extent);
+            assert_eq!(extents.first().copied(), first, "{context}, {offset:?}");
+        }
         for offset in [-1, self.end() + 1] {
             let located = metadata
                 .locate(partition(0), Offset(offset), 1)
