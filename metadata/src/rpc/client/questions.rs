@@ -98,8 +98,13 @@ impl Questions {
             {
                 let _ = reply.send(Ok(bounds));
             }
-            (Read::View { partition, reply }, Reply::Watched(_)) => {
-                let _ = reply.send(Ok(views.get(partition)));
+            (Read::View { partition, reply }, Reply::Watched(found)) => {
+                let view = match (views.get(partition), found.as_slice()) {
+                    // It has already made room for those that came behind it.
+                    (None, [true, ..]) => Err(Error::unavailable("too many views at once")),
+                    (view, _) => Ok(view),
+                };
+                let _ = reply.send(view);
             }
             (Read::Locate { reply, .. }, Reply::Located(located)) => {
                 let _ = reply.send(Ok(Hot::Found(located)));
@@ -143,4 +148,39 @@ fn ask(id: u64, read: &Read) -> Option<Bytes> {
         }
     };
     Some(Up::Ask { id, question }.encode())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::sequencer::tests::partition;
+    use crate::view::View;
+
+    fn asked(found: bool, views: &Views) -> Result<Option<Arc<View>>, Error> {
+        let (reply, mut answer) = oneshot::channel();
+        let partition = partition(0);
+        let mut questions = Questions::default();
+        questions.take(Read::View { partition, reply }).unwrap();
+        let reply = Reply::Watched(vec![found]);
+        questions.answer(questions.last, reply, views).unwrap();
+        answer.try_recv().unwrap()
+    }
+
+    /// A partition that is there is never said not to be, though its view was dropped for others before anybody took it.
+    #[tokio::test(start_paused = true)]
+    async fn a_view_that_made_room_for_others_is_no_partition_that_is_not_there() {
+        let views = Views::default();
+        assert!(matches!(asked(false, &views), Ok(None)));
+        assert!(matches!(
+            asked(true, &views),
+            Err(Error::Unavailable { .. })
+        ));
+        let view = View::new(crate::types::Bounds::default(), &[].into());
+        views.insert(partition(0), view);
+        assert!(matches!(asked(true, &views), Ok(Some(_))));
+    }
 }
