@@ -42,6 +42,8 @@ pub use command::{
 };
 pub use error::{Error, Happened};
 pub use handle::{Metadata, Raised, Stats};
+#[cfg(feature = "planted-bugs")]
+pub use index::rows_of;
 pub use level::WRITER_LEVEL;
 #[cfg(any(test, feature = "level-2"))]
 pub use level::behave_as;

@@ -7,6 +7,7 @@ mod backwards;
 mod bucket;
 mod bugs;
 mod checker;
+mod damage;
 mod fleet;
 mod history;
 mod last;

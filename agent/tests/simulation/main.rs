@@ -6,6 +6,7 @@ mod backwards;
 mod bucket;
 mod checker;
 mod checker_tests;
+mod damage;
 mod fleet;
 mod history;
 mod last;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::backwards;
 use crate::checker::{Anomaly, check};
+use crate::damage::Holes;
 use crate::history::{Event, Kind, Timed};
 use crate::last;
 use crate::nemesis;
@@ -59,17 +60,23 @@ fn catch_panics() {
 /// Runs a seed.
 pub(crate) fn run(seed: u64) -> Report {
     catch_panics();
+    rows_of(index_row_bytes(seed));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime without threads");
-    let report = runtime.block_on(async move {
+    let holes = Holes::default();
+    let told = async {
         let world = World::new(seed);
         let began = Instant::now();
         story(&world).await;
-        for panic in PANICS.with_borrow(Clone::clone) {
-            world.history.push(Event::Broken(panic));
+        for broken in PANICS
+            .with_borrow(Clone::clone)
+            .into_iter()
+            .chain(holes.say())
+        {
+            world.history.push(Event::Broken(broken));
         }
         let (hash, history) = (world.history.hash(), world.history.take());
         let anomalies = check(&history);
@@ -80,10 +87,24 @@ pub(crate) fn run(seed: u64) -> Report {
             history,
             anomalies,
         }
-    });
+    };
+    let report = metrics::with_local_recorder(&holes, || runtime.block_on(told));
     drop(runtime);
     report
 }
+
+/// Of what size index rows are: histories are too short for ordinary ones to have several, or levels above them.
+fn index_row_bytes(seed: u64) -> usize {
+    [200, 1024, 8 * 1024][usize::try_from(seed / 6 % 3).unwrap_or(0)]
+}
+
+#[cfg(feature = "planted-bugs")]
+fn rows_of(bytes: usize) {
+    metadata::rows_of(bytes);
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+fn rows_of(_: usize) {}
 
 /// What one run is to be.
 struct Shape {

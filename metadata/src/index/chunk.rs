@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::{Place, ROW_BYTES};
+use super::{Place, row_bytes};
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::types::{
     BlockCodec, BlockRange, Content, Extent, ExtentFlags, Marker, ObjectKey, Offset, ProducerEpoch,
@@ -103,8 +103,8 @@ impl Chunk {
     }
 
     /// Whether another extent may go into the row.
-    pub(super) fn has_room(row_bytes: usize) -> bool {
-        row_bytes + EXTENT_BYTES_MAX <= ROW_BYTES
+    pub(super) fn has_room(bytes: usize) -> bool {
+        bytes + EXTENT_BYTES_MAX <= row_bytes()
     }
 }
 

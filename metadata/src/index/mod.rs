@@ -34,6 +34,25 @@ pub(crate) use verify::verify;
 
 /// No row is larger.
 const ROW_BYTES: usize = 8 * 1024;
+/// The same, but where simulation wants its small histories to have indices of several levels.
+fn row_bytes() -> usize {
+    #[cfg(feature = "planted-bugs")]
+    return SMALL.get();
+    #[cfg(not(feature = "planted-bugs"))]
+    ROW_BYTES
+}
+
+#[cfg(feature = "planted-bugs")]
+std::thread_local! {
+    static SMALL: std::cell::Cell<usize> = const { std::cell::Cell::new(ROW_BYTES) };
+}
+
+/// What runs on this thread makes index rows of so many bytes, 200 or more and no more than ever.
+#[cfg(feature = "planted-bugs")]
+pub fn rows_of(bytes: usize) {
+    SMALL.set(bytes.clamp(4 * summary::CHILD_BYTES_MAX, ROW_BYTES));
+}
+
 /// Rows of the level below that one row sums up.
 const CHILDREN_MAX: usize = 256;
 /// The highest level: its rows sum up 65,536 chunks each, some 25 million extents.

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 
-use super::{CHILDREN_MAX, Chunk, Place, ROW_BYTES};
+use super::{CHILDREN_MAX, Chunk, Place, row_bytes};
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::types::{Extent, Offset, Timestamp};
 
 const VERSION: u8 = 1;
 /// A child never takes more: five numbers.
-const CHILD_BYTES_MAX: usize = 50;
+pub(super) const CHILD_BYTES_MAX: usize = 50;
 /// As of chunks.
 const FIRST: u8 = 1;
 
@@ -170,10 +170,10 @@ impl Summary {
 
     pub(super) fn has_room(&self) -> bool {
         // Encoded only where children are so large that fewer fit.
-        let few = ROW_BYTES / CHILD_BYTES_MAX - 1;
+        let few = row_bytes() / CHILD_BYTES_MAX - 1;
         let children = self.children.len();
         children < few
-            || (children < CHILDREN_MAX && self.encode().len() + CHILD_BYTES_MAX <= ROW_BYTES)
+            || (children < CHILDREN_MAX && self.encode().len() + CHILD_BYTES_MAX <= row_bytes())
     }
 }
 
