@@ -8,8 +8,7 @@ use std::thread::JoinHandle;
 use anyhow::Context as _;
 use metadata::rpc::{Dial, DialError, Link, Reach, Server, Wire, accept, connect, dial, pair};
 use metadata::{
-    Candidate, Command, CommitObject, CreateTopic, Error, Found, Metadata, Options, Outcome, Probe,
-    TopicId,
+    Candidate, Command, CommitObject, CreateTopic, Error, Found, Metadata, Options, Probe, TopicId,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -18,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::figures::{Figures, Thread, process_cpu};
 use crate::stores::Opened;
-use crate::workload::{self, Agent, Schedule, Shape};
+use crate::workload::{self, Agent, Schedule, Shape, answered};
 
 const TOPIC: TopicId = TopicId(7);
 
@@ -105,19 +104,8 @@ async fn once_around(
 }
 
 async fn commit(metadata: &Metadata, segment: CommitObject) -> anyhow::Result<()> {
-    answered(
-        metadata
-            .submit(Command::CommitObject(segment))
-            .await?
-            .outcome,
-    )
-}
-
-fn answered(outcome: Outcome) -> anyhow::Result<()> {
-    match outcome {
-        Outcome::Committed(verdicts) if verdicts.iter().all(Result::is_ok) => Ok(()),
-        outcome => anyhow::bail!("a commit was refused: {outcome:?}"),
-    }
+    let answer = metadata.submit(Command::CommitObject(segment)).await?;
+    answered(&answer.outcome)
 }
 
 /// One after the other, to the end.
@@ -131,7 +119,7 @@ async fn commits(
         let submitted = metadata.submit(Command::CommitObject(segment));
         // Made while the other is under way, as an agent does.
         segment = agent.segment()?;
-        answered(submitted.await?.outcome)?;
+        answered(&submitted.await?.outcome)?;
         schedule.done(begun);
     }
     Ok(schedule.took())
@@ -226,7 +214,6 @@ impl Cluster {
     /// Connected.
     async fn agent(&mut self, number: u32) -> Metadata {
         let (metadata, client) = connect(Reach {
-            witness: None,
             addresses: vec!["bench:1".to_owned()],
             dial: self.dial.clone(),
             agent: None,

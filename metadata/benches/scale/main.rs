@@ -3,6 +3,7 @@
 mod cluster;
 mod commits;
 mod figures;
+mod goals;
 mod naive;
 mod partitions;
 mod stores;
@@ -26,6 +27,8 @@ enum Command {
     Commits(commits::Options),
     /// What many partitions cost: to make, to keep, to checkpoint, to take over, to commit to
     Partitions(partitions::Options),
+    /// One of the goals that the metadata is held to: its settings, and how far it is met
+    Goal(goals::Options),
     /// Offsets by time in a partition with 30 days of extents, and what an extent takes in the index
     Times(times::Options),
 }
@@ -35,6 +38,7 @@ async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Commits(options) => commits::run(options).await,
         Command::Partitions(options) => partitions::run(options).await,
+        Command::Goal(options) => goals::run(options).await,
         Command::Times(options) => times::run(options).await,
     }
 }

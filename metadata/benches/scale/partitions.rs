@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use metadata::{Command, CreateTopic, Error, Metadata, Outcome, TopicId};
+use metadata::{Command, CreateTopic, Error, Metadata, TopicId};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::figures::{float, percentiles, resident, say};
 use crate::stores::{self, Opened, Store};
-use crate::workload::{self, Agent, Shape};
+use crate::workload::{self, Agent, Shape, answered};
 
 /// Topics asked for at once, as an agent does.
 const AT_ONCE: usize = 256;
@@ -25,18 +25,18 @@ const INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
     #[arg(long, default_value_t = 1000)]
-    topics: u32,
+    pub(crate) topics: u32,
     /// Of each topic
     #[arg(long, default_value_t = 100)]
-    partitions: i32,
+    pub(crate) partitions: i32,
     /// Where the metadata is kept
     #[arg(long, value_delimiter = ',', default_value = "memory,redb")]
-    stores: Vec<Store>,
+    pub(crate) stores: Vec<Store>,
 }
 
 /// A sequencer in this process.
-struct Running {
-    metadata: Metadata,
+pub(crate) struct Running {
+    pub(crate) metadata: Metadata,
     task: JoinHandle<Result<(), Error>>,
 }
 
@@ -84,12 +84,12 @@ async fn measure(store: &Opened, options: &Options) -> anyhow::Result<()> {
     delete(store, options).await
 }
 
-fn metadata_options() -> metadata::Options {
+pub(crate) fn metadata_options() -> metadata::Options {
     metadata::Options::new(Arc::new(workload::now))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the bench owns its tasks")]
-async fn start(store: &Opened, options: metadata::Options) -> anyhow::Result<Running> {
+pub(crate) async fn start(store: &Opened, options: metadata::Options) -> anyhow::Result<Running> {
     let (metadata, sequencer) = metadata::start(Arc::clone(&store.kv) as _, options).await?;
     let task = tokio::spawn(sequencer.run());
     Ok(Running { metadata, task })
@@ -99,7 +99,11 @@ fn id(topic: u32) -> TopicId {
     TopicId(u128::from(topic) + 1)
 }
 
-async fn create(store: &Opened, metadata: &Metadata, options: &Options) -> anyhow::Result<()> {
+pub(crate) async fn create(
+    store: &Opened,
+    metadata: &Metadata,
+    options: &Options,
+) -> anyhow::Result<()> {
     // Agents use their own numbers, which must have been handed out.
     let ids = Command::AllocateProducerIds { count: 1_000 };
     metadata.submit(ids).await?;
@@ -133,34 +137,30 @@ async fn delete(store: &Opened, options: &Options) -> anyhow::Result<()> {
 }
 
 /// Commands under way, a window of them as an agent has it.
-struct Window<'a> {
+pub(crate) struct Window<'a> {
     metadata: &'a Metadata,
     waiting: JoinSet<anyhow::Result<()>>,
 }
 
 impl<'a> Window<'a> {
-    fn new(metadata: &'a Metadata) -> Self {
+    pub(crate) fn new(metadata: &'a Metadata) -> Self {
         let waiting = JoinSet::new();
         Self { metadata, waiting }
     }
 
-    async fn submit(&mut self, command: Command) -> anyhow::Result<()> {
+    pub(crate) async fn submit(&mut self, command: Command) -> anyhow::Result<()> {
         if self.waiting.len() >= AT_ONCE
             && let Some(done) = self.waiting.join_next().await
         {
             done??;
         }
-        let answered = self.metadata.submit(command);
-        self.waiting.spawn(async move {
-            match answered.await?.outcome {
-                Outcome::Rejected(rejected) => Err(rejected.into()),
-                _ => Ok(()),
-            }
-        });
+        let asked = self.metadata.submit(command);
+        self.waiting
+            .spawn(async move { answered(&asked.await?.outcome) });
         Ok(())
     }
 
-    async fn finish(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn finish(mut self) -> anyhow::Result<()> {
         while let Some(done) = self.waiting.join_next().await {
             done??;
         }
@@ -169,7 +169,7 @@ impl<'a> Window<'a> {
 }
 
 /// One for each topic, which goes through its partitions.
-fn agents(options: &Options) -> anyhow::Result<Vec<Agent>> {
+pub(crate) fn agents(options: &Options) -> anyhow::Result<Vec<Agent>> {
     let shape = Shape {
         entries: options.partitions.min(ENTRIES_MAX),
         partitions: options.partitions,
@@ -183,7 +183,7 @@ fn agents(options: &Options) -> anyhow::Result<Vec<Agent>> {
 }
 
 /// A block for every partition.
-async fn append(
+pub(crate) async fn append(
     store: &Opened,
     metadata: &Metadata,
     agents: &mut [Agent],
@@ -202,7 +202,7 @@ async fn append(
     Ok(())
 }
 
-async fn close(store: &Opened, running: Running) -> anyhow::Result<()> {
+pub(crate) async fn close(store: &Opened, running: Running) -> anyhow::Result<()> {
     let begun = Instant::now();
     running.metadata.close().await;
     running.task.await??;
@@ -237,7 +237,7 @@ async fn beside_checkpoints(store: &Opened, agents: &mut [Agent]) -> anyhow::Res
     let probe = agents.first_mut().context("no topic")?;
     while running.metadata.stats().checkpoints == checkpoints {
         let one = Instant::now();
-        let segment = probe.segment_of(1)?;
+        let segment = probe.segment_of(1, 1)?;
         running
             .metadata
             .submit(Command::CommitObject(segment))

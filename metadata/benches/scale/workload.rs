@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use metadata::{
     BatchProducer, BlockCodec, BlockRange, CommitBatch, CommitBlock, CommitObject, NamingEpoch,
-    ObjectKey, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId,
+    ObjectKey, Outcome, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share, Timestamp,
+    TopicId,
 };
 use tokio::time::{Instant, sleep_until};
 
@@ -61,37 +62,39 @@ impl Agent {
 
     /// The partitions of the next commit.
     pub(crate) fn partitions(&mut self) -> Vec<i32> {
-        self.next(self.shape.entries)
+        self.next(self.shape.entries, 1)
     }
 
-    fn next(&mut self, entries: i32) -> Vec<i32> {
+    fn next(&mut self, entries: i32, apart: i32) -> Vec<i32> {
         let partitions = self.shape.partitions;
         let first = self.next;
-        self.next = (self.next + entries) % partitions;
-        let mut all: Vec<i32> = (first..first + entries)
-            .map(|each| each % partitions)
+        self.next = (self.next + entries * apart) % partitions;
+        let mut all: Vec<i32> = (0..entries)
+            .map(|each| (first + each * apart) % partitions)
             .collect();
         all.sort_unstable();
         all
     }
 
     pub(crate) fn segment(&mut self) -> anyhow::Result<CommitObject> {
-        self.segment_of(self.shape.entries)
+        self.segment_of(self.shape.entries, 1)
     }
 
-    /// With so many blocks.
-    pub(crate) fn segment_of(&mut self, entries: i32) -> anyhow::Result<CommitObject> {
+    /// With so many blocks, of partitions that are so far from each other.
+    pub(crate) fn segment_of(&mut self, entries: i32, apart: i32) -> anyhow::Result<CommitObject> {
         self.commits += 1;
         let number = u32::try_from(self.commits)?;
         let mut blocks = Vec::new();
         let topic = self.topic;
-        for (number, partition) in (0_u32..).zip(self.next(entries)) {
+        // A network of its own: one alone may have half of the room for producers.
+        let share = Share(u16::try_from(self.number % u32::from(u16::MAX))?);
+        for (number, partition) in (0_u32..).zip(self.next(entries, apart)) {
             let sequence = &mut self.sequences[usize::try_from(partition)?];
             let producer = BatchProducer {
                 id: ProducerId(self.number.into()),
                 epoch: ProducerEpoch(0),
                 base_sequence: Sequence(*sequence),
-                share: Share(0),
+                share,
             };
             *sequence += i32::try_from(RECORDS)?;
             blocks.push(CommitBlock {
@@ -120,6 +123,16 @@ impl Agent {
             blocks,
         })
     }
+}
+
+/// Whether it is what was asked for, every batch of a commit included.
+pub(crate) fn answered(outcome: &Outcome) -> anyhow::Result<()> {
+    let refused = match outcome {
+        Outcome::Committed(verdicts) => verdicts.iter().find_map(|verdict| verdict.err()),
+        Outcome::Rejected(rejected) => Some(*rejected),
+        _ => None,
+    };
+    refused.map_or(Ok(()), |rejected| Err(rejected.into()))
 }
 
 /// When an agent commits, and how long each commit took of those that began in the measured time.
