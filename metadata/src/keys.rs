@@ -105,12 +105,12 @@ impl Key {
     }
 
     /// What a key names.
-    pub(crate) fn decode(key: &[u8]) -> Result<Self, Unreadable> {
-        let (&[shard, kind], rest) = key.split_first_chunk::<2>().ok_or(Unreadable)?;
+    pub(crate) fn decode(key: &Bytes) -> Result<Self, Unreadable> {
+        let mut rest = Decoder::new(key.clone());
+        let (shard, kind) = (rest.u8()?, rest.u8()?);
         if shard != SHARD {
             return Err(Unreadable);
         }
-        let mut rest = Decoder::new(Bytes::copy_from_slice(rest));
         let key = match kind {
             b'f' => Self::Format,
             b'o' => Self::Owner,
@@ -238,7 +238,7 @@ mod tests {
 
         #[test]
         fn no_bytes_upset_it(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
-            let _ = Key::decode(&bytes);
+            let _ = Key::decode(&Bytes::from(bytes));
         }
 
         #[test]

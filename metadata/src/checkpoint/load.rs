@@ -3,14 +3,14 @@
 use crate::codec::{Decoder, Unreadable};
 use crate::error::Error;
 use crate::keys::{self, Key};
-use crate::kv::{Direction, Kv};
+use crate::kv::{Kv, each_page};
 use crate::level;
 use crate::state::State;
 use crate::state::table::{decode_row, open_row};
 use crate::types::BucketId;
 
 /// Rows read at a time.
-const ROWS_PER_READ: usize = 1000;
+const ROWS_PER_READ: usize = 2000;
 
 /// Where the cluster's records lie, as the last checkpoint says.
 pub(crate) async fn bucket(kv: &dyn Kv) -> Result<Option<BucketId>, Error> {
@@ -45,20 +45,15 @@ async fn each_row(
     kind: u8,
     mut take: impl FnMut(Key, Decoder) -> Result<(), Unreadable>,
 ) -> Result<(), Error> {
-    let (mut start, end) = keys::all(kind);
-    loop {
-        let rows = kv
-            .range(&start, &end, ROWS_PER_READ, Direction::Forward)
-            .await?;
-        let Some((last, _)) = rows.last() else {
-            return Ok(());
-        };
-        start = [last.as_ref(), &[0]].concat().into();
+    let (start, end) = keys::all(kind);
+    each_page(kv, start, end, ROWS_PER_READ, |rows| {
         for (key, row) in rows {
             let key = Key::decode(&key)?;
             let taken = open_row(row).and_then(|row| take(key, row));
             taken
                 .map_err(|Unreadable| Error::Corrupt(format!("the row {key:?} cannot be read")))?;
         }
-    }
+        Ok(true)
+    })
+    .await
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use crc_fast::{CrcAlgorithm, checksum};
 
 #[macro_use]
@@ -24,7 +24,7 @@ const SEAL_BYTES: usize = 4;
 
 /// Appends values to a row.
 #[derive(Debug, Default)]
-pub(crate) struct Encoder(BytesMut);
+pub(crate) struct Encoder(Vec<u8>);
 
 impl Encoder {
     /// A row of that version.
@@ -35,16 +35,16 @@ impl Encoder {
     }
 
     pub(crate) fn u8(&mut self, value: u8) {
-        self.0.put_u8(value);
+        self.0.push(value);
     }
 
     /// Little-endian base 128.
     pub(crate) fn u64(&mut self, mut value: u64) {
         while value > 0x7f {
-            self.0.put_u8(value.to_le_bytes()[0] | 0x80);
+            self.0.push(value.to_le_bytes()[0] | 0x80);
             value >>= 7;
         }
-        self.0.put_u8(value.to_le_bytes()[0]);
+        self.0.push(value.to_le_bytes()[0]);
     }
 
     pub(crate) fn u32(&mut self, value: u32) {
@@ -65,7 +65,7 @@ impl Encoder {
 
     /// Four bytes, big-endian: for what is as likely large as small.
     pub(crate) fn fixed_u32(&mut self, value: u32) {
-        self.0.put_u32(value);
+        self.bytes(&value.to_be_bytes());
     }
 
     /// Zigzag, so that small negative numbers are short.
@@ -74,7 +74,7 @@ impl Encoder {
     }
 
     pub(crate) fn u128(&mut self, value: u128) {
-        self.0.put_u128(value);
+        self.bytes(&value.to_be_bytes());
     }
 
     pub(crate) fn topic(&mut self, topic: TopicId) {
@@ -87,12 +87,12 @@ impl Encoder {
 
     pub(crate) fn text(&mut self, text: &str) {
         self.u64(text.len() as u64);
-        self.0.put_slice(text.as_bytes());
+        self.bytes(text.as_bytes());
     }
 
     /// As they are; their end must be known otherwise.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        self.0.put_slice(bytes);
+        self.0.extend_from_slice(bytes);
     }
 
     /// Names and their values, counted.
@@ -113,7 +113,7 @@ impl Encoder {
     }
 
     pub(crate) fn into_bytes(self) -> Bytes {
-        self.0.freeze()
+        self.0.into()
     }
 
     /// With a checksum over all of it behind, by which damage is seen: stores check their pages at best when they repair

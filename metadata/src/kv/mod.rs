@@ -21,6 +21,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::join;
 
 /// What every backend stays under, whatever it could do: FoundationDB limits values and transactions.
 pub const LIMITS: Limits = Limits {
@@ -73,6 +74,32 @@ pub trait Kv: Send + Sync + fmt::Debug {
     fn limits(&self) -> Limits {
         LIMITS
     }
+}
+
+/// All rows with keys in `start..end` in order, a page of so many at a time, each of which is on its way while the one
+/// before is taken in. `take` says whether to go on.
+///
+/// # Errors
+/// The first of `take` or of a read.
+pub(crate) async fn each_page<E: From<KvError>>(
+    kv: &dyn Kv,
+    start: Bytes,
+    end: Bytes,
+    rows: usize,
+    mut take: impl FnMut(Rows) -> Result<bool, E>,
+) -> Result<(), E> {
+    let mut page = kv.range(&start, &end, rows, Direction::Forward).await?;
+    while let Some((last, _)) = page.last() {
+        let behind = [last.as_ref(), &[0]].concat();
+        let next = kv.range(&behind, &end, rows, Direction::Forward);
+        // The next one is asked for first: what takes a page in does not wait for anything.
+        let (next, goes_on) = join(next, async { take(page) }).await;
+        if !goes_on? {
+            return Ok(());
+        }
+        page = next?;
+    }
+    Ok(())
 }
 
 /// From which end a range is read.
