@@ -32,17 +32,30 @@ const FEW: usize = 16;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Producers {
     partitions: IdMap<TopicPartition, OfPartition>,
+    /// Partitions with producers whose rows differ: those of one lie side by side, and are written so.
+    dirty: Dirty<TopicPartition>,
+    /// The producer to go on from, of the partition that is written now.
+    next: Option<(TopicPartition, ProducerId)>,
+    /// Rows to be cleared, unless their producer came again.
+    gone: Dirty<(TopicPartition, ProducerId)>,
     /// How many there are.
     count: u64,
     /// Of them, by share.
     shares: IdMap<Share, u64>,
-    dirty: Dirty<(TopicPartition, ProducerId)>,
 }
 
-/// Those of one partition, by id. Most partitions have none or few, and there are many partitions: a map's node has room
+/// Those of one partition.
+#[derive(Clone, Debug)]
+struct OfPartition {
+    by_id: ById,
+    /// It is listed as one to be written.
+    dirty: bool,
+}
+
+/// By id. Most partitions have none or few, and there are many partitions: a map's node has room
 /// for eleven.
 #[derive(Clone, Debug)]
-enum OfPartition {
+enum ById {
     Few(Vec<(ProducerId, Producer)>),
     Many(BTreeMap<ProducerId, Producer>),
 }
@@ -99,7 +112,7 @@ impl Batch {
     }
 }
 
-impl OfPartition {
+impl ById {
     fn get(&self, id: ProducerId) -> Option<&Producer> {
         match self {
             Self::Few(few) => {
@@ -164,6 +177,24 @@ impl OfPartition {
         }
     }
 
+    /// Those from an id on.
+    fn since_mut(
+        &mut self,
+        first: ProducerId,
+    ) -> Box<dyn Iterator<Item = (ProducerId, &mut Producer)> + '_> {
+        match self {
+            Self::Few(few) => {
+                let place = few.partition_point(|(known, _)| *known < first);
+                let rest = few[place..].iter_mut();
+                Box::new(rest.map(|(id, producer)| (*id, producer)))
+            }
+            Self::Many(many) => {
+                let rest = many.range_mut(first..);
+                Box::new(rest.map(|(id, producer)| (*id, producer)))
+            }
+        }
+    }
+
     fn iter(&self) -> Box<dyn Iterator<Item = (ProducerId, &Producer)> + '_> {
         match self {
             Self::Few(few) => Box::new(few.iter().map(|(id, producer)| (*id, producer))),
@@ -186,9 +217,9 @@ impl Producers {
     /// Those of one partition, by id.
     #[cfg(test)]
     pub(crate) fn of(&self, partition: TopicPartition) -> Vec<(ProducerId, Producer)> {
-        let of = self.partitions.get(&partition).map(OfPartition::iter);
+        let of = self.partitions.get(&partition);
         of.into_iter()
-            .flatten()
+            .flat_map(|of| of.by_id.iter())
             .map(|(id, producer)| (id, producer.clone()))
             .collect()
     }
@@ -209,9 +240,9 @@ impl Producers {
     ) -> Judgement {
         let id = batch.claimed.id;
         let known = self.partitions.get_mut(&partition);
-        let known = known.and_then(|of| of.get_mut(id));
+        let known = known.and_then(|of| Some((of.by_id.get_mut(id)?, &mut of.dirty)));
         planted!(let known = "live-producers-evicted" => known.filter(|_| id.0 + 4_000 > rules.ids_end));
-        if let Some(known) = known {
+        if let Some((known, listed)) = known {
             let mut judged = known.judge(&batch.claimed, batch.record_count, true);
             if judged == Err(Rejected::OutOfOrderSequence)
                 && known.last_seen <= rules.older_accepted
@@ -223,8 +254,9 @@ impl Producers {
             return match judged {
                 Ok(None) => {
                     known.fold(now, batch.claimed.epoch, batch.remembered());
-                    if !std::mem::replace(&mut known.dirty, true) {
-                        self.dirty.mark((partition, id));
+                    known.dirty = true;
+                    if !std::mem::replace(listed, true) {
+                        self.dirty.mark(partition);
                     }
                     batch.accepted(false)
                 }
@@ -262,16 +294,28 @@ impl Producers {
             ..Producer::default()
         };
         producer.fold(now, batch.claimed.epoch, batch.remembered());
-        self.insert(partition, batch.claimed.id, producer);
-        self.dirty.mark((partition, batch.claimed.id));
+        let listed = self.insert(partition, batch.claimed.id, producer);
+        if !std::mem::replace(listed, true) {
+            self.dirty.mark(partition);
+        }
     }
 
-    fn insert(&mut self, partition: TopicPartition, id: ProducerId, producer: Producer) {
+    /// Whether its partition is listed as one to be written.
+    fn insert(
+        &mut self,
+        partition: TopicPartition,
+        id: ProducerId,
+        producer: Producer,
+    ) -> &mut bool {
         self.count += 1;
         *self.shares.entry(producer.share).or_default() += 1;
-        let none = || OfPartition::Few(Vec::new());
+        let none = || OfPartition {
+            by_id: ById::Few(Vec::new()),
+            dirty: false,
+        };
         let of = self.partitions.entry(partition).or_insert_with(none);
-        of.insert(id, producer);
+        of.by_id.insert(id, producer);
+        &mut of.dirty
     }
 
     /// A batch that was accepted.
@@ -284,13 +328,15 @@ impl Producers {
     ) {
         let id = batch.claimed.id;
         let known = self.partitions.get_mut(&partition);
-        let Some(known) = known.and_then(|of| of.get_mut(id)) else {
+        let known = known.and_then(|of| Some((of.by_id.get_mut(id)?, &mut of.dirty)));
+        let Some((known, listed)) = known else {
             return self.begin_producer(now, partition, batch);
         };
         if known.as_of < lsn {
             known.fold(now, batch.claimed.epoch, batch.remembered());
-            if !std::mem::replace(&mut known.dirty, true) {
-                self.dirty.mark((partition, id));
+            known.dirty = true;
+            if !std::mem::replace(listed, true) {
+                self.dirty.mark(partition);
             }
         }
     }
@@ -315,16 +361,15 @@ impl Producers {
             return;
         };
         // One that came again later, and whose row says so.
-        if of.get(id).is_some_and(|known| known.as_of >= lsn) {
+        if of.by_id.get(id).is_some_and(|known| known.as_of >= lsn) {
             return;
         }
-        if let Some(gone) = of.remove(id) {
-            if of.is_empty() {
+        if let Some(gone) = of.by_id.remove(id) {
+            if of.by_id.is_empty() {
                 self.partitions.remove(&partition);
             }
             self.uncount(gone.share);
-            // Its row is cleared, whether or not it is listed already.
-            self.dirty.mark((partition, id));
+            self.gone.mark((partition, id));
         }
     }
 
@@ -340,7 +385,7 @@ impl Producers {
 
     /// A row was left behind, of a topic that is gone: the next checkpoint clears it.
     pub(super) fn left(&mut self, partition: TopicPartition, id: ProducerId) {
-        self.dirty.mark((partition, id));
+        self.gone.mark((partition, id));
     }
 
     /// The topic is gone, with so many partitions. Rows are cleared one by one: a range may have more of them than a
@@ -354,7 +399,7 @@ impl Producers {
             let Some(gone) = self.partitions.remove(&partition) else {
                 continue;
             };
-            for (id, producer) in gone.iter() {
+            for (id, producer) in gone.by_id.iter() {
                 self.uncount(producer.share);
                 self.left(partition, id);
             }
@@ -369,7 +414,10 @@ impl Producers {
     ) -> BTreeMap<TopicPartition, Vec<ProducerId>> {
         let (mut silent, mut left) = (BTreeMap::new(), max);
         for (partition, of) in &self.partitions {
-            let ids = of.iter().filter(|(_, known)| known.last_seen < before);
+            let ids = of
+                .by_id
+                .iter()
+                .filter(|(_, known)| known.last_seen < before);
             let ids: Vec<_> = ids.map(|(id, _)| id).take(left).collect();
             left -= ids.len();
             if !ids.is_empty() {
@@ -384,17 +432,17 @@ impl Producers {
 
     #[cfg(test)]
     pub(super) fn check(&self) {
-        let all = || self.partitions.values().flat_map(OfPartition::iter);
+        let all = || self.partitions.values().flat_map(|of| of.by_id.iter());
         assert_eq!(self.count, all().count() as u64);
         let mut shares: IdMap<Share, u64> = IdMap::default();
         all().for_each(|(_, known)| *shares.entry(known.share).or_default() += 1);
         assert_eq!(self.shares, shares);
-        assert!(self.partitions.values().all(|of| !of.is_empty()));
+        assert!(self.partitions.values().all(|of| !of.by_id.is_empty()));
     }
 
     #[cfg(test)]
     pub(super) fn is_clean(&self) -> bool {
-        self.dirty.is_empty()
+        self.dirty.is_empty() && self.gone.is_empty()
     }
 }
 
@@ -408,31 +456,79 @@ wire_struct! {
     }
 }
 
+impl Producer {
+    /// It is as its row then.
+    fn write(&mut self, partition: TopicPartition, id: ProducerId, page: &mut Page) {
+        self.dirty = false;
+        let row = Row {
+            as_of: page.lsn,
+            share: self.share,
+            epoch: self.epoch,
+            last_seen: self.last_seen,
+            batches: self.batches.clone(),
+        };
+        page.set(Key::Producer(partition, id), &row);
+    }
+}
+
+impl Producers {
+    /// False: there are more.
+    fn write_gone(&mut self, page: &mut Page) -> bool {
+        while let Some((partition, id)) = self.gone.first() {
+            if page.is_full() {
+                return false;
+            }
+            let known = self.partitions.get_mut(&partition);
+            match known.and_then(|of| of.by_id.get_mut(id)) {
+                // It came again, and its row may be of before.
+                Some(known) => known.write(partition, id, page),
+                None => page.clear(Key::Producer(partition, id)),
+            }
+            self.gone.pop();
+        }
+        true
+    }
+
+    /// False: there are more.
+    fn write_partition(&mut self, partition: TopicPartition, page: &mut Page) -> bool {
+        // Of another one if a checkpoint was given up and the next one has more to write.
+        let next = self.next.take().filter(|(of, _)| *of == partition);
+        let Some(of) = self.partitions.get_mut(&partition) else {
+            return true;
+        };
+        if next.is_none() {
+            // Who changes from now on may be behind the one that is written next.
+            of.dirty = false;
+        }
+        let first = next.map_or(ProducerId(i64::MIN), |(_, id)| id);
+        for (id, known) in of.by_id.since_mut(first) {
+            if !known.dirty {
+                continue;
+            }
+            if page.is_full() {
+                self.next = Some((partition, id));
+                return false;
+            }
+            known.write(partition, id, page);
+        }
+        true
+    }
+}
+
 impl Table for Producers {
     fn begin(&mut self) {
+        self.gone.begin();
         self.dirty.begin();
     }
 
     fn write(&mut self, page: &mut Page) -> Result<Wrote, Error> {
         planted!("producers-not-checkpointed", return Ok(Wrote::All));
-        while let Some((partition, id)) = self.dirty.first() {
-            if page.is_full() {
+        if !self.write_gone(page) {
+            return Ok(Wrote::Full);
+        }
+        while let Some(partition) = self.dirty.first() {
+            if page.is_full() || !self.write_partition(partition, page) {
                 return Ok(Wrote::Full);
-            }
-            let known = self.partitions.get_mut(&partition);
-            match known.and_then(|of| of.get_mut(id)) {
-                Some(known) => {
-                    known.dirty = false;
-                    let row = Row {
-                        as_of: page.lsn,
-                        share: known.share,
-                        epoch: known.epoch,
-                        last_seen: known.last_seen,
-                        batches: known.batches.clone(),
-                    };
-                    page.set(Key::Producer(partition, id), &row);
-                }
-                None => page.clear(Key::Producer(partition, id)),
             }
             self.dirty.pop();
         }
