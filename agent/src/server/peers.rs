@@ -16,7 +16,6 @@ use super::metadata_store::refused;
 use super::start::bind;
 use crate::config::PeerTls;
 use crate::identity::Names;
-use crate::storage::Store;
 use crate::tasks::{Stop, Tasks};
 
 /// Connections of peers at a time; more are turned away.
@@ -156,7 +155,6 @@ pub(super) fn connect(
     addresses: Vec<String>,
     wire: Wire,
     agent: Option<Agent>,
-    bucket: Option<&Store>,
     rooms: &Tasks,
 ) -> Metadata {
     let dial = Dial::new(move |address| {
@@ -168,7 +166,6 @@ pub(super) fn connect(
         dial,
         agent,
         random: Arc::new(rand::random),
-        witness: bucket.map(Store::memory),
     });
     rooms.spawn("metadata client", async move { Ok(client.run().await?) });
     metadata

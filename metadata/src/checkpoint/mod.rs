@@ -9,11 +9,16 @@ mod tests;
 
 pub(crate) use load::{bucket, load};
 
+use std::fmt;
+use std::future::{Future, ready};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::future::try_join_all;
 
 use crate::error::Error;
-use crate::index::read_tail;
+use crate::index::{Joint, Place, Tail, read_tail};
 use crate::keys::Key;
 use crate::kv::{Kv, Transaction};
 use crate::state::table::{Page, Table, Tails, Wrote, encode_row};
@@ -22,21 +27,52 @@ use crate::types::Lsn;
 
 pub use crate::state::table::Steps;
 
-/// Index rows read side by side: one after the other they would take a round trip to the store each.
-const READ_AT_ONCE: usize = 256;
-/// Partitions whose index rows are read before a step; about as many as fit in one.
-const READ_AHEAD: usize = 512;
+/// How far index rows are read before the step that needs them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ahead {
+    /// Partitions of which they are known before a step.
+    partitions: usize,
+    /// Of them, so many are read side by side: one after the other they would take a round trip to the store each.
+    at_once: usize,
+}
+
+impl Ahead {
+    /// While nobody else needs the store: about as many as fit in a step.
+    pub(crate) const FAR: Self = Self {
+        partitions: 512,
+        at_once: 256,
+    };
+    /// While drains come, which a store may have to do after all reads that came before.
+    pub(crate) const NEAR: Self = Self {
+        partitions: 32,
+        at_once: 8,
+    };
+}
+
+type Read = Result<Vec<(Place, Tail)>, Error>;
+type Reading = Pin<Box<dyn Future<Output = Read> + Send>>;
 
 /// A checkpoint under way.
-#[derive(Debug)]
 pub(crate) struct Checkpoint {
     /// Everything up to here is in rows when it is done.
     at: Lsn,
     /// The table whose turn it is.
     table: usize,
     tails: Tails,
+    /// Index rows that are on their way.
+    reading: Option<Reading>,
     done: bool,
     steps: Steps,
+}
+
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checkpoint")
+            .field("at", &self.at)
+            .field("table", &self.table)
+            .field("done", &self.done)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Checkpoint {
@@ -46,6 +82,7 @@ impl Checkpoint {
             at: state.lsn,
             table: 0,
             tails: Tails::new(),
+            reading: None,
             done: false,
             steps: Steps::default(),
         }
@@ -54,6 +91,11 @@ impl Checkpoint {
     /// With other bounds, so that it can stop between any two rows.
     pub(crate) fn in_steps_of(self, steps: Steps) -> Self {
         Self { steps, ..self }
+    }
+
+    /// The bounds of steps from now on.
+    pub(crate) fn bound(&mut self, steps: Steps) {
+        self.steps = steps;
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -65,15 +107,51 @@ impl Checkpoint {
         self.at
     }
 
-    /// Reads some of what the next steps need. False: there is nothing to be read, and it is time for a step.
-    pub(crate) async fn read_ahead(&mut self, kv: &dyn Kv, state: &State) -> Result<bool, Error> {
-        let soon = state.partitions.soon(READ_AHEAD);
+    /// Begins to read what the next steps need. Everything that was written before must be durable. False: there is
+    /// nothing to be read, and it is time for a step.
+    pub(crate) fn begin_reading(&mut self, kv: &Arc<dyn Kv>, state: &State, ahead: Ahead) -> bool {
+        let wanted = self.unread(state, ahead);
+        if self.reading.is_none() && !wanted.is_empty() {
+            let kv = Arc::clone(kv);
+            self.reading = Some(Box::pin(async move { read(kv.as_ref(), wanted).await }));
+        }
+        self.reading.is_some()
+    }
+
+    /// Until what is being read is here. May be given up and asked for again.
+    pub(crate) async fn finish_reading(&mut self) -> Result<(), Error> {
+        if let Some(reading) = &mut self.reading {
+            let read = reading.await;
+            self.reading = None;
+            self.tails.extend(read?);
+        }
+        Ok(())
+    }
+
+    /// Goes on reading while something else is waited for, which nothing that is read holds up.
+    pub(crate) async fn beside<T>(&mut self, other: impl Future<Output = T>) -> T {
+        let mut other = pin!(other);
+        if let Some(reading) = &mut self.reading {
+            let read = tokio::select! {
+                biased;
+                done = &mut other => return done,
+                read = reading => read,
+            };
+            self.reading = Some(Box::pin(ready(read)));
+        }
+        other.await
+    }
+
+    /// What the next steps need and is not here, in the order in which they need it.
+    fn unread(&self, state: &State, ahead: Ahead) -> Vec<(Place, Joint)> {
+        let soon = state.partitions.soon(ahead.partitions);
         let unread = soon.filter(|(place, _)| !self.tails.contains_key(place));
-        let reads = unread.take(READ_AT_ONCE).map(|(place, joint)| async move {
-            let tail = read_tail(kv, place, joint).await?;
-            Ok::<_, Error>((place, tail))
-        });
-        let read = try_join_all(reads).await?;
+        unread.take(ahead.at_once).collect()
+    }
+
+    /// Reads some of what the next steps need. False: there is nothing to be read.
+    pub(crate) async fn read_ahead(&mut self, kv: &dyn Kv, state: &State) -> Result<bool, Error> {
+        let read = read(kv, self.unread(state, Ahead::FAR)).await?;
         let any = !read.is_empty();
         self.tails.extend(read);
         Ok(any)
@@ -86,29 +164,53 @@ impl Checkpoint {
         kv: &dyn Kv,
         state: &mut State,
     ) -> Result<Transaction, Error> {
+        let mut transaction = Transaction::default();
+        while !self.write(state, &mut transaction)? {
+            self.read_ahead(kv, state).await?;
+            transaction = Transaction::default();
+        }
+        Ok(transaction)
+    }
+
+    /// The same behind what a transaction has already, with what is read. False: nothing, before more is read.
+    pub(crate) fn write(
+        &mut self,
+        state: &mut State,
+        transaction: &mut Transaction,
+    ) -> Result<bool, Error> {
         let mut page = Page::new(state.lsn, self.steps, &mut self.tails);
+        page.writes = std::mem::take(transaction);
         state.cluster.write(&mut page)?;
-        let mut writes = page.writes;
         // However small steps are, each writes something besides.
-        let uncounted = writes.writes.len();
-        while self.table < TABLES {
-            let page = Page::new(state.lsn, self.steps, &mut self.tails);
-            let mut page = page.after(writes, uncounted);
-            let wrote = state.tables()[self.table].write(&mut page)?;
-            writes = page.writes;
-            match wrote {
+        let mut page = page.counted();
+        let uncounted = page.writes.writes.len();
+        while let Some(table) = state.tables().into_iter().nth(self.table) {
+            match table.write(&mut page)? {
                 Wrote::All => self.table += 1,
-                Wrote::Full => return Ok(writes),
+                Wrote::Full => break,
                 Wrote::NeedsTail => {
-                    self.read_ahead(kv, state).await?;
+                    let any = page.writes.writes.len() > uncounted;
+                    *transaction = page.writes;
+                    return Ok(any);
                 }
             }
         }
-        state.tables().into_iter().for_each(|table| table.finish());
-        writes.set(Key::Checkpoint.encode(), checkpoint_row(self.at));
-        self.done = true;
-        Ok(writes)
+        *transaction = page.writes;
+        if self.table == TABLES {
+            state.tables().into_iter().for_each(|table| table.finish());
+            transaction.set(Key::Checkpoint.encode(), checkpoint_row(self.at));
+            self.done = true;
+        }
+        Ok(true)
     }
+}
+
+async fn read(kv: &dyn Kv, wanted: Vec<(Place, Joint)>) -> Read {
+    let reads = wanted.into_iter().map(|(place, joint)| async move {
+        let tail = read_tail(kv, place, joint).await?;
+        Ok((place, tail))
+    });
+    try_join_all(reads).await
 }
 
 /// The checkpoint row: up to there everything is in rows.

@@ -48,7 +48,7 @@ async fn refused(memory: &Memory) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_log_of_level_2_is_read_by_that_level_and_refused_by_the_one_before() {
     let level = As::level(2);
-    let bytes = golden("store-2.bin", &to_bytes(&store().await));
+    let bytes = golden("store-2.bin", &to_bytes(&Box::pin(store()).await));
     let memory = of_bytes(bytes).await;
     drop(level);
 

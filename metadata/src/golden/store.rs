@@ -158,7 +158,7 @@ fn kind(key: Key) -> usize {
 /// On a clock that stands still, for the time is in the bytes.
 #[tokio::test(start_paused = true)]
 async fn a_whole_store_is_written_and_read_as_ever() {
-    let memory = of_bytes(golden("store-1.bin", &store().await)).await;
+    let memory = of_bytes(golden("store-1.bin", &Box::pin(store()).await)).await;
     let (metadata, sequencer) = start(Arc::new(memory), options()).await.unwrap();
     let script = async {
         let topic = metadata.catalogue().topic("orders").cloned().unwrap();

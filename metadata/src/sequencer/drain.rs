@@ -108,20 +108,33 @@ impl Sequencer {
     }
 
     async fn write(&mut self, lsn: Lsn, log: LogBytes, effects: &[Effect]) -> Result<(), Error> {
-        let bytes = log.len() as u64;
+        let bytes = log.len();
         let mut transactions = log_transactions(lsn, log);
-        let rows = transactions.iter().map(|each| each.writes.len()).sum();
+        let log_rows = transactions.iter().map(|each| each.writes.len()).sum();
         shut_out(self.kv.as_ref(), effects, &mut transactions).await?;
-        self.log.appended(lsn, rows, bytes);
+        let rows = match transactions.as_mut_slice() {
+            [one] => self
+                .let_rows_ride(one, bytes)
+                .map_err(Error::never_happened)?,
+            _ => 0,
+        };
+        let bytes = bytes as u64;
+        self.log.appended(lsn, log_rows, bytes);
         let counts = &self.shared.counts;
         counts.log_bytes.fetch_add(bytes, Ordering::Relaxed);
         counts.drains.fetch_add(1, Ordering::Relaxed);
         let count = transactions.len() as u64;
         counts.transactions.fetch_add(count, Ordering::Relaxed);
         let kv = self.kv.as_ref();
-        self.holder
-            .append(kv, lsn, transactions, &self.options)
-            .await
+        let append = self
+            .holder
+            .append(kv, lsn, transactions, rows, &self.options);
+        match &mut self.checkpoint {
+            Some(checkpoint) => checkpoint.beside(append).await?,
+            None => append.await?,
+        }
+        self.rows_rode(rows);
+        Ok(())
     }
 
     /// Reads first: an agent that asked to watch a partition is told of it before anything is acknowledged to it.

@@ -12,11 +12,21 @@ use crate::keys::Key;
 use crate::kv::{Direction, Kv, Transaction};
 use crate::types::Lsn;
 
-/// A stretch ends with the drain that fills it; one more drain fits into what a transaction may clear.
-const STRETCH_ROWS: usize = 4_000;
-const STRETCH_BYTES: u64 = 16 * 1024 * 1024;
+/// A stretch ends with the drain that fills it. A drain clears one.
+const STRETCH_ROWS: usize = 8;
+const STRETCH_BYTES: u64 = 64 * 1024;
+/// So much is cleared at once while no drains come; one more drain fits into what a transaction may clear.
+const CLEARED_ROWS: usize = 4_000;
+const CLEARED_BYTES: u64 = 16 * 1024 * 1024;
 /// Rows cleared at once of what another process wrote, whose stretches are not known.
-const OLD_ROWS: usize = 1_000;
+const OLD_ROWS: usize = 256;
+/// With each byte of log that drains write go so many bytes of rows, for as long as a checkpoint is under way: commits wait
+/// for little besides their own transaction, and a checkpoint ends long before its log is full.
+const ROWS_TO_LOG: usize = 2;
+/// However little a drain writes, so much goes with it.
+const ROW_BYTES_MIN: usize = 2 * 1024;
+/// Nobody is held up by a step of its own that begins so long after the last drain.
+const CALM: Duration = Duration::from_millis(100);
 /// Between two steps of a checkpoint drains write this part of the room that is left.
 const ROOM_PARTS: u64 = 64;
 /// However little they write, a step is due after so long.
@@ -38,15 +48,23 @@ pub(super) struct Log {
     /// Bytes and time since the last step of a checkpoint.
     since_step: u64,
     stepped: Instant,
+    /// When something was last appended.
+    appended: Option<Instant>,
     /// Everything up to here is in rows, and still to be cleared.
     clearing: Option<Lsn>,
-    /// Where stretches end, oldest first.
-    stretches: VecDeque<Lsn>,
-    /// Of the stretch that is open.
-    open_rows: usize,
-    open_bytes: u64,
+    /// Oldest first.
+    stretches: VecDeque<Stretch>,
+    open: Stretch,
     /// What was written before this process loaded the store ends before this; none once it is cleared.
     old: Option<Lsn>,
+}
+
+/// Some neighbouring drains.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stretch {
+    end: Lsn,
+    rows: usize,
+    bytes: u64,
 }
 
 impl Log {
@@ -63,10 +81,10 @@ impl Log {
             interval: options.checkpoint_interval,
             since_step: 0,
             stepped: Instant::now(),
+            appended: None,
             clearing: None,
             stretches: VecDeque::new(),
-            open_rows: 0,
-            open_bytes: 0,
+            open: Stretch::default(),
             old: Some(Lsn(lsn.0 + 1)),
         }
     }
@@ -74,11 +92,14 @@ impl Log {
     pub(super) fn appended(&mut self, lsn: Lsn, rows: usize, bytes: u64) {
         self.bytes += bytes;
         self.since_step += bytes;
-        self.open_rows += rows;
-        self.open_bytes += bytes;
-        if self.open_rows >= STRETCH_ROWS || self.open_bytes >= STRETCH_BYTES {
-            self.stretches.push_back(lsn);
-            (self.open_rows, self.open_bytes) = (0, 0);
+        self.appended = Some(Instant::now());
+        self.open = Stretch {
+            end: lsn,
+            rows: self.open.rows + rows,
+            bytes: self.open.bytes + bytes,
+        };
+        if self.open.rows >= STRETCH_ROWS || self.open.bytes >= STRETCH_BYTES {
+            self.stretches.push_back(std::mem::take(&mut self.open));
         }
     }
 
@@ -107,6 +128,28 @@ impl Log {
         self.stepped = Instant::now();
     }
 
+    /// When nobody is held up by a step any more, while there are drains; `None` if that is now.
+    pub(super) fn calm_at(&self) -> Option<Instant> {
+        let at = self.appended? + CALM;
+        (at > Instant::now()).then_some(at)
+    }
+
+    /// Nobody comes any more.
+    pub(super) fn calm_down(&mut self) {
+        self.appended = None;
+    }
+
+    /// Bytes of rows that go with a drain of so many bytes of log. Past the half of the room they become more, whatever that
+    /// costs commits.
+    pub(super) fn row_bytes(&self, log_bytes: usize, most: usize) -> usize {
+        let taken = (self.bytes.saturating_mul(256) / self.bytes_max.max(1)).min(256);
+        let pressed = usize::try_from(taken.saturating_sub(128)).unwrap_or(0);
+        (ROWS_TO_LOG * log_bytes)
+            .max(ROW_BYTES_MIN)
+            .max(most / 128 * pressed)
+            .min(most)
+    }
+
     /// Whether the checkpoint under way must make a step before the next drain. The more of the room is taken, the less is
     /// written between two steps; where none is left drains wait for the end.
     pub(super) fn owes_step(&self) -> bool {
@@ -128,8 +171,8 @@ impl Log {
         let Some(at) = self.clearing else {
             return Ok(cleared);
         };
-        let start = Key::Log(Lsn(0), 0).encode();
         if let Some(old) = self.old {
+            let start = Key::Log(Lsn(0), 0).encode();
             let end = Key::Log(Lsn(old.0.min(at.0 + 1)), 0).encode();
             let rows = kv.range(&start, &end, OLD_ROWS, Direction::Forward).await?;
             if let Some((last, _)) = rows.last() {
@@ -138,17 +181,41 @@ impl Log {
             }
             self.old = (at.0 + 1 < old.0).then_some(old);
         }
-        let end = match self.stretches.front() {
-            Some(end) if *end <= at => *end,
-            _ => at,
+        match self.calm_at() {
+            None => self.clear_known(&mut cleared, CLEARED_ROWS, CLEARED_BYTES),
+            Some(_) => self.clear_known(&mut cleared, 0, 0),
         };
-        if self.stretches.front() == Some(&end) {
-            self.stretches.pop_front();
-        }
+        Ok(cleared)
+    }
+
+    /// The same with a drain's transaction, of what this process wrote. False: there is nothing of it.
+    pub(super) fn clear_with(&mut self, transaction: &mut Transaction) -> bool {
+        self.old.is_none() && self.clear_known(transaction, 0, 0)
+    }
+
+    /// At least one stretch, and no more past so many rows or bytes.
+    fn clear_known(&mut self, transaction: &mut Transaction, rows: usize, bytes: u64) -> bool {
+        let Some(at) = self.clearing else {
+            return false;
+        };
+        let (mut rows_taken, mut bytes_taken) = (0, 0);
+        // What is behind the last stretch is one as well.
+        let end = loop {
+            let known = self.stretches.pop_front_if(|next| next.end <= at);
+            let Some(stretch) = known else {
+                break at;
+            };
+            rows_taken += stretch.rows;
+            bytes_taken += stretch.bytes;
+            if stretch.end == at || rows_taken >= rows || bytes_taken >= bytes {
+                break stretch.end;
+            }
+        };
         if end == at {
             self.clearing = None;
         }
-        cleared.clear_range(start, Key::Log(Lsn(end.0 + 1), 0).encode());
-        Ok(cleared)
+        let start = Key::Log(Lsn(0), 0).encode();
+        transaction.clear_range(start, Key::Log(Lsn(end.0 + 1), 0).encode());
+        true
     }
 }

@@ -199,6 +199,20 @@ async fn until(at: Option<Instant>) {
     }
 }
 
+/// Until nobody is held up by a step, and what was being read for it is here. May be given up and asked for again.
+async fn step_due(
+    calm_at: Option<Instant>,
+    checkpoint: &mut Option<Checkpoint>,
+) -> Result<(), Error> {
+    if let Some(checkpoint) = checkpoint {
+        checkpoint.finish_reading().await?;
+    }
+    if let Some(at) = calm_at {
+        tokio::time::sleep_until(at).await;
+    }
+    Ok(())
+}
+
 impl Sequencer {
     /// Serves until [`Metadata::close`], or until another process took over or the store turned out damaged.
     ///
@@ -236,10 +250,13 @@ impl Sequencer {
                 count = self.queue.recv_many(&mut asked, DRAIN_MAX) => {
                     if count == 0 { Ok(Some(Ended::Closed)) } else { self.serve(&mut asked).await }
                 }
-                () = std::future::ready(()), if self.is_checkpointing() => {
-                    self.checkpoint_step().await.map(|()| None)
+                read = step_due(self.log.calm_at(), &mut self.checkpoint), if self.is_checkpointing() => {
+                    match read {
+                        Ok(()) => self.checkpoint_step().await.map(|()| None),
+                        Err(error) => Err(error),
+                    }
                 }
-                () = until(self.log.due()) => Ok(None),
+                () = until(self.log.due()), if !self.is_checkpointing() => Ok(None),
                 () = tokio::time::sleep_until(self.expiry_due) => Ok(None),
                 () = self.tick.due() => Ok(None),
             };

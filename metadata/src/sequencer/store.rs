@@ -216,12 +216,13 @@ enum Resolved {
 }
 
 impl Holder {
-    /// Appends a drain to the log.
+    /// Appends a drain to the log. `rows`: whether the last of its transactions writes other rows as well.
     pub(super) async fn append(
         &mut self,
         kv: &dyn Kv,
         lsn: Lsn,
         mut transactions: Vec<Transaction>,
+        rows: u64,
         options: &Options,
     ) -> Result<(), Error> {
         let last = transactions.pop().unwrap_or_default();
@@ -230,7 +231,7 @@ impl Holder {
             // Whatever became of these rows, the head did not move.
             written.map_err(Error::never_happened)?;
         }
-        self.advance(kv, last, lsn, 0, options).await
+        self.advance(kv, last, lsn, rows, options).await
     }
 
     /// Writes with a head of the same lsn: checkpoints.

@@ -18,7 +18,7 @@ use crate::effect::{LogBytes, decode_entry};
 use crate::error::Error;
 use crate::history::{Chain, HistoryId, Point};
 use crate::keys::{self, Key};
-use crate::kv::{Direction, Kv, KvError, Transaction};
+use crate::kv::{Direction, Kv, KvError, Transaction, each_page};
 use crate::level::{self, Format};
 use crate::state::{Hold, State};
 use crate::types::{BucketId, Lsn, Timestamp};
@@ -26,7 +26,7 @@ use crate::types::{BucketId, Lsn, Timestamp};
 const NO_FORMAT: &str =
     "it has rows, but not the one that says whose they are and who can read them";
 /// Rows read at a time.
-pub(crate) const ROWS_PER_READ: usize = 1000;
+const ROWS_PER_READ: usize = 1000;
 /// Attempts when others take over at the same time.
 const ATTEMPTS: usize = 5;
 /// Attempts to read rows between two steps of a holder's checkpoint.
@@ -397,26 +397,24 @@ async fn replay_from(kv: &dyn Kv, state: State, head: Lsn) -> Result<(State, boo
 }
 
 /// Whether rows of a drain that was never finished lie past the head.
-async fn read_log(kv: &dyn Kv, mut start: Bytes, replay: &mut Replay) -> Result<bool, Error> {
+async fn read_log(kv: &dyn Kv, start: Bytes, replay: &mut Replay) -> Result<bool, Error> {
     let (_, end) = keys::all(b'l');
-    loop {
-        let rows = kv
-            .range(&start, &end, ROWS_PER_READ, Direction::Forward)
-            .await?;
-        let Some((last, _)) = rows.last() else {
-            return Ok(false);
-        };
-        start = [last.as_ref(), &[0]].concat().into();
+    let mut unfinished = false;
+    each_page(kv, start, end, ROWS_PER_READ, |rows| {
         for (key, row) in rows {
             let Key::Log(lsn, part) = Key::decode(&key)? else {
                 return Err(Unreadable.into());
             };
             if lsn.0 == replay.head.0 + 1 {
-                return Ok(true);
+                unfinished = true;
+                return Ok(false);
             }
             replay.row(lsn, part, row)?;
         }
-    }
+        Ok::<_, Error>(true)
+    })
+    .await?;
+    Ok(unfinished)
 }
 
 /// Folds log rows in order.
@@ -493,7 +491,7 @@ pub(super) async fn execute_own(
         decision.effects.iter().for_each(|effect| log.push(effect));
         let mut transactions = log_transactions(lsn, log);
         shut_out(kv, &decision.effects, &mut transactions).await?;
-        holder.append(kv, lsn, transactions, options).await?;
+        holder.append(kv, lsn, transactions, 0, options).await?;
     }
     Ok(decision.outcome)
 }

@@ -3,16 +3,23 @@
 
 use std::sync::atomic::Ordering;
 
+use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::{Sequencer, Serves};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Ahead, Checkpoint, Steps};
 use crate::command::Command;
 use crate::error::Error;
+use crate::kv::Transaction;
 use crate::types::Timestamp;
 
 /// Producers silent for a day are forgotten, as by Kafka's `producer.id.expiration.ms`.
 const PRODUCER_EXPIRY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Rows go with a drain of no more log than this: stores limit transactions, and a large one takes long anyway.
+const RIDE_LOG_BYTES_MAX: usize = 256 * 1024;
+/// Partitions of deleted topics whose rows are cleared with a drain.
+const RIDE_CLEARED_MAX: i32 = 64;
 
 impl Sequencer {
     /// What must be done before the next drain: where checkpoints fall behind, what waits is not lost, only slower.
@@ -58,6 +65,60 @@ impl Sequencer {
         self.checkpoint.is_some() || self.log.is_clearing()
     }
 
+    /// Lets rows of the checkpoint under way go with a drain's transaction, whose log has so many bytes: a transaction of
+    /// their own would hold up the next commits. How often rows are written.
+    pub(super) fn let_rows_ride(
+        &mut self,
+        transaction: &mut Transaction,
+        log_bytes: usize,
+    ) -> Result<u64, Error> {
+        if log_bytes > RIDE_LOG_BYTES_MAX {
+            return Ok(0);
+        }
+        let Some(checkpoint) = &mut self.checkpoint else {
+            return Ok(u64::from(self.log.clear_with(transaction)));
+        };
+        if let Some(read) = checkpoint.finish_reading().now_or_never() {
+            read?;
+        }
+        let most = self.options.checkpoint_steps;
+        checkpoint.bound(Steps {
+            bytes: self.log.row_bytes(log_bytes, most.bytes),
+            cleared: most.cleared.min(RIDE_CLEARED_MAX),
+            ..most
+        });
+        let before = transaction.writes.len();
+        let wrote = checkpoint.write(&mut self.state, transaction)?;
+        if !wrote {
+            transaction.writes.truncate(before);
+        }
+        Ok(u64::from(wrote))
+    }
+
+    /// The drain is durable, and what rode with it: only now may index rows be read that it wrote.
+    pub(super) fn rows_rode(&mut self, rows: u64) {
+        if rows > 0 {
+            self.log.stepped();
+        }
+        if let Some(checkpoint) = self.checkpoint.take_if(|checkpoint| checkpoint.is_done()) {
+            self.checkpoint_done(&checkpoint);
+        }
+        if let Some(checkpoint) = &mut self.checkpoint {
+            checkpoint.begin_reading(&self.kv, &self.state, Ahead::NEAR);
+        }
+    }
+
+    fn checkpoint_done(&mut self, checkpoint: &Checkpoint) {
+        let at = checkpoint.at();
+        planted!(let at = "log-cleared-before-it-is-in-rows" => at.max(self.state.lsn));
+        self.log.checkpoint_done(at);
+        self.shared
+            .counts
+            .checkpoints
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A transaction of the checkpoint, or what must be read before one.
     pub(super) async fn checkpoint_step(&mut self) -> Result<(), Error> {
         self.log.stepped();
         let kv = self.kv.as_ref();
@@ -65,11 +126,17 @@ impl Sequencer {
             let cleared = self.log.clear(kv).await?;
             return self.holder.write(kv, cleared, &self.options).await;
         };
-        // Drains have their turn in between.
-        if checkpoint.read_ahead(kv, &self.state).await? {
+        checkpoint.finish_reading().await?;
+        // Drains have their turn meanwhile.
+        let ahead = match self.log.calm_at() {
+            None => Ahead::FAR,
+            Some(_) => Ahead::NEAR,
+        };
+        if checkpoint.begin_reading(&self.kv, &self.state, ahead) {
             self.checkpoint = Some(checkpoint);
             return Ok(());
         }
+        checkpoint.bound(self.options.checkpoint_steps);
         let transaction = checkpoint.step(kv, &mut self.state).await?;
         self.shared
             .counts
@@ -77,13 +144,7 @@ impl Sequencer {
             .fetch_add(1, Ordering::Relaxed);
         self.holder.write(kv, transaction, &self.options).await?;
         if checkpoint.is_done() {
-            let at = checkpoint.at();
-            planted!(let at = "log-cleared-before-it-is-in-rows" => at.max(self.state.lsn));
-            self.log.checkpoint_done(at);
-            self.shared
-                .counts
-                .checkpoints
-                .fetch_add(1, Ordering::Relaxed);
+            self.checkpoint_done(&checkpoint);
         } else {
             self.checkpoint = Some(checkpoint);
         }
@@ -92,6 +153,7 @@ impl Sequencer {
 
     /// A last checkpoint. What cannot be written now is in the log.
     pub(super) async fn close(&mut self) -> Result<(), Error> {
+        self.log.calm_down();
         // One under way leaves the log that grew meanwhile to a second one.
         while self.is_checkpointing() || !self.log.is_empty() {
             self.begin_checkpoint();

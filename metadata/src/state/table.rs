@@ -92,13 +92,10 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Goes on with these writes, of which the first are not counted.
-    pub(crate) fn after(self, writes: Transaction, uncounted: usize) -> Self {
-        Self {
-            writes,
-            counted: uncounted,
-            ..self
-        }
+    /// What is in it until now does not count.
+    pub(crate) fn counted(self) -> Self {
+        let counted = self.writes.writes.len();
+        Self { counted, ..self }
     }
 
     pub(crate) fn set(&mut self, key: Key, row: &impl Wire) {
@@ -174,7 +171,12 @@ impl<K: Copy> Dirty<K> {
     }
 
     pub(crate) fn begin(&mut self) {
-        self.pending.append(&mut self.next);
+        if self.pending.is_empty() {
+            // There may be hundreds of thousands, and drains wait.
+            std::mem::swap(&mut self.pending, &mut self.next);
+        } else {
+            self.pending.append(&mut self.next);
+        }
     }
 
     /// The one that is written next.

@@ -10,6 +10,7 @@ mod free;
 mod lineage;
 mod locate;
 mod moved;
+mod pace;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod random;

@@ -1,0 +1,117 @@
+//! How long commits wait while a checkpoint is under way.
+
+use parking_lot::Mutex;
+
+use super::*;
+
+const PARTITIONS: u64 = 100;
+const PRODUCERS: u64 = 100;
+/// Of a commit.
+const BLOCKS: u64 = 20;
+/// Between two commits, all agents together.
+const APART: Duration = Duration::from_millis(8);
+const COMMITS: u64 = 2_500;
+
+/// A store that takes its time: for each transaction, for each row of it, and for each read. Reads are beside commits.
+#[derive(Clone, Debug)]
+struct Timed {
+    memory: Memory,
+    took: Arc<Mutex<Vec<Duration>>>,
+}
+
+const TRANSACTION: Duration = Duration::from_millis(10);
+const ROW: Duration = Duration::from_micros(100);
+const READ: Duration = Duration::from_millis(2);
+
+#[async_trait]
+impl Kv for Timed {
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
+        tokio::time::sleep(READ).await;
+        self.memory.get(key).await
+    }
+
+    async fn range(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        limit: usize,
+        direction: Direction,
+    ) -> Result<Rows, KvError> {
+        tokio::time::sleep(READ).await;
+        self.memory.range(start, end, limit, direction).await
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
+        let rows = u32::try_from(transaction.writes.len()).unwrap();
+        let takes = TRANSACTION + ROW * rows;
+        tokio::time::sleep(takes).await;
+        self.took.lock().push(takes);
+        self.memory.commit(transaction).await
+    }
+
+    fn name(&self) -> &'static str {
+        "timed"
+    }
+}
+
+/// Some neighbouring partitions, which move on with each of a producer's commits.
+fn wide(number: u64) -> Command {
+    let (producer, round) = (number % PRODUCERS, number / PRODUCERS);
+    let Command::CommitObject(mut command) = plain(number, 0) else {
+        unreachable!()
+    };
+    let block = command.blocks.remove(0);
+    let sequence = i32::try_from(round / (PARTITIONS / BLOCKS) * 10).unwrap();
+    let producer = i64::try_from(producer).unwrap();
+    command.blocks = (0..BLOCKS)
+        .map(|index| (round * BLOCKS + index) % PARTITIONS)
+        .map(|partition| CommitBlock {
+            partition: PartitionIndex(i32::try_from(partition).unwrap()),
+            batches: vec![batch(10, Some((producer, sequence)))],
+            ..block.clone()
+        })
+        .collect();
+    Command::CommitObject(command)
+}
+
+/// The slowest hundredth, and the median.
+fn slowest(mut all: Vec<Duration>) -> (Duration, Duration) {
+    all.sort_unstable();
+    (all[all.len() * 99 / 100], all[all.len() / 2])
+}
+
+#[tokio::test(start_paused = true)]
+async fn commits_wait_for_a_few_commits_of_the_store_whatever_is_written_besides() {
+    let kv = Timed {
+        memory: Memory::new(),
+        took: Arc::default(),
+    };
+    let options = Options {
+        checkpoint_interval: Duration::from_secs(5),
+        ..options(1)
+    };
+    let running = run(kv.clone(), options).await;
+    let partitions = i32::try_from(PARTITIONS).unwrap();
+    create_topic(&running.metadata, TOPIC, "orders", partitions).await;
+    kv.took.lock().clear();
+    let mut waiting = tokio::task::JoinSet::new();
+    for number in 0..COMMITS {
+        let asked = Instant::now();
+        let answer = running.metadata.submit(wide(number));
+        waiting.spawn(async move {
+            placed(&answer.await.unwrap().outcome);
+            asked.elapsed()
+        });
+        tokio::time::sleep(APART).await;
+    }
+    let mut took = Vec::new();
+    while let Some(commit) = waiting.join_next().await {
+        took.push(commit.unwrap());
+    }
+    let stats = running.metadata.stats();
+    assert!(stats.checkpoints >= 1, "{stats:?}");
+    let (p99, _) = slowest(took);
+    let (_, commit) = slowest(std::mem::take(&mut *kv.took.lock()));
+    assert!(p99 <= commit * 4, "{p99:?} of {commit:?}");
+    running.close().await;
+}
