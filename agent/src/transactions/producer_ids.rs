@@ -7,6 +7,8 @@ use parking_lot::Mutex;
 
 /// Ids taken at once.
 const BLOCK: u32 = 1000;
+/// Blocks of which a rest is kept. Whoever asks for ids that were never handed out has one taken for each question.
+const BLOCKS_MAX: usize = 64;
 
 /// What is left of the blocks taken; usually of one. No block in here is empty.
 ///
@@ -94,7 +96,8 @@ impl ProducerIds {
     /// `catalogue` is the one there was before the block was taken.
     fn keep(&self, catalogue: Lsn, block: Range<i64>) {
         let mut blocks = self.0.lock();
-        if blocks.catalogue == catalogue && !block.is_empty() {
+        let there_is_room = blocks.left.len() < BLOCKS_MAX;
+        if blocks.catalogue == catalogue && !block.is_empty() && there_is_room {
             blocks.left.push(block);
         }
     }
@@ -133,6 +136,15 @@ mod tests {
         assert_eq!(ids.take(Lsn(5)), None);
         ids.keep(Lsn(5), 2001..3000);
         assert_eq!(ids.take(Lsn(5)), Some(ProducerId(2001)));
+    }
+
+    #[test]
+    fn what_is_left_of_blocks_is_bounded() {
+        let ids = ProducerIds::new();
+        for block in 0..1000 {
+            ids.keep(Lsn(0), block * 1000..(block + 1) * 1000);
+        }
+        assert_eq!(ids.0.lock().left.len(), BLOCKS_MAX);
     }
 
     #[tokio::test]
