@@ -200,8 +200,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use metadata::{
-        BlockCodec, BlockRange, Command, CommitBatch, CommitBlock, CommitObject, CreateTopic,
-        NamingEpoch, ObjectKey, PartitionIndex, Timestamp, TopicId, TopicPartition,
+        BatchFlags, BlockCodec, BlockRange, Command, CommitBatch, CommitBlock, CommitObject,
+        CreateTopic, NamingEpoch, ObjectKey, PartitionIndex, Timestamp, TopicId, TopicPartition,
     };
 
     use super::*;
@@ -241,6 +241,7 @@ mod tests {
                     max_timestamp: Timestamp(0),
                     producer: None,
                     withheld: false,
+                    flags: BatchFlags::default(),
                 }],
             };
             let commit = CommitObject {
