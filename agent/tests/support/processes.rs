@@ -134,9 +134,13 @@ impl Process {
         ended.expect("it ends by itself").expect("ours")
     }
 
-    /// SIGSTOP and SIGCONT, or whatever else.
+    /// SIGSTOP and SIGCONT, or whatever else. Once SIGSTOP was sent it does nothing any more.
     pub fn signal(&self, number: i32) {
-        signal(self.child.id().expect("it runs"), number);
+        let process = self.child.id().expect("it runs");
+        signal(process, number);
+        while number == libc::SIGSTOP && !stands_still(process) {
+            std::thread::yield_now();
+        }
     }
 
     /// Whether it has not ended by itself.
@@ -186,6 +190,19 @@ impl Process {
     pub async fn terminate(mut self) {
         self.stop().await;
     }
+}
+
+/// Whether all its threads were stopped, for which a busy machine takes its time. True of one that is gone.
+fn stands_still(process: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else {
+        return true;
+    };
+    threads.flatten().all(|thread| {
+        let said = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The name before it may hold anything.
+        said.rsplit_once(") ")
+            .is_none_or(|(_, rest)| rest.starts_with(['T', 'Z', 'X']))
+    })
 }
 
 /// Asks, and says when there was no answer.
