@@ -60,10 +60,13 @@ pub(crate) async fn go_back(world: &Arc<World>, dice: &Dice, backups: &Backups) 
     };
     leave_none_of_that_time(world, dice);
     world.history.note("the store goes back in time");
-    let newer = world.memory.faults().put_back(older);
-    sleep(dice.millis(500, 15_000)).await;
-    world.history.note("the newer store is back");
-    drop(world.memory.faults().put_back(newer));
+    let there = async {
+        let newer = world.memory.faults().put_back(older);
+        sleep(dice.millis(500, 15_000)).await;
+        world.history.note("the newer store is back");
+        drop(world.memory.faults().put_back(newer));
+    };
+    world.holes.excused(there).await;
 }
 
 /// Ends whoever may hold the order and is not known to have written last: it could be the one that held it then.

@@ -68,7 +68,7 @@ pub(crate) fn run(seed: u64) -> Report {
         .expect("a runtime without threads");
     let holes = Holes::default();
     let told = async {
-        let world = World::new(seed);
+        let world = World::new(seed, holes.clone());
         let began = Instant::now();
         story(&world).await;
         for broken in PANICS

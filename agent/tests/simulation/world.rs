@@ -13,6 +13,7 @@ use penstock::random::Random;
 use tokio::time::sleep;
 
 use crate::bucket::Bucket;
+use crate::damage::Holes;
 use crate::fleet::Fleet;
 use crate::history::History;
 use crate::link::Traffic;
@@ -29,6 +30,7 @@ pub(crate) const EPOCH_MS: i64 = 1_790_000_000_000;
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) history: Arc<History>,
+    pub(crate) holes: Holes,
     pub(crate) memory: Memory,
     pub(crate) traffic: Traffic,
     pub(crate) bucket: Arc<Bucket>,
@@ -47,7 +49,7 @@ pub(crate) struct World {
 
 impl World {
     /// Of an even seed with one process that has everything inside, now and then several; of an odd one with a fleet.
-    pub(crate) fn new(seed: u64) -> Arc<Self> {
+    pub(crate) fn new(seed: u64, holes: Holes) -> Arc<Self> {
         let history = Arc::new(History::new());
         let dice = Dice::new(seed);
         let fleet = match seed.is_multiple_of(2) {
@@ -58,6 +60,7 @@ impl World {
         let bucket = Arc::new(Bucket::new(Arc::clone(&history), dice.fork()));
         Arc::new(Self {
             history,
+            holes,
             memory: Memory::new(),
             traffic: Traffic::default(),
             bucket,

@@ -225,7 +225,7 @@ impl Sequencer {
         let upset = lineage::keep_witness(kv.as_ref(), witness.as_ref(), cluster_id, &known);
         let ended = tokio::select! {
             biased;
-            ended = self.serve_until_closed() => ended,
+            ended = Box::pin(self.serve_until_closed()) => ended,
             upset = upset => Err(upset),
         };
         if let Err(Error::WentBack(_)) = &ended {

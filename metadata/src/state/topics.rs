@@ -30,7 +30,7 @@ pub(crate) struct Topics {
     deleted: BTreeMap<TopicId, Deleted>,
     /// Of all topics together.
     partitions: u64,
-    /// Names and settings of all topics together, as [`bytes`] counts.
+    /// Names and settings of all topics together, as [`bytes()`] counts.
     bytes: u64,
     dirty: Dirty<TopicId>,
 }
