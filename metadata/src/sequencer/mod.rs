@@ -44,7 +44,6 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::error::Error;
 use crate::handle::{Metadata, Shared};
 use crate::history::{Holds, Point};
-use crate::keys::Key;
 use crate::kv::Kv;
 use crate::level::Format;
 use crate::queue::{Asked, QUEUE_MAX};
@@ -108,9 +107,9 @@ pub async fn check(kv: &dyn Kv) -> Result<Checked, Error> {
 /// Whether nobody ever wrote to the store. Writes nothing.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When it cannot be read, or is damaged.
 pub async fn is_empty(kv: &dyn Kv) -> Result<bool, Error> {
-    Ok(kv.get(&Key::Format.encode()).await?.is_none())
+    Ok(takeover::format(kv).await?.is_none())
 }
 
 /// The cluster's id and its bucket, if the last checkpoint knew it already. Reads two rows, writes nothing.
@@ -118,10 +117,9 @@ pub async fn is_empty(kv: &dyn Kv) -> Result<bool, Error> {
 /// # Errors
 /// When they cannot be read, or are not for this version.
 pub async fn belongs_to(kv: &dyn Kv) -> Result<Option<(String, BucketId)>, Error> {
-    let Some(format) = kv.get(&Key::Format.encode()).await? else {
+    let Some(Format { cluster_id, .. }) = takeover::format(kv).await? else {
         return Ok(None);
     };
-    let Format { cluster_id, .. } = Format::decode(format)?;
     let bucket = checkpoint::bucket(kv).await?;
     Ok(bucket.map(|bucket| (cluster_id, bucket)))
 }

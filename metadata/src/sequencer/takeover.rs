@@ -38,16 +38,27 @@ const ROUNDS_MAX: usize = ROUNDS_BESIDE + 5;
 
 /// The cluster's id and levels. A store that is empty is made one.
 pub(super) async fn open(kv: &dyn Kv, options: &Options) -> Result<Format, Error> {
+    match format(kv).await? {
+        Some(format) => Ok(format),
+        None => create(kv, options).await,
+    }
+}
+
+/// The same, of a store that is left as it is; `None` of one in which nobody ever wrote.
+///
+/// # Errors
+/// `Corrupt` where there are rows, and none says whose they are.
+pub(super) async fn format(kv: &dyn Kv) -> Result<Option<Format>, Error> {
     if let Some(row) = kv.get(&Key::Format.encode()).await? {
-        return Format::decode(row);
+        return Format::decode(row).map(Some);
     }
     let anything = kv.range(&[], &[u8::MAX; 64], 1, Direction::Forward).await?;
     if anything.is_empty() {
-        return create(kv, options).await;
+        return Ok(None);
     }
     // Made by another process a moment ago, or without what says whose it is: nothing is written over that.
     let row = kv.get(&Key::Format.encode()).await?;
-    Format::decode(row.ok_or_else(|| Error::Corrupt(NO_FORMAT.to_owned()))?)
+    Format::decode(row.ok_or_else(|| Error::Corrupt(NO_FORMAT.to_owned()))?).map(Some)
 }
 
 /// Takes over from that owner; `None` if it is another one by now.
@@ -352,10 +363,9 @@ impl Checked {
 
 /// What [`begin`] would find, without taking over; nothing in a store that is still empty.
 pub(crate) async fn examine(kv: &dyn Kv) -> Result<Option<(Format, State)>, Error> {
-    let Some(format) = kv.get(&Key::Format.encode()).await? else {
+    let Some(format) = format(kv).await? else {
         return Ok(None);
     };
-    let format = Format::decode(format)?;
     let past = Past::read(kv).await?;
     Owner::decode(past.owner)?;
     let Loaded { state, .. } = Loaded::read(kv).await?;

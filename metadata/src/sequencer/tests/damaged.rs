@@ -2,7 +2,9 @@
 //! a sentence; it serves from none of them, and writes nothing over what is left.
 
 use super::*;
+use crate::account;
 use crate::keys::Key;
+use crate::sequencer::{check, is_empty};
 
 /// Rows of every kind that a start reads, index rows of two levels, and a log.
 async fn store() -> Memory {
@@ -121,6 +123,11 @@ async fn a_row_of_which_there_is_one_is_missed_and_nothing_is_made_in_its_place(
             panic!("it is served without {key:?}")
         };
         assert!(matches!(error, Error::Corrupt(_)), "{key:?}: {error}");
+        // Nor do those who only look take it for one that is still empty, or for a good one.
+        let checked = check(&damaged).await.map(drop);
+        assert!(matches!(checked, Err(Error::Corrupt(_))), "{key:?}");
+        assert!(account(&damaged).await.is_err(), "{key:?}");
+        assert!(!matches!(is_empty(&damaged).await, Ok(true)), "{key:?}");
         assert_eq!(damaged.snapshot(), before, "{key:?}");
     }
 }
