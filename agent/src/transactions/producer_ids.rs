@@ -27,6 +27,14 @@ struct Blocks {
     taken_end: i64,
 }
 
+impl Blocks {
+    /// Whether that id was handed out; `None`: it is of no block that this agent knows. What it has left is still to come,
+    /// and whoever were given such an id would share it with the next new producer.
+    fn knows(&self, id: i64) -> Option<bool> {
+        (id < self.taken_end).then(|| !self.left.iter().any(|block| block.contains(&id)))
+    }
+}
+
 impl ProducerIds {
     pub(crate) fn new() -> Self {
         Self::default()
@@ -57,8 +65,8 @@ impl ProducerIds {
         metadata: &Metadata,
         id: i64,
     ) -> Result<bool, Error> {
-        if id < self.0.lock().taken_end {
-            return Ok(true);
+        if let Some(known) = self.0.lock().knows(id) {
+            return Ok(known);
         }
         let catalogue = metadata.catalogue().lsn;
         let block = self.allocate(metadata).await?;
@@ -136,6 +144,22 @@ mod tests {
         assert_eq!(ids.take(Lsn(5)), None);
         ids.keep(Lsn(5), 2001..3000);
         assert_eq!(ids.take(Lsn(5)), Some(ProducerId(2001)));
+    }
+
+    /// Two producers with one id and one epoch take each other's batches for repetitions.
+    #[tokio::test]
+    async fn an_id_that_is_still_to_be_handed_out_was_not() {
+        with_context(AutoCreate::Disabled, async |context| {
+            let (ids, metadata) = (ProducerIds::new(), &context.metadata);
+            let first = ids.next(metadata).await.unwrap().0;
+            assert!(ids.were_handed_out(metadata, first).await.unwrap());
+            assert!(!ids.were_handed_out(metadata, first + 1).await.unwrap());
+            let stranger = first + 10 * i64::from(BLOCK);
+            assert!(!ids.were_handed_out(metadata, stranger).await.unwrap());
+            let next = ids.next(metadata).await.unwrap().0;
+            assert!(ids.were_handed_out(metadata, next).await.unwrap());
+        })
+        .await;
     }
 
     #[test]
