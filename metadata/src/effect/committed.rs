@@ -421,24 +421,14 @@ fn put_batch(batch: &Judged, before: &mut Before, row: &mut Encoder) {
             producer,
             is_new,
         } => {
+            let has_epoch = producer.is_some_and(|producer| producer.epoch.0 != 0);
             let mut flags = batch_flags::ACCEPTED;
-            flags |= match says.transactional {
-                true => batch_flags::TRANSACTIONAL,
-                false => 0,
-            };
-            flags |= if says.control {
-                batch_flags::CONTROL
-            } else {
-                0
-            };
-            if let Some(producer) = producer {
-                flags |= batch_flags::PRODUCER;
-                flags |= if *is_new { batch_flags::NEW } else { 0 };
-                flags |= match producer.epoch {
-                    ProducerEpoch(0) => 0,
-                    _ => batch_flags::EPOCH,
-                };
-            }
+            let mut say = |flag: u8, is: bool| flags |= if is { flag } else { 0 };
+            say(batch_flags::TRANSACTIONAL, says.transactional);
+            say(batch_flags::CONTROL, says.control);
+            say(batch_flags::PRODUCER, producer.is_some());
+            say(batch_flags::NEW, producer.is_some() && *is_new);
+            say(batch_flags::EPOCH, has_epoch);
             row.u8(flags);
             row.u32(batch.raw_length);
             row.u32(*record_count);
@@ -450,7 +440,7 @@ fn put_batch(batch: &Judged, before: &mut Before, row: &mut Encoder) {
                 if *is_new {
                     producer.share.put(row);
                 }
-                if producer.epoch.0 != 0 {
+                if has_epoch {
                     producer.epoch.put(row);
                 }
                 row.u64(u64::from(producer.base_sequence.0.cast_unsigned()));
