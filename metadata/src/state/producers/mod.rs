@@ -7,6 +7,7 @@
 //! it leaves free. Alone it may have half of the room; whoever comes next still finds half of the rest. The share comes
 //! with each batch and not with the id, for any client may send any id, and the room is taken by (partition, id).
 
+mod by_id;
 mod window;
 
 use std::collections::BTreeMap;
@@ -23,10 +24,8 @@ use crate::types::{
     BatchFlags, Lsn, Offset, PartitionIndex, ProducerEpoch, ProducerId, Share, Timestamp, TopicId,
     TopicPartition,
 };
+use by_id::ById;
 pub(crate) use window::{Producer, Remembered, Window};
-
-/// A partition with more producers than this has them in a map.
-const FEW: usize = 16;
 
 /// The producers of all partitions.
 #[derive(Clone, Debug, Default)]
@@ -50,14 +49,6 @@ struct OfPartition {
     by_id: ById,
     /// It is listed as one to be written.
     dirty: bool,
-}
-
-/// By id. Most partitions have none or few, and there are many partitions: a map's node has room
-/// for eleven.
-#[derive(Clone, Debug)]
-enum ById {
-    Few(Vec<(ProducerId, Producer)>),
-    Many(BTreeMap<ProducerId, Producer>),
 }
 
 /// Of the whole cluster, what a partition's batches are judged by.
@@ -108,97 +99,6 @@ impl Batch {
                 ..self.claimed
             }),
             is_new,
-        }
-    }
-}
-
-impl ById {
-    fn get(&self, id: ProducerId) -> Option<&Producer> {
-        match self {
-            Self::Few(few) => {
-                let found = few.binary_search_by_key(&id, |(id, _)| *id).ok()?;
-                Some(&few[found].1)
-            }
-            Self::Many(many) => many.get(&id),
-        }
-    }
-
-    fn get_mut(&mut self, id: ProducerId) -> Option<&mut Producer> {
-        match self {
-            Self::Few(few) => {
-                let found = few.binary_search_by_key(&id, |(id, _)| *id).ok()?;
-                Some(&mut few[found].1)
-            }
-            Self::Many(many) => many.get_mut(&id),
-        }
-    }
-
-    /// One that is not there yet.
-    fn insert(&mut self, id: ProducerId, producer: Producer) {
-        if let Self::Few(few) = self
-            && few.len() >= FEW
-        {
-            *self = Self::Many(std::mem::take(few).into_iter().collect());
-        }
-        match self {
-            Self::Few(few) => {
-                let place = few.partition_point(|(known, _)| *known < id);
-                few.reserve_exact(1);
-                few.insert(place, (id, producer));
-            }
-            Self::Many(many) => {
-                many.insert(id, producer);
-            }
-        }
-    }
-
-    fn remove(&mut self, id: ProducerId) -> Option<Producer> {
-        let removed = match self {
-            Self::Few(few) => {
-                let found = few.binary_search_by_key(&id, |(id, _)| *id).ok()?;
-                let removed = few.remove(found).1;
-                few.shrink_to_fit();
-                Some(removed)
-            }
-            Self::Many(many) => many.remove(&id),
-        };
-        if let Self::Many(many) = self
-            && many.len() <= FEW / 2
-        {
-            *self = Self::Few(std::mem::take(many).into_iter().collect());
-        }
-        removed
-    }
-
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Few(few) => few.is_empty(),
-            Self::Many(many) => many.is_empty(),
-        }
-    }
-
-    /// Those from an id on.
-    fn since_mut(
-        &mut self,
-        first: ProducerId,
-    ) -> Box<dyn Iterator<Item = (ProducerId, &mut Producer)> + '_> {
-        match self {
-            Self::Few(few) => {
-                let place = few.partition_point(|(known, _)| *known < first);
-                let rest = few[place..].iter_mut();
-                Box::new(rest.map(|(id, producer)| (*id, producer)))
-            }
-            Self::Many(many) => {
-                let rest = many.range_mut(first..);
-                Box::new(rest.map(|(id, producer)| (*id, producer)))
-            }
-        }
-    }
-
-    fn iter(&self) -> Box<dyn Iterator<Item = (ProducerId, &Producer)> + '_> {
-        match self {
-            Self::Few(few) => Box::new(few.iter().map(|(id, producer)| (*id, producer))),
-            Self::Many(many) => Box::new(many.iter().map(|(id, producer)| (*id, producer))),
         }
     }
 }
