@@ -5,54 +5,38 @@ use crate::codec::{Decoder, Encoder, Wire};
 use crate::command::{Outcome, Placed, Rejected, Verdict};
 use crate::types::{BucketId, Offset, ProducerId};
 
+/// All of them, in the order of the file. Fails to compile when one is missing.
 fn rejections() -> Vec<Rejected> {
-    let all = vec![
-        Rejected::UnknownTopic,
-        Rejected::UnknownPartition,
-        Rejected::TopicExists,
-        Rejected::TopicNameCollides,
-        Rejected::InvalidPartitions,
-        Rejected::OutOfOrderSequence,
-        Rejected::InvalidProducerEpoch,
-        Rejected::ObjectTooOld,
-        Rejected::ObjectCommitted,
-        Rejected::SessionClosed,
-        Rejected::InvalidCommand,
-        Rejected::Withheld,
-        Rejected::UnknownProducerId,
-        Rejected::TooManyProducers,
-        Rejected::TooManyTopics,
-        Rejected::TooManyPartitions,
-        Rejected::TooManySessions,
-        Rejected::TooManyOutcomes,
-        Rejected::TooManyDeletedTopics,
-        Rejected::LevelTooHigh,
-    ];
-    cover!(
-        all,
-        Rejected,
-        Rejected::UnknownTopic,
-        Rejected::UnknownPartition,
-        Rejected::TopicExists,
-        Rejected::TopicNameCollides,
-        Rejected::InvalidPartitions,
-        Rejected::OutOfOrderSequence,
-        Rejected::InvalidProducerEpoch,
-        Rejected::ObjectTooOld,
-        Rejected::ObjectCommitted,
-        Rejected::SessionClosed,
-        Rejected::InvalidCommand,
-        Rejected::Withheld,
-        Rejected::LevelTooHigh,
-        Rejected::UnknownProducerId,
-        Rejected::TooManyProducers,
-        Rejected::TooManyTopics,
-        Rejected::TooManyPartitions,
-        Rejected::TooManySessions,
-        Rejected::TooManyOutcomes,
-        Rejected::TooManyDeletedTopics,
-    );
-    all
+    macro_rules! all {
+        ($($name:ident),+ $(,)?) => {{
+            fn exhaustive(sample: Rejected) -> Rejected {
+                match sample { $(Rejected::$name => sample,)+ }
+            }
+            vec![$(exhaustive(Rejected::$name)),+]
+        }};
+    }
+    all![
+        UnknownTopic,
+        UnknownPartition,
+        TopicExists,
+        TopicNameCollides,
+        InvalidPartitions,
+        OutOfOrderSequence,
+        InvalidProducerEpoch,
+        ObjectTooOld,
+        ObjectCommitted,
+        SessionClosed,
+        InvalidCommand,
+        Withheld,
+        UnknownProducerId,
+        TooManyProducers,
+        TooManyTopics,
+        TooManyPartitions,
+        TooManySessions,
+        TooManyOutcomes,
+        TooManyDeletedTopics,
+        LevelTooHigh,
+    ]
 }
 
 pub(super) fn outcomes() -> Vec<Outcome> {

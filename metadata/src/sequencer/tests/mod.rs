@@ -13,6 +13,7 @@ mod moved;
 mod pace;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod quiet;
 mod random;
 mod redb;
 mod refused;

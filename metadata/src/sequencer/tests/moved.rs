@@ -1,10 +1,10 @@
 //! Readers of index rows that are freed or swapped under them: they find what is there now, and what is damage stays so.
 
+use super::quiet::{checkpoint, fold};
 use super::*;
-use crate::effect::{Effect, PartitionEffect};
+use crate::effect::PartitionEffect;
 use crate::keys::Key;
 use crate::sequencer::Sequencer;
-use crate::types::Lsn;
 
 /// What happens to the index between the answer from memory and the look into rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,28 +27,24 @@ enum Happens {
 const EXTENTS: i64 = 2_000;
 const END: i64 = EXTENTS * 10;
 
+/// All that may happen.
+const ALL: [Happens; 6] = [
+    Happens::Nothing,
+    Happens::Swapped { freed_until: END },
+    Happens::Swapped {
+        freed_until: END / 2,
+    },
+    Happens::Started { at: END / 2 },
+    Happens::Lost { until: END },
+    Happens::Lost { until: END / 2 },
+];
+
 /// A sequencer that does nothing by itself, all of whose extents but the last are in rows. Their timestamps rise.
 async fn fresh() -> (Memory, Metadata, Sequencer) {
-    let memory = Memory::new();
-    let kv = Arc::new(memory.clone());
-    let (metadata, mut sequencer) = start(kv, options(1)).await.unwrap();
-    let create = CreateTopic {
-        name: "orders".to_owned(),
-        id: TOPIC,
-        partitions: 1,
-        replication_factor: 1,
-        configs: [].into(),
-    };
-    sequencer
-        .command(Command::CreateTopic(create))
-        .await
-        .unwrap();
+    let (memory, metadata, mut sequencer) = quiet::fresh(1).await;
     for number in 1..=EXTENTS {
         if number == EXTENTS {
-            sequencer.begin_checkpoint();
-            while sequencer.is_checkpointing() {
-                sequencer.checkpoint_step().await.unwrap();
-            }
+            checkpoint(&mut sequencer).await;
         }
         let mut one = batch(10, None);
         // The largest but one is an early one.
@@ -73,16 +69,6 @@ async fn clear(memory: &Memory, generation: u32, until: i64) {
     }
 }
 
-async fn fold(sequencer: &mut Sequencer, what: PartitionEffect) {
-    let effect = Effect::Partition {
-        partition: partition(0),
-        what,
-    };
-    let (lsn, now) = (Lsn(sequencer.state.lsn.0 + 1), sequencer.time.now());
-    sequencer.state.fold(lsn, now, &effect);
-    sequencer.write_own(lsn, now, vec![effect]).await.unwrap();
-}
-
 async fn happen(happens: Happens, memory: &Memory, sequencer: &mut Sequencer) {
     match happens {
         Happens::Nothing => {}
@@ -94,11 +80,21 @@ async fn happen(happens: Happens, memory: &Memory, sequencer: &mut Sequencer) {
                 }
             }
             memory.commit(copied).await.unwrap();
-            fold(sequencer, PartitionEffect::IndexSwapped { generation: 1 }).await;
+            fold(
+                sequencer,
+                0,
+                PartitionEffect::IndexSwapped { generation: 1 },
+            )
+            .await;
             clear(memory, 0, freed_until).await;
         }
         Happens::Started { at } => {
-            fold(sequencer, PartitionEffect::LogStartMoved { to: Offset(at) }).await;
+            fold(
+                sequencer,
+                0,
+                PartitionEffect::LogStartMoved { to: Offset(at) },
+            )
+            .await;
             clear(memory, 0, at).await;
         }
         Happens::Lost { until } => clear(memory, 0, until).await,
@@ -133,16 +129,7 @@ async fn between<T>(
 #[tokio::test(start_paused = true)]
 async fn readers_follow_an_index_that_moves_and_are_told_of_one_that_is_damaged() {
     let (rows, _, _) = fresh().await;
-    for happens in [
-        Happens::Nothing,
-        Happens::Swapped { freed_until: END },
-        Happens::Swapped {
-            freed_until: END / 2,
-        },
-        Happens::Started { at: END / 2 },
-        Happens::Lost { until: END },
-        Happens::Lost { until: END / 2 },
-    ] {
+    for happens in ALL {
         for offset in [0, END / 4, END * 3 / 4] {
             let memory = rows.copy();
             let kv = Arc::new(memory.clone());
@@ -171,16 +158,7 @@ async fn readers_follow_an_index_that_moves_and_are_told_of_one_that_is_damaged(
 #[tokio::test(start_paused = true)]
 async fn what_is_looked_for_by_time_is_never_answered_from_half_an_index() {
     let (rows, _, _) = fresh().await;
-    for happens in [
-        Happens::Nothing,
-        Happens::Swapped { freed_until: END },
-        Happens::Swapped {
-            freed_until: END / 2,
-        },
-        Happens::Started { at: END / 2 },
-        Happens::Lost { until: END },
-        Happens::Lost { until: END / 2 },
-    ] {
+    for happens in ALL {
         let first = match happens {
             Happens::Started { at } => at,
             _ => 0,

@@ -1,14 +1,15 @@
 //! Index rows given back: what is left is accounted for, objects count what lies in them, and a crash, a fault or another
 //! owner leaves all of a chunk or nothing.
 
+mod histories;
+
 use std::collections::BTreeMap;
 
-use proptest::prelude::*;
-
+use super::quiet::{checkpoint, fold};
 use super::*;
 use crate::account;
 use crate::checkpoint::Steps;
-use crate::effect::{Effect, PartitionEffect};
+use crate::effect::PartitionEffect;
 use crate::index::Chunk;
 use crate::keys::Key;
 use crate::kv::Fault;
@@ -20,28 +21,12 @@ use crate::types::Lsn;
 
 const PARTITIONS: i32 = 2;
 
-/// One that holds the store and does nothing by itself.
 async fn hold(memory: &Memory, seed: u64) -> Sequencer {
-    let (_, sequencer) = start(Arc::new(memory.clone()), options(seed))
-        .await
-        .unwrap();
-    sequencer
+    quiet::hold(memory, seed).await.1
 }
 
 async fn fresh() -> (Memory, Sequencer) {
-    let memory = Memory::new();
-    let mut sequencer = hold(&memory, 1).await;
-    let create = CreateTopic {
-        name: "orders".to_owned(),
-        id: TOPIC,
-        partitions: PARTITIONS,
-        replication_factor: 1,
-        configs: [].into(),
-    };
-    sequencer
-        .command(Command::CreateTopic(create))
-        .await
-        .unwrap();
+    let (memory, _, sequencer) = quiet::fresh(PARTITIONS).await;
     (memory, sequencer)
 }
 
@@ -62,26 +47,9 @@ async fn add(sequencer: &mut Sequencer, number: u64) {
         .unwrap();
 }
 
-async fn checkpoint(sequencer: &mut Sequencer) {
-    sequencer.begin_checkpoint();
-    while sequencer.is_checkpointing() {
-        sequencer.checkpoint_step().await.unwrap();
-    }
-}
-
 fn end(sequencer: &Sequencer, index: i32) -> i64 {
     let log = sequencer.state.partitions.get(partition(index)).unwrap();
     log.bounds().high_watermark.0
-}
-
-async fn fold(sequencer: &mut Sequencer, index: i32, what: PartitionEffect) {
-    let effect = Effect::Partition {
-        partition: partition(index),
-        what,
-    };
-    let (lsn, now) = (Lsn(sequencer.state.lsn.0 + 1), sequencer.time.now());
-    sequencer.state.fold(lsn, now, &effect);
-    sequencer.write_own(lsn, now, vec![effect]).await.unwrap();
 }
 
 async fn move_start(sequencer: &mut Sequencer, index: i32, to: i64) {
@@ -439,111 +407,4 @@ async fn an_index_that_another_took_the_place_of_is_freed_whole() {
         rows.keys().filter(of).count()
     };
     assert_eq!((left(0), left(1), left(2) > 0), (0, 0, true));
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Add {
-        count: u64,
-    },
-    /// So many steps of a checkpoint, begun if none is under way.
-    Checkpoint {
-        steps: usize,
-    },
-    /// The log starts so many thousandths further on.
-    Start {
-        index: i32,
-        per_mille: i64,
-    },
-    Free {
-        index: i32,
-        fault: Option<Fault>,
-    },
-    Swap {
-        index: i32,
-    },
-    Restart,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let fault = prop_oneof![
-        Just(Fault::Conflict),
-        Just(Fault::UnknownLanded),
-        Just(Fault::UnknownLost),
-        (0..9_u32).prop_map(|operations| Fault::UnknownLate { operations }),
-        Just(Fault::Unavailable),
-    ];
-    prop_oneof![
-        3 => prop_oneof![1..9_u64, 1..600_u64].prop_map(|count| Step::Add { count }),
-        4 => prop_oneof![1..9_usize, Just(10_000)].prop_map(|steps| Step::Checkpoint { steps }),
-        2 => (0..PARTITIONS, prop_oneof![0..=1000_i64, Just(1000)])
-            .prop_map(|(index, per_mille)| Step::Start { index, per_mille }),
-        6 => (0..PARTITIONS, prop::option::weighted(0.2, fault))
-            .prop_map(|(index, fault)| Step::Free { index, fault }),
-        1 => (0..PARTITIONS).prop_map(|index| Step::Swap { index }),
-        1 => Just(Step::Restart),
-    ]
-}
-
-fn steps() -> impl Strategy<Value = Steps> {
-    let bytes = prop_oneof![Just(1_usize), Just(2_000), Just(usize::MAX)];
-    let extents = prop_oneof![1..50_usize, Just(usize::MAX)];
-    (bytes, extents).prop_map(|(bytes, extents)| Steps {
-        bytes,
-        extents,
-        cleared: 1,
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 300, ..ProptestConfig::default() })]
-
-    #[test]
-    fn counts_are_right_whatever_comes_between(
-        script in prop::collection::vec(step(), 1..40),
-        steps in steps(),
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(async {
-            let (memory, mut sequencer) = fresh().await;
-            sequencer.options.checkpoint_steps = steps;
-            let mut number = 0;
-            for (seed, step) in (10..).zip(script) {
-                let mut again = false;
-                match step {
-                    Step::Add { count } => for _ in 0..count {
-                        number += 1;
-                        add(&mut sequencer, number).await;
-                    },
-                    Step::Checkpoint { steps } => {
-                        sequencer.begin_checkpoint();
-                        for _ in 0..steps {
-                            if sequencer.is_checkpointing() {
-                                sequencer.checkpoint_step().await.unwrap();
-                            }
-                        }
-                    }
-                    Step::Start { index, per_mille } => {
-                        let to = end(&sequencer, index) * per_mille / 1000;
-                        move_start(&mut sequencer, index, to).await;
-                    }
-                    Step::Free { index, fault } => {
-                        memory.faults().inject(fault);
-                        again = sequencer.free_chunk(partition(index)).await.is_err();
-                        memory.faults().cease();
-                    }
-                    Step::Swap { index } => swap(&mut sequencer, &memory, index).await,
-                    Step::Restart => again = true,
-                }
-                if again {
-                    drop(sequencer);
-                    sequencer = hold(&memory, seed).await;
-                    sequencer.options.checkpoint_steps = steps;
-                }
-                memory.faults().land();
-                check(&memory).await;
-            }
-        });
-    }
 }
