@@ -28,6 +28,17 @@ pub(crate) struct Names {
     pub(crate) metadata: String,
 }
 
+impl Names {
+    /// Of a process that may do without a bucket. Where none is given it is named in what to type alone, and this is how help
+    /// calls it.
+    pub(crate) fn of_metadata(bucket: Option<String>, metadata: String) -> Self {
+        Self {
+            bucket: bucket.unwrap_or_else(|| "URL".to_owned()),
+            metadata,
+        }
+    }
+}
+
 /// What the metadata says of itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known<'a> {

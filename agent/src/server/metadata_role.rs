@@ -54,11 +54,7 @@ pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
             None
         }
     };
-    let names = Names {
-        // Where none is given it is named in what to type alone, and this is how help calls it.
-        bucket: settings.bucket.unwrap_or_else(|| "URL".to_owned()),
-        metadata: settings.store.to_string(),
-    };
+    let names = Names::of_metadata(settings.bucket, settings.store.to_string());
     let kv = metadata_store::open_store(&settings.store).await?;
     if let Some(bucket) = &bucket {
         let checked = identity::check_bucket(&names, kv.as_ref(), bucket).await;

@@ -81,10 +81,7 @@ pub async fn operate(operation: Operation, operated: Operated) -> anyhow::Result
                 Some(url) => Some(Store::open(url, &bucket_options).await?),
                 None => None,
             };
-            let names = Names {
-                bucket: bucket.unwrap_or_else(|| "URL".to_owned()),
-                metadata: store.to_string(),
-            };
+            let names = Names::of_metadata(bucket, store.to_string());
             let kv = open_store(&store).await?;
             if metadata::is_empty(kv.as_ref()).await? {
                 return Err(nothing(&store));
