@@ -1,7 +1,7 @@
 //! Processes of both versions, and producers that go on meanwhile and forget nothing.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
@@ -83,7 +83,7 @@ pub(crate) fn bucket(folder: &Path) -> String {
 }
 
 /// An agent of that version, ready, with metadata at those addresses.
-pub(crate) async fn agent(binary: &PathBuf, bucket: &str, metadata: &str) -> Process {
+pub(crate) async fn agent(binary: &Path, bucket: &str, metadata: &str) -> Process {
     let more = ["--bucket", bucket, "--metadata", metadata];
     let agent = Process::of(binary, "agent", &more).await;
     agent.until_ready("200").await;

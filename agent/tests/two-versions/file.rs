@@ -11,7 +11,9 @@ use super::support::broker::program;
 use super::support::client::Client;
 use super::support::processes::Process;
 use super::support::tools::run;
-use super::versions::{level, metadata, new, old, raised, rounds, too_new};
+use super::versions::{
+    is_turned_away, level, make_topic_of_level_2, metadata, new, old, raised, rounds, too_new,
+};
 
 /// As `metadata`'s golden tests wrote it: a log that goes on at level 2.
 const OF_LEVEL_2: &str = "../metadata/tests/golden/store-2.bin";
@@ -53,23 +55,13 @@ async fn a_file_goes_from_version_to_version_until_it_is_finalized() {
     agents[0].restart_as(&new());
     agents[0].until_ready("200").await;
     raised(&new(), &["--metadata", &at]).await;
-    let mut client = Client::connect(agents[0].listen).await;
-    let made = client.create_topic("of-level-2", 1, &[]).await;
-    assert_eq!(made, ErrorCode::NONE);
+    make_topic_of_level_2(agents[0].listen).await;
     load.gets_on().await;
     end(&mut holder, true).await;
     assert!(
         has_trial(&file).await,
         "the effect of level 2 is in the log"
     );
-    let listen = [
-        "--listen",
-        "127.0.0.1:0",
-        "--http",
-        "127.0.0.1:0",
-        "--log",
-        "off",
-    ];
     let (data, of_both) = (
         folder.path().to_str().unwrap(),
         ["--bucket", &bucket, "--store", &store],
@@ -79,7 +71,7 @@ async fn a_file_goes_from_version_to_version_until_it_is_finalized() {
         ("agent", of_both.to_vec()),
         ("dev", vec!["--data", data]),
     ] {
-        too_new(&run(program(old(), [command]).args(listen).args(&more)).await);
+        is_turned_away(command, &more).await;
     }
     holder.restart_as(&new());
     holds(&holder).await;

@@ -1,16 +1,15 @@
 //! Over one PostgreSQL, where processes of both versions may hold the order and wait for it side by side.
 
-use std::path::PathBuf;
-
-use protocol::ErrorCode;
+use std::path::{Path, PathBuf};
 
 use super::cluster::{Load, agent, bucket, end, holds};
 use super::server::{DATABASE, Server};
 use super::support::broker::program;
-use super::support::client::Client;
 use super::support::processes::Process;
 use super::support::tools::{run, until};
-use super::versions::{level, metadata, new, old, raised, rounds, too_new};
+use super::versions::{
+    is_turned_away, level, make_topic_of_level_2, metadata, new, old, raised, rounds, too_new,
+};
 
 async fn until_waiting(process: &Process) {
     until("it waits for its turn", async || {
@@ -79,7 +78,7 @@ impl Cluster {
     }
 
     /// The order goes to the other process, and its holder comes back as one that waits, of that version.
-    async fn take_turns(&mut self, crash: bool, comes_back_as: &PathBuf) {
+    async fn take_turns(&mut self, crash: bool, comes_back_as: &Path) {
         let (holder, other) = self.holder().await;
         end(&mut self.metadata[holder], crash).await;
         holds(&self.metadata[other]).await;
@@ -88,7 +87,7 @@ impl Cluster {
     }
 
     /// One process after the other becomes of that version: those that hold the order, then the agents.
-    async fn roll_to(&mut self, binary: &PathBuf, load: &Load) {
+    async fn roll_to(&mut self, binary: &Path, load: &Load) {
         for _ in 0..2 {
             self.take_turns(false, binary).await;
             load.gets_on().await;
@@ -98,7 +97,7 @@ impl Cluster {
         }
     }
 
-    async fn upgrade_agent(&mut self, agent: usize, binary: &PathBuf, load: &Load) {
+    async fn upgrade_agent(&mut self, agent: usize, binary: &Path, load: &Load) {
         let agent = &mut self.agents[agent];
         agent.stop().await;
         agent.restart_as(binary);
@@ -106,7 +105,7 @@ impl Cluster {
         load.gets_on().await;
     }
 
-    async fn upgrade_waiting(&mut self, binary: &PathBuf) {
+    async fn upgrade_waiting(&mut self, binary: &Path) {
         let (_, waits) = self.holder().await;
         self.metadata[waits].stop().await;
         self.metadata[waits].restart_as(binary);
@@ -195,10 +194,7 @@ async fn a_cluster_goes_forward_and_back_and_forward_until_it_is_finalized() {
     cluster.upgrade_waiting(&new()).await;
     raised(&new(), &["--metadata", &at]).await;
     assert_eq!(level(&cluster.store).await, 2);
-    // With it comes the effect that the old version does not know.
-    let mut client = Client::connect(cluster.agents[0].listen).await;
-    let made = client.create_topic("of-level-2", 1, &[]).await;
-    assert_eq!(made, ErrorCode::NONE);
+    make_topic_of_level_2(cluster.agents[0].listen).await;
     load.gets_on().await;
     turns_old_ones_away(&mut cluster).await;
     for crash in [false, true] {
@@ -215,21 +211,12 @@ async fn turns_old_ones_away(cluster: &mut Cluster) {
     let (owner, holder) = (cluster.owner(), cluster.holder().await.0);
     let (store, bucket) = (cluster.store.clone(), cluster.bucket.clone());
     let at = cluster.addresses();
-    let listen = [
-        "--listen",
-        "127.0.0.1:0",
-        "--http",
-        "127.0.0.1:0",
-        "--log",
-        "off",
-    ];
     for (command, more) in [
         ("metadata", vec!["--store", &store]),
         ("agent", vec!["--bucket", &bucket, "--store", &store]),
         ("agent", vec!["--bucket", &bucket, "--metadata", &at]),
     ] {
-        let ran = run(program(old(), [command]).args(listen).args(&more)).await;
-        too_new(&ran);
+        is_turned_away(command, &more).await;
     }
     too_new(&metadata(&old(), &["finalize", "--metadata", &at]).await);
     too_new(&metadata(&old(), &["finalize", "--store", &store]).await);

@@ -1,8 +1,12 @@
 //! The two binaries, what they say of themselves, and what operators say with them.
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use protocol::ErrorCode;
 
 use super::support::broker::program;
+use super::support::client::Client;
 use super::support::tools::{Ran, run, until};
 
 /// A binary that `run` built.
@@ -31,12 +35,12 @@ pub(crate) fn rounds() -> usize {
 }
 
 /// `penstock metadata` with these words, to its end.
-pub(crate) async fn metadata(binary: &PathBuf, words: &[&str]) -> Ran {
+pub(crate) async fn metadata(binary: &Path, words: &[&str]) -> Ran {
     run(program(binary, ["metadata", "--log", "off"]).args(words)).await
 }
 
 /// The feature level is raised, at once or a few seconds after the last old process was upgraded: so long it is remembered.
-pub(crate) async fn raised(binary: &PathBuf, to: &[&str]) {
+pub(crate) async fn raised(binary: &Path, to: &[&str]) {
     let words = [&["finalize"], to].concat();
     until("the feature level is raised", async || {
         let ran = metadata(binary, &words).await;
@@ -50,6 +54,29 @@ pub(crate) async fn raised(binary: &PathBuf, to: &[&str]) {
 /// What a version that cannot read the store says, and that it ends.
 pub(crate) fn too_new(ran: &Ran) {
     ran.refused(&["level 2", "levels up to 1", "newer Penstock"]);
+}
+
+/// What a server that is not to get far is told besides.
+const ANYWHERE: [&str; 6] = [
+    "--listen",
+    "127.0.0.1:0",
+    "--http",
+    "127.0.0.1:0",
+    "--log",
+    "off",
+];
+
+/// The old version, started with that command, ends with a sentence.
+pub(crate) async fn is_turned_away(command: &str, words: &[&str]) {
+    let mut old = program(old(), [command]);
+    too_new(&run(old.args(ANYWHERE).args(words)).await);
+}
+
+/// With a topic that the new version makes at its level comes the effect that the old one does not know.
+pub(crate) async fn make_topic_of_level_2(agent: SocketAddr) {
+    let mut client = Client::connect(agent).await;
+    let made = client.create_topic("of-level-2", 1, &[]).await;
+    assert_eq!(made, ErrorCode::NONE);
 }
 
 /// At which level the store is written, as the new version sees it.
