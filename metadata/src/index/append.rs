@@ -17,7 +17,7 @@ type Row = (Bytes, Bytes);
 pub(crate) type Tail = Option<Rows>;
 
 /// One of each level. A level is not there while the one below has a single row.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rows {
     chunk: Row,
     /// Of levels 1 and 2.
@@ -69,7 +69,8 @@ async fn no_rows_past(kv: &dyn Kv, place: Place, end: Offset) -> Result<(), Erro
     }
 }
 
-/// Appends to a partition's index rows what `tail` was read for.
+/// Appends to a partition's index rows what `tail` was read for. The rows that the next append goes on from, once this one
+/// is durable.
 ///
 /// # Errors
 /// [`Error::Corrupt`] where rows do not reach the first extent; nothing may be written then.
@@ -79,22 +80,24 @@ pub(crate) fn append(
     tail: Tail,
     extents: &[Extent],
     writes: &mut Transaction,
-) -> Result<(), Error> {
+) -> Result<Tail, Error> {
     let Some(start) = extents.first().map(|first| first.base_offset) else {
-        return Ok(());
+        return Ok(tail);
     };
-    let (chunk, summaries) = match tail {
+    let (chunk, before) = match tail {
         Some(Rows { chunk, summaries }) => (Some(chunk), summaries),
         None => (None, [None, None]),
     };
     let mut grown = append_chunks(place, log_start, chunk, extents, start, writes)?;
-    for (level, tail) in (1..=LEVEL_MAX).zip(summaries) {
+    let (chunk, mut summaries) = (grown.last.clone(), [None, None]);
+    for ((level, tail), last) in (1..=LEVEL_MAX).zip(before).zip(&mut summaries) {
         if grown.alone {
             break;
         }
         grown = append_children(place, level, tail, &grown, writes)?;
+        *last = Some(grown.last.clone());
     }
-    Ok(())
+    Ok(Some(Rows { chunk, summaries }))
 }
 
 /// What a level hands to the one above.
@@ -106,6 +109,8 @@ struct Grown {
     first: bool,
     /// The level has a single row, and needs none above.
     alone: bool,
+    /// The level's last row.
+    last: Row,
 }
 
 /// Clears a level's rows from a key on; and those of all above, where none is needed.
@@ -154,8 +159,10 @@ fn append_chunks(
     let rows = chunk::cut(open, first && kept.is_none(), extents);
     let alone = first && kept.is_none() && rows.len() == 1;
     clear(place, 0, from.clone(), alone, writes);
+    let mut last = Row::default();
     for chunk in &rows {
-        writes.set(place.key(0, chunk.end()), chunk.encode());
+        last = (place.key(0, chunk.end()), chunk.encode());
+        writes.set(last.0.clone(), last.1.clone());
     }
     planted!(
         "checkpoint-clears-what-it-wrote",
@@ -169,6 +176,7 @@ fn append_chunks(
         children: kept.iter().chain(&rows).map(Child::of).collect(),
         first,
         alone,
+        last,
     })
 }
 
@@ -208,8 +216,10 @@ fn append_children(
     let rows = summary::cut(open, fresh, below.base, &below.children);
     let alone = fresh && rows.len() == 1;
     clear(place, level, from, alone, writes);
+    let mut last = Row::default();
     for summary in &rows {
-        writes.set(place.key(level, summary.end()), summary.encode());
+        last = (place.key(level, summary.end()), summary.encode());
+        writes.set(last.0.clone(), last.1.clone());
     }
     let kept = kept.filter(|_| first);
     let base = kept.as_ref().or(rows.first());
@@ -218,5 +228,6 @@ fn append_children(
         children: kept.iter().chain(&rows).map(Summary::child).collect(),
         first,
         alone,
+        last,
     })
 }

@@ -25,6 +25,9 @@ const OLD_ROWS: usize = 256;
 const ROWS_TO_LOG: usize = 2;
 /// However little a drain writes, so much goes with it.
 const ROW_BYTES_MIN: usize = 2 * 1024;
+/// With a drain that has to catch up, after a slow transaction, go no more than so many bytes, or this part of its log.
+const ROW_BYTES_CALM: usize = 4 * 1024;
+const ROW_PART_CALM: usize = 4;
 /// Nobody is held up by a step of its own that begins so long after the last drain.
 const CALM: Duration = Duration::from_millis(100);
 /// Between two steps of a checkpoint drains write this part of the room that is left.
@@ -144,8 +147,9 @@ impl Log {
     pub(super) fn row_bytes(&self, log_bytes: usize, most: usize) -> usize {
         let taken = (self.bytes.saturating_mul(256) / self.bytes_max.max(1)).min(256);
         let pressed = usize::try_from(taken.saturating_sub(128)).unwrap_or(0);
+        let calm = ROW_BYTES_CALM.max(log_bytes / ROW_PART_CALM);
         (ROWS_TO_LOG * log_bytes)
-            .max(ROW_BYTES_MIN)
+            .clamp(ROW_BYTES_MIN, calm)
             .max(most / 128 * pressed)
             .min(most)
     }

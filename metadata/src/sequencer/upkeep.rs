@@ -18,6 +18,8 @@ const PRODUCER_EXPIRY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Rows go with a drain of no more log than this: stores limit transactions, and a large one takes long anyway.
 const RIDE_LOG_BYTES_MAX: usize = 256 * 1024;
+/// What an extent takes in an index row, about: one partition may have thousands of them.
+const EXTENT_BYTES: usize = 20;
 /// Partitions of deleted topics whose rows are cleared with a drain.
 const RIDE_CLEARED_MAX: i32 = 64;
 
@@ -82,10 +84,11 @@ impl Sequencer {
             read?;
         }
         let most = self.options.checkpoint_steps;
+        let bytes = self.log.row_bytes(log_bytes, most.bytes);
         checkpoint.bound(Steps {
-            bytes: self.log.row_bytes(log_bytes, most.bytes),
+            bytes,
+            extents: most.extents.min(bytes / EXTENT_BYTES + 1),
             cleared: most.cleared.min(RIDE_CLEARED_MAX),
-            ..most
         });
         let before = transaction.writes.len();
         let wrote = checkpoint.write(&mut self.state, transaction)?;

@@ -263,8 +263,11 @@ impl Partitions {
             index::check(partition, &extents, end)?;
             let indexed = extents.as_slice();
             planted!(let indexed = "checkpoint-drops-the-last-extent" => &indexed[..indexed.len() - 1]);
-            index::append(place, log_start, tail, indexed, &mut page.writes)?;
+            let tail = index::append(place, log_start, tail, indexed, &mut page.writes)?;
             log.indexed_until(last.end_offset());
+            if !whole {
+                page.tails.insert(place, tail);
+            }
         }
         if whole {
             (log.dirty, log.unproven) = (false, false);
@@ -293,7 +296,7 @@ impl Table for Partitions {
             if place.is_some_and(|place| !page.tails.contains_key(&place)) {
                 return Ok(Wrote::NeedsTail);
             }
-            // What is written here is the next tail, and it can be read only once this page is durable.
+            // What is written here is the next tail, which is appended to only once this page is durable.
             if !self.write_partition(partition, page)? {
                 return Ok(Wrote::Full);
             }

@@ -195,8 +195,14 @@ impl World {
         };
         let tail = read_tail(&self.kv, PLACE, joint).await.unwrap();
         let mut writes = Transaction::default();
-        append(PLACE, self.log_start, tail, extents, &mut writes).unwrap();
+        let next = append(PLACE, self.log_start, tail, extents, &mut writes).unwrap();
         self.kv.commit(writes).await.unwrap();
+        // What the next append goes on from is what it would find.
+        let joint = Joint {
+            start: self.end(),
+            rows_end_max: None,
+        };
+        assert_eq!(next, read_tail(&self.kv, PLACE, joint).await.unwrap());
         let found = verify(&self.kv, PLACE).await.unwrap();
         assert_eq!(found.map(|(_, end)| end), Some(self.end()));
     }
