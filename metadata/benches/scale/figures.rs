@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::commits::Way;
-use crate::stores::Store;
+use crate::stores::{Store, Took};
 
 /// Of one row.
 #[derive(Debug, Default)]
@@ -12,8 +12,8 @@ pub(crate) struct Figures {
     pub(crate) entries: u64,
     /// From asking to the answer, of each commit.
     pub(crate) commits: Vec<Duration>,
-    /// Of each transaction that the store committed.
-    pub(crate) transactions: Vec<Duration>,
+    /// Each that the store committed, in order.
+    pub(crate) transactions: Vec<Took>,
     pub(crate) conflicts: u64,
     pub(crate) process_cpu: Duration,
     /// Of the thread that decides, if one does.
@@ -51,7 +51,7 @@ impl Figures {
         let conflicts = a_second(float(self.conflicts));
         let cpu = a_second(self.process_cpu.as_secs_f64());
         let (p50, p99) = percentiles(&mut self.commits);
-        let (store_commit, store_p99) = percentiles(&mut self.transactions);
+        let (store_commit, store_p99) = percentiles(&mut lengths(&self.transactions));
         say(&format!(
             "{:9}{:7}{agents:>7}{commits:>11.0}{entries:>12.0}{transactions:>9.0}{conflicts:>11.0}{:>14}{:>16}{:>14}{cpu:>9.2}{decided:>16}",
             format!("{store:?}").to_lowercase(),
@@ -76,6 +76,28 @@ pub(crate) fn percentiles(all: &mut [Duration]) -> (f64, f64) {
         all.get(index).map_or(f64::NAN, Duration::as_secs_f64)
     };
     (at(50), at(99))
+}
+
+pub(crate) fn lengths(transactions: &[Took]) -> Vec<Duration> {
+    transactions.iter().map(|&(_, took)| took).collect()
+}
+
+/// How long commits would have taken, one asked for every 0.1 ms, if they waited for nothing but these transactions: the
+/// one under way when they are asked for, and the next one.
+pub(crate) fn store_alone(transactions: &[Took]) -> Vec<Duration> {
+    let mut waited = Vec::new();
+    for pair in transactions.windows(2) {
+        let [(begun, took), (next, next_took)] = *pair else {
+            continue;
+        };
+        let end = begun + took;
+        let mut asked = begun;
+        while asked < next {
+            waited.push(end.saturating_duration_since(asked) + next_took);
+            asked += Duration::from_micros(100);
+        }
+    }
+    waited
 }
 
 #[expect(clippy::print_stdout, reason = "the table is the product")]

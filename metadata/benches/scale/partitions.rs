@@ -11,7 +11,7 @@ use metadata::{Command, CreateTopic, Error, Metadata, TopicId};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::figures::{float, percentiles, resident, say};
+use crate::figures::{float, lengths, percentiles, resident, say};
 use crate::stores::{self, Opened, Store};
 use crate::workload::{self, Agent, Shape, answered};
 
@@ -270,7 +270,8 @@ fn memory(what: &str, before: u64, partitions: i64) -> anyhow::Result<()> {
 /// What was done, and what it took of the store.
 fn report(store: &Opened, what: &str, begun: Instant) {
     let seconds = begun.elapsed().as_secs_f64();
-    let (mut transactions, _) = store.kv.take();
+    let (transactions, _) = store.kv.take();
+    let mut transactions = lengths(&transactions);
     let (bytes, reads) = store.kv.take_traffic();
     let count = transactions.len();
     let (p50, _) = percentiles(&mut transactions);
