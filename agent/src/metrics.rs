@@ -84,7 +84,7 @@ fn describe() {
     );
     describe_counter!(
         "penstock_damage_total",
-        "Committed records that could not be read as they were committed, by kind; any is a fault"
+        "Readers who met committed records that cannot be read as they were committed, by kind"
     );
     describe_counter!(
         "penstock_drains_total",
@@ -141,6 +141,10 @@ pub(crate) struct Fetch {
 
 impl Fetch {
     pub(crate) fn new() -> Self {
+        // From 0 on, so that the first damage is a rise that an alert sees.
+        for kind in DamageKind::ALL {
+            damage(kind).increment(0);
+        }
         Self {
             from_view: counter!("penstock_fetch_bytes_total", "source" => "view"),
             from_cache: counter!("penstock_fetch_bytes_total", "source" => "cache"),
@@ -206,9 +210,49 @@ pub(crate) fn count_request(api: ApiKey, error: ErrorCode) {
     counter!("penstock_requests_total", "api" => api.name(), "error" => error.name()).increment(1);
 }
 
-/// Counts a place where committed records cannot be read as they were committed.
-pub(crate) fn count_damage(kind: &'static str) {
-    counter!("penstock_damage_total", "kind" => kind).increment(1);
+/// How committed records cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum DamageKind {
+    /// There is no such object.
+    Missing,
+    /// A block is cut short, or its bytes are not those that were committed for that partition.
+    Block,
+    /// A block's bytes are not record batches, or not as many as were committed.
+    Batches,
+    /// No extent leads to them.
+    Hole,
+    /// They were given up.
+    Lost,
+}
+
+impl DamageKind {
+    const ALL: [Self; 5] = [
+        Self::Missing,
+        Self::Block,
+        Self::Batches,
+        Self::Hole,
+        Self::Lost,
+    ];
+
+    /// The metric's label.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Block => "block",
+            Self::Batches => "batches",
+            Self::Hole => "hole",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// Counts a reader who met records that cannot be read as they were committed.
+pub(crate) fn count_damage(kind: DamageKind) {
+    damage(kind).increment(1);
+}
+
+fn damage(kind: DamageKind) -> Counter {
+    counter!("penstock_damage_total", "kind" => kind.name())
 }
 
 /// Counts an answer to a commit that cannot be one.

@@ -31,7 +31,7 @@ const AGENT: &[(&str, &[&str])] = &[
     ("config", &["zones"]),
     ("connection", &["admission", "context", "dispatch", "tasks"]),
     ("context", &["clock", "random", "zones"]),
-    ("damage", &["metrics", "refusal"]),
+    ("damage", &["metrics", "refusal", "storage"]),
     (
         "discovery",
         &[
@@ -646,6 +646,20 @@ const METRICS: [(&str, &str, &[&str]); 15] = [
     ("gauge", "penstock_connections", &[]),
     ("counter", "penstock_requests_total", &["api", "error"]),
 ];
+
+/// An alert over a metric that nobody keeps is silent for ever.
+#[test]
+fn alerts_watch_metrics_that_are_kept() {
+    let alerts = std::fs::read_to_string(root().join("deploy/alerts.yml")).expect("the alerts");
+    let exprs = alerts.lines().filter_map(|line| line.split_once("expr: "));
+    let words = exprs.flat_map(|(_, expr)| expr.split(|c: char| !c.is_alphanumeric() && c != '_'));
+    let watched: BTreeSet<&str> = words.filter(|w| w.starts_with("penstock_")).collect();
+    assert!(watched.contains("penstock_damage_total"), "{watched:?}");
+    for name in watched {
+        let kept = METRICS.iter().any(|(_, kept, _)| *kept == name);
+        assert!(kept, "nobody promises to keep {name}");
+    }
+}
 
 #[test]
 fn every_metric_is_kept_under_its_name_and_labels() {

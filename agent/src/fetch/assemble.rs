@@ -2,15 +2,15 @@
 //! 16 bytes (outside the checksum), cuts to the client's limits. Pure; payloads are not copied. Called by `handler`.
 
 use bytes::{Bytes, BytesMut};
-use metadata::{Bounds, Offset, planted};
+use metadata::{Bounds, Extent, Offset, planted};
 use protocol::ErrorCode;
 use protocol::record_batch::{self, BatchHeader, PREFIX_BYTES};
 
 use super::plan::Limits;
-use super::read::{ReadExtent, ReadWant};
+use super::read::{ReadExtent, ReadWant, Unread};
 use super::{Found, Want};
-use crate::storage::{ErrorKind, StoreError};
-use crate::{damage, refusal};
+use crate::damage::Damage;
+use crate::refusal;
 
 /// A batch up to this size is copied whole: cheaper than two slices of a vectored write.
 const COPIED_BYTES_MAX: usize = 1024;
@@ -21,6 +21,26 @@ pub(super) struct Served {
     pub(super) code: ErrorCode,
     pub(super) bounds: Option<Bounds>,
     pub(super) slices: Vec<Bytes>,
+    /// Why there are none, where that is damage.
+    pub(super) damage: Option<Damage>,
+}
+
+impl Served {
+    fn nothing(code: ErrorCode, bounds: Option<Bounds>) -> Self {
+        Self {
+            code,
+            bounds,
+            slices: Vec::new(),
+            damage: None,
+        }
+    }
+
+    fn damaged(damage: Damage, bounds: Option<Bounds>) -> Self {
+        Self {
+            damage: Some(damage),
+            ..Self::nothing(Damage::CODE, bounds)
+        }
+    }
 }
 
 /// One answer per want, in their order. Batches are stamped with the present leader epoch, whichever they were written
@@ -41,62 +61,46 @@ pub(super) fn assemble(
         .map(|((want, found), read)| {
             let bounds = found.bounds();
             if let Found::Refused { code, bounds } = found {
-                return Served {
-                    code,
-                    bounds,
-                    slices: Vec::new(),
-                };
+                return Served::nothing(code, bounds);
             }
             let extents = match read {
                 Ok(extents) => extents,
-                Err(error) => {
-                    complain(want, &error);
-                    return Served {
-                        code: refusal::store_fetch(&error),
-                        bounds,
-                        slices: Vec::new(),
-                    };
-                }
+                Err(unread) => return unreadable(want, &unread, bounds),
             };
             let mut run = Run::new(want, left, anything, leader_epoch);
             let outcome = extents.iter().try_for_each(|extent| run.extent(extent));
-            let code = match outcome {
-                // As all damage, not CORRUPT_MESSAGE: at that code Java's consumer throws out of every poll, and with it
-                // stop all partitions that it reads; at KAFKA_STORAGE_ERROR it and librdkafka look for the leader anew and
-                // try again, so the others go on, and this one does where another agent reads what this one cannot.
-                Err(Stop::Corrupt) if run.bytes == 0 => damage::found(
-                    "batches",
-                    want.partition,
-                    want.offset,
-                    &"a block does not read",
-                ),
-                _ => ErrorCode::NONE,
-            };
+            // What lies before the damage is good, and the reader hears of it once it gets there.
+            if let Err(Stop::Damaged(extent, why)) = outcome
+                && run.bytes == 0
+            {
+                let damage = Damage::of_batches(want.partition, &extent, why.to_owned());
+                return Served::damaged(damage, bounds);
+            }
             left = left.saturating_sub(run.bytes);
             anything |= run.bytes > 0;
             Served {
-                code,
-                bounds,
                 slices: run.finish(),
+                ..Served::nothing(ErrorCode::NONE, bounds)
             }
         })
         .collect()
 }
 
-/// A bucket that is away comes back; an object that is gone or damaged needs a person.
-fn complain(want: &Want, error: &StoreError) {
-    let (partition, offset) = (want.partition, want.offset.0);
-    match error.kind {
-        ErrorKind::NotFound | ErrorKind::Corrupt => {
-            tracing::error!(?partition, offset, %error, "committed records cannot be read");
-        }
-        _ => tracing::warn!(?partition, offset, %error, "the bucket cannot be read"),
+/// An object that is gone or damaged needs a person; a bucket that is away comes back.
+fn unreadable(want: &Want, unread: &Unread, bounds: Option<Bounds>) -> Served {
+    let Unread { extent, error } = unread;
+    if let Some(damage) = Damage::of_block(want.partition, extent, error) {
+        return Served::damaged(damage, bounds);
     }
+    let (partition, offset) = (want.partition, want.offset.0);
+    tracing::warn!(?partition, offset, %error, "the bucket cannot be read");
+    Served::nothing(refusal::store_fetch(error), bounds)
 }
 
 enum Stop {
     Full,
-    Corrupt,
+    /// The extent's bytes are not what was committed of it, and in what way.
+    Damaged(Extent, &'static str),
 }
 
 /// Collects the batches of one partition.
@@ -134,12 +138,14 @@ impl Run {
         planted!(let start = "dead-bytes-served" => 0);
         let mut position = 0;
         let mut base_offset = extent.base_offset;
+        let damaged = |why| Stop::Damaged(*extent, why);
         for slice in read.block.iter() {
             let mut rest = slice.clone();
             while !rest.is_empty() {
-                let header = BatchHeader::read(&rest).map_err(|_| Stop::Corrupt)?;
+                let header = BatchHeader::read(&rest);
+                let header = header.map_err(|_| damaged("a batch does not read"))?;
                 if header.size > rest.len() {
-                    return Err(Stop::Corrupt);
+                    return Err(damaged("a batch is cut short"));
                 }
                 let batch = rest.split_to(header.size);
                 if (start..end).contains(&position) {
@@ -167,8 +173,10 @@ impl Run {
         if reached == end || (read.extent.flags.offsets_in_bytes && reached < end) {
             return Ok(());
         }
-        tracing::error!(extent = ?read.extent, reached = reached.0, "a block does not hold what was committed of it");
-        Err(Stop::Corrupt)
+        Err(Stop::Damaged(
+            read.extent,
+            "its batches do not take the offsets that were committed for them",
+        ))
     }
 
     fn batch(

@@ -129,6 +129,9 @@ impl Fetch {
         let read = self.reader.read(&plan).await;
         let epoch = self.context.metadata.leader_epoch();
         let served = assemble::assemble(&wants, found, read, limits, epoch);
+        for damage in served.iter().filter_map(|served| served.damage.as_ref()) {
+            damage.say(&self.context.metadata);
+        }
         (respond(topics, served), permit)
     }
 

@@ -30,8 +30,15 @@ pub(super) struct ReadExtent {
     pub(super) block: RawBlock,
 }
 
+/// An extent whose block did not come, and why.
+#[derive(Debug)]
+pub(super) struct Unread {
+    pub(super) extent: Extent,
+    pub(super) error: StoreError,
+}
+
 /// For each want, its extents; or why there are none.
-pub(super) type ReadWant = Result<Vec<ReadExtent>, StoreError>;
+pub(super) type ReadWant = Result<Vec<ReadExtent>, Unread>;
 
 impl Reader {
     pub(super) fn new(cache: Cache) -> Self {
@@ -78,7 +85,7 @@ struct Reading<'a> {
     extents: std::vec::IntoIter<(&'a Extent, Stored)>,
     coming: std::vec::IntoIter<Coming>,
     read: Vec<ReadExtent>,
-    failed: Option<StoreError>,
+    failed: Option<Unread>,
     metrics: &'a metrics::Fetch,
 }
 
@@ -119,7 +126,10 @@ impl<'a> Reading<'a> {
                     });
                 }
                 Err(error) => {
-                    self.failed = Some(error);
+                    self.failed = Some(Unread {
+                        extent: *extent,
+                        error,
+                    });
                     break;
                 }
             }
@@ -139,7 +149,7 @@ impl<'a> Reading<'a> {
     /// What lies before the first block that is missing. Why it is, the reader hears once it gets there.
     fn end(self) -> ReadWant {
         match self.failed {
-            Some(error) if self.read.is_empty() => Err(error),
+            Some(unread) if self.read.is_empty() => Err(unread),
             _ => Ok(self.read),
         }
     }
@@ -161,12 +171,15 @@ mod tests {
 
     use bytes::Bytes;
     use metadata::{ObjectKey, Offset};
+    use object_store::memory::InMemory;
     use object_store::path::Path;
+    use object_store::{ObjectStore, ObjectStoreExt};
 
     use super::*;
     use crate::storage::Store;
     use crate::storage::segment::{BlockInput, Compression, encode};
     use crate::storage::tests::faulty::{Fate, Faulty};
+    use crate::tasks::Tasks;
 
     const PARTITION: metadata::TopicPartition = metadata::TopicPartition {
         topic: metadata::TopicId(1),
@@ -275,6 +288,36 @@ mod tests {
         let (read, took) = f.read(&[&[2], &[3]]).await;
         assert_eq!(read, [Some(1), Some(0)]);
         assert_eq!(took, Duration::from_secs(2) + LATE_MAX);
+    }
+
+    /// Beside bytes that are at hand nobody waits for a slow bucket to say that an object is gone; but it is said.
+    #[tokio::test(start_paused = true)]
+    async fn a_want_that_is_damaged_says_so_beside_one_that_is_at_hand() {
+        let f = fixture().await;
+        let tasks = Tasks::new();
+        tasks.spawn("cache", {
+            let run = f.reader.cache().clone().run(tasks.stopping());
+            async move {
+                run.await;
+                Ok(())
+            }
+        });
+        let objects: &InMemory = &f.faulty.objects;
+        let listed: Vec<_> = objects.list(None).map(Result::unwrap).collect().await;
+        assert_eq!(listed.len(), 1);
+        objects.delete(&listed[0].location).await.unwrap();
+        f.faulty.plan([], Fate::Takes(700));
+        let mut answers = Vec::new();
+        for _ in 0..4 {
+            let (read, took) = f.read(&[&[0], &[2]]).await;
+            assert!(took <= LATE_MAX);
+            answers.extend(read);
+        }
+        tasks.stop();
+        tasks.wait(Duration::from_secs(5)).await;
+        let healthy = answers.iter().step_by(2);
+        assert!(healthy.eq([&Some(1); 4]));
+        assert_eq!(answers[7], None, "{answers:?}");
     }
 
     #[tokio::test(start_paused = true)]

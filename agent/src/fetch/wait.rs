@@ -118,7 +118,7 @@ async fn look(metadata: &Metadata, want: &Want, left: u64, view: &View) -> Found
     }
     let raw_bytes_max = left.clamp(1, want.bytes_max as u64 + READ_AHEAD_BYTES);
     match view.look(want.offset, raw_bytes_max) {
-        Look::Extents { bounds, extents } => readable(want, bounds, extents),
+        Look::Extents { bounds, extents } => readable(metadata, want, bounds, extents),
         Look::Earlier(bounds) if want.offset < bounds.log_start => out_of_range(bounds),
         #[cfg(feature = "planted-bugs")]
         Look::Past(bounds) if metadata::planted::is("out-of-range-unconfirmed") => {
@@ -134,24 +134,24 @@ async fn ask(metadata: &Metadata, want: &Want, raw_bytes_max: u64) -> Found {
         .locate(want.partition, want.offset, raw_bytes_max)
         .await
     {
-        Ok(Located::Extents { bounds, extents }) => readable(want, bounds, extents),
+        Ok(Located::Extents { bounds, extents }) => readable(metadata, want, bounds, extents),
         Ok(Located::OutOfRange(bounds)) => out_of_range(bounds),
         Ok(Located::UnknownPartition) => Found::Refused {
             code: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             bounds: None,
         },
         Err(error) => Found::Refused {
-            code: damage::or_refusal(want.partition, want.offset, &error),
+            code: damage::or_refusal(metadata, want.partition, want.offset, &error),
             bounds: None,
         },
     }
 }
 
-fn readable(want: &Want, bounds: Bounds, extents: Vec<Extent>) -> Found {
+fn readable(metadata: &Metadata, want: &Want, bounds: Bounds, extents: Vec<Extent>) -> Found {
     match damage::readable(want.partition, want.offset, &bounds, extents) {
         Ok(extents) => Found::Extents { bounds, extents },
-        Err(code) => Found::Refused {
-            code,
+        Err(damage) => Found::Refused {
+            code: damage.say(metadata),
             bounds: Some(bounds),
         },
     }

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::list_offsets::{Found, NOTHING};
 use crate::context::Context;
+use crate::damage::Damage;
 use crate::storage::{Cache, Place, RawBlock};
 use crate::tasks::compute;
 use crate::{damage, refusal};
@@ -44,7 +45,7 @@ impl Search<'_> {
     /// The first record with `wanted` or a later timestamp.
     pub(super) async fn at_or_after(&self, at: TopicPartition, wanted: Timestamp) -> Found {
         let first = self.context.metadata.locate_timestamp(at, wanted).await;
-        let first = first.map_err(|error| damage::or_refusal(at, Offset(0), &error));
+        let first = first.map_err(|error| self.refused(at, Offset(0), &error));
         let Some(first) = first? else {
             return Ok(NOTHING);
         };
@@ -71,7 +72,7 @@ impl Search<'_> {
     /// The first of the records with the largest timestamp.
     pub(super) async fn latest(&self, at: TopicPartition) -> Found {
         let extent = self.context.metadata.locate_max_timestamp(at).await;
-        match extent.map_err(|error| damage::or_refusal(at, Offset(0), &error))? {
+        match extent.map_err(|error| self.refused(at, Offset(0), &error))? {
             // Records may be without a timestamp.
             Some(extent) if extent.max_timestamp.0 >= 0 => {
                 let largest = Wanted::Largest(extent.max_timestamp.0);
@@ -85,12 +86,21 @@ impl Search<'_> {
         let located = self.context.metadata.locate(at, offset, LOCATED_BYTES);
         match located.await {
             Ok(Located::Extents { bounds, extents }) => {
-                damage::readable(at, offset, &bounds, extents)
+                let readable = damage::readable(at, offset, &bounds, extents);
+                readable.map_err(|damage| self.damaged(&damage))
             }
             Ok(Located::OutOfRange(_)) => Ok(Vec::new()),
             Ok(Located::UnknownPartition) => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
-            Err(error) => Err(damage::or_refusal(at, offset, &error)),
+            Err(error) => Err(self.refused(at, offset, &error)),
         }
+    }
+
+    fn refused(&self, at: TopicPartition, offset: Offset, error: &metadata::Error) -> ErrorCode {
+        damage::or_refusal(&self.context.metadata, at, offset, error)
+    }
+
+    fn damaged(&self, damage: &Damage) -> ErrorCode {
+        damage.say(&self.context.metadata)
     }
 
     async fn look(
@@ -102,10 +112,7 @@ impl Search<'_> {
         let stored = match extent.content {
             Content::Stored(stored) => stored,
             Content::Marker(_) | Content::Compacted => return Ok(None),
-            Content::Lost => {
-                let why = "they were given up as lost";
-                return Err(damage::found("lost", at, extent.base_offset, &why));
-            }
+            Content::Lost => return Err(self.damaged(&Damage::of_lost(at, extent))),
         };
         let place = Place {
             object: stored.object,
@@ -113,9 +120,12 @@ impl Search<'_> {
             owner: at,
         };
         let blocks = self.cache.blocks(&[place]).await;
-        let blocks = blocks.map_err(|error| {
-            tracing::warn!(?extent, %error, "cannot read");
-            refusal::store_fetch(&error)
+        let blocks = blocks.map_err(|error| match Damage::of_block(at, extent, &error) {
+            Some(damage) => self.damaged(&damage),
+            None => {
+                tracing::warn!(?extent, %error, "the bucket cannot be read");
+                refusal::store_fetch(&error)
+            }
         })?;
         let Some((block, _)) = blocks.into_iter().next() else {
             return Err(ErrorCode::KAFKA_STORAGE_ERROR);
@@ -129,7 +139,7 @@ impl Search<'_> {
         });
         found.await.map_err(|error| {
             // Headers were checked when the batches came; what does not read now is damage.
-            damage::found("batches", at, extent.base_offset, &error)
+            self.damaged(&Damage::of_batches(at, &extent, error.to_string()))
         })
     }
 }

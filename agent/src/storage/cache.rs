@@ -1,5 +1,6 @@
 //! Blocks in memory: those this agent wrote, and those it read. Bounded in bytes, least recently used go first, and
-//! those nobody reads go by themselves. Whoever asks for a block that is on its way waits for the same download.
+//! those nobody reads go by themselves. Whoever asks for a block that is on its way waits for the same download. Damaged
+//! bytes are never kept; that a block is damaged is remembered for some seconds.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -9,20 +10,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt, Shared};
 use futures::stream::{FuturesUnordered, StreamExt};
-use metadata::{BlockCodec, BlockRange, ObjectKey, TopicPartition, planted};
+use metadata::planted;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
 
-use super::segment::{SegmentError, decode_block};
-use super::store::{Cause, Store, StoreError};
-use crate::metrics;
-use crate::tasks::{Stop, compute};
+use super::download::{Downloaded, Key, Place, RawBlock, download, runs};
+use super::error::StoreError;
+use super::store::Store;
+use crate::tasks::Stop;
 
-/// Blocks of an object that lie no farther apart are read at once.
-const GAP_MAX: u64 = 64 * 1024;
-/// Bytes read at once.
-const RUN_MAX: u64 = 8 * 1024 * 1024;
 /// Requests to read ahead that may wait; more are forgotten.
 const PREFETCH_QUEUE: usize = 64;
 /// Of which so many are served at a time.
@@ -31,11 +28,13 @@ const PREFETCHES: usize = 4;
 const DOWNLOAD_QUEUE: usize = 1024;
 /// A download ends sooner, with a result or an error; one that is older has nobody left who moves it on.
 const LOADING_MAX: Duration = Duration::from_secs(60);
+/// So long a block that turned out damaged is called so without another look. Readers ask again at once and without end, and
+/// where others' bytes are at hand they do not wait until a slow bucket has said what is wrong; they hear it the next time.
+const DAMAGE_MEMORY: Duration = Duration::from_secs(5);
+/// Of so many blocks; more are read again for each who asks.
+const DAMAGED_MAX: usize = 4096;
 /// What an entry takes besides its bytes, about.
 const ENTRY_OVERHEAD: u64 = 256;
-
-/// Whole record batches of one block, in order.
-pub type RawBlock = Arc<[Bytes]>;
 
 /// Where a block came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,32 +46,6 @@ pub enum Source {
     Store,
 }
 
-/// Where a block lies and whose it is, as the metadata says. Bytes that are not that block's are not served, whoever asks
-/// for them under another name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    pub object: ObjectKey,
-    pub range: BlockRange,
-    pub owner: TopicPartition,
-}
-
-impl Place {
-    fn key(&self) -> Key {
-        let Self {
-            object,
-            range,
-            owner,
-        } = self;
-        (*object, range.position, range.checksum, *owner)
-    }
-
-    fn end(&self) -> u64 {
-        u64::from(self.range.position) + u64::from(self.range.stored_length)
-    }
-}
-
-/// The blocks of a download, in its order. One that is damaged does not keep its neighbours from their readers.
-type Downloaded = Result<Arc<[Result<RawBlock, StoreError>]>, StoreError>;
 type Run = Shared<BoxFuture<'static, Downloaded>>;
 
 /// Cheap to clone.
@@ -100,14 +73,12 @@ struct Queues {
 struct State {
     blocks: HashMap<Key, Ready>,
     loading: HashMap<Key, Loading>,
+    damaged: HashMap<Key, Damaged>,
     /// By when they were last used.
     order: BTreeMap<u64, Key>,
     bytes: u64,
     clock: u64,
 }
-
-/// Object, position, checksum, owner: everything by which a block is told from another.
-type Key = (ObjectKey, u32, u32, TopicPartition);
 
 struct Ready {
     block: RawBlock,
@@ -117,10 +88,18 @@ struct Ready {
     used_at: Instant,
 }
 
+/// A block that could not be read, and never will be as long as nobody brings it back.
+struct Damaged {
+    error: StoreError,
+    found: Instant,
+}
+
 /// A block that is in memory, or on its way there.
 pub enum Coming {
     Here(RawBlock, Source),
     Loading(Loading),
+    /// It was read just now and is damaged.
+    Damaged(StoreError),
 }
 
 impl fmt::Debug for Coming {
@@ -128,6 +107,7 @@ impl fmt::Debug for Coming {
         match self {
             Self::Here(_, source) => f.debug_tuple("Here").field(source).finish(),
             Self::Loading(loading) => loading.fmt(f),
+            Self::Damaged(error) => f.debug_tuple("Damaged").field(error).finish(),
         }
     }
 }
@@ -154,6 +134,7 @@ impl Coming {
                 planted!(let index = "wrong-block-of-a-run" => index.saturating_sub(1));
                 Ok((run[index].clone()?, Source::Store))
             }
+            Self::Damaged(error) => Err(error),
         }
     }
 }
@@ -224,9 +205,13 @@ impl Cache {
     pub fn begin(&self, wanted: &[Place]) -> Vec<Coming> {
         let mut state = self.0.state.lock();
         self.begin_missing(&mut state, wanted);
-        let find = |key| match state.touch(key) {
-            Some((block, source)) => Coming::Here(block, source),
-            None => Coming::Loading(state.loading.get(&key).expect("just begun").clone()),
+        let find = |key| match (state.touch(key), state.loading.get(&key)) {
+            (Some((block, source)), _) => Coming::Here(block, source),
+            (None, Some(loading)) => Coming::Loading(loading.clone()),
+            (None, None) => {
+                let damaged = state.damaged.get(&key).expect("else it has just begun");
+                Coming::Damaged(damaged.error.clone())
+            }
         };
         wanted.iter().map(Place::key).map(find).collect()
     }
@@ -270,7 +255,9 @@ impl Cache {
             .iter()
             .filter(|place| {
                 let key = place.key();
-                !state.blocks.contains_key(&key) && !state.loading.contains_key(&key)
+                !state.blocks.contains_key(&key)
+                    && !state.loading.contains_key(&key)
+                    && !state.damaged.get(&key).is_some_and(Damaged::is_fresh)
             })
             .copied()
             .collect();
@@ -292,97 +279,25 @@ impl Cache {
     }
 }
 
-/// Groups neighbours in an object.
-fn runs(places: &[Place]) -> Vec<Vec<Place>> {
-    let mut runs: Vec<Vec<Place>> = Vec::new();
-    for place in places {
-        let joined = runs.last_mut().filter(|run| {
-            let first = u64::from(run[0].range.position);
-            run[0].object == place.object
-                && u64::from(place.range.position) <= end(run) + GAP_MAX
-                && place.end() - first <= RUN_MAX
-        });
-        match joined {
-            Some(run) => run.push(*place),
-            None => runs.push(vec![*place]),
-        }
-    }
-    runs
-}
-
-/// Where the last byte of a run lies. Places that overlap are damage, which shows when they are read.
-fn end(run: &[Place]) -> u64 {
-    run.iter().map(Place::end).max().unwrap_or_default()
-}
-
 /// One request for a run of blocks, which then are in the cache.
 async fn load(inner: Arc<Inner>, places: Vec<Place>) -> Downloaded {
     let loaded = download(&inner.store, &places).await;
-    if let Err(error) = &loaded {
-        places
-            .iter()
-            .filter(|_| error.is_damage())
-            .for_each(|place| note_damage(place, error));
-    }
     let mut state = inner.state.lock();
     for (index, place) in places.iter().enumerate() {
         let key = place.key();
         state.loading.remove(&key);
-        if let Ok(blocks) = &loaded
-            && let Ok(block) = &blocks[index]
-        {
-            state.keep(key, Arc::clone(block), Source::Cache, inner.bytes_max);
+        let block = match &loaded {
+            Ok(blocks) => blocks[index].as_ref(),
+            Err(error) => Err(error),
+        };
+        match block {
+            Ok(block) => state.keep(key, Arc::clone(block), Source::Cache, inner.bytes_max),
+            Err(error) if error.is_damage() => state.remember(key, error),
+            Err(_) => {}
         }
     }
     drop(state);
     loaded
-}
-
-async fn download(store: &Store, places: &[Place]) -> Downloaded {
-    let first = places[0].range.position;
-    let all = u64::from(first)..end(places);
-    let stored = store.get_range(places[0].object, all, Cause::Fetch).await?;
-    let places = places.to_vec();
-    let blocks = compute(move || {
-        // A slice would keep the whole run in memory, uncounted.
-        let alone = places.len() == 1;
-        let decoded = places.iter().map(|place| {
-            let block = decode(&stored, first, place, alone);
-            block.inspect_err(|error| note_damage(place, error))
-        });
-        decoded.collect()
-    });
-    Ok(blocks.await)
-}
-
-fn decode(stored: &Bytes, first: u32, place: &Place, alone: bool) -> Result<RawBlock, StoreError> {
-    let range = &place.range;
-    let from = (range.position - first) as usize;
-    let to = from + range.stored_length as usize;
-    if to > stored.len() {
-        return Err(StoreError::corrupt(SegmentError::Truncated));
-    }
-    let raw = decode_block(stored.slice(from..to), range, place.owner);
-    let raw = raw.map_err(StoreError::corrupt)?;
-    let raw = if alone || range.codec != BlockCodec::Raw {
-        raw
-    } else {
-        Bytes::copy_from_slice(&raw)
-    };
-    Ok(RawBlock::from([raw]))
-}
-
-/// Committed bytes that are not there, or not as they were committed: never silence.
-fn note_damage(place: &Place, error: &StoreError) {
-    metrics::count_damage("block");
-    tracing::error!(
-        object = %place.object,
-        position = place.range.position,
-        topic = %place.owner.topic,
-        partition = place.owner.partition.0,
-        %error,
-        "damage: a committed block cannot be read as it was committed"
-    );
 }
 
 impl Inner {
@@ -403,6 +318,7 @@ impl Inner {
         state
             .loading
             .retain(|_, loading| now - loading.began < LOADING_MAX);
+        state.damaged.retain(|_, damaged| damaged.is_fresh());
         if state.blocks.is_empty() {
             state.blocks.shrink_to_fit();
             state.loading.shrink_to_fit();
@@ -410,7 +326,27 @@ impl Inner {
     }
 }
 
+impl Damaged {
+    fn is_fresh(&self) -> bool {
+        self.found.elapsed() < DAMAGE_MEMORY
+    }
+}
+
 impl State {
+    /// Remembers damage, if there is room.
+    fn remember(&mut self, key: Key, error: &StoreError) {
+        if self.damaged.len() >= DAMAGED_MAX {
+            self.damaged.retain(|_, damaged| damaged.is_fresh());
+        }
+        if self.damaged.len() < DAMAGED_MAX || self.damaged.contains_key(&key) {
+            let damaged = Damaged {
+                error: error.clone(),
+                found: Instant::now(),
+            };
+            self.damaged.insert(key, damaged);
+        }
+    }
+
     /// Keeps a block and lets go of those used longest ago. One larger than all there may be is not kept.
     fn keep(&mut self, key: Key, block: RawBlock, source: Source, bytes_max: u64) {
         let bytes = block.iter().map(|slice| slice.len() as u64).sum::<u64>() + ENTRY_OVERHEAD;

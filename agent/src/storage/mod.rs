@@ -2,6 +2,8 @@
 //! it; it knows no room.
 
 mod cache;
+mod download;
+mod error;
 mod hedge;
 mod open;
 pub mod paths;
@@ -15,7 +17,9 @@ mod witness;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use cache::{Cache, Coming, Place, RawBlock, Source};
+pub use cache::{Cache, Coming, Source};
+pub use download::{Place, RawBlock};
+pub use error::{ErrorKind, StoreError};
 pub use open::{OpenError, StoreOptions};
-pub use store::{Cause, ErrorKind, Store, StoreError};
+pub use store::{Cause, Store};
 pub use witness::{Witness, WitnessError, WitnessVersion};

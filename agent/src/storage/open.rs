@@ -9,9 +9,10 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use url::Url;
 
+use super::error::{ErrorKind, StoreError};
 use super::s3;
 use super::s3::NO_CREDENTIALS;
-use super::store::{ErrorKind, Store, StoreError};
+use super::store::Store;
 
 /// How long a bucket may take to answer at start.
 const CHECK_DEADLINE: Duration = Duration::from_secs(8);
@@ -60,10 +61,10 @@ impl Store {
     /// With a sentence for the operator.
     pub async fn check(&self) -> Result<(), OpenError> {
         let error = self.probe(CHECK_DEADLINE).await;
-        let text = error.to_string();
-        if error.kind == ErrorKind::NotFound && (!is_http(&text) || text.contains("NoSuchKey")) {
+        if error.kind == ErrorKind::NotFound {
             return Ok(());
         }
+        let text = error.to_string();
         Err(OpenError(format!(
             "{} ({})",
             advice(&error, &text),
@@ -117,12 +118,12 @@ fn advice(error: &StoreError, text: &str) -> &'static str {
     let said = |(words, _): &&(&[&str], _)| words.iter().any(|word| text.contains(word));
     match WORDS.iter().find(said) {
         Some((_, advice)) => advice,
+        None if is_http(text) => {
+            "what answers there does not speak S3: check --s3-endpoint, which has no path"
+        }
         None if error.kind == ErrorKind::Refused => {
             "the bucket refuses us: allow these credentials s3:ListBucket on the bucket and \
              s3:GetObject, s3:PutObject and s3:DeleteObject on what is in it"
-        }
-        None if is_http(text) => {
-            "what answers there does not speak S3: check --s3-endpoint, which has no path"
         }
         None => {
             "the bucket does not answer: check its URL, --s3-endpoint, the region and the network"

@@ -17,6 +17,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::error::{ErrorKind, Outcome, StoreError};
 use super::hedge::Hedge;
 use super::paths;
 use super::reach::Reach;
@@ -32,6 +33,9 @@ const TRY_MAX: Duration = Duration::from_secs(15);
 /// Between tries.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// Before a segment that is not there is looked for once more. Buckets are strongly consistent; a folder of another machine
+/// may remember for a moment that nothing was there.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Why a request is made; every request and byte is attributed to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,115 +77,6 @@ impl Op {
             Self::List => "list",
         }
     }
-}
-
-/// What kind of failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorKind {
-    NotFound,
-    AlreadyExists,
-    /// No answer, or "not now".
-    Unavailable,
-    /// What came back is not what was stored.
-    Corrupt,
-    /// Credentials or permissions.
-    Refused,
-}
-
-/// Whether it may have happened all the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Determinate,
-    Indeterminate,
-}
-
-/// The bucket did not do what it was asked.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{source}")]
-pub struct StoreError {
-    pub kind: ErrorKind,
-    pub outcome: Outcome,
-    source: Arc<object_store::Error>,
-}
-
-impl StoreError {
-    /// Stored bytes that are not what was written.
-    pub(super) fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        let source = object_store::Error::Generic {
-            store: "segment",
-            source: Box::new(error),
-        };
-        Self {
-            kind: ErrorKind::Corrupt,
-            outcome: Outcome::Determinate,
-            source: Arc::new(source),
-        }
-    }
-
-    fn new(source: object_store::Error, timed_out: bool) -> Self {
-        let kind = match &source {
-            object_store::Error::NotFound { .. } => ErrorKind::NotFound,
-            object_store::Error::AlreadyExists { .. } => ErrorKind::AlreadyExists,
-            object_store::Error::PermissionDenied { .. }
-            | object_store::Error::Unauthenticated { .. } => ErrorKind::Refused,
-            error if is_too_short(error) => ErrorKind::Corrupt,
-            _ => ErrorKind::Unavailable,
-        };
-        let unclear = timed_out || kind == ErrorKind::Unavailable;
-        let outcome = if unclear {
-            Outcome::Indeterminate
-        } else {
-            Outcome::Determinate
-        };
-        Self {
-            kind,
-            outcome,
-            source: Arc::new(source),
-        }
-    }
-
-    /// Whether what was committed is not there, or not as it was committed.
-    pub(super) fn is_damage(&self) -> bool {
-        matches!(self.kind, ErrorKind::NotFound | ErrorKind::Corrupt)
-    }
-
-    /// Whether the store does not know what was asked of it.
-    pub(super) fn is_not_implemented(&self) -> bool {
-        let said = self.source.to_string();
-        matches!(*self.source, object_store::Error::NotImplemented { .. })
-            || said.contains("NotImplemented")
-            || said.contains("status code: 501")
-    }
-
-    /// Whether trying again may help. Keys are never used twice, so a conflict is one between two tries.
-    fn is_transient(&self) -> bool {
-        matches!(self.kind, ErrorKind::Unavailable | ErrorKind::AlreadyExists)
-    }
-
-    /// What is known once another try, with that outcome, was made for the same thing.
-    fn after(mut self, other: Outcome) -> Self {
-        if other == Outcome::Indeterminate {
-            self.outcome = other;
-        }
-        self
-    }
-}
-
-/// Whether a part was asked for that lies behind the object's end: what was committed is longer than what is there.
-/// `object_store` has no kind of its own for it: folders and memory say the first three, S3 the others.
-fn is_too_short(error: &object_store::Error) -> bool {
-    const WORDS: [&str; 5] = [
-        "Requested range was invalid",
-        "Out of range of file",
-        "bytes long",
-        "InvalidRange",
-        "status code: 416",
-    ];
-    let object_store::Error::Generic { source, .. } = error else {
-        return false;
-    };
-    let said = source.to_string();
-    WORDS.iter().any(|word| said.contains(word))
 }
 
 /// A bucket, or a part of one under a prefix. Cheap to clone.
@@ -277,7 +172,7 @@ impl Store {
         self.0.stored.load(Ordering::Relaxed)
     }
 
-    /// Part of a segment.
+    /// Part of a segment. One that is not there is looked for twice, and never for as long as a bucket that is away.
     ///
     /// # Errors
     /// When it could not be read within 20 s, is not there, or the bucket refuses.
@@ -293,8 +188,14 @@ impl Store {
             let length = bytes.len();
             Ok((bytes, length))
         };
-        self.run(Op::Get, cause, Some(&self.0.gets), GET_DEADLINE, get)
-            .await
+        let look = || self.run(Op::Get, cause, Some(&self.0.gets), GET_DEADLINE, get);
+        match look().await {
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                sleep(LOOK_AGAIN).await;
+                look().await
+            }
+            read => read,
+        }
     }
 
     /// Removes a segment. One that is not there is removed.

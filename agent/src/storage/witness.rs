@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::sleep;
 
+use super::error::{ErrorKind, StoreError};
 use super::paths;
-use super::store::{Cause, ErrorKind, GET_DEADLINE, Op, Store, StoreError};
+use super::store::{Cause, GET_DEADLINE, Op, Store};
 
 /// Of what `penstock.json` says. A higher one is of a newer Penstock.
 const FORMAT: u64 = 1;

@@ -134,6 +134,8 @@ struct Shared {
     objects: Mutex<HashMap<String, Bytes>>,
     /// PUTs that arrived.
     puts: watch::Sender<usize>,
+    /// Objects that were read, or should have been.
+    gets: Mutex<Vec<String>>,
     refused: Mutex<Refused>,
     held: watch::Receiver<bool>,
 }
@@ -155,6 +157,7 @@ impl Held {
         let shared = Arc::new(Shared {
             objects: Mutex::default(),
             puts: watch::Sender::new(0),
+            gets: Mutex::default(),
             refused: Mutex::default(),
             held,
         });
@@ -181,6 +184,32 @@ impl Held {
     /// PUTs that arrived so far.
     pub(crate) fn puts(&self) -> usize {
         *self.shared.puts.borrow()
+    }
+
+    /// The segments that are there.
+    pub(crate) fn segments(&self) -> HashMap<String, Bytes> {
+        let objects = self.shared.objects.lock();
+        let segments = objects
+            .iter()
+            .filter(|(path, _)| path.contains("/segments/"));
+        segments
+            .map(|(path, bytes)| (path.clone(), bytes.clone()))
+            .collect()
+    }
+
+    /// What lies there from now on, past all that a broker does.
+    pub(crate) fn replace(&self, path: &str, object: Option<Bytes>) {
+        let mut objects = self.shared.objects.lock();
+        match object {
+            Some(object) => objects.insert(path.to_owned(), object),
+            None => objects.remove(path),
+        };
+    }
+
+    /// How often somebody asked for that object.
+    pub(crate) fn gets(&self, path: &str) -> usize {
+        let gets = self.shared.gets.lock();
+        gets.iter().filter(|asked| *asked == path).count()
     }
 
     pub(crate) fn release(&self) {
@@ -272,6 +301,7 @@ impl Shared {
     }
 
     fn read(&self, path: &str, range: Option<&str>) -> Response<Full<Bytes>> {
+        self.gets.lock().push(path.to_owned());
         let Some(object) = self.objects.lock().get(path).cloned() else {
             let missing = "<Error><Code>NoSuchKey</Code><Message>no such key</Message></Error>";
             return respond(
@@ -289,6 +319,13 @@ impl Shared {
         let Some((first, last)) = wanted else {
             return respond(StatusCode::OK, object);
         };
+        if first >= total {
+            let said = "<Error><Code>InvalidRange</Code><Message>it ends before</Message></Error>";
+            return respond(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                Bytes::from_static(said.as_bytes()),
+            );
+        }
         let last = last.min(total - 1);
         let mut response = respond(StatusCode::PARTIAL_CONTENT, object.slice(first..=last));
         let place = format!("bytes {first}-{last}/{total}");

@@ -33,7 +33,7 @@ async fn a_lost_row_of_the_index_is_damage_and_never_silence() {
         assert!(fetched.records.is_none_or(|records| records.is_empty()));
     }
     assert_eq!(
-        by_time(&mut client, 0).await,
+        by_time(&mut client, "t", 0).await,
         ErrorCode::KAFKA_STORAGE_ERROR
     );
     assert!(broker.metric("penstock_damage_total", &[]).await >= 3.0);
@@ -46,11 +46,11 @@ async fn a_lost_row_of_the_index_is_damage_and_never_silence() {
 }
 
 /// How a search for the first record at or after a time ends.
-async fn by_time(client: &mut Client, timestamp: i64) -> ErrorCode {
+pub(crate) async fn by_time(client: &mut Client, topic: &str, timestamp: i64) -> ErrorCode {
     let request = ListOffsetsRequest {
         replica_id: -1,
         topics: vec![ListOffsetsTopic {
-            name: "t".to_owned(),
+            name: topic.to_owned(),
             partitions: vec![ListOffsetsPartition {
                 partition_index: 0,
                 current_leader_epoch: -1,

@@ -265,11 +265,62 @@ async fn damage_is_said_and_not_kept() {
     let other = vec![Bytes::from(vec![9; 2000])];
     f.store.put_segment(OBJECT, other).await.unwrap();
     let wanted = [f.place(0)];
+    f.faulty.plan([], Fate::Takes(100));
     for _ in 0..2 {
         let error = f.cache.blocks(&wanted).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Corrupt);
     }
     assert_eq!(f.cache.bytes(), 0);
+    assert_eq!(f.faulty.requests(), 1, "it was read just now");
+}
+
+/// It is looked at anew after some seconds: somebody may have brought the object back.
+#[tokio::test(start_paused = true)]
+async fn damage_that_was_mended_is_read() {
+    let f = fixture(&[1000], 1 << 20).await;
+    f.store.delete(OBJECT).await.unwrap();
+    for _ in 0..3 {
+        let error = f.cache.blocks(&[f.place(0)]).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NotFound);
+    }
+    let whole = encode(&[block((0, &1000))], &[], Compression::Off);
+    f.store.put_segment(OBJECT, whole.payload).await.unwrap();
+    assert!(f.cache.blocks(&[f.place(0)]).await.is_err());
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(f.read(&[0]).await, [Source::Store]);
+}
+
+/// What is damaged is found out also where nobody waited for it, and remembered for a bounded number of blocks.
+#[tokio::test(start_paused = true)]
+async fn damage_that_nobody_waited_for_is_known_to_the_next() {
+    let f = fixture(&[1000], 1 << 20).await;
+    let tasks = f.run();
+    f.store.delete(OBJECT).await.unwrap();
+    f.faulty.plan([], Fate::Takes(700));
+    let wanted = [f.place(0)];
+    let asked = timeout(Duration::from_millis(500), f.cache.blocks(&wanted));
+    assert!(asked.await.is_err(), "it takes longer");
+    sleep(Duration::from_secs(2)).await;
+    let next = f.cache.begin(&wanted);
+    assert!(matches!(next[..], [Coming::Damaged(_)]), "{next:?}");
+    tasks.stop();
+    tasks.wait(Duration::from_secs(5)).await;
+}
+
+/// An object that ends in the middle of a run: what lies before its end is good.
+#[tokio::test(start_paused = true)]
+async fn a_cut_object_serves_what_it_still_holds() {
+    let f = fixture(&[1000; 3], 1 << 20).await;
+    let object = f.store.get_range(OBJECT, 0..1500, Cause::Fetch).await;
+    f.store
+        .put_segment(OBJECT, vec![object.unwrap()])
+        .await
+        .unwrap();
+    let all = [f.place(0), f.place(1), f.place(2)];
+    let coming = f.cache.begin(&all).into_iter().map(Coming::block);
+    let read = join_all(coming).await;
+    let served: Vec<_> = read.iter().map(Result::is_ok).collect();
+    assert_eq!(served, [true, false, false]);
 }
 
 /// What is damaged, or somebody else's, is not served; what lies beside it in the same download is.

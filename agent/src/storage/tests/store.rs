@@ -10,7 +10,7 @@ use object_store::path::Path;
 use tokio::time::Instant;
 
 use super::faulty::{Counters, Fate, Faulty};
-use crate::storage::store::Outcome;
+use crate::storage::error::Outcome;
 use crate::storage::{Cause, ErrorKind, Store, StoreError};
 
 const REQUESTS: &str = "penstock_object_store_requests_total";
@@ -51,6 +51,24 @@ async fn what_was_put_can_be_read_until_deleted() {
     let error = get(&store, 1).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::NotFound);
     assert_eq!(error.outcome, Outcome::Determinate);
+}
+
+/// What was committed and is not there is damage, not an outage: one quick look more, and no 20 s of tries.
+#[tokio::test(start_paused = true)]
+async fn a_segment_that_is_gone_is_looked_for_once_more_and_that_is_all() {
+    let (faulty, store) = faulty();
+    faulty.plan([], Fate::Works);
+    let began = Instant::now();
+    let error = get(&store, 1).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotFound);
+    assert_eq!(faulty.requests(), 2);
+    assert!(began.elapsed() <= Duration::from_millis(200));
+    // Only then it may still appear.
+    let (read, ()) = tokio::join!(get(&store, 2), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        put(&store, 2).await.unwrap();
+    });
+    assert_eq!(read.unwrap(), "bcd");
 }
 
 #[tokio::test(start_paused = true)]
@@ -161,7 +179,8 @@ async fn every_request_is_counted_with_its_outcome() {
     faulty.plan([], Fate::Refused);
     put(&store, 2).await.unwrap_err();
     let expected = [
-        ("get fetch not_found", 1),
+        // Looked for once more.
+        ("get fetch not_found", 2),
         ("get fetch ok", 1),
         ("put produce error", 1),
         ("put produce ok", 1),
