@@ -1,14 +1,13 @@
-//! Every API spoken here with its versions. There is no other such table: ApiVersions is answered from it, and a frame
-//! is judged by it.
+//! The APIs spoken here and their versions, from the list in `messages/mod.rs`.
 
 use std::ops::RangeInclusive;
 
 use crate::messages;
 use crate::wire::Request;
 
-macro_rules! apis {
-    ($($(#[$doc:meta])* $name:ident = $code:literal, $request:ident -> $response:ident,
-       $min:literal ..= $max:literal, flexible $flexible:literal;)*) => {
+macro_rules! api_key {
+    (() $($(#[$doc:meta])* $name:ident($request:ident, $response:ident) =
+        { $code:literal, $versions:expr, $flexible:literal };)*) => {
         /// An API of Kafka's protocol that is implemented.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum ApiKey {
@@ -48,7 +47,7 @@ macro_rules! apis {
             #[must_use]
             pub fn versions(self) -> RangeInclusive<i16> {
                 match self {
-                    $(Self::$name => $min..=$max,)*
+                    $(Self::$name => $versions,)*
                 }
             }
 
@@ -68,34 +67,7 @@ macro_rules! apis {
     };
 }
 
-apis! {
-    /// Appends record batches.
-    Produce = 0, ProduceRequest -> ProduceResponse, 3..=12, flexible 9;
-    /// Reads record batches.
-    Fetch = 1, FetchRequest -> FetchResponse, 4..=12, flexible 12;
-    /// Offsets by timestamp, and the ends of partitions.
-    ListOffsets = 2, ListOffsetsRequest -> ListOffsetsResponse, 1..=10, flexible 6;
-    /// Brokers, topics and who leads each partition.
-    Metadata = 3, MetadataRequest -> MetadataResponse, 0..=13, flexible 9;
-    /// Who coordinates a group or a transactional id.
-    FindCoordinator = 10, FindCoordinatorRequest -> FindCoordinatorResponse, 0..=5, flexible 3;
-    /// What the broker speaks.
-    ApiVersions = 18, ApiVersionsRequest -> ApiVersionsResponse, 0..=4, flexible 3;
-    /// Makes topics.
-    CreateTopics = 19, CreateTopicsRequest -> CreateTopicsResponse, 2..=7, flexible 5;
-    /// Removes topics.
-    DeleteTopics = 20, DeleteTopicsRequest -> DeleteTopicsResponse, 1..=6, flexible 4;
-    /// A producer id for idempotence.
-    InitProducerId = 22, InitProducerIdRequest -> InitProducerIdResponse, 0..=5, flexible 2;
-    /// Where a leader epoch ended, for consumers that check for truncation.
-    OffsetForLeaderEpoch = 23, OffsetForLeaderEpochRequest -> OffsetForLeaderEpochResponse, 2..=4, flexible 4;
-    /// Settings of topics and brokers.
-    DescribeConfigs = 32, DescribeConfigsRequest -> DescribeConfigsResponse, 1..=4, flexible 4;
-    /// Adds partitions to topics.
-    CreatePartitions = 37, CreatePartitionsRequest -> CreatePartitionsResponse, 0..=3, flexible 2;
-    /// The cluster's id and brokers.
-    DescribeCluster = 60, DescribeClusterRequest -> DescribeClusterResponse, 0..=2, flexible 0;
-}
+crate::for_each_api!(api_key());
 
 impl ApiKey {
     /// The versions named by ApiVersions. Produce says 0, though 0 to 2 carry formats that Kafka 4 no longer takes:

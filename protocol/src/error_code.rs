@@ -160,4 +160,8 @@ impl Encode for ErrorCode {
     fn encode(&self, writer: &mut Writer, version: i16) {
         self.0.encode(writer, version);
     }
+
+    fn first_error(&self) -> ErrorCode {
+        *self
+    }
 }

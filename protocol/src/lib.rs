@@ -1,8 +1,8 @@
 //! Kafka on the wire: sans-I/O, no async, and no input makes it panic or allocate more than a small multiple of itself.
 //!
 //! A frame's bytes go through a [`Reader`], which lends out slices of them and carries a budget for everything it must
-//! allocate. [`api_key`] has the one table of the APIs and versions spoken here; [`messages`] one file per API, whose
-//! structs derive their decoding and encoding. [`record_batch`], [`records`] and [`compression`] look into record
+//! allocate. [`messages`] has the one list of the APIs and versions spoken here ([`for_each_api`]), and one file per API,
+//! whose structs derive their decoding and encoding. [`record_batch`], [`records`] and [`compression`] look into record
 //! batches, which every other part carries as opaque [`bytes::Bytes`].
 #![deny(
     clippy::indexing_slicing,

@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, Bytes};
 
+use crate::ErrorCode;
 use crate::wire::{Decode, DecodeError, Encode, Reader, Writer};
 
 /// The longest text before KIP-482, whose length is 16 bits wide. Longer ones are cut.
@@ -171,6 +172,10 @@ impl<T: Encode> Encode for Option<Vec<T>> {
             None => writer.long_length(None),
         }
     }
+
+    fn first_error(&self) -> ErrorCode {
+        self.as_ref().map_or(ErrorCode::NONE, Encode::first_error)
+    }
 }
 
 impl<T: Decode> Decode for Vec<T> {
@@ -185,5 +190,11 @@ impl<T: Encode> Encode for Vec<T> {
         for element in self {
             element.encode(writer, version);
         }
+    }
+
+    fn first_error(&self) -> ErrorCode {
+        let mut errors = self.iter().map(Encode::first_error);
+        let first = errors.find(|error| *error != ErrorCode::NONE);
+        first.unwrap_or(ErrorCode::NONE)
     }
 }

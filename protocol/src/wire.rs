@@ -3,7 +3,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::ApiKey;
+use crate::{ApiKey, ErrorCode};
 
 /// Tagged fields in one section; Kafka defines at most four.
 const TAGGED_FIELDS_MAX: u32 = 64;
@@ -58,6 +58,11 @@ pub trait Decode: Sized {
 pub trait Encode {
     /// Appends the value.
     fn encode(&self, writer: &mut Writer, version: i16);
+
+    /// The first error code in the value, in the order of the wire; NONE if there is none.
+    fn first_error(&self) -> ErrorCode {
+        ErrorCode::NONE
+    }
 }
 
 /// A request, paired with its response.

@@ -20,7 +20,7 @@ use kafka_protocol::messages as theirs;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes};
 use protocol::{
     ApiKey, Request, RequestHeader, decode_request, decode_response, encode_request,
-    encode_response, messages,
+    encode_response, for_each_api, messages,
 };
 
 use support::{Fill, Filler, SHAPES, Sample, body, header};
@@ -176,35 +176,18 @@ where
     }
 }
 
-macro_rules! pairs {
-    ($($key:ident: $request:ident, $response:ident;)*) => {
-        const PAIRED: &[ApiKey] = &[$(ApiKey::$key,)*];
-
+macro_rules! every_pair {
+    (() $($(#[$doc:meta])* $name:ident($request:ident, $response:ident) = $facts:tt;)*) => {
         fn every_pair(tally: &mut Tally) {
             $(pair::<messages::$request, theirs::$request, theirs::$response>(tally);)*
         }
     };
 }
 
-pairs! {
-    Produce: ProduceRequest, ProduceResponse;
-    Fetch: FetchRequest, FetchResponse;
-    ListOffsets: ListOffsetsRequest, ListOffsetsResponse;
-    Metadata: MetadataRequest, MetadataResponse;
-    FindCoordinator: FindCoordinatorRequest, FindCoordinatorResponse;
-    ApiVersions: ApiVersionsRequest, ApiVersionsResponse;
-    CreateTopics: CreateTopicsRequest, CreateTopicsResponse;
-    DeleteTopics: DeleteTopicsRequest, DeleteTopicsResponse;
-    InitProducerId: InitProducerIdRequest, InitProducerIdResponse;
-    OffsetForLeaderEpoch: OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
-    DescribeConfigs: DescribeConfigsRequest, DescribeConfigsResponse;
-    CreatePartitions: CreatePartitionsRequest, CreatePartitionsResponse;
-    DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
-}
+for_each_api!(every_pair());
 
 #[test]
 fn both_write_the_same_bytes() {
-    assert_eq!(PAIRED, ApiKey::ALL);
     let mut tally = Tally::default();
     every_pair(&mut tally);
     println!("{} messages compared", tally.compared);

@@ -15,7 +15,7 @@ use std::path::Path;
 use bytes::Bytes;
 use protocol::{
     ApiKey, DecodeError, Request, RequestHeader, decode_request, decode_response, encode_request,
-    encode_response, messages, unsupported_version_response,
+    encode_response, for_each_api, messages, unsupported_version_response,
 };
 
 /// One recorded frame.
@@ -66,23 +66,17 @@ fn again<R: Request>(golden: &Golden) -> Result<Bytes, DecodeError> {
     Ok(Bytes::from(frame.concat()).slice(4..))
 }
 
-fn again_of(golden: &Golden) -> Result<Bytes, DecodeError> {
-    match golden.key {
-        ApiKey::Produce => again::<messages::ProduceRequest>(golden),
-        ApiKey::Fetch => again::<messages::FetchRequest>(golden),
-        ApiKey::ListOffsets => again::<messages::ListOffsetsRequest>(golden),
-        ApiKey::Metadata => again::<messages::MetadataRequest>(golden),
-        ApiKey::FindCoordinator => again::<messages::FindCoordinatorRequest>(golden),
-        ApiKey::ApiVersions => again::<messages::ApiVersionsRequest>(golden),
-        ApiKey::CreateTopics => again::<messages::CreateTopicsRequest>(golden),
-        ApiKey::DeleteTopics => again::<messages::DeleteTopicsRequest>(golden),
-        ApiKey::InitProducerId => again::<messages::InitProducerIdRequest>(golden),
-        ApiKey::OffsetForLeaderEpoch => again::<messages::OffsetForLeaderEpochRequest>(golden),
-        ApiKey::DescribeConfigs => again::<messages::DescribeConfigsRequest>(golden),
-        ApiKey::CreatePartitions => again::<messages::CreatePartitionsRequest>(golden),
-        ApiKey::DescribeCluster => again::<messages::DescribeClusterRequest>(golden),
-    }
+macro_rules! again_of {
+    (() $($(#[$doc:meta])* $name:ident($request:ident, $response:ident) = $facts:tt;)*) => {
+        fn again_of(golden: &Golden) -> Result<Bytes, DecodeError> {
+            match golden.key {
+                $(ApiKey::$name => again::<messages::$request>(golden),)*
+            }
+        }
+    };
 }
+
+for_each_api!(again_of());
 
 fn is_spoken(golden: &Golden) -> bool {
     golden.key.versions().contains(&golden.version)

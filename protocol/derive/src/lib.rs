@@ -78,6 +78,7 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
         .map(|field| Ok((field, Wire::of(field)?)));
     let fields = fields.collect::<syn::Result<Vec<_>>>()?;
     let name = &input.ident;
+    let names = fields.iter().map(|(field, _)| &field.ident);
     let default = defaults(&fields);
     let (decode, decode_tagged) = decoding(&fields);
     let (encode, encode_tagged) = encoding(&fields);
@@ -116,6 +117,16 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
                     #encode_tagged
                     writer.tagged_fields(&tagged);
                 }
+            }
+
+            fn first_error(&self) -> crate::ErrorCode {
+                #(
+                    let error = crate::wire::Encode::first_error(&self.#names);
+                    if error != crate::ErrorCode::NONE {
+                        return error;
+                    }
+                )*
+                crate::ErrorCode::NONE
             }
         }
     })

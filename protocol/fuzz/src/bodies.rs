@@ -7,7 +7,7 @@ use protocol::record_batch::{self, BatchError, BatchHeader};
 use protocol::records::{check_inner, first_at_or_after, first_with_max_timestamp, records};
 use protocol::{
     ApiKey, DecodeError, Request, RequestHeader, decode_request, decode_response, encode_request,
-    encode_response, frame, messages,
+    encode_response, for_each_api, frame, messages,
 };
 
 use super::counting::peak_of;
@@ -17,27 +17,18 @@ pub(crate) fn bound(length: usize) -> usize {
     16 * length + 64 * 1024 + 1024
 }
 
-/// Calls a function with the type of the API's request. A new API does not compile until it is named here.
+/// Calls a function with the type of the API's request.
 macro_rules! of_api {
-    ($key:expr, $function:ident($($argument:expr),*)) => {
+    ($key:expr, $function:ident $arguments:tt) => {
+        for_each_api!(by_key($key, $function $arguments))
+    };
+}
+
+macro_rules! by_key {
+    (($key:expr, $function:ident $arguments:tt)
+     $($(#[$doc:meta])* $name:ident($request:ident, $response:ident) = $facts:tt;)*) => {
         match $key {
-            ApiKey::Produce => $function::<messages::ProduceRequest>($($argument),*),
-            ApiKey::Fetch => $function::<messages::FetchRequest>($($argument),*),
-            ApiKey::ListOffsets => $function::<messages::ListOffsetsRequest>($($argument),*),
-            ApiKey::Metadata => $function::<messages::MetadataRequest>($($argument),*),
-            ApiKey::FindCoordinator => $function::<messages::FindCoordinatorRequest>($($argument),*),
-            ApiKey::ApiVersions => $function::<messages::ApiVersionsRequest>($($argument),*),
-            ApiKey::CreateTopics => $function::<messages::CreateTopicsRequest>($($argument),*),
-            ApiKey::DeleteTopics => $function::<messages::DeleteTopicsRequest>($($argument),*),
-            ApiKey::InitProducerId => $function::<messages::InitProducerIdRequest>($($argument),*),
-            ApiKey::OffsetForLeaderEpoch => {
-                $function::<messages::OffsetForLeaderEpochRequest>($($argument),*)
-            }
-            ApiKey::DescribeConfigs => $function::<messages::DescribeConfigsRequest>($($argument),*),
-            ApiKey::CreatePartitions => {
-                $function::<messages::CreatePartitionsRequest>($($argument),*)
-            }
-            ApiKey::DescribeCluster => $function::<messages::DescribeClusterRequest>($($argument),*),
+            $(ApiKey::$name => $function::<messages::$request> $arguments,)*
         }
     };
 }

@@ -1,6 +1,6 @@
-//! One file per API: request and response as typed structs with Kafka's names, whose attributes say which versions carry
-//! a field. Versions themselves are in `api_key.rs`. Requests and responses are re-exported here; what is inside them is
-//! reached through its module, since Kafka uses some names twice.
+//! The one list of APIs, and one file for each: request and response as typed structs with Kafka's names, whose attributes
+//! say which versions carry a field. Requests and responses are re-exported here; what is inside them is reached through
+//! its module, since Kafka uses some names twice.
 
 pub mod api_versions;
 pub mod create_partitions;
@@ -29,3 +29,43 @@ pub use list_offsets::{ListOffsetsRequest, ListOffsetsResponse};
 pub use metadata::{MetadataRequest, MetadataResponse};
 pub use offset_for_leader_epoch::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 pub use produce::{ProduceRequest, ProduceResponse};
+
+/// Every API spoken here. There is no other such list: `ApiKey` is made from it, ApiVersions is answered from it, frames
+/// are judged by it, and tests walk along it.
+///
+/// Calls the macro `$with` with what it was given in parentheses and then all rows:
+/// `Name(Request, Response) = { code, versions, the first with compact lengths and tagged fields (KIP-482) };`
+#[macro_export]
+macro_rules! for_each_api {
+    ($with:ident($($given:tt)*)) => {
+        $with! {
+            ($($given)*)
+            /// Appends record batches.
+            Produce(ProduceRequest, ProduceResponse) = { 0, 3..=12, 9 };
+            /// Reads record batches.
+            Fetch(FetchRequest, FetchResponse) = { 1, 4..=12, 12 };
+            /// Offsets by timestamp, and the ends of partitions.
+            ListOffsets(ListOffsetsRequest, ListOffsetsResponse) = { 2, 1..=10, 6 };
+            /// Brokers, topics and who leads each partition.
+            Metadata(MetadataRequest, MetadataResponse) = { 3, 0..=13, 9 };
+            /// Who coordinates a group or a transactional id.
+            FindCoordinator(FindCoordinatorRequest, FindCoordinatorResponse) = { 10, 0..=5, 3 };
+            /// What the broker speaks.
+            ApiVersions(ApiVersionsRequest, ApiVersionsResponse) = { 18, 0..=4, 3 };
+            /// Makes topics.
+            CreateTopics(CreateTopicsRequest, CreateTopicsResponse) = { 19, 2..=7, 5 };
+            /// Removes topics.
+            DeleteTopics(DeleteTopicsRequest, DeleteTopicsResponse) = { 20, 1..=6, 4 };
+            /// A producer id for idempotence.
+            InitProducerId(InitProducerIdRequest, InitProducerIdResponse) = { 22, 0..=5, 2 };
+            /// Where a leader epoch ended, for consumers that check for truncation.
+            OffsetForLeaderEpoch(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse) = { 23, 2..=4, 4 };
+            /// Settings of topics and brokers.
+            DescribeConfigs(DescribeConfigsRequest, DescribeConfigsResponse) = { 32, 1..=4, 4 };
+            /// Adds partitions to topics.
+            CreatePartitions(CreatePartitionsRequest, CreatePartitionsResponse) = { 37, 0..=3, 2 };
+            /// The cluster's id and brokers.
+            DescribeCluster(DescribeClusterRequest, DescribeClusterResponse) = { 60, 0..=2, 0 };
+        }
+    };
+}

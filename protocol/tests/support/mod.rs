@@ -9,7 +9,7 @@
 use std::fmt::Debug;
 
 use bytes::Bytes;
-use protocol::{ErrorCode, Records, Request, RequestHeader, Uuid, messages};
+use protocol::{ErrorCode, Records, Request, RequestHeader, Uuid, for_each_api, messages};
 
 /// What a filled message looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -269,22 +269,16 @@ pub(crate) trait Visitor {
         R::Response: Sample;
 }
 
-/// Takes the visitor to every API; `walk_is_complete` in round_trip.rs holds this against `ApiKey::ALL`.
-pub(crate) fn every_api(visitor: &mut impl Visitor) {
-    visitor.visit::<messages::ProduceRequest>();
-    visitor.visit::<messages::FetchRequest>();
-    visitor.visit::<messages::ListOffsetsRequest>();
-    visitor.visit::<messages::MetadataRequest>();
-    visitor.visit::<messages::FindCoordinatorRequest>();
-    visitor.visit::<messages::ApiVersionsRequest>();
-    visitor.visit::<messages::CreateTopicsRequest>();
-    visitor.visit::<messages::DeleteTopicsRequest>();
-    visitor.visit::<messages::InitProducerIdRequest>();
-    visitor.visit::<messages::OffsetForLeaderEpochRequest>();
-    visitor.visit::<messages::DescribeConfigsRequest>();
-    visitor.visit::<messages::CreatePartitionsRequest>();
-    visitor.visit::<messages::DescribeClusterRequest>();
+macro_rules! every_api {
+    (() $($(#[$doc:meta])* $name:ident($request:ident, $response:ident) = $facts:tt;)*) => {
+        /// Takes the visitor to every API.
+        pub(crate) fn every_api(visitor: &mut impl Visitor) {
+            $(visitor.visit::<messages::$request>();)*
+        }
+    };
 }
+
+for_each_api!(every_api());
 
 /// A header of the given version, its other fields filled.
 pub(crate) fn header<R: Request>(version: i16, filler: &mut Filler) -> RequestHeader {
