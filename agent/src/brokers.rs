@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use metadata::{Agent, Listener, TopicId};
 
-use crate::context::{Client, Context};
+use crate::call::Call;
+use crate::context::Context;
 
 /// What a client's id may say of its zone, among other things: `zone=a`, or `ws_az=a` as for WarpStream.
 const ZONE_KEYS: [&str; 2] = ["zone=", "ws_az="];
@@ -28,8 +29,9 @@ pub(crate) struct Brokers<'a> {
 
 impl<'a> Brokers<'a> {
     /// As that client is told.
-    pub(crate) fn of(context: &'a Context, client: Client<'a>) -> Self {
-        let listener = client.arrival.listener.as_str();
+    pub(crate) fn of(call: &'a Call) -> Self {
+        let context = call.context.as_ref();
+        let listener = call.arrival.listener.as_str();
         let live = context.metadata.agents();
         let mut all: Vec<Arc<Agent>> = if live.is_empty() {
             vec![Arc::new(context.node.clone())]
@@ -37,8 +39,8 @@ impl<'a> Brokers<'a> {
             live.to_vec()
         };
         all.retain(|agent| agent.listener(listener).is_some());
-        let said = client.id.and_then(zone);
-        let zone = said.or_else(|| context.zones.of(client.arrival.address, listener));
+        let said = call.client_id.as_deref().and_then(zone);
+        let zone = said.or_else(|| context.zones.of(call.arrival.address, listener));
         let mut leaders = choose(&all, zone, |agent| agent.roles.produce);
         if leaders.is_empty() {
             // Whoever is named refuses then, and says why.

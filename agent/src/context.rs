@@ -1,20 +1,25 @@
-//! What every room may use: the metadata, the clock, who this agent is, and the defaults for topics.
+//! What every room may use: the metadata, blocks of stored batches, the clock, who this agent is, and the defaults for
+//! topics.
 //! Built once by `server.rs`; rooms hold it in an `Arc` and never change it.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use metadata::{Agent, Metadata};
 use tokio::time::timeout;
 
 use crate::clock::Clock;
+use crate::producer_ids::ProducerIds;
 use crate::random::Random;
+use crate::storage::Cache;
 use crate::zones::ClientZones;
 
 /// Shared by all rooms of an agent.
 #[derive(Debug)]
 pub struct Context {
     pub metadata: Metadata,
+    /// Blocks of stored batches.
+    pub cache: Cache,
+    pub(crate) producer_ids: ProducerIds,
     pub clock: Clock,
     pub random: Random,
     /// This agent, as clients and other agents are told of it.
@@ -34,22 +39,6 @@ impl Context {
         let confirmed = timeout(NEWS_TIME_MAX, self.metadata.confirmed_catalogue()).await;
         matches!(confirmed, Ok(Ok(_)))
     }
-}
-
-/// Where a connection came in.
-#[derive(Clone, Debug)]
-pub struct Arrival {
-    /// The listener's name.
-    pub listener: String,
-    pub address: Option<IpAddr>,
-}
-
-/// Who asks.
-#[derive(Clone, Copy, Debug)]
-pub struct Client<'a> {
-    pub arrival: &'a Arrival,
-    /// What it calls itself.
-    pub id: Option<&'a str>,
 }
 
 /// What a topic gets when its creator does not say.

@@ -1,34 +1,77 @@
 //! From a frame to the room that answers it: api key and version, decode, the room's handler, encode.
 //! Called by `connection/`; the only place that knows every room.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use protocol::messages::{
-    ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
-    DescribeClusterRequest, DescribeConfigsRequest, FetchRequest, FindCoordinatorRequest,
-    InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest,
-    ProduceRequest,
-};
-use protocol::{ApiKey, Decode, ErrorCode, Reader, Request, RequestHeader};
+use protocol::{ApiKey, Decode, ErrorCode, Reader, Request, RequestHeader, messages};
 
 use crate::admission::Permit;
-use crate::connection::{Close, ConnectionId, PendingReply, Reply};
-use crate::context::{Arrival, Client, Context};
+use crate::call::{Arrival, Call, Close, PendingReply, Reply};
+use crate::context::Context;
 use crate::fetch::Fetch;
 use crate::metrics::count_request;
 use crate::produce::Produce;
-use crate::transactions::ProducerIds;
 use crate::{admin, discovery, offsets, transactions};
 
-/// All rooms of an agent.
+/// All rooms of an agent that have something of their own.
 #[derive(Debug)]
 pub(crate) struct Dispatch {
     pub(crate) context: Arc<Context>,
     pub(crate) produce: Produce,
     pub(crate) fetch: Fetch,
-    pub(crate) producer_ids: ProducerIds,
+}
+
+/// Makes `answer` of a list with a row for each API: the request, and what answers it. What a row `in order` does happens
+/// before the connection's next request is looked at. All others are decoded by then, so that nonsense closes the
+/// connection at once, and answered when their turn comes. An API without a row does not compile.
+macro_rules! answer {
+    (|$rooms:ident, $call:ident, $request:ident|
+        in order: $first:ident => $begin:expr;
+        $($kind:ident => $handle:expr;)*) => {
+        async fn answer(
+            $rooms: &Arc<Dispatch>,
+            api: ApiKey,
+            $call: Call,
+            reader: &mut Reader,
+        ) -> Result<PendingReply, Close> {
+            match api {
+                <messages::$first as Request>::KEY => {
+                    let $request = messages::$first::decode(reader, $call.version)?;
+                    $begin.await
+                }
+                $(<messages::$kind as Request>::KEY => {
+                    let $request = messages::$kind::decode(reader, $call.version)?;
+                    let $rooms = Arc::clone($rooms);
+                    Ok(Box::pin(async move {
+                        let response = {
+                            let $call = &$call;
+                            $handle.await
+                        };
+                        // The only use where the call is all that a room needs.
+                        drop($rooms);
+                        Ok($call.reply::<messages::$kind>(&response))
+                    }))
+                })*
+            }
+        }
+    };
+}
+
+answer! { |rooms, call, request|
+    in order: ProduceRequest => rooms.produce.begin(call, request);
+    FetchRequest => rooms.fetch.handle(call, request);
+    ListOffsetsRequest => offsets::list_offsets::handle(call, request);
+    MetadataRequest => discovery::cluster_metadata::handle(call, request);
+    FindCoordinatorRequest => discovery::find_coordinator::handle(call, request);
+    ApiVersionsRequest => discovery::api_versions::handle(call, request);
+    CreateTopicsRequest => admin::create_topics::handle(call, request);
+    DeleteTopicsRequest => admin::delete_topics::handle(call, request);
+    InitProducerIdRequest => transactions::init_producer_id::handle(call, request);
+    OffsetForLeaderEpochRequest => offsets::offset_for_leader_epoch::handle(call, request);
+    DescribeConfigsRequest => admin::describe_configs::handle(call, request);
+    CreatePartitionsRequest => admin::create_partitions::handle(call, request);
+    DescribeClusterRequest => discovery::describe_cluster::handle(call, request);
 }
 
 impl Dispatch {
@@ -38,7 +81,6 @@ impl Dispatch {
     /// When the frame cannot be understood, or speaks a version we do not: as in Kafka, that ends the connection.
     pub(crate) async fn begin(
         self: &Arc<Self>,
-        connection: ConnectionId,
         arrival: &Arc<Arrival>,
         frame: Bytes,
         permit: Permit,
@@ -54,170 +96,10 @@ impl Dispatch {
         if !api.versions().contains(&header.api_version) {
             return unsupported_version(api, &header);
         }
-        if api == ApiKey::Produce {
-            let request = ProduceRequest::decode(&mut reader, header.api_version)?;
-            return (self.produce)
-                .begin(connection, arrival, &header, request, permit)
-                .await;
-        }
-        self.route(api, arrival, header, &mut reader, permit)
+        let (context, arrival) = (Arc::clone(&self.context), Arc::clone(arrival));
+        let call = Call::new(context, arrival, header, permit);
+        answer(self, api, call, &mut reader).await
     }
-
-    /// Everything whose work may happen after its place in the order is taken.
-    fn route(
-        self: &Arc<Self>,
-        api: ApiKey,
-        arrival: &Arc<Arrival>,
-        header: RequestHeader,
-        reader: &mut Reader,
-        permit: Permit,
-    ) -> Result<PendingReply, Close> {
-        let version = header.api_version;
-        let (all, arrival) = (Arc::clone(self), Arc::clone(arrival));
-        match api {
-            ApiKey::Produce => unreachable!("Produce went its own way"),
-            ApiKey::Fetch => {
-                let request = FetchRequest::decode(reader, version)?;
-                Ok(Box::pin(async move {
-                    drop(permit);
-                    Ok(all.fetch.handle(&header, &arrival, request).await)
-                }))
-            }
-            ApiKey::ApiVersions => later(
-                header,
-                reader,
-                permit,
-                move |request: ApiVersionsRequest| async move {
-                    discovery::api_versions::handle(&all.context, request, version).await
-                },
-            ),
-            ApiKey::Metadata => {
-                let client_id = header.client_id.clone();
-                later(
-                    header,
-                    reader,
-                    permit,
-                    move |request: MetadataRequest| async move {
-                        let client = Client {
-                            arrival: &arrival,
-                            id: client_id.as_deref(),
-                        };
-                        let context = &all.context;
-                        discovery::cluster_metadata::handle(context, request, version, client).await
-                    },
-                )
-            }
-            ApiKey::FindCoordinator => later(
-                header,
-                reader,
-                permit,
-                move |request: FindCoordinatorRequest| async move {
-                    discovery::find_coordinator::handle(&all.context, request, version).await
-                },
-            ),
-            ApiKey::DescribeCluster => later(
-                header,
-                reader,
-                permit,
-                move |request: DescribeClusterRequest| async move {
-                    let client = Client {
-                        arrival: &arrival,
-                        id: None,
-                    };
-                    discovery::describe_cluster::handle(&all.context, request, client).await
-                },
-            ),
-            ApiKey::CreateTopics => later(
-                header,
-                reader,
-                permit,
-                move |request: CreateTopicsRequest| async move {
-                    admin::create_topics::handle(&all.context, request, version).await
-                },
-            ),
-            ApiKey::DeleteTopics => later(
-                header,
-                reader,
-                permit,
-                move |request: DeleteTopicsRequest| async move {
-                    admin::delete_topics::handle(&all.context, request, version).await
-                },
-            ),
-            ApiKey::CreatePartitions => later(
-                header,
-                reader,
-                permit,
-                move |request: CreatePartitionsRequest| async move {
-                    admin::create_partitions::handle(&all.context, request, version).await
-                },
-            ),
-            ApiKey::DescribeConfigs => later(
-                header,
-                reader,
-                permit,
-                move |request: DescribeConfigsRequest| async move {
-                    admin::describe_configs::handle(&all.context, request, version).await
-                },
-            ),
-            ApiKey::ListOffsets => later(
-                header,
-                reader,
-                permit,
-                move |request: ListOffsetsRequest| async move {
-                    offsets::list_offsets::handle(&all.context, all.fetch.cache(), request, version)
-                        .await
-                },
-            ),
-            ApiKey::OffsetForLeaderEpoch => later(
-                header,
-                reader,
-                permit,
-                move |request: OffsetForLeaderEpochRequest| async move {
-                    offsets::offset_for_leader_epoch::handle(&all.context, request, version).await
-                },
-            ),
-            ApiKey::InitProducerId => later(
-                header,
-                reader,
-                permit,
-                move |request: InitProducerIdRequest| async move {
-                    transactions::init_producer_id::handle(
-                        &all.context,
-                        &all.producer_ids,
-                        request,
-                        version,
-                    )
-                    .await
-                },
-            ),
-        }
-    }
-}
-
-/// Decodes now, so that nonsense closes the connection at once; answers when its turn comes.
-fn later<R, F, A>(
-    header: RequestHeader,
-    reader: &mut Reader,
-    permit: Permit,
-    handle: F,
-) -> Result<PendingReply, Close>
-where
-    R: Request + Send + 'static,
-    R::Response: Send + Sync,
-    F: FnOnce(R) -> A + Send + 'static,
-    A: Future<Output = R::Response> + Send,
-{
-    let request = R::decode(reader, header.api_version)?;
-    Ok(Box::pin(async move {
-        let response = handle(request).await;
-        count_request(R::KEY, ErrorCode::NONE);
-        let slices =
-            protocol::encode_response::<R>(header.correlation_id, header.api_version, &response);
-        Ok(Reply {
-            slices,
-            permit: Some(permit),
-        })
-    }))
 }
 
 /// ApiVersions is answered whatever its version, so that newer clients can step down (KIP-511); others are refused as

@@ -2,7 +2,8 @@
 //!
 //! `server` starts everything and stops it in order; `connection` reads frames and writes replies; `dispatch` finds the
 //! room; a request then reads top to bottom through one folder: `produce`, `fetch`, `discovery`, `admin`, `offsets`,
-//! `transactions`. All rooms use `storage` (the bucket), `context` (metadata, clock, node) and `refusal` (errors).
+//! `transactions`. All rooms take a `call`, and use `storage` (the bucket), `context` (metadata, clock, node) and `refusal`
+//! (errors).
 
 pub mod clock;
 pub mod commands;
@@ -19,6 +20,7 @@ pub mod zones;
 mod admin;
 mod admission;
 mod brokers;
+mod call;
 mod connection;
 mod damage;
 mod discovery;
@@ -28,6 +30,7 @@ mod http;
 mod identity;
 mod offsets;
 mod produce;
+mod producer_ids;
 mod refusal;
 mod topic_config;
 mod topic_id;

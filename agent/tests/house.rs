@@ -12,6 +12,7 @@ const AGENT: &[(&str, &[&str])] = &[
     (
         "admin",
         &[
+            "call",
             "context",
             "refusal",
             "topic_config",
@@ -20,7 +21,8 @@ const AGENT: &[(&str, &[&str])] = &[
         ],
     ),
     ("admission", &[]),
-    ("brokers", &["context"]),
+    ("brokers", &["call", "context"]),
+    ("call", &["admission", "context", "metrics"]),
     ("clock", &[]),
     (
         "commands",
@@ -29,13 +31,17 @@ const AGENT: &[(&str, &[&str])] = &[
         ],
     ),
     ("config", &["zones"]),
-    ("connection", &["admission", "context", "dispatch", "tasks"]),
-    ("context", &["clock", "random", "zones"]),
+    ("connection", &["admission", "call", "dispatch", "tasks"]),
+    (
+        "context",
+        &["clock", "producer_ids", "random", "storage", "zones"],
+    ),
     ("damage", &["metrics", "refusal", "storage"]),
     (
         "discovery",
         &[
             "brokers",
+            "call",
             "context",
             "refusal",
             "topic_id",
@@ -48,7 +54,7 @@ const AGENT: &[(&str, &[&str])] = &[
         &[
             "admin",
             "admission",
-            "connection",
+            "call",
             "context",
             "discovery",
             "fetch",
@@ -63,7 +69,7 @@ const AGENT: &[(&str, &[&str])] = &[
         &[
             "admission",
             "brokers",
-            "connection",
+            "call",
             "context",
             "damage",
             "metrics",
@@ -88,13 +94,13 @@ const AGENT: &[(&str, &[&str])] = &[
     ("metrics", &["tasks"]),
     (
         "offsets",
-        &["context", "damage", "refusal", "storage", "tasks"],
+        &["call", "context", "damage", "refusal", "storage", "tasks"],
     ),
     (
         "produce",
         &[
             "admission",
-            "connection",
+            "call",
             "context",
             "metrics",
             "refusal",
@@ -103,12 +109,14 @@ const AGENT: &[(&str, &[&str])] = &[
             "topic_config",
         ],
     ),
+    ("producer_ids", &[]),
     ("random", &[]),
     ("refusal", &["storage"]),
     (
         "server",
         &[
             "admission",
+            "call",
             "clock",
             "config",
             "connection",
@@ -119,10 +127,10 @@ const AGENT: &[(&str, &[&str])] = &[
             "identity",
             "metrics",
             "produce",
+            "producer_ids",
             "random",
             "storage",
             "tasks",
-            "transactions",
             "zones",
         ],
     ),
@@ -131,7 +139,7 @@ const AGENT: &[(&str, &[&str])] = &[
     ("topic_config", &[]),
     ("topic_id", &["random"]),
     ("topic_name", &[]),
-    ("transactions", &["context", "refusal"]),
+    ("transactions", &["call", "context"]),
     ("zones", &[]),
 ];
 

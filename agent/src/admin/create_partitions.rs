@@ -9,13 +9,14 @@ use protocol::messages::create_partitions::{CreatePartitionsTopic, CreatePartiti
 use protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 
 use super::{AT_ONCE, Mode, PARTITIONS_MAX, Refused, refuse, rejected, unanswered, unexpected};
+use crate::call::Call;
 use crate::context::Context;
 
 pub(crate) async fn handle(
-    context: &Context,
+    call: &Call,
     request: CreatePartitionsRequest,
-    _: i16,
 ) -> CreatePartitionsResponse {
+    let context = call.context.as_ref();
     let mode = Mode::of(request.validate_only);
     let wanted = once_each(request.topics);
     let mut results = Vec::with_capacity(wanted.len());

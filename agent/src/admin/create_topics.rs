@@ -11,6 +11,7 @@ use protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use protocol::{ErrorCode, Uuid};
 
 use super::{AT_ONCE, Mode, PARTITIONS_MAX, Refused, refuse, rejected, unanswered, unexpected};
+use crate::call::Call;
 use crate::context::{Context, TopicDefaults};
 use crate::topic_config::{self, SETTINGS, source};
 use crate::{topic_id, topic_name};
@@ -18,11 +19,8 @@ use crate::{topic_id, topic_name};
 /// Partitions that one request may make: Kafka's MAX_PARTITIONS_PER_BATCH.
 const REQUEST_PARTITIONS_MAX: i64 = 10_000;
 
-pub(crate) async fn handle(
-    context: &Context,
-    request: CreateTopicsRequest,
-    _: i16,
-) -> CreateTopicsResponse {
+pub(crate) async fn handle(call: &Call, request: CreateTopicsRequest) -> CreateTopicsResponse {
+    let context = call.context.as_ref();
     let mode = Mode::of(request.validate_only);
     let wanted = once_each(request.topics);
     if let Err(refused) = check_total(&context.topics, &wanted) {

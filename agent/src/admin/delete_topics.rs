@@ -9,13 +9,11 @@ use protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use protocol::{ErrorCode, Uuid};
 
 use super::{AT_ONCE, Refused, refuse, rejected, unanswered, unexpected};
+use crate::call::Call;
 use crate::context::Context;
 
-pub(crate) async fn handle(
-    context: &Context,
-    request: DeleteTopicsRequest,
-    _: i16,
-) -> DeleteTopicsResponse {
+pub(crate) async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
+    let context = call.context.as_ref();
     let by_name = request
         .topic_names
         .into_iter()

@@ -12,6 +12,7 @@ use protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 
 use super::broker_config::{self, BrokerSetting};
 use super::{Refused, refuse};
+use crate::call::Call;
 use crate::context::Context;
 use crate::topic_config::{self, SETTINGS, Setting, source};
 use crate::topic_name;
@@ -21,10 +22,10 @@ const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 
 pub(crate) async fn handle(
-    context: &Context,
+    call: &Call,
     request: DescribeConfigsRequest,
-    _: i16,
 ) -> DescribeConfigsResponse {
+    let context = call.context.as_ref();
     // Once each: an answer is a thousand times larger than a name, which costs the client next to nothing to repeat.
     let mut seen = HashSet::new();
     let resources = request

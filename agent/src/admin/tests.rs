@@ -1,5 +1,7 @@
 //! A topic's life, over metadata in memory.
 
+use std::sync::Arc;
+
 use protocol::messages::create_partitions::CreatePartitionsTopic;
 use protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig};
 use protocol::messages::delete_topics::DeleteTopicState;
@@ -12,7 +14,7 @@ use protocol::{ErrorCode, Uuid};
 
 use super::{create_partitions, create_topics, delete_topics, describe_configs};
 use crate::context::{AutoCreate, Context};
-use crate::discovery::fixture::with_context;
+use crate::discovery::fixture::{call, with_context};
 
 fn topic(name: &str) -> CreatableTopic {
     CreatableTopic {
@@ -28,7 +30,7 @@ fn topic(name: &str) -> CreatableTopic {
 }
 
 async fn create(
-    context: &Context,
+    context: &Arc<Context>,
     topics: Vec<CreatableTopic>,
     validate_only: bool,
 ) -> CreateTopicsResponse {
@@ -37,7 +39,7 @@ async fn create(
         validate_only,
         ..CreateTopicsRequest::default()
     };
-    create_topics::handle(context, request, 7).await
+    create_topics::handle(&call(context, 7).await, request).await
 }
 
 fn codes(response: &CreateTopicsResponse) -> Vec<ErrorCode> {
@@ -118,7 +120,7 @@ async fn partitions_are_added() {
                 validate_only: judge,
                 ..CreatePartitionsRequest::default()
             };
-            let response = create_partitions::handle(context, request, 3).await;
+            let response = create_partitions::handle(&call(context, 3).await, request).await;
             let codes: Vec<_> = response.results.iter().map(|r| r.error_code).collect();
             let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
             assert_eq!(codes, [code, unknown, ErrorCode::INVALID_REQUEST]);
@@ -129,7 +131,7 @@ async fn partitions_are_added() {
     .await;
 }
 
-async fn delete(context: &Context, topics: &[(Option<&str>, u128)]) -> Vec<ErrorCode> {
+async fn delete(context: &Arc<Context>, topics: &[(Option<&str>, u128)]) -> Vec<ErrorCode> {
     let topics = topics.iter().map(|(name, id)| DeleteTopicState {
         name: name.map(str::to_owned),
         topic_id: Uuid(*id),
@@ -138,7 +140,7 @@ async fn delete(context: &Context, topics: &[(Option<&str>, u128)]) -> Vec<Error
         topics: topics.collect(),
         ..DeleteTopicsRequest::default()
     };
-    let response = delete_topics::handle(context, request, 6).await;
+    let response = delete_topics::handle(&call(context, 6).await, request).await;
     response.responses.iter().map(|r| r.error_code).collect()
 }
 
@@ -170,7 +172,7 @@ async fn topics_go_by_name_or_id_but_only_if_meant_once() {
             topic_names: vec!["c".to_owned()],
             ..DeleteTopicsRequest::default()
         };
-        let response = delete_topics::handle(context, old, 1).await;
+        let response = delete_topics::handle(&call(context, 1).await, old).await;
         assert_eq!(response.responses[0].name.as_deref(), Some("c"));
         assert_eq!(response.responses[0].error_code, ErrorCode::NONE);
         assert_eq!(context.metadata.catalogue().topics().count(), 0);
@@ -178,7 +180,12 @@ async fn topics_go_by_name_or_id_but_only_if_meant_once() {
     .await;
 }
 
-async fn describe(context: &Context, kind: i8, name: &str, keys: &[&str]) -> DescribeConfigsResult {
+async fn describe(
+    context: &Arc<Context>,
+    kind: i8,
+    name: &str,
+    keys: &[&str],
+) -> DescribeConfigsResult {
     let request = DescribeConfigsRequest {
         resources: vec![DescribeConfigsResource {
             resource_type: kind,
@@ -188,7 +195,7 @@ async fn describe(context: &Context, kind: i8, name: &str, keys: &[&str]) -> Des
         include_synonyms: true,
         include_documentation: true,
     };
-    let mut response = describe_configs::handle(context, request, 4).await;
+    let mut response = describe_configs::handle(&call(context, 4).await, request).await;
     assert_eq!(response.results.len(), 1);
     response.results.remove(0)
 }

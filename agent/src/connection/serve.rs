@@ -9,9 +9,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::frames::{Frames, Turn};
-use super::{Close, ConnectionId, PendingReply, replies};
+use super::{Close, PendingReply, replies};
 use crate::admission::Admission;
-use crate::context::Arrival;
+use crate::call::Arrival;
 use crate::dispatch::Dispatch;
 use crate::tasks::Stop;
 
@@ -22,7 +22,6 @@ const LAST_REPLIES_MAX: Duration = Duration::from_secs(10);
 
 /// Serves a socket, given as its two directions, until the client leaves, misbehaves, or the agent stops and all replies are written.
 pub(crate) async fn serve(
-    id: ConnectionId,
     arrival: Arrival,
     (read, write): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
     dispatch: Arc<Dispatch>,
@@ -30,8 +29,8 @@ pub(crate) async fn serve(
     stop: Stop,
 ) -> Result<(), Close> {
     let (sender, receiver) = mpsc::channel::<PendingReply>(IN_FLIGHT_MAX);
-    let source = (id, Arc::new(arrival));
-    let reading = read_requests(source, Frames::new(read, admission), dispatch, sender, stop);
+    let (arrival, frames) = (Arc::new(arrival), Frames::new(read, admission));
+    let reading = read_requests(arrival, frames, dispatch, sender, stop);
     let writing = replies::write_all(receiver, write);
     tokio::pin!(reading, writing);
     tokio::select! {
@@ -53,7 +52,7 @@ pub(crate) async fn serve(
 
 /// Reads and begins requests in order until the agent stops.
 async fn read_requests(
-    (id, arrival): (ConnectionId, Arc<Arrival>),
+    arrival: Arc<Arrival>,
     mut frames: Frames<impl AsyncRead + Unpin>,
     dispatch: Arc<Dispatch>,
     replies: mpsc::Sender<PendingReply>,
@@ -70,9 +69,7 @@ async fn read_requests(
             frame = frames.next() => frame?,
         };
         let turn = frame.turn;
-        let pending = dispatch
-            .begin(id, &arrival, frame.bytes, frame.permit)
-            .await?;
+        let pending = dispatch.begin(&arrival, frame.bytes, frame.permit).await?;
         match turn {
             Turn::Pipelined => place.send(pending),
             Turn::Alone => {

@@ -4,19 +4,15 @@ use protocol::messages::api_versions::ApiVersion;
 use protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use protocol::{ApiKey, ErrorCode};
 
-use crate::context::Context;
+use crate::call::Call;
 
 /// From this version on clients say who they are, in a form that is checked (KIP-511).
 const NAMES_SOFTWARE: i16 = 3;
 
-pub(crate) async fn handle(
-    _: &Context,
-    request: ApiVersionsRequest,
-    version: i16,
-) -> ApiVersionsResponse {
+pub(crate) async fn handle(call: &Call, request: ApiVersionsRequest) -> ApiVersionsResponse {
     let named =
         is_software(&request.client_software_name) && is_software(&request.client_software_version);
-    if version >= NAMES_SOFTWARE && !named {
+    if call.version >= NAMES_SOFTWARE && !named {
         let error_code = ErrorCode::INVALID_REQUEST;
         return ApiVersionsResponse {
             error_code,

@@ -14,7 +14,8 @@ use protocol::{ErrorCode, Uuid};
 
 use super::operations;
 use crate::brokers::Brokers;
-use crate::context::{AutoCreate, Client, Context};
+use crate::call::Call;
+use crate::context::{AutoCreate, Context};
 use crate::{refusal, topic_id, topic_name};
 
 /// Before this version an empty list asks for all topics; from it on null does.
@@ -26,13 +27,9 @@ const ASKS_BY_ID: i16 = 12;
 /// Topics made side by side, so that they share a commit without filling the metadata's queue.
 const CREATED_AT_ONCE: usize = 256;
 
-pub(crate) async fn handle(
-    context: &Context,
-    request: MetadataRequest,
-    version: i16,
-    client: Client<'_>,
-) -> MetadataResponse {
-    let brokers = Brokers::of(context, client);
+pub(crate) async fn handle(call: &Call, request: MetadataRequest) -> MetadataResponse {
+    let (context, version) = (call.context.as_ref(), call.version);
+    let brokers = Brokers::of(call);
     let asked = request.include_topic_authorized_operations;
     let cluster_asked = request.include_cluster_authorized_operations;
     let mut topics = match wanted(request.topics, version) {

@@ -6,16 +6,16 @@ use protocol::messages::{DescribeClusterRequest, DescribeClusterResponse};
 
 use super::operations;
 use crate::brokers::Brokers;
-use crate::context::{Client, Context};
+use crate::call::Call;
 
 /// Brokers; 2 would be controllers (KIP-919), of which there are none to talk to.
 const BROKERS: i8 = 1;
 
 pub(crate) async fn handle(
-    context: &Context,
+    call: &Call,
     request: DescribeClusterRequest,
-    client: Client<'_>,
 ) -> DescribeClusterResponse {
+    let context = call.context.as_ref();
     if request.endpoint_type != BROKERS {
         let message = format!(
             "endpoints of type {} are not here, only brokers ({BROKERS})",
@@ -28,7 +28,7 @@ pub(crate) async fn handle(
             ..DescribeClusterResponse::default()
         };
     }
-    let brokers = Brokers::of(context, client);
+    let brokers = Brokers::of(call);
     let listed = brokers.all().map(|(agent, at)| DescribeClusterBroker {
         broker_id: agent.node_id,
         host: at.host.clone(),

@@ -9,7 +9,7 @@ use protocol::ErrorCode;
 use protocol::messages::find_coordinator::Coordinator;
 use protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 
-use crate::context::Context;
+use crate::call::Call;
 
 /// From this version on many keys are asked for at once (KIP-699).
 const BATCHED: i16 = 4;
@@ -17,13 +17,12 @@ const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
 
 pub(crate) async fn handle(
-    _: &Context,
+    call: &Call,
     request: FindCoordinatorRequest,
-    version: i16,
 ) -> FindCoordinatorResponse {
     let (error_code, message) = refusal(request.key_type);
     let error_message = Some(message.to_owned());
-    if version < BATCHED {
+    if call.version < BATCHED {
         return FindCoordinatorResponse {
             error_code,
             error_message,

@@ -2,37 +2,48 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::time::Duration;
 
 use metadata::{Agent, Listener, Options, Timestamp, kv};
+use protocol::RequestHeader;
 
+use crate::admission::Admission;
+use crate::call::{Arrival, Call, ConnectionId};
 use crate::clock::Clock;
-use crate::context::{Arrival, AutoCreate, Client, Context, TopicDefaults};
+use crate::context::{AutoCreate, Context, TopicDefaults};
+use crate::producer_ids::ProducerIds;
 use crate::random::Random;
+use crate::storage::{Cache, Store, StoreOptions};
 use crate::zones::ClientZones;
 
 /// What the clock says.
 pub(crate) const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
-/// Somebody who came by the only listener.
-pub(crate) fn client(arrival: &Arrival) -> Client<'_> {
-    Client { arrival, id: None }
-}
-
-/// Where they came in.
-pub(crate) fn arrival() -> Arrival {
-    Arrival {
+/// A request in that version, of somebody who came by the only listener.
+pub(crate) async fn call(context: &Arc<Context>, version: i16) -> Call {
+    let arrival = Arrival {
+        connection: ConnectionId(1),
         listener: Listener::UNNAMED.to_owned(),
         address: None,
-    }
+    };
+    let header = RequestHeader {
+        api_version: version,
+        ..RequestHeader::default()
+    };
+    let permit = Admission::new(1 << 20, 1 << 20).frame(100).await;
+    Call::new(Arc::clone(context), Arc::new(arrival), header, permit)
 }
 
 /// Runs a test beside the sequencer that it needs.
-pub(crate) async fn with_context(auto_create: AutoCreate, test: impl AsyncFnOnce(&Context)) {
+pub(crate) async fn with_context(auto_create: AutoCreate, test: impl AsyncFnOnce(&Arc<Context>)) {
     let options = Options::new(Arc::new(|| NOW));
     let store = Arc::new(kv::Memory::new());
     let (metadata, sequencer) = metadata::start(store, options).await.unwrap();
-    let context = Context {
+    let bucket = Store::open("memory:", &StoreOptions::default()).await;
+    let context = Arc::new(Context {
         metadata,
+        cache: Cache::new(bucket.unwrap(), 1 << 20, Duration::from_secs(60)),
+        producer_ids: ProducerIds::new(),
         clock: Clock::Manual(Arc::new(AtomicI64::new(NOW.0))),
         random: Random::Real,
         node: Agent {
@@ -44,7 +55,7 @@ pub(crate) async fn with_context(auto_create: AutoCreate, test: impl AsyncFnOnce
             auto_create,
             partitions: 3,
         },
-    };
+    });
     let test = async {
         test(&context).await;
         context.metadata.close().await;

@@ -1,12 +1,14 @@
 //! What clients find out, over metadata in memory.
 
+use std::sync::Arc;
+
 use protocol::messages::metadata::{MetadataRequestTopic, MetadataResponseTopic};
 use protocol::messages::{
     ApiVersionsRequest, DescribeClusterRequest, FindCoordinatorRequest, MetadataRequest,
 };
 use protocol::{ApiKey, ErrorCode, Uuid};
 
-use super::fixture::{arrival, client, with_context};
+use super::fixture::{call, with_context};
 use super::{api_versions, cluster_metadata, describe_cluster, find_coordinator};
 use crate::context::{AutoCreate, Context};
 
@@ -25,7 +27,7 @@ fn with_id(id: Uuid) -> MetadataRequestTopic {
 }
 
 async fn ask(
-    context: &Context,
+    context: &Arc<Context>,
     version: i16,
     topics: Option<Vec<MetadataRequestTopic>>,
 ) -> Vec<MetadataResponseTopic> {
@@ -33,13 +35,13 @@ async fn ask(
         topics,
         ..MetadataRequest::default()
     };
-    cluster_metadata::handle(context, request, version, client(&arrival()))
+    cluster_metadata::handle(&call(context, version).await, request)
         .await
         .topics
 }
 
 async fn ask_one(
-    context: &Context,
+    context: &Arc<Context>,
     version: i16,
     topic: MetadataRequestTopic,
 ) -> MetadataResponseTopic {
@@ -100,8 +102,7 @@ async fn nothing_is_made_unless_client_and_broker_want_it() {
                 allow_auto_topic_creation: false,
                 ..MetadataRequest::default()
             };
-            let response =
-                cluster_metadata::handle(context, request, version, client(&arrival())).await;
+            let response = cluster_metadata::handle(&call(context, version).await, request).await;
             assert_eq!(response.topics[0].error_code, code, "version {version}");
         }
     })
@@ -131,7 +132,7 @@ async fn operations_are_listed_only_if_asked_for() {
                 include_cluster_authorized_operations: asked,
                 ..MetadataRequest::default()
             };
-            let response = cluster_metadata::handle(context, request, 10, client(&arrival())).await;
+            let response = cluster_metadata::handle(&call(context, 10).await, request).await;
             assert_eq!(response.topics[0].topic_authorized_operations, topic);
             assert_eq!(response.cluster_authorized_operations, cluster);
             assert_eq!(response.controller_id, response.brokers[0].node_id);
@@ -145,16 +146,19 @@ async fn operations_are_listed_only_if_asked_for() {
 async fn versions_are_those_of_the_table() {
     with_context(AutoCreate::Disabled, async |context| {
         let nameless = ApiVersionsRequest::default();
-        let early = api_versions::handle(context, nameless.clone(), 2).await;
+        let early = api_versions::handle(&call(context, 2).await, nameless.clone()).await;
         assert_eq!(early.error_code, ErrorCode::NONE);
         assert_eq!(early.api_keys.len(), ApiKey::ALL.len());
-        let late = api_versions::handle(context, nameless, 3).await;
+        let late = api_versions::handle(&call(context, 3).await, nameless).await;
         assert_eq!(late.error_code, ErrorCode::INVALID_REQUEST);
         let named = ApiVersionsRequest {
             client_software_name: "librdkafka".to_owned(),
             client_software_version: "2.1.0".to_owned(),
         };
-        assert_eq!(api_versions::handle(context, named, 4).await, early);
+        assert_eq!(
+            api_versions::handle(&call(context, 4).await, named).await,
+            early
+        );
     })
     .await;
 }
@@ -166,7 +170,7 @@ async fn nobody_coordinates_yet() {
             key: "g".to_owned(),
             ..FindCoordinatorRequest::default()
         };
-        let one = find_coordinator::handle(context, one, 3).await;
+        let one = find_coordinator::handle(&call(context, 3).await, one).await;
         assert_eq!(one.error_code, ErrorCode::COORDINATOR_NOT_AVAILABLE);
         assert!(one.error_message.is_some() && one.node_id == -1);
         let many = FindCoordinatorRequest {
@@ -174,7 +178,7 @@ async fn nobody_coordinates_yet() {
             coordinator_keys: vec!["a".to_owned(), "b".to_owned()],
             ..FindCoordinatorRequest::default()
         };
-        let many = find_coordinator::handle(context, many, 4).await;
+        let many = find_coordinator::handle(&call(context, 4).await, many).await;
         assert_eq!(many.error_code, ErrorCode::NONE);
         let keys: Vec<_> = many.coordinators.iter().map(|c| c.key.as_str()).collect();
         assert_eq!(keys, ["a", "b"]);
@@ -188,7 +192,7 @@ async fn nobody_coordinates_yet() {
 async fn the_cluster_is_this_broker() {
     with_context(AutoCreate::Disabled, async |context| {
         let request = DescribeClusterRequest::default();
-        let cluster = describe_cluster::handle(context, request.clone(), client(&arrival())).await;
+        let cluster = describe_cluster::handle(&call(context, 2).await, request.clone()).await;
         assert_eq!(cluster.error_code, ErrorCode::NONE);
         assert_eq!(cluster.brokers[0].broker_id, cluster.controller_id);
         assert_eq!(cluster.brokers[0].rack.as_deref(), Some("z"));
@@ -196,7 +200,7 @@ async fn the_cluster_is_this_broker() {
             endpoint_type: 2,
             ..request
         };
-        let controllers = describe_cluster::handle(context, controllers, client(&arrival())).await;
+        let controllers = describe_cluster::handle(&call(context, 2).await, controllers).await;
         assert_ne!(controllers.error_code, ErrorCode::NONE);
         assert!(controllers.brokers.is_empty());
     })

@@ -8,15 +8,14 @@ use std::sync::Arc;
 use metadata::{Offset, PartitionIndex, TopicPartition};
 use protocol::messages::fetch::{FetchPartition, FetchableTopicResponse, PartitionData};
 use protocol::messages::{FetchRequest, FetchResponse};
-use protocol::{ApiKey, ErrorCode, Records, RequestHeader};
+use protocol::{ErrorCode, Records};
 
 use super::read::Reader;
 use super::{Want, assemble, plan, wait};
-use crate::admission::{Admission, Permit};
+use crate::admission::Admission;
 use crate::brokers::Brokers;
-use crate::connection::Reply;
-use crate::context::{Arrival, Client, Context};
-use crate::metrics::count_request;
+use crate::call::Call;
+use crate::context::Context;
 use crate::refusal;
 use crate::storage::Cache;
 use crate::tasks::Stop;
@@ -32,7 +31,6 @@ const SENDS_ON: i16 = 11;
 /// The room's front: what `dispatch` holds.
 #[derive(Debug)]
 pub(crate) struct Fetch {
-    context: Arc<Context>,
     admission: Admission,
     reader: Reader,
     /// While draining, nobody waits for records that may never come.
@@ -51,61 +49,35 @@ struct Topic {
 }
 
 impl Fetch {
-    pub(crate) fn new(
-        context: Arc<Context>,
-        admission: Admission,
-        cache: Cache,
-        draining: Stop,
-    ) -> Self {
+    pub(crate) fn new(admission: Admission, cache: Cache, draining: Stop) -> Self {
         Self {
-            context,
             admission,
             reader: Reader::new(cache),
             draining,
         }
     }
 
-    /// For rooms that read a block without serving it.
-    pub(crate) fn cache(&self) -> &Cache {
-        self.reader.cache()
+    pub(crate) async fn handle(&self, call: &Call, request: FetchRequest) -> FetchResponse {
+        // It may wait for long.
+        call.release();
+        if call.context.node.roles.fetch {
+            self.answer(call, request).await
+        } else {
+            send_on(call, &request)
+        }
     }
 
-    pub(crate) async fn handle(
-        &self,
-        header: &RequestHeader,
-        arrival: &Arrival,
-        request: FetchRequest,
-    ) -> Reply {
-        let client = Client {
-            arrival,
-            id: header.client_id.as_deref(),
-        };
-        let (response, permit) = match self.context.node.roles.fetch {
-            true => self.answer(request).await,
-            false => (self.send_on(&request, header.api_version, client), None),
-        };
-        count_request(ApiKey::Fetch, first_error(&response));
-        let slices = protocol::encode_response::<FetchRequest>(
-            header.correlation_id,
-            header.api_version,
-            &response,
-        );
-        Reply { slices, permit }
-    }
-
-    async fn answer(&self, request: FetchRequest) -> (FetchResponse, Option<Permit>) {
+    async fn answer(&self, call: &Call, request: FetchRequest) -> FetchResponse {
         if !matches!(request.session_epoch, WITHOUT_SESSION | NEW_SESSION) {
             let error_code = ErrorCode::FETCH_SESSION_ID_NOT_FOUND;
-            return (
-                FetchResponse {
-                    error_code,
-                    ..Default::default()
-                },
-                None,
-            );
+            return FetchResponse {
+                error_code,
+                ..Default::default()
+            };
         }
+        let metadata = &call.context.metadata;
         let limits = limits(&request, self.admission.reply_share());
-        let topics = self.translate(&request);
+        let topics = translate(&call.context, &request);
         let wants: Vec<Want> = wants(&topics).copied().collect();
         let refused = wants.len() < topics.iter().map(|topic| topic.slots.len()).sum();
         let patience = if refused {
@@ -114,7 +86,7 @@ impl Fetch {
             patience(&request)
         };
         let found = wait::locate(
-            &self.context.metadata,
+            metadata,
             &wants,
             limits.bytes_max,
             patience,
@@ -122,87 +94,87 @@ impl Fetch {
         )
         .await;
         let plan = plan::plan(&wants, &found, limits);
-        let permit = match plan.raw_bytes() {
-            0 => None,
-            bytes => Some(self.admission.reply(bytes).await),
-        };
+        match plan.raw_bytes() {
+            0 => {}
+            bytes => call.hold(self.admission.reply(bytes).await),
+        }
         let read = self.reader.read(&plan).await;
-        let epoch = self.context.metadata.leader_epoch();
+        let epoch = metadata.leader_epoch();
         let served = assemble::assemble(&wants, found, read, limits, epoch);
         for damage in served.iter().filter_map(|served| served.damage.as_ref()) {
-            damage.say(&self.context.metadata);
+            damage.say(metadata);
         }
-        (respond(topics, served), permit)
+        respond(topics, served)
     }
+}
 
-    /// Consumers are served elsewhere: newer ones go where they are told (KIP-392), older ones look who leads now.
-    fn send_on(&self, request: &FetchRequest, version: i16, client: Client<'_>) -> FetchResponse {
-        let brokers = Brokers::of(&self.context, client);
-        let elsewhere = |slot: Slot| {
-            let reader = slot.want.map(|Want { partition, .. }| {
-                let reader = brokers.reader(partition.topic, partition.partition.0);
-                reader.filter(|_| version >= SENDS_ON)
-            });
-            match reader {
-                Ok(Some(node_id)) => PartitionData {
-                    preferred_read_replica: node_id,
-                    ..refusal(slot.index, ErrorCode::NONE)
-                },
-                Ok(None) => refusal(slot.index, ErrorCode::NOT_LEADER_OR_FOLLOWER),
-                Err(code) => refusal(slot.index, code),
-            }
-        };
-        let topics = self.translate(request).into_iter();
-        let responses = topics.map(|topic| FetchableTopicResponse {
-            topic: topic.name,
-            partitions: topic.slots.into_iter().map(elsewhere).collect(),
+/// Consumers are served elsewhere: newer ones go where they are told (KIP-392), older ones look who leads now.
+fn send_on(call: &Call, request: &FetchRequest) -> FetchResponse {
+    let brokers = Brokers::of(call);
+    let elsewhere = |slot: Slot| {
+        let reader = slot.want.map(|Want { partition, .. }| {
+            let reader = brokers.reader(partition.topic, partition.partition.0);
+            reader.filter(|_| call.version >= SENDS_ON)
         });
-        FetchResponse {
-            responses: responses.collect(),
-            ..Default::default()
+        match reader {
+            Ok(Some(node_id)) => PartitionData {
+                preferred_read_replica: node_id,
+                ..refusal(slot.index, ErrorCode::NONE)
+            },
+            Ok(None) => refusal(slot.index, ErrorCode::NOT_LEADER_OR_FOLLOWER),
+            Err(code) => refusal(slot.index, code),
         }
+    };
+    let topics = translate(&call.context, request).into_iter();
+    let responses = topics.map(|topic| FetchableTopicResponse {
+        topic: topic.name,
+        partitions: topic.slots.into_iter().map(elsewhere).collect(),
+    });
+    FetchResponse {
+        responses: responses.collect(),
+        ..Default::default()
     }
+}
 
-    fn translate(&self, request: &FetchRequest) -> Vec<Topic> {
-        let catalogue = self.context.metadata.catalogue();
-        let epoch = self.context.metadata.leader_epoch();
-        let slot = |topic: Option<&Arc<metadata::Topic>>, partition: &FetchPartition| {
-            let known = topic.filter(|topic| topic.has(PartitionIndex(partition.partition)));
-            let want = match known {
-                None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
-                Some(topic) => {
-                    refusal::leader_epoch(partition.current_leader_epoch, epoch).map(|()| Want {
-                        partition: TopicPartition {
-                            topic: topic.id,
-                            partition: PartitionIndex(partition.partition),
-                        },
-                        offset: Offset(partition.fetch_offset),
-                        bytes_max: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
-                    })
-                }
-            };
-            Slot {
-                index: partition.partition,
-                want,
+fn translate(context: &Context, request: &FetchRequest) -> Vec<Topic> {
+    let catalogue = context.metadata.catalogue();
+    let epoch = context.metadata.leader_epoch();
+    let slot = |topic: Option<&Arc<metadata::Topic>>, partition: &FetchPartition| {
+        let known = topic.filter(|topic| topic.has(PartitionIndex(partition.partition)));
+        let want = match known {
+            None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+            Some(topic) => {
+                refusal::leader_epoch(partition.current_leader_epoch, epoch).map(|()| Want {
+                    partition: TopicPartition {
+                        topic: topic.id,
+                        partition: PartitionIndex(partition.partition),
+                    },
+                    offset: Offset(partition.fetch_offset),
+                    bytes_max: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
+                })
             }
         };
-        request
-            .topics
-            .iter()
-            .map(|asked| {
-                let topic = catalogue.topic(&asked.topic);
-                let slots = asked
-                    .partitions
-                    .iter()
-                    .map(|partition| slot(topic, partition))
-                    .collect();
-                Topic {
-                    name: asked.topic.clone(),
-                    slots,
-                }
-            })
-            .collect()
-    }
+        Slot {
+            index: partition.partition,
+            want,
+        }
+    };
+    request
+        .topics
+        .iter()
+        .map(|asked| {
+            let topic = catalogue.topic(&asked.topic);
+            let slots = asked
+                .partitions
+                .iter()
+                .map(|partition| slot(topic, partition))
+                .collect();
+            Topic {
+                name: asked.topic.clone(),
+                slots,
+            }
+        })
+        .collect()
 }
 
 fn wants(topics: &[Topic]) -> impl Iterator<Item = &Want> {
@@ -280,15 +252,4 @@ fn refusal(partition_index: i32, error_code: ErrorCode) -> PartitionData {
         records: Some(Records(Vec::new())),
         ..Default::default()
     }
-}
-
-fn first_error(response: &FetchResponse) -> ErrorCode {
-    let partitions = response
-        .responses
-        .iter()
-        .flat_map(|topic| &topic.partitions);
-    std::iter::once(response.error_code)
-        .chain(partitions.map(|partition| partition.error_code))
-        .find(|code| *code != ErrorCode::NONE)
-        .unwrap_or(ErrorCode::NONE)
 }

@@ -48,10 +48,6 @@ impl Reader {
         }
     }
 
-    pub(super) fn cache(&self) -> &Cache {
-        &self.cache
-    }
-
     /// All wants side by side: one whose object is out of reach does not hold back the others' bytes.
     pub(super) async fn read(&self, plan: &Plan) -> Vec<ReadWant> {
         let ahead: Vec<Place> = plan.ahead.iter().flat_map(places).collect();
@@ -296,7 +292,7 @@ mod tests {
         let f = fixture().await;
         let tasks = Tasks::new();
         tasks.spawn("cache", {
-            let run = f.reader.cache().clone().run(tasks.stopping());
+            let run = f.reader.cache.clone().run(tasks.stopping());
             async move {
                 run.await;
                 Ok(())

@@ -12,9 +12,8 @@ use protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
 use super::bounds::Confirmed;
 use super::search::Search;
-use crate::context::Context;
+use crate::call::Call;
 use crate::refusal;
-use crate::storage::Cache;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -29,12 +28,8 @@ const SEARCHED_AT_ONCE: usize = 16;
 pub(super) type Found = Result<(i64, i64), ErrorCode>;
 pub(super) const NOTHING: (i64, i64) = (-1, -1);
 
-pub(crate) async fn handle(
-    context: &Context,
-    cache: &Cache,
-    request: ListOffsetsRequest,
-    version: i16,
-) -> ListOffsetsResponse {
+pub(crate) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffsetsResponse {
+    let context = call.context.as_ref();
     let asked = Asked {
         repeated: repeated(&request.topics),
         confirmed: Confirmed::read(context, places(&request.topics)).await,
@@ -43,8 +38,8 @@ pub(crate) async fn handle(
             _ => Isolation::Uncommitted,
         },
         leader_epoch: context.metadata.leader_epoch(),
-        search: Search { context, cache },
-        version,
+        search: Search { context },
+        version: call.version,
     };
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {

@@ -10,14 +10,14 @@ use protocol::messages::offset_for_leader_epoch::{
 use protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 
 use super::bounds::Confirmed;
-use crate::context::Context;
+use crate::call::Call;
 use crate::refusal;
 
 pub(crate) async fn handle(
-    context: &Context,
+    call: &Call,
     request: OffsetForLeaderEpochRequest,
-    _: i16,
 ) -> OffsetForLeaderEpochResponse {
+    let context = call.context.as_ref();
     let confirmed = Confirmed::read(context, places(&request.topics)).await;
     let epoch = context.metadata.leader_epoch();
     let answer_topic = |topic: &OffsetForLeaderTopic| {

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::list_offsets::{Found, NOTHING};
 use crate::context::Context;
 use crate::damage::Damage;
-use crate::storage::{Cache, Place, RawBlock};
+use crate::storage::{Place, RawBlock};
 use crate::tasks::compute;
 use crate::{damage, refusal};
 
@@ -38,7 +38,6 @@ enum Wanted {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Search<'a> {
     pub(super) context: &'a Context,
-    pub(super) cache: &'a Cache,
 }
 
 impl Search<'_> {
@@ -119,7 +118,7 @@ impl Search<'_> {
             range: stored.block,
             owner: at,
         };
-        let blocks = self.cache.blocks(&[place]).await;
+        let blocks = self.context.cache.blocks(&[place]).await;
         let blocks = blocks.map_err(|error| match Damage::of_block(at, extent, &error) {
             Some(damage) => self.damaged(&damage),
             None => {

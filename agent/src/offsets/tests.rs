@@ -1,6 +1,6 @@
 //! Offsets of a partition written in two objects, over metadata and blocks in memory.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use metadata::{
@@ -19,8 +19,8 @@ use protocol::records::{BatchOptions, Record, build_batch};
 
 use super::{list_offsets, offset_for_leader_epoch};
 use crate::context::{AutoCreate, Context};
-use crate::discovery::fixture::with_context;
-use crate::storage::{Cache, Place, Store, StoreOptions};
+use crate::discovery::fixture::{call, with_context};
+use crate::storage::Place;
 
 const TOPIC: TopicId = TopicId(5);
 
@@ -43,7 +43,7 @@ fn batch(codec: Codec, timestamps: &[i64]) -> Bytes {
     build_batch(&records, options)
 }
 
-async fn commit(context: &Context, cache: &Cache, object: u32, batches: Vec<Bytes>) {
+async fn commit(context: &Arc<Context>, object: u32, batches: Vec<Bytes>) {
     let raw_length = batches.iter().map(Bytes::len).sum::<usize>();
     let raw_length = u32::try_from(raw_length).unwrap();
     let range = BlockRange {
@@ -84,7 +84,7 @@ async fn commit(context: &Context, cache: &Cache, object: u32, batches: Vec<Byte
         range,
         owner,
     };
-    cache.insert(place, batches);
+    context.cache.insert(place, batches);
     let answer = context.metadata.submit(Command::CommitObject(commit)).await;
     let outcome = answer.unwrap().outcome;
     let Outcome::Committed(verdicts) = outcome else {
@@ -93,13 +93,8 @@ async fn commit(context: &Context, cache: &Cache, object: u32, batches: Vec<Byte
     assert!(verdicts.iter().all(Result::is_ok));
 }
 
-async fn cache() -> Cache {
-    let store = Store::open("memory:", &StoreOptions::default()).await;
-    Cache::new(store.unwrap(), 1 << 20, Duration::from_secs(60))
-}
-
 /// Offsets 0..=2 in a packed batch, 3 and 4 in an open one; then 5..=7.
-async fn fill(context: &Context, cache: &Cache) {
+async fn fill(context: &Arc<Context>) {
     let create = CreateTopic {
         name: "t".to_owned(),
         id: TOPIC,
@@ -113,15 +108,11 @@ async fn fill(context: &Context, cache: &Cache) {
         batch(Codec::Zstd, &[100, 130, 110]),
         batch(Codec::None, &[120, 140]),
     ];
-    commit(context, cache, 1, first).await;
-    commit(context, cache, 2, vec![batch(Codec::Lz4, &[150, 200, 200])]).await;
+    commit(context, 1, first).await;
+    commit(context, 2, vec![batch(Codec::Lz4, &[150, 200, 200])]).await;
 }
 
-async fn ask(
-    context: &Context,
-    cache: &Cache,
-    places: &[(i32, i64)],
-) -> Vec<ListOffsetsPartitionResponse> {
+async fn ask(context: &Arc<Context>, places: &[(i32, i64)]) -> Vec<ListOffsetsPartitionResponse> {
     let partition = |(partition_index, timestamp): &(i32, i64)| ListOffsetsPartition {
         partition_index: *partition_index,
         timestamp: *timestamp,
@@ -134,15 +125,14 @@ async fn ask(
         }],
         ..ListOffsetsRequest::default()
     };
-    let mut response = list_offsets::handle(context, cache, request, 10).await;
+    let mut response = list_offsets::handle(&call(context, 10).await, request).await;
     response.topics.remove(0).partitions
 }
 
 #[tokio::test]
 async fn offsets_are_found_by_time_inside_batches() {
     with_context(AutoCreate::Disabled, async |context| {
-        let cache = cache().await;
-        fill(context, &cache).await;
+        fill(context).await;
         for (timestamp, offset, found) in [
             (-2, 0, -1),
             (-1, 8, -1),
@@ -158,7 +148,7 @@ async fn offsets_are_found_by_time_inside_batches() {
             (200, 6, 200),
             (201, -1, -1),
         ] {
-            let answers = ask(context, &cache, &[(0, timestamp)]).await;
+            let answers = ask(context, &[(0, timestamp)]).await;
             let answer = &answers[0];
             assert_eq!(answer.error_code, ErrorCode::NONE);
             assert_eq!(
@@ -175,10 +165,9 @@ async fn offsets_are_found_by_time_inside_batches() {
 #[tokio::test]
 async fn an_empty_partition_has_ends_and_no_times() {
     with_context(AutoCreate::Disabled, async |context| {
-        let cache = cache().await;
-        fill(context, &cache).await;
+        fill(context).await;
         for (timestamp, offset) in [(-1, 0), (-2, 0), (-3, -1), (0, -1)] {
-            let answers = ask(context, &cache, &[(1, timestamp)]).await;
+            let answers = ask(context, &[(1, timestamp)]).await;
             assert_eq!(answers[0].error_code, ErrorCode::NONE);
             assert_eq!(answers[0].offset, offset, "{timestamp}");
         }
@@ -189,19 +178,18 @@ async fn an_empty_partition_has_ends_and_no_times() {
 #[tokio::test]
 async fn a_header_that_promises_too_much_does_not_end_the_search() {
     with_context(AutoCreate::Disabled, async |context| {
-        let cache = cache().await;
-        fill(context, &cache).await;
+        fill(context).await;
         let mut lying = batch(Codec::None, &[150, 160]).to_vec();
         // The largest timestamp lies 35 bytes in; nobody checks the checksum of what is stored.
         lying[35..43].copy_from_slice(&900_i64.to_be_bytes());
         let lying = Bytes::from(lying);
         assert_eq!(BatchHeader::read(&lying).unwrap().max_timestamp, 900);
-        commit(context, &cache, 3, vec![lying]).await;
-        commit(context, &cache, 4, vec![batch(Codec::Gzip, &[170, 300])]).await;
-        let answers = ask(context, &cache, &[(0, 250)]).await;
+        commit(context, 3, vec![lying]).await;
+        commit(context, 4, vec![batch(Codec::Gzip, &[170, 300])]).await;
+        let answers = ask(context, &[(0, 250)]).await;
         assert_eq!((answers[0].offset, answers[0].timestamp), (11, 300));
         // Past every record, though not past what the header says.
-        let answers = ask(context, &cache, &[(0, 301)]).await;
+        let answers = ask(context, &[(0, 301)]).await;
         assert_eq!(
             (answers[0].offset, answers[0].error_code),
             (-1, ErrorCode::NONE)
@@ -213,13 +201,12 @@ async fn a_header_that_promises_too_much_does_not_end_the_search() {
 #[tokio::test]
 async fn a_batch_that_does_not_unpack_is_answered_with_its_first_offset() {
     with_context(AutoCreate::Disabled, async |context| {
-        let cache = cache().await;
-        fill(context, &cache).await;
+        fill(context).await;
         let mut broken = batch(Codec::Zstd, &[400, 410]).to_vec();
         let end = broken.len();
         broken[61..end].fill(0);
-        commit(context, &cache, 3, vec![Bytes::from(broken)]).await;
-        let answers = ask(context, &cache, &[(0, 405)]).await;
+        commit(context, 3, vec![Bytes::from(broken)]).await;
+        let answers = ask(context, &[(0, 405)]).await;
         assert_eq!((answers[0].offset, answers[0].timestamp), (8, 410));
     })
     .await;
@@ -228,14 +215,8 @@ async fn a_batch_that_does_not_unpack_is_answered_with_its_first_offset() {
 #[tokio::test]
 async fn what_is_asked_wrongly_is_refused_alone() {
     with_context(AutoCreate::Disabled, async |context| {
-        let cache = cache().await;
-        fill(context, &cache).await;
-        let answers = ask(
-            context,
-            &cache,
-            &[(0, -1), (1, -1), (0, -2), (2, -1), (-1, -1)],
-        )
-        .await;
+        fill(context).await;
+        let answers = ask(context, &[(0, -1), (1, -1), (0, -2), (2, -1), (-1, -1)]).await;
         let codes: Vec<_> = answers.iter().map(|answer| answer.error_code).collect();
         let expected = [
             ErrorCode::INVALID_REQUEST,
@@ -252,7 +233,7 @@ async fn what_is_asked_wrongly_is_refused_alone() {
 #[tokio::test]
 async fn the_epoch_ends_where_the_log_does() {
     with_context(AutoCreate::Disabled, async |context| {
-        fill(context, &cache().await).await;
+        fill(context).await;
         let partition = |partition| OffsetForLeaderPartition {
             partition,
             leader_epoch: 0,
@@ -267,7 +248,7 @@ async fn the_epoch_ends_where_the_log_does() {
                 .into(),
             ..OffsetForLeaderEpochRequest::default()
         };
-        let response = offset_for_leader_epoch::handle(context, request, 4).await;
+        let response = offset_for_leader_epoch::handle(&call(context, 4).await, request).await;
         let unknown = (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, -1);
         let expected = [
             [(ErrorCode::NONE, 8), (ErrorCode::NONE, 0), unknown],

@@ -9,7 +9,7 @@ use protocol::messages::produce::{
     TopicProduceResponse,
 };
 use protocol::messages::{ProduceRequest, ProduceResponse};
-use protocol::{ApiKey, ErrorCode, RequestHeader};
+use protocol::{ApiKey, Encode, ErrorCode};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -17,16 +17,15 @@ use super::buffer::{Append, BatchOutcome};
 use super::flusher::Handle;
 use super::share::share;
 use super::validate::{InvalidBatch, ValidBatch, validate};
-use crate::admission::{Admission, Permit};
-use crate::connection::{Close, ConnectionId, PendingReply, Reply};
-use crate::context::{Arrival, Context};
+use crate::admission::Admission;
+use crate::call::{Call, Close, PendingReply, Reply};
+use crate::context::Context;
 use crate::metrics::count_request;
 use crate::topic_config::Ingest;
 
 /// The room's front: what `dispatch` holds.
 #[derive(Debug)]
 pub(crate) struct Produce {
-    context: Arc<Context>,
     admission: Admission,
     flusher: Handle,
 }
@@ -56,12 +55,8 @@ enum Fate {
 }
 
 impl Produce {
-    pub(crate) fn new(context: Arc<Context>, admission: Admission, flusher: Handle) -> Self {
-        Self {
-            context,
-            admission,
-            flusher,
-        }
+    pub(crate) fn new(admission: Admission, flusher: Handle) -> Self {
+        Self { admission, flusher }
     }
 
     /// Validates and queues a request's batches, exchanging its frame permit for a buffer permit.
@@ -70,112 +65,48 @@ impl Produce {
     /// Where nothing true can be said of them.
     pub(crate) async fn begin(
         &self,
-        connection: ConnectionId,
-        arrival: &Arrival,
-        header: &RequestHeader,
+        call: Call,
         request: ProduceRequest,
-        frame_permit: Permit,
     ) -> Result<PendingReply, Close> {
-        let (correlation_id, version, acks) =
-            (header.correlation_id, header.api_version, request.acks);
+        let acks = request.acks;
         let mut batches = Vec::new();
-        let catalogue = self.catalogue(&request).await?;
-        let topics = self.translate(&catalogue, request, version, &mut batches);
-        let share = share(arrival.address);
+        let catalogue = catalogue(&call.context, &request).await?;
+        let topics = translate(&call, &catalogue, request, &mut batches);
+        let share = share(call.arrival.address);
         for producer in batches
             .iter_mut()
             .filter_map(|(_, batch)| batch.producer.as_mut())
         {
             producer.share = share;
         }
-        let answer = self.append(connection, batches, frame_permit).await;
+        let answer = self.append(&call, batches).await;
         let pending = Pending { topics, answer };
         Ok(Box::pin(async move {
             let response = pending.response().await;
-            let error = first_error(&response);
-            count_request(ApiKey::Produce, error);
-            if acks == 0 {
-                return silent(error);
+            match acks {
+                0 => silent(response.first_error()),
+                _ => Ok(call.reply::<ProduceRequest>(&response)),
             }
-            let slices =
-                protocol::encode_response::<ProduceRequest>(correlation_id, version, &response);
-            Ok(Reply {
-                slices,
-                permit: None,
-            })
         }))
     }
 
-    /// Where all of the request's partitions are, if there are such. A producer's first batch refused and its second one
-    /// taken would be out of order, so an agent that cannot ask whether they exist ends the connection before the second
-    /// one: clients send both again.
-    async fn catalogue(&self, request: &ProduceRequest) -> Result<Arc<Catalogue>, Close> {
-        let catalogue = self.context.metadata.catalogue();
-        if all_known(&catalogue, request) {
-            return Ok(catalogue);
-        }
-        let confirmed = self.context.news().await;
-        let catalogue = self.context.metadata.catalogue();
-        if confirmed || all_known(&catalogue, request) {
-            return Ok(catalogue);
-        }
-        Err(Close::Refused(
-            "a topic or partition is not known here, and nobody can be asked whether it exists"
-                .to_owned(),
-        ))
-    }
-
-    fn translate(
-        &self,
-        catalogue: &Catalogue,
-        request: ProduceRequest,
-        version: i16,
-        batches: &mut Vec<(TopicPartition, ValidBatch)>,
-    ) -> Vec<PendingTopic> {
-        let refused = refuse_whole(&request, self.context.node.roles);
-        let now = self.context.clock.now();
-        let mut topics = Vec::with_capacity(request.topic_data.len());
-        for TopicProduceData {
-            name,
-            partition_data,
-            ..
-        } in request.topic_data
-        {
-            let topic = catalogue
-                .topic(&name)
-                .map(|topic| (topic.as_ref(), Ingest::of(topic)));
-            let partitions = partition_data
-                .into_iter()
-                .map(|partition| {
-                    let index = partition.index;
-                    let fate = match &refused {
-                        Some(refused) => Fate::Refused(refused.clone()),
-                        None => judge(topic.as_ref(), partition, version, now, batches),
-                    };
-                    PendingPartition { index, fate }
-                })
-                .collect();
-            topics.push(PendingTopic { name, partitions });
-        }
-        topics
-    }
-
+    /// From here on the batches are charged for, not the frame.
     async fn append(
         &self,
-        connection: ConnectionId,
+        call: &Call,
         batches: Vec<(TopicPartition, ValidBatch)>,
-        frame_permit: Permit,
     ) -> Option<oneshot::Receiver<Vec<BatchOutcome>>> {
         if batches.is_empty() {
+            call.release();
             return None;
         }
         let arrived = Instant::now();
         let bytes = batches.iter().map(|(_, batch)| batch.bytes.len()).sum();
         let permit = self.admission.buffer(bytes).await;
-        drop(frame_permit);
+        call.release();
         let (ticket, answer) = oneshot::channel();
         let append = Append {
-            connection,
+            connection: call.arrival.connection,
             batches,
             ticket,
             permit,
@@ -185,6 +116,59 @@ impl Produce {
         let _ = self.flusher.append(append).await;
         Some(answer)
     }
+}
+
+/// Where all of the request's partitions are, if there are such. A producer's first batch refused and its second one
+/// taken would be out of order, so an agent that cannot ask whether they exist ends the connection before the second
+/// one: clients send both again.
+async fn catalogue(context: &Context, request: &ProduceRequest) -> Result<Arc<Catalogue>, Close> {
+    let catalogue = context.metadata.catalogue();
+    if all_known(&catalogue, request) {
+        return Ok(catalogue);
+    }
+    let confirmed = context.news().await;
+    let catalogue = context.metadata.catalogue();
+    if confirmed || all_known(&catalogue, request) {
+        return Ok(catalogue);
+    }
+    Err(Close::Refused(
+        "a topic or partition is not known here, and nobody can be asked whether it exists"
+            .to_owned(),
+    ))
+}
+
+fn translate(
+    call: &Call,
+    catalogue: &Catalogue,
+    request: ProduceRequest,
+    batches: &mut Vec<(TopicPartition, ValidBatch)>,
+) -> Vec<PendingTopic> {
+    let refused = refuse_whole(&request, call.context.node.roles);
+    let now = call.context.clock.now();
+    let mut topics = Vec::with_capacity(request.topic_data.len());
+    for TopicProduceData {
+        name,
+        partition_data,
+        ..
+    } in request.topic_data
+    {
+        let topic = catalogue
+            .topic(&name)
+            .map(|topic| (topic.as_ref(), Ingest::of(topic)));
+        let partitions = partition_data
+            .into_iter()
+            .map(|partition| {
+                let index = partition.index;
+                let fate = match &refused {
+                    Some(refused) => Fate::Refused(refused.clone()),
+                    None => judge(topic.as_ref(), partition, call.version, now, batches),
+                };
+                PendingPartition { index, fate }
+            })
+            .collect();
+        topics.push(PendingTopic { name, partitions });
+    }
+    topics
 }
 
 fn all_known(catalogue: &Catalogue, request: &ProduceRequest) -> bool {
@@ -325,18 +309,9 @@ fn refusal(index: i32, refused: InvalidBatch) -> PartitionProduceResponse {
     }
 }
 
-fn first_error(response: &ProduceResponse) -> ErrorCode {
-    response
-        .responses
-        .iter()
-        .flat_map(|topic| &topic.partition_responses)
-        .map(|partition| partition.error_code)
-        .find(|code| *code != ErrorCode::NONE)
-        .unwrap_or(ErrorCode::NONE)
-}
-
 /// `acks=0`: no answer, and a closed connection where something went wrong, as in Kafka.
 fn silent(error: ErrorCode) -> Result<Reply, Close> {
+    count_request(ApiKey::Produce, error);
     if error == ErrorCode::NONE {
         Ok(Reply::default())
     } else {

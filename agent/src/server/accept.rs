@@ -8,8 +8,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::rooms::Door;
-use crate::connection::ConnectionId;
-use crate::context::Arrival;
+use crate::call::{Arrival, ConnectionId};
 use crate::identity::Identity;
 use crate::tasks::Stop;
 
@@ -56,13 +55,13 @@ impl Acceptor {
     }
 
     fn serve(&self, socket: TcpStream, peer: SocketAddr) {
-        let id = ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed));
         let arrival = Arrival {
+            connection: ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed)),
             listener: self.name.clone(),
             address: Some(peer.ip()),
         };
         // Replies are written whole; waiting for more would only delay them.
         let _ = socket.set_nodelay(true);
-        self.door.serve(id, socket.into_split(), arrival);
+        self.door.serve(socket.into_split(), arrival);
     }
 }

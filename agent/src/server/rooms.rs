@@ -10,19 +10,20 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Settings;
 use crate::admission::Admission;
+use crate::call::{Arrival, Close, ConnectionId};
 use crate::clock::Clock;
 use crate::config::CompressionLevel;
-use crate::connection::{self, Close, ConnectionId};
-use crate::context::{Arrival, Context, TopicDefaults};
+use crate::connection;
+use crate::context::{Context, TopicDefaults};
 use crate::dispatch::Dispatch;
 use crate::fetch::Fetch;
 use crate::metrics;
 use crate::produce::{Flusher, Produce, SealPolicy, Upload};
+use crate::producer_ids::ProducerIds;
 use crate::random::Random;
 use crate::storage::segment::Compression;
 use crate::storage::{Cache, Store};
 use crate::tasks::Tasks;
-use crate::transactions::ProducerIds;
 
 /// Fetched bytes on their way to clients, together.
 const REPLY_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -79,8 +80,11 @@ impl Rooms {
             auto_create: settings.auto_create,
             partitions: settings.num_partitions,
         };
+        let cache = Cache::new(store.clone(), settings.cache_memory as u64, CACHE_IDLE);
         let context = Arc::new(Context {
             metadata,
+            cache: cache.clone(),
+            producer_ids: ProducerIds::new(),
             clock,
             random,
             node,
@@ -88,22 +92,15 @@ impl Rooms {
             topics,
         });
         let admission = Admission::new(settings.buffer_memory, REPLY_BYTES_MAX);
-        let cache = Cache::new(store.clone(), settings.cache_memory as u64, CACHE_IDLE);
         spawn_cache(&tasks, &cache);
         spawn_bucket_watch(&tasks, &store);
         let (connections, flusher) = (tasks.sibling(), tasks.sibling());
         let produce = start_flusher(settings, &context, &admission, store, &cache, &flusher);
-        let fetch = Fetch::new(
-            Arc::clone(&context),
-            admission.clone(),
-            cache,
-            connections.stopping(),
-        );
+        let fetch = Fetch::new(admission.clone(), cache, connections.stopping());
         let dispatch = Arc::new(Dispatch {
             context: Arc::clone(&context),
             produce,
             fetch,
-            producer_ids: ProducerIds::new(),
         });
         let door = Door {
             dispatch,
@@ -130,10 +127,11 @@ impl Rooms {
     ) {
         let listener = self.context.node.listeners.first();
         let arrival = Arrival {
+            connection: ConnectionId(id),
             listener: listener.map_or_else(String::new, |listener| listener.name.clone()),
             address: None,
         };
-        self.door.serve(ConnectionId(id), socket, arrival);
+        self.door.serve(socket, arrival);
     }
 
     /// Resolves when a task has failed that the agent cannot do without, with what it said.
@@ -175,7 +173,6 @@ impl Rooms {
 impl Door {
     pub(super) fn serve(
         &self,
-        id: ConnectionId,
         socket: (
             impl AsyncRead + Send + Unpin + 'static,
             impl AsyncWrite + Send + Unpin + 'static,
@@ -187,7 +184,7 @@ impl Door {
         self.connections.spawn("connection", async move {
             gauge.increment(1);
             let peer = arrival.address;
-            let closed = connection::serve(id, arrival, socket, dispatch, admission, stop).await;
+            let closed = connection::serve(arrival, socket, dispatch, admission, stop).await;
             gauge.decrement(1);
             match closed {
                 Ok(()) | Err(Close::Gone | Close::Socket(_) | Close::Idle) => {}
@@ -244,5 +241,5 @@ fn start_flusher(
     };
     let (flusher, handle) = Flusher::new(upload, tasks.clone(), policy);
     tasks.spawn("flusher", flusher.run(tasks.stopping()));
-    Produce::new(Arc::clone(context), admission.clone(), handle)
+    Produce::new(admission.clone(), handle)
 }

@@ -3,7 +3,7 @@
 use protocol::ErrorCode;
 use protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
-use super::ProducerIds;
+use crate::call::Call;
 use crate::context::Context;
 
 /// An epoch cannot be raised past this; Kafka keeps the last one for itself.
@@ -18,12 +18,8 @@ enum Wanted {
     Next { id: i64, epoch: i16 },
 }
 
-pub(crate) async fn handle(
-    context: &Context,
-    ids: &ProducerIds,
-    request: InitProducerIdRequest,
-    _: i16,
-) -> InitProducerIdResponse {
+pub(crate) async fn handle(call: &Call, request: InitProducerIdRequest) -> InitProducerIdResponse {
+    let context = call.context.as_ref();
     let given = |producer_id, producer_epoch| InitProducerIdResponse {
         producer_id,
         producer_epoch,
@@ -37,7 +33,7 @@ pub(crate) async fn handle(
         Ok(wanted) => wanted,
         Err(code) => return refused(code),
     };
-    match identify(context, ids, wanted).await {
+    match identify(context, wanted).await {
         Ok((id, epoch)) => given(id, epoch),
         Err(error) => {
             tracing::warn!(%error, "cannot get producer ids");
@@ -50,11 +46,8 @@ pub(crate) async fn handle(
 
 /// A next epoch fences what the producer sent before and nobody has taken yet, through whatever agent. An id of another
 /// cluster, or one made up, has none here.
-async fn identify(
-    context: &Context,
-    ids: &ProducerIds,
-    wanted: Wanted,
-) -> Result<(i64, i16), metadata::Error> {
+async fn identify(context: &Context, wanted: Wanted) -> Result<(i64, i16), metadata::Error> {
+    let ids = &context.producer_ids;
     if let Wanted::Next { id, epoch } = wanted
         && ids.were_handed_out(&context.metadata, id).await?
     {

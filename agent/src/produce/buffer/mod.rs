@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::validate::ValidBatch;
 use crate::admission::Permit;
-use crate::connection::ConnectionId;
+use crate::call::ConnectionId;
 
 /// Raw bytes of a block, unless one batch alone has more (architecture, section 4).
 const BLOCK_RAW_BYTES_MAX: usize = 1024 * 1024;
