@@ -68,7 +68,13 @@ pub(super) async fn open(
 ) -> anyhow::Result<(Metadata, Option<Status>)> {
     let store = match order {
         Order::Elsewhere { addresses } => {
-            let metadata = connect(addresses.clone(), peers.wire, Some(agent), rooms);
+            let metadata = connect(
+                addresses.clone(),
+                peers.wire,
+                Some(agent),
+                Some(bucket),
+                rooms,
+            );
             return Ok((metadata, None));
         }
         Order::Here { store, .. } => store,
@@ -78,7 +84,7 @@ pub(super) async fn open(
         // One path for all agents, this one included: whoever holds the order may be another process.
         let address = port.address().to_owned();
         let status = port.serve(kv, options(Some(bucket)), names.clone(), rooms);
-        let metadata = connect(vec![address], peers.wire, Some(agent), rooms);
+        let metadata = connect(vec![address], peers.wire, Some(agent), Some(bucket), rooms);
         return Ok((metadata, Some(status)));
     }
     let (metadata, sequencer) = metadata::start(kv, options(Some(bucket)))

@@ -52,7 +52,7 @@ pub async fn operate(operation: Operation, operated: Operated) -> anyhow::Result
     match operated {
         Operated::Processes { addresses, tls } => {
             let (rooms, tried) = (Tasks::new(), addresses.clone());
-            let metadata = connect(addresses, wire(tls.as_ref())?, None, &rooms);
+            let metadata = connect(addresses, wire(tls.as_ref())?, None, None, &rooms);
             let said = timeout(REACH_TIME_MAX, say(&metadata, operation));
             let said = tokio::select! {
                 said = said => match said {

@@ -16,6 +16,7 @@ use super::metadata_store::refused;
 use super::start::bind;
 use crate::config::PeerTls;
 use crate::identity::Names;
+use crate::storage::Store;
 use crate::tasks::{Stop, Tasks};
 
 /// Connections of peers at a time; more are turned away.
@@ -155,6 +156,7 @@ pub(super) fn connect(
     addresses: Vec<String>,
     wire: Wire,
     agent: Option<Agent>,
+    bucket: Option<&Store>,
     rooms: &Tasks,
 ) -> Metadata {
     let dial = Dial::new(move |address| {
@@ -166,6 +168,7 @@ pub(super) fn connect(
         dial,
         agent,
         random: Arc::new(rand::random),
+        witness: bucket.map(Store::memory),
     });
     rooms.spawn("metadata client", async move { Ok(client.run().await?) });
     metadata

@@ -5,6 +5,7 @@ use protocol::messages::offset_for_leader_epoch::{OffsetForLeaderPartition, Offs
 use protocol::messages::{InitProducerIdRequest, OffsetForLeaderEpochRequest};
 use protocol::records::BatchOptions;
 
+use super::processes::Process;
 use super::tools::{Ran, run, until, values};
 use crate::support::broker::{Broker, penstock};
 use crate::support::client::{Client, batch, batch_with};
@@ -205,6 +206,48 @@ async fn producers_that_are_alive_go_on_over_an_older_store() {
     }
     let all = values(&mut client, "t", 0).await;
     assert_eq!(all, ["a", "b", "c", "d", "e"]);
+}
+
+/// The bucket's memory is older than what an agent was told, and only the agent knows that the store went back.
+#[tokio::test]
+async fn what_only_an_agent_knows_is_left_to_the_bucket() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (file, older) = (path("m.redb"), path("older"));
+    let bucket = format!("file://{}", path("bucket").display());
+    let store = format!("redb://{}", file.display());
+    let of_both = ["--store", &store, "--bucket", &bucket];
+    let mut metadata = Process::start("metadata", &of_both).await;
+    let at = metadata.listen.to_string();
+    let flags = ["--bucket", &bucket, "--metadata", &at];
+    let mut agent = Process::start("agent", &flags).await;
+    agent.until_ready("200").await;
+    let mut client = Client::connect(agent.listen).await;
+    assert_eq!(client.create_topic("t", 1, &[]).await, ErrorCode::NONE);
+    let placed = client.produce("t", 0, batch(&["kept"])).await;
+    assert_eq!(placed.error_code, ErrorCode::NONE);
+    metadata.stop().await;
+    std::fs::copy(&file, &older).unwrap();
+    metadata.restart();
+    metadata.until_ready("200").await;
+    agent.until_ready("200").await;
+    let placed = client.produce("t", 0, batch(&["lost"])).await;
+    assert_eq!(placed.error_code, ErrorCode::NONE);
+    metadata.kill().await;
+    std::fs::copy(&older, &file).unwrap();
+    metadata.restart();
+    until("the agent stops", async || !agent.runs()).await;
+    metadata.stop().await;
+    let accept = [&["--accept-older-store"], &of_both[..]].concat();
+    said(&accept, &["Lost is what followed", "the bucket remembers"]).await;
+    metadata.restart();
+    agent.restart();
+    agent.until_ready("200").await;
+    let mut client = Client::connect(agent.listen).await;
+    assert_eq!(values(&mut client, "t", 0).await, ["kept"]);
+    assert_eq!(epoch_end(&mut client, 1, 0).await, (ErrorCode::NONE, 1));
+    agent.stop().await;
+    metadata.stop().await;
 }
 
 /// Whoever says such a word means a store that is there, and mistyped it.

@@ -160,6 +160,7 @@ impl Main {
             dial: self.net.dial(&self.role.name()),
             agent: Some(self.node()),
             random: Arc::new(move || random.u64()),
+            witness: Some(self.outlet.witness()),
         });
         self.tasks
             .spawn("metadata client", async move { Ok(client.run().await?) });

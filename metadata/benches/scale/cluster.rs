@@ -214,6 +214,7 @@ impl Cluster {
     /// Connected.
     async fn agent(&mut self, number: u32) -> Metadata {
         let (metadata, client) = connect(Reach {
+            witness: None,
             addresses: vec!["bench:1".to_owned()],
             dial: self.dial.clone(),
             agent: None,

@@ -247,14 +247,38 @@ pub(super) async fn leave_word(
     cluster_id: &str,
     point: Option<Point>,
 ) {
-    let (Some(witness), Some(point)) = (witness, point) else {
-        return;
-    };
+    if let (Some(witness), Some(point)) = (witness, point) {
+        let knows = async |memory: Memory| Ok(Past::read(kv).await?.check(&memory).is_err());
+        tell(witness, cluster_id, point, knows).await;
+    }
+}
+
+/// The same of an agent that was welcomed by a process over such a store.
+pub(crate) async fn leave_word_of_agent(
+    witness: Option<&Witness>,
+    cluster_id: &str,
+    point: Option<Point>,
+    store: &Lineage,
+) {
+    let lacks = |point: &Point| store.chain.holds(store.durable, point) == Holds::No;
+    // One that was away for too long proves nothing.
+    if let (Some(witness), Some(point)) = (witness, point.filter(lacks)) {
+        let knows = async |memory: Memory| Ok(lacks(&memory.point));
+        tell(witness, cluster_id, point, knows).await;
+    }
+}
+
+/// Has the bucket remember a point, unless what it remembers says as much: that the store went back.
+async fn tell(
+    witness: &Witness,
+    cluster_id: &str,
+    point: Point,
+    knows: impl AsyncFnOnce(Memory) -> Result<bool, Error>,
+) {
     let leaving = async {
         if let Some(memory) = ask(Some(witness), cluster_id).await?
-            && Past::read(kv).await?.check(&memory).is_err()
+            && knows(memory).await?
         {
-            // It knows as well.
             return Ok(());
         }
         write(witness, cluster_id, point.history, Some(point)).await

@@ -22,6 +22,7 @@ use crate::catalogue::Agent;
 use crate::error::Error;
 use crate::handle::{Metadata, Shared};
 use crate::queue::QUEUE_MAX;
+use crate::witness::Witness;
 use work::{Ended, Work};
 
 /// How often deadlines are looked at.
@@ -37,6 +38,8 @@ pub struct Reach {
     pub agent: Option<Agent>,
     /// For pauses that differ between agents.
     pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Where this agent leaves what it knows, when it stops because the metadata store went back in time.
+    pub witness: Option<Witness>,
 }
 
 impl std::fmt::Debug for Reach {
@@ -66,7 +69,7 @@ pub fn connect(reach: Reach) -> (Metadata, Client) {
     let (sender, queue) = mpsc::channel(QUEUE_MAX);
     let client = Client {
         route: Route::new(reach.addresses, reach.dial, reach.random),
-        work: Work::new(queue, Arc::clone(&shared), reach.agent),
+        work: Work::new(queue, Arc::clone(&shared), reach.agent, reach.witness),
     };
     (Metadata::new(sender, shared), client)
 }

@@ -17,8 +17,10 @@ use crate::handle::Shared;
 use crate::queue::Asked;
 use crate::rpc::link::Link;
 use crate::rpc::message::{Up, Versions, Welcome, spoken};
+use crate::sequencer::lineage::leave_word_of_agent;
 use crate::sequencer::reads::Read;
 use crate::types::SessionId;
+use crate::witness::Witness;
 
 /// The sequencer says twice a second that it lives, whatever it is busy with. One from which nothing comes for so long is
 /// left: about when other candidates take it for gone, so that whoever takes over is found as soon as it can answer.
@@ -34,6 +36,7 @@ pub(super) struct Work {
     pub(super) versions: Versions,
     pub(super) session: SessionId,
     pub(super) agent: Option<Agent>,
+    witness: Option<Witness>,
     withdrawn: bool,
     pub(super) commands: Commands,
     pub(super) questions: Questions,
@@ -65,6 +68,7 @@ impl Work {
         queue: mpsc::Receiver<Asked>,
         shared: Arc<Shared>,
         agent: Option<Agent>,
+        witness: Option<Witness>,
     ) -> Self {
         Self {
             queue,
@@ -72,6 +76,7 @@ impl Work {
             versions: spoken(),
             session: SessionId::NONE,
             agent,
+            witness,
             withdrawn: false,
             commands: Commands::default(),
             questions: Questions::default(),
@@ -87,10 +92,17 @@ impl Work {
     }
 
     pub(super) async fn serve(&mut self, mut link: Link, welcome: Welcome) -> Result<Ended, Error> {
+        let (cluster_id, store) = (welcome.cluster_id.clone(), welcome.lineage.clone());
         match self.greeted(welcome) {
             Ok(()) => {}
             Err(Ok(reason)) => return Ok(Ended::Lost(reason)),
-            Err(Err(error)) => return Err(error),
+            Err(Err(error)) => {
+                if let Error::WentBack(_) = &error {
+                    let (witness, point) = (self.witness.as_ref(), self.shared.point());
+                    leave_word_of_agent(witness, &cluster_id, point, &store).await;
+                }
+                return Err(error);
+            }
         }
         self.catch_up();
         self.linked = true;

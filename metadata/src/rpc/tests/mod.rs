@@ -284,6 +284,7 @@ impl Net {
             async move { net.dial(&address, thawing).await }
         });
         let (metadata, client) = connect(Reach {
+            witness: None,
             addresses: addresses.iter().map(|each| (*each).to_owned()).collect(),
             dial,
             agent: Some(node(seed)),
