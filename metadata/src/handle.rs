@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::catalogue::{Agent, Catalogue};
@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) waiting: Mutex<Waiting>,
     /// Who wrote the store and how far it is durable, as its holder knows, or as it was last told of it.
     pub(crate) lineage: OnceLock<Known>,
+    /// An agent was told of what the store does not hold: it leaves word in the bucket, which is to be asked.
+    pub(crate) doubted: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -121,6 +123,7 @@ impl Shared {
             room: Room::new(),
             waiting: Mutex::default(),
             lineage: OnceLock::from(lineage),
+            doubted: Notify::new(),
         }
     }
 
@@ -146,6 +149,7 @@ impl Shared {
             room: Room::new(),
             waiting: Mutex::default(),
             lineage: OnceLock::new(),
+            doubted: Notify::new(),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::store::Head;
@@ -21,6 +22,9 @@ use crate::witness::{Remembered, TIME_MAX, WRITE_INTERVAL, Witness};
 
 /// Attempts to read chain and head as they belong together.
 const ATTEMPTS: usize = 10;
+
+/// An agent that knows better has left word by then, if it could.
+const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 
 /// A process that ends waits so long for the bucket to remember its last point.
 pub(super) const LAST_WRITE_TIME_MAX: Duration = Duration::from_secs(2);
@@ -181,6 +185,7 @@ pub(super) async fn keep_witness(
     witness: Option<&Witness>,
     cluster_id: &str,
     known: &Known,
+    doubted: &Notify,
 ) -> Error {
     let Some(witness) = witness else {
         return pending().await;
@@ -197,7 +202,11 @@ pub(super) async fn keep_witness(
                 Err(error) => return error,
             }
         }
-        sleep(WRITE_INTERVAL).await;
+        if timeout(WRITE_INTERVAL, doubted.notified()).await.is_ok() {
+            // Nobody's word alone stops a holder: an agent that stops has the bucket remember first.
+            sleep(DOUBT_PAUSE).await;
+            written = None;
+        }
     }
 }
 

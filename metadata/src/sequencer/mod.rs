@@ -220,7 +220,9 @@ impl Sequencer {
         let (kv, witness) = (Arc::clone(&self.kv), self.options.witness.clone());
         let (shared, known) = (Arc::clone(&self.shared), Arc::clone(&self.holder.known));
         let cluster_id = shared.cluster_id.get().map_or("", String::as_str);
-        let upset = lineage::keep_witness(kv.as_ref(), witness.as_ref(), cluster_id, &known);
+        let doubted = &shared.doubted;
+        let upset =
+            lineage::keep_witness(kv.as_ref(), witness.as_ref(), cluster_id, &known, doubted);
         let ended = tokio::select! {
             biased;
             ended = Box::pin(self.serve_until_closed()) => ended,

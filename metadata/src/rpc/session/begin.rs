@@ -53,7 +53,9 @@ impl Session {
             let Some(lineage) = lineage(&metadata) else {
                 return Ok(None);
             };
-            look(hello.remembered, &lineage);
+            if is_unheld(hello.remembered, &lineage) {
+                metadata.shared().doubted.notify_one();
+            }
             let welcome = Welcome {
                 version,
                 cluster_id: metadata.cluster_id().to_owned(),
@@ -75,17 +77,18 @@ impl Session {
     }
 }
 
-/// The agent stops by itself; here somebody shall look, too.
-fn look(remembered: Option<Point>, lineage: &Lineage) {
-    if let Some(point) = remembered
-        && lineage.chain.holds(lineage.durable, &point) == Holds::No
-    {
-        tracing::error!(
-            agent = point.lsn.0,
-            holder = lineage.durable.0,
-            "an agent was told of what this store does not hold: the store went back in time"
-        );
-    }
+/// Whether an agent was told of what the store does not hold. It stops by itself; here somebody shall look, too.
+fn is_unheld(remembered: Option<Point>, lineage: &Lineage) -> bool {
+    let unheld = |point: &Point| lineage.chain.holds(lineage.durable, point) == Holds::No;
+    let Some(point) = remembered.filter(unheld) else {
+        return false;
+    };
+    tracing::error!(
+        agent = point.lsn.0,
+        holder = lineage.durable.0,
+        "an agent was told of what this store does not hold: the store went back in time"
+    );
+    true
 }
 
 async fn open(metadata: &Metadata, nonce: u64) -> Result<SessionId, Error> {
