@@ -100,6 +100,8 @@ wire_enum! {
             since: Timestamp,
             last_session: u64,
             next_producer: ProducerId,
+            /// That of all partitions from here on, those that are made later included.
+            leader_epoch: i32,
         },
         /// Objects that are not known may be deleted again.
         8 => HoldReleased,

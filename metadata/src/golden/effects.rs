@@ -212,6 +212,7 @@ fn cluster_effects() -> Vec<ClusterEffect> {
             since: Timestamp(1_790_000_000_000),
             last_session: 1 << 32,
             next_producer: ProducerId(1 << 40),
+            leader_epoch: 7,
         },
         ClusterEffect::HoldReleased,
     ];

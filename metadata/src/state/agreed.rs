@@ -2,9 +2,11 @@
 
 use super::{Decided, State};
 use crate::command::{Outcome, Rejected};
-use crate::effect::{ClusterEffect, Effect, PartitionEffect};
+use crate::effect::{ClusterEffect, Effect, PartitionEffect, TopicEffect};
 use crate::level;
-use crate::types::{HistoryId, ProducerId, Timestamp};
+use crate::types::{
+    HistoryId, Offset, PartitionIndex, ProducerId, Timestamp, TopicId, TopicPartition,
+};
 
 /// Session ids that an older store may have handed out since: no cluster opens so many in a lifetime.
 const SESSIONS_SKIPPED: u64 = 1 << 32;
@@ -51,6 +53,7 @@ impl State {
             since: now,
             last_session,
             next_producer: ProducerId(next_producer),
+            leader_epoch: epoch,
         };
         let mut effects = vec![Effect::Cluster(accepted)];
         effects.extend(self.logs().map(|(partition, log)| {
@@ -59,6 +62,47 @@ impl State {
             Effect::Partition { partition, what }
         }));
         Ok((Outcome::OlderStoreAccepted, effects))
+    }
+
+    /// Begins the leader epoch of partitions that are made, where an older store was accepted: who read a lost topic of that
+    /// name before must hear that its epoch ended with nothing.
+    pub(super) fn of_this_epoch(&self, made: Decided) -> Decided {
+        let (outcome, mut effects) = made?;
+        let epoch = self.cluster.leader_epoch;
+        if epoch > 0 {
+            let partitions = effects.iter().flat_map(|effect| self.made_by(effect));
+            let begun: Vec<Effect> = partitions
+                .map(|partition| {
+                    let start = Offset(0);
+                    let what = PartitionEffect::EpochBegan { epoch, start };
+                    Effect::Partition { partition, what }
+                })
+                .collect();
+            effects.extend(begun);
+        }
+        Ok((outcome, effects))
+    }
+
+    /// The partitions that there are more of.
+    fn made_by(&self, effect: &Effect) -> impl Iterator<Item = TopicPartition> + use<> {
+        let (topic, made) = match effect {
+            Effect::Topic { topic, what } => match what {
+                TopicEffect::Created(created) => (*topic, 0..created.partitions),
+                TopicEffect::PartitionsCreated { total } => {
+                    let known = self.topics.get(*topic);
+                    (
+                        *topic,
+                        known.map_or(0, |known| known.topic.partitions)..*total,
+                    )
+                }
+                TopicEffect::Deleted { .. } => (*topic, 0..0),
+            },
+            _ => (TopicId(0), 0..0),
+        };
+        made.map(move |index| TopicPartition {
+            topic,
+            partition: PartitionIndex(index),
+        })
     }
 
     pub(super) fn release_hold(&self) -> Decided {

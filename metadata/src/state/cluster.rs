@@ -49,6 +49,8 @@ wire_struct! {
         /// State time when an older store was accepted last; before all times if none ever was. Of producers that were
         /// not heard of since, the last batches may be lost.
         pub(crate) older_accepted: Timestamp,
+        /// The leader epoch that began then, 0 if none ever did: that of partitions made since.
+        pub(super) leader_epoch: i32,
     }
 }
 
@@ -78,6 +80,7 @@ impl Default for Known {
             naming: NamingEpoch::default(),
             naming_since: Timestamp::default(),
             older_accepted: Timestamp(i64::MIN),
+            leader_epoch: 0,
         }
     }
 }
@@ -128,12 +131,14 @@ impl Cluster {
                 since,
                 last_session,
                 next_producer,
+                leader_epoch,
             } => {
                 known.hold = Some(Hold {
                     history: *history,
                     since: *since,
                 });
                 known.older_accepted = known.older_accepted.max(*since);
+                known.leader_epoch = known.leader_epoch.max(*leader_epoch);
                 known.last_session = known.last_session.max(*last_session);
                 known.next_producer = known.next_producer.max(next_producer.0);
                 known.expired_producer_end = known.expired_producer_end.max(next_producer.0);

@@ -133,8 +133,10 @@ impl State {
             Command::CommitObject(_) => Err(Rejected::InvalidCommand),
             Command::CreateTopic(create) => {
                 let first_producer = ProducerId(self.cluster.next_producer);
-                self.topics
-                    .create(now, create, first_producer, &self.limits)
+                let made = self
+                    .topics
+                    .create(now, create, first_producer, &self.limits);
+                self.of_this_epoch(made)
             }
             Command::DeleteTopic(topic) => {
                 let mut logs = self.partitions.of(*topic);
@@ -142,7 +144,7 @@ impl State {
                 self.topics.delete(*topic, held, &self.limits)
             }
             Command::CreatePartitions(create) => {
-                self.topics.create_partitions(*create, &self.limits)
+                self.of_this_epoch(self.topics.create_partitions(*create, &self.limits))
             }
             Command::AllocateProducerIds { count } => self.cluster.allocate(*count),
             Command::BindBucket(bucket) => Ok(self.cluster.bind_bucket(*bucket)),

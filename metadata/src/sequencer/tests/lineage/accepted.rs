@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::sequencer::Serves;
+use crate::{Bounds, CreatePartitions};
 
 fn operator(bucket: Option<&Bucket>) -> Options {
     match bucket {
@@ -80,6 +81,52 @@ async fn an_older_store_that_is_accepted_goes_on_without_handing_anything_out_tw
         assert_eq!(again, Acceptance::Needless);
         run(memory, bucket.options(7)).await.close().await;
     }
+}
+
+/// Made again, or made larger again, after a store that lost it was accepted: whoever read the lost one must hear that the
+/// records it had read are none, and begin at the first.
+#[tokio::test(start_paused = true)]
+async fn partitions_that_are_made_later_begin_with_the_leader_epoch_of_the_store_that_was_accepted()
+{
+    const AGAIN: TopicId = TopicId(77);
+    let (memory, bucket) = (Memory::new(), Bucket::default());
+    let running = run(memory.clone(), bucket.options(1)).await;
+    create_topic(&running.metadata, TOPIC, "orders", 1).await;
+    running.close().await;
+    let older = memory.snapshot();
+    let running = run(memory.clone(), bucket.options(2)).await;
+    committed(&running.metadata, plain(1, 0)).await;
+    running.close().await;
+    put_back(&memory, older).await;
+    accept_older_store(&memory, bucket.options(3))
+        .await
+        .unwrap();
+    let running = run(memory.clone(), bucket.options(4)).await;
+    create_topic(&running.metadata, AGAIN, "again", 2).await;
+    let grown = CreatePartitions {
+        topic: TOPIC,
+        total: 2,
+    };
+    let grown = running.metadata.submit(Command::CreatePartitions(grown));
+    grown.await.unwrap();
+    committed(&running.metadata, plain(2, 1)).await;
+    running.close().await;
+    // From rows, under a later holder.
+    let running = run(memory, bucket.options(5)).await;
+    let of = |topic, partition| TopicPartition {
+        topic,
+        partition: PartitionIndex(partition),
+    };
+    let made = vec![of(AGAIN, 0), of(AGAIN, 1), of(TOPIC, 1)];
+    for bounds in running.metadata.bounds(made).await.unwrap() {
+        let Bounds {
+            epochs,
+            high_watermark,
+            ..
+        } = bounds.unwrap();
+        assert_eq!(epochs.end_of(0, high_watermark), Offset(0));
+    }
+    running.close().await;
 }
 
 /// A producer that the older store knows, but whose last batches it lost: it goes on where it is, once, and what it repeats
