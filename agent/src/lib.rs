@@ -12,6 +12,7 @@ pub mod context;
 pub mod life;
 pub mod metrics;
 pub mod random;
+mod reading;
 pub mod server;
 pub mod storage;
 pub mod tasks;

@@ -31,7 +31,10 @@ const AGENT: &[(&str, &[&str])] = &[
         ],
     ),
     ("config", &["zones"]),
-    ("connection", &["admission", "call", "dispatch", "tasks"]),
+    (
+        "connection",
+        &["admission", "call", "dispatch", "reading", "tasks"],
+    ),
     (
         "context",
         &["clock", "producer_ids", "random", "storage", "zones"],
@@ -103,6 +106,7 @@ const AGENT: &[(&str, &[&str])] = &[
             "call",
             "context",
             "metrics",
+            "reading",
             "refusal",
             "storage",
             "tasks",
@@ -111,6 +115,7 @@ const AGENT: &[(&str, &[&str])] = &[
     ),
     ("producer_ids", &[]),
     ("random", &[]),
+    ("reading", &[]),
     ("refusal", &["storage"]),
     (
         "server",
@@ -129,6 +134,7 @@ const AGENT: &[(&str, &[&str])] = &[
             "produce",
             "producer_ids",
             "random",
+            "reading",
             "storage",
             "tasks",
             "zones",

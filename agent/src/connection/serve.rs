@@ -13,6 +13,7 @@ use super::{Close, PendingReply, replies};
 use crate::admission::Admission;
 use crate::call::Arrival;
 use crate::dispatch::Dispatch;
+use crate::reading::Reader;
 use crate::tasks::Stop;
 
 /// Requests of one connection that may wait for their reply; then it is not read any more.
@@ -25,12 +26,13 @@ pub(crate) async fn serve(
     arrival: Arrival,
     (read, write): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
     dispatch: Arc<Dispatch>,
-    admission: Admission,
+    (admission, reader): (Admission, Reader),
     stop: Stop,
 ) -> Result<(), Close> {
     let (sender, receiver) = mpsc::channel::<PendingReply>(IN_FLIGHT_MAX);
     let (arrival, frames) = (Arc::new(arrival), Frames::new(read, admission));
-    let reading = read_requests(arrival, frames, dispatch, sender, stop);
+    let reading = read_requests(arrival, frames, dispatch, sender, &reader, stop);
+    let reading = reader.while_working(reading);
     let writing = replies::write_all(receiver, write);
     tokio::pin!(reading, writing);
     tokio::select! {
@@ -56,6 +58,7 @@ async fn read_requests(
     mut frames: Frames<impl AsyncRead + Unpin>,
     dispatch: Arc<Dispatch>,
     replies: mpsc::Sender<PendingReply>,
+    reader: &Reader,
     mut stop: Stop,
 ) -> Result<(), Close> {
     loop {
@@ -69,6 +72,9 @@ async fn read_requests(
             frame = frames.next() => frame?,
         };
         let turn = frame.turn;
+        if turn == Turn::Pipelined {
+            reader.may_read_more();
+        }
         let pending = dispatch.begin(&arrival, frame.bytes, frame.permit).await?;
         match turn {
             Turn::Pipelined => place.send(pending),

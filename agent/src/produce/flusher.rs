@@ -3,20 +3,24 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use metadata::{Answer, ObjectKey, Outcome, Verdict, planted};
 use protocol::ErrorCode;
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::budget::PutBudget;
 use super::buffer::{Append, BatchOutcome, Buffer, SealedBlock, Waiters};
 use super::failures::Failures;
+use super::patience::{Hold, Patience};
 use super::receipts::Receipts;
 use super::upload::{Failed, Upload, Uploaded};
 use crate::metrics;
+use crate::reading::Reading;
 use crate::refusal;
 use crate::storage::segment::Receipt;
 use crate::tasks::{Stop, Tasks};
@@ -48,6 +52,7 @@ struct Committing {
     blocks: Vec<SealedBlock>,
     waiters: Waiters,
     receipts: Vec<Receipt>,
+    put: Duration,
     submitted: Instant,
     answer: Result<Answer, ErrorCode>,
 }
@@ -58,6 +63,11 @@ pub(crate) struct Flusher {
     tasks: Tasks,
     appends: mpsc::Receiver<Append>,
     buffer: Buffer,
+    reading: Reading,
+    patience: Patience,
+    hold: Hold,
+    /// Every task had its turn since the last append, and none brought another one.
+    all_had_turns: bool,
     policy: SealPolicy,
     budget: PutBudget,
     failures: Failures,
@@ -80,19 +90,31 @@ impl std::fmt::Debug for Flusher {
 enum Event {
     Append(Append),
     Old,
+    AllRead,
+    Turns,
+    InVain,
     Uploaded(Result<Uploaded, Failed>),
     Committed(Committing),
     Stop,
 }
 
 impl Flusher {
-    pub(crate) fn new(upload: Upload, tasks: Tasks, policy: SealPolicy) -> (Self, Handle) {
+    pub(crate) fn new(
+        upload: Upload,
+        tasks: Tasks,
+        policy: SealPolicy,
+        reading: Reading,
+    ) -> (Self, Handle) {
         let (sender, appends) = mpsc::channel(APPENDS_MAX);
         let flusher = Self {
             upload,
             tasks,
             appends,
             buffer: Buffer::new(policy),
+            reading,
+            patience: Patience::default(),
+            hold: Hold::Off,
+            all_had_turns: false,
             policy,
             budget: PutBudget::new(policy.puts_per_second, Instant::now()),
             failures: Failures::default(),
@@ -112,12 +134,18 @@ impl Flusher {
         let mut stopping = false;
         while !(stopping && self.is_done()) {
             match self.select(&mut stop, stopping).await {
-                Event::Append(append) => self.buffer.add(append),
+                Event::Append(append) => {
+                    self.all_had_turns = false;
+                    self.buffer.add(append);
+                }
                 Event::Old => {
                     self.buffer.waited_in_vain();
                     self.budget.spend(Instant::now());
                     self.seal();
                 }
+                Event::AllRead => {}
+                Event::Turns => self.all_had_turns = true,
+                Event::InVain => self.buffer.waited_in_vain(),
                 Event::Uploaded(uploaded) => self.submit(uploaded),
                 Event::Committed(committing) => self.answer(committing),
                 Event::Stop => {
@@ -142,6 +170,9 @@ impl Flusher {
             Some(uploaded) = self.uploads.next() => Event::Uploaded(uploaded),
             Some(append) = self.appends.recv() => Event::Append(append),
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Event::Old,
+            () = self.reading.none(), if self.hold == Hold::Readers => Event::AllRead,
+            () = yield_now(), if self.hold == Hold::Turns => Event::Turns,
+            () = self.hold.ends(), if self.hold.is_timed() => Event::InVain,
             () = stop.requested(), if !stopping => Event::Stop,
             else => Event::Stop,
         }
@@ -155,17 +186,32 @@ impl Flusher {
     }
 
     fn should_seal(&mut self, stopping: bool) -> bool {
+        self.hold = Hold::Off;
         if self.buffer.is_full() {
             return true;
         }
         if stopping && self.appends.is_empty() {
             return self.buffer.deadline().is_some();
         }
+        let Some(opened) = self.buffer.opened() else {
+            return false;
+        };
         // Appends that are here already cost nothing to wait for.
-        self.appends.is_empty()
-            && self.uploads.len() + self.commits.len() < self.policy.eager_segments
-            && self.buffer.waiting_is_pointless()
-            && self.budget.take(Instant::now())
+        if !self.appends.is_empty()
+            || self.uploads.len() + self.commits.len() >= self.policy.eager_segments
+        {
+            return false;
+        }
+        let now = Instant::now();
+        let expected = !self.buffer.waiting_is_pointless();
+        self.hold = if self.reading.any() {
+            Hold::Readers
+        } else if !self.all_had_turns {
+            Hold::Turns
+        } else {
+            self.patience.hold(expected, opened, now)
+        };
+        self.hold == Hold::Off && self.budget.take(now)
     }
 
     fn seal(&mut self) {
@@ -235,6 +281,7 @@ impl Flusher {
                 blocks,
                 waiters,
                 receipts,
+                put,
                 submitted,
                 answer,
             }
@@ -247,10 +294,13 @@ impl Flusher {
             blocks,
             mut waiters,
             receipts,
+            put,
             submitted,
             answer,
         } = committing;
-        self.metrics.commit.record(submitted.elapsed());
+        let commit = submitted.elapsed();
+        self.metrics.commit.record(commit);
+        self.patience.stored_in(put + commit);
         match fate(answer, batches(&blocks)) {
             Fate::Each(outcomes) => {
                 self.receipts.settled(object, &outcomes);

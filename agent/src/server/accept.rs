@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
+use super::prompt::PromptReads;
 use super::rooms::Door;
 use crate::call::{Arrival, ConnectionId};
 use crate::identity::Identity;
@@ -62,6 +63,7 @@ impl Acceptor {
         };
         // Replies are written whole; waiting for more would only delay them.
         let _ = socket.set_nodelay(true);
-        self.door.serve(socket.into_split(), arrival);
+        let (read, write) = socket.into_split();
+        self.door.serve((PromptReads(read), write), arrival);
     }
 }

@@ -6,6 +6,7 @@ mod metadata_store;
 mod open_files;
 mod operate;
 mod peers;
+mod prompt;
 mod rooms;
 mod start;
 

@@ -21,6 +21,7 @@ use crate::metrics;
 use crate::produce::{Flusher, Produce, SealPolicy, Upload};
 use crate::producer_ids::ProducerIds;
 use crate::random::Random;
+use crate::reading::Reading;
 use crate::storage::segment::Compression;
 use crate::storage::{Cache, Store};
 use crate::tasks::Tasks;
@@ -61,6 +62,7 @@ pub struct Rooms {
 pub(super) struct Door {
     dispatch: Arc<Dispatch>,
     pub(super) admission: Admission,
+    reading: Reading,
     pub(super) front: metrics::Front,
     pub(super) connections: Tasks,
 }
@@ -95,7 +97,18 @@ impl Rooms {
         spawn_cache(&tasks, &cache);
         spawn_bucket_watch(&tasks, &store);
         let (connections, flusher) = (tasks.sibling(), tasks.sibling());
-        let produce = start_flusher(settings, &context, &admission, store, &cache, &flusher);
+        let reading = Reading::default();
+        let upload = Upload {
+            context: Arc::clone(&context),
+            store,
+            cache: cache.clone(),
+            compression: match settings.compression {
+                CompressionLevel::Off => Compression::Off,
+                CompressionLevel::Zstd(level) => Compression::Zstd(level),
+            },
+            names: Arc::default(),
+        };
+        let produce = start_flusher(settings, upload, &admission, &reading, &flusher);
         let fetch = Fetch::new(admission.clone(), cache, connections.stopping());
         let dispatch = Arc::new(Dispatch {
             context: Arc::clone(&context),
@@ -105,6 +118,7 @@ impl Rooms {
         let door = Door {
             dispatch,
             admission,
+            reading,
             front: metrics::Front::new(),
             connections,
         };
@@ -180,11 +194,13 @@ impl Door {
         arrival: Arrival,
     ) {
         let (dispatch, admission) = (Arc::clone(&self.dispatch), self.admission.clone());
+        let reader = self.reading.reader();
         let (gauge, stop) = (self.front.connections.clone(), self.connections.stopping());
         self.connections.spawn("connection", async move {
             gauge.increment(1);
             let peer = arrival.address;
-            let closed = connection::serve(arrival, socket, dispatch, admission, stop).await;
+            let closed =
+                connection::serve(arrival, socket, dispatch, (admission, reader), stop).await;
             gauge.decrement(1);
             match closed {
                 Ok(()) | Err(Close::Gone | Close::Socket(_) | Close::Idle) => {}
@@ -216,30 +232,18 @@ fn spawn_bucket_watch(tasks: &Tasks, store: &Store) {
 
 fn start_flusher(
     settings: &Settings,
-    context: &Arc<Context>,
+    upload: Upload,
     admission: &Admission,
-    store: Store,
-    cache: &Cache,
+    reading: &Reading,
     tasks: &Tasks,
 ) -> Produce {
     let policy = SealPolicy {
         segment_bytes: settings.segment_bytes,
         age_max: settings.age_max,
         eager_segments: EAGER_SEGMENTS,
-        puts_per_second: (!store.is_local()).then_some(settings.puts_per_second),
+        puts_per_second: (!upload.store.is_local()).then_some(settings.puts_per_second),
     };
-    let compression = match settings.compression {
-        CompressionLevel::Off => Compression::Off,
-        CompressionLevel::Zstd(level) => Compression::Zstd(level),
-    };
-    let upload = Upload {
-        context: Arc::clone(context),
-        store,
-        cache: cache.clone(),
-        compression,
-        names: Arc::default(),
-    };
-    let (flusher, handle) = Flusher::new(upload, tasks.clone(), policy);
+    let (flusher, handle) = Flusher::new(upload, tasks.clone(), policy, reading.clone());
     tasks.spawn("flusher", flusher.run(tasks.stopping()));
     Produce::new(admission.clone(), handle)
 }

@@ -20,4 +20,5 @@ mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
+mod rounds;
 mod smoke;

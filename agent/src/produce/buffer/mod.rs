@@ -132,6 +132,11 @@ impl Buffer {
         self.opened.is_some() && self.producers.all_wait()
     }
 
+    /// When the first batch of the segment arrived, if there is one.
+    pub(super) fn opened(&self) -> Option<Instant> {
+        self.opened
+    }
+
     /// When the segment will be old enough to be sealed.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.opened.map(|opened| opened + self.policy.age_max)
