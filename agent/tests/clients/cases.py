@@ -11,9 +11,9 @@ import time
 from harness import Failed, until
 
 CONFLUENT = ("produce-after-create", "auto-create", "unknown-topic", "middle-of-batch", "offsets-by-time", "largest-record",
-             "acks", "in-flight", "admin", "recreate")
-FRANZ_GO = ("middle-of-batch", "offsets-by-time", "in-flight", "largest-record", "unknown-topic", "admin", "recreate")
-KAFKAJS = ("admin", "acks")
+             "acks", "in-flight", "nagle", "admin", "recreate")
+FRANZ_GO = ("middle-of-batch", "offsets-by-time", "in-flight", "nagle", "largest-record", "unknown-topic", "admin", "recreate")
+KAFKAJS = ("admin", "acks", "nagle")
 
 
 def of(drivers, broker, stranger):

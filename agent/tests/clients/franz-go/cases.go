@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -17,7 +19,7 @@ import (
 // Small things that broke other brokers, asked through franz-go: `client case -name NAME`.
 var cases = map[string]func(context.Context, options) error{
 	"middle-of-batch": middleOfBatch, "offsets-by-time": offsetsByTime, "in-flight": inFlight, "largest-record": largestRecord,
-	"unknown-topic": unknownTopic, "admin": admin, "recreate": recreate, "idle": idle,
+	"unknown-topic": unknownTopic, "admin": admin, "recreate": recreate, "idle": idle, "nagle": nagle,
 }
 
 func runCase(ctx context.Context, o options) error {
@@ -183,6 +185,60 @@ func inFlight(ctx context.Context, o options) error {
 		}
 	}
 	return err
+}
+
+// nagle counts in turns how many small batches are acknowledged behind Nagle's algorithm, and without it as Go's sockets are.
+func nagle(ctx context.Context, o options) error {
+	topic := "franz-nagle"
+	var clients [2]*kgo.Client
+	for i := range clients {
+		dial := func(ctx context.Context, network, host string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, host)
+			if err != nil {
+				return nil, err
+			}
+			return conn, conn.(*net.TCPConn).SetNoDelay(i == 1)
+		}
+		client, err := open(o, kgo.Dialer(dial), kgo.ProducerLinger(0), kgo.ProducerBatchMaxBytes(512), kgo.MaxBufferedRecords(50))
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		clients[i] = client
+	}
+	if err := create(ctx, clients[0], 1, nil, topic); err != nil {
+		return err
+	}
+	// A busy machine may hold one of them up by itself, but hardly five times.
+	for range 5 {
+		var counts [2]int
+		for turn := range 8 {
+			count, err := acknowledged(ctx, clients[turn%2], topic, 300*time.Millisecond)
+			if err != nil {
+				return err
+			}
+			counts[turn%2] += count
+		}
+		fmt.Printf("%d acks with Nagle's algorithm, %d without\n", counts[0], counts[1])
+		if counts[0]*2 >= counts[1] {
+			return nil
+		}
+	}
+	return errors.New("Nagle's algorithm makes acks rare")
+}
+
+// acknowledged says how many of records sent one after another, each a batch of its own, are acknowledged meanwhile.
+func acknowledged(ctx context.Context, client *kgo.Client, topic string, span time.Duration) (int, error) {
+	var count atomic.Int64
+	end, value := time.Now().Add(span), make([]byte, 400)
+	for time.Now().Before(end) {
+		client.Produce(ctx, &kgo.Record{Topic: topic, Value: value}, func(_ *kgo.Record, err error) {
+			if err == nil && time.Now().Before(end) {
+				count.Add(1)
+			}
+		})
+	}
+	return int(count.Load()), client.Flush(ctx)
 }
 
 // take reads the first records of partition 0.

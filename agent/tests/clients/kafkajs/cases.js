@@ -2,6 +2,7 @@
 // Small things that broke other brokers, asked through kafkajs. `cases.js BOOTSTRAP NAME`; exits with 0 if all is well.
 
 const assert = require('assert')
+const net = require('net')
 const { Kafka, ConfigResourceTypes, logLevel } = require('kafkajs')
 
 const kafka = new Kafka({ clientId: 'penstock-tests', brokers: [process.argv[2]], logLevel: logLevel.NOTHING })
@@ -67,6 +68,35 @@ const cases = {
         assert.equal(offset, `${n}`)
       }
       await producer.disconnect()
+    }),
+
+  // Small batches are acknowledged as often behind Nagle's algorithm, as node's sockets are, as without it: counted in turns.
+  nagle: () =>
+    withAdmin(async admin => {
+      const topic = 'js-nagle'
+      await admin.createTopics({ topics: [{ topic, numPartitions: 1 }] })
+      const producers = [false, true].map(free => {
+        const socketFactory = ({ host, port, onConnect }) => net.connect({ host, port, noDelay: free }, onConnect)
+        const brokers = [process.argv[2]]
+        return new Kafka({ brokers, socketFactory, logLevel: logLevel.NOTHING }).producer({ maxInFlightRequests: 5 })
+      })
+      for (const producer of producers) await producer.connect()
+      // A busy machine may hold one of them up by itself, but hardly five times.
+      let counts = [0, 1]
+      for (let turn = 0; turn < 40 && (turn % 8 || counts[0] * 2 < counts[1]); turn++) {
+        if (turn % 8 === 0) counts = [0, 0]
+        const end = Date.now() + 300
+        const one = async () => {
+          while (Date.now() < end) {
+            await producers[turn % 2].send({ topic, messages: [{ value: 'small' }] })
+            counts[turn % 2]++
+          }
+        }
+        await Promise.all(Array.from({ length: 5 }, one))
+      }
+      for (const producer of producers) await producer.disconnect()
+      const said = `${counts[0]} acks with Nagle's algorithm, ${counts[1]} without`
+      assert(counts[0] * 2 >= counts[1], said)
     }),
 }
 
