@@ -20,18 +20,19 @@ pub(super) async fn run(options: Metadata) -> anyhow::Result<()> {
 
 #[expect(clippy::print_stdout, reason = "the answer to whoever typed it")]
 async fn once(operation: Operation, options: Metadata) -> anyhow::Result<()> {
-    let operated = match options.store {
-        Some(store) => Operated::Store {
-            store,
+    let operated = if options.metadata.is_empty() {
+        Operated::Store {
+            store: options.store.context("give --store URL")?,
             bucket: options.bucket,
             bucket_options: StoreOptions {
                 s3_endpoint: options.s3_endpoint,
             },
-        },
-        None => Operated::Processes {
+        }
+    } else {
+        Operated::Processes {
             addresses: options.metadata.iter().map(HostPort::to_string).collect(),
             tls: options.peer_tls.files()?,
-        },
+        }
     };
     println!("{}", operate(operation, operated).await?);
     Ok(())

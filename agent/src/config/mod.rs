@@ -1,6 +1,7 @@
 //! What a person typed, as typed values with units and limits. The only reader of flags, environment and config file:
 //! a flag beats its variable `PENSTOCK_<FLAG>`, the variable beats the key in `--config FILE`.
 
+mod addressee;
 mod file;
 mod listeners;
 mod values;
@@ -126,23 +127,18 @@ pub struct Metadata {
     #[arg(value_enum)]
     pub say: Option<Say>,
     /// Metadata store: memory:, redb:///path, postgres://user:password@host/database or fdb:///path
-    #[arg(
-        long,
-        value_name = "URL",
-        hide_default_value = true,
-        required_unless_present = "metadata"
-    )]
+    #[arg(long, value_name = "URL", hide_default_value = true)]
     pub store: Option<StoreUrl>,
-    /// Processes of `penstock metadata` to say it to, with commas between them
+    /// Processes of `penstock metadata` to say it to instead, with commas between them; on the command line alone
     #[arg(
         long,
         value_name = "HOST:PORT,...",
         value_delimiter = ',',
-        requires = "say",
-        conflicts_with = "store"
+        requires = "say"
     )]
     pub metadata: Vec<HostPort>,
-    /// Go on from a store that went back in time, say what that loses, and end; give --bucket, too
+    /// Go on from a store that went back in time, say what that loses, and end; give --bucket, too; on the command line
+    /// alone
     #[arg(long, conflicts_with_all = ["say", "metadata"])]
     pub accept_older_store: bool,
     /// The agents' bucket, where is remembered how far the metadata had come: with it a store that is an older copy of
@@ -153,11 +149,7 @@ pub struct Metadata {
     #[arg(long, value_name = "URL")]
     pub s3_endpoint: Option<String>,
     /// Where agents connect
-    #[arg(
-        long,
-        value_name = "ADDR",
-        required_unless_present_any = ["say", "accept_older_store"]
-    )]
+    #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
     /// Host and port that agents and other candidates are told [default: the address listened on]
     #[arg(long, value_name = "HOST:PORT")]
@@ -307,7 +299,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
         None => command,
     };
     let matches = command.try_get_matches_from(arguments)?;
-    Ok(Cli::from_arg_matches(&matches)?.command)
+    let command = Cli::from_arg_matches(&matches)?.command;
+    addressee::check(&command, &matches)?;
+    Ok(command)
 }
 
 /// On the command line alone: left in a file or in the environment, they would be said again at each start.

@@ -91,6 +91,64 @@ fn a_required_option_may_come_from_the_file() {
     assert!(parse_words(&["agent"]).is_err());
 }
 
+/// Whether it serves or is told something once.
+#[test]
+fn metadata_takes_store_and_address_from_the_file() {
+    let file = file("store = \"memory:\"\nbucket = \"memory:\"\nlisten = \"127.0.0.1:0\"\n");
+    let path = file.path().to_str().expect("utf-8");
+    for words in [
+        &["metadata", "--config", path][..],
+        &["metadata", "finalize", "--config", path],
+        &["metadata", "--accept-older-store", "--config", path],
+    ] {
+        let Ok(Command::Metadata(metadata)) = parse_words(words) else {
+            panic!("{words:?} refused");
+        };
+        assert_eq!(metadata.store, Some(StoreUrl::Memory), "{words:?}");
+        assert!(metadata.listen.is_some(), "{words:?}");
+    }
+}
+
+/// The store of the file is what a process beside it serves from, and what is typed beats it.
+#[test]
+fn what_is_said_goes_to_the_processes_that_are_typed() {
+    let file = file("store = \"memory:\"\n");
+    let path = file.path().to_str().expect("utf-8");
+    let say = ["metadata", "finalize", "--metadata", "here:1"];
+    let Ok(Command::Metadata(metadata)) = parse_words(&[&say[..], &["--config", path]].concat())
+    else {
+        panic!("refused");
+    };
+    assert_eq!(metadata.metadata.len(), 1);
+    let both = parse_words(&[&say[..], &["--store", "memory:"]].concat()).unwrap_err();
+    assert!(both.to_string().contains("not both"), "{both}");
+}
+
+#[test]
+fn what_metadata_lacks_is_named() {
+    for (words, parts) in [
+        (&["metadata"][..], &["--store URL", "--listen ADDR"][..]),
+        (
+            &["metadata", "finalize"],
+            &["--metadata HOST:PORT", "--store URL"],
+        ),
+        (
+            &["metadata", "release-hold"],
+            &["--metadata HOST:PORT", "--store URL"],
+        ),
+        (
+            &["metadata", "--accept-older-store"],
+            &["--store URL", "--bucket URL"],
+        ),
+    ] {
+        let error = parse_words(words).expect_err("refused");
+        assert_eq!(error.exit_code(), 2, "{words:?}");
+        for part in parts {
+            assert!(error.to_string().contains(part), "{words:?} said {error}");
+        }
+    }
+}
+
 #[test]
 fn the_example_of_deploy_is_read() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/penstock.toml");

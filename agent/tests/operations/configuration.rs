@@ -124,7 +124,7 @@ async fn an_agent_must_be_told_what_it_works_on() {
         .refused(&["--peer-tls-ca", "together"]);
     misused(
         &mut penstock(["metadata"]),
-        &["--store <URL>", "--listen <ADDR>"],
+        &["--store URL", "--listen ADDR"],
     )
     .await;
     misused(&mut penstock(["doctor"]), &["--bucket <URL>"]).await;
