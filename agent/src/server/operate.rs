@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use metadata::kv::Kv;
 use metadata::{Acceptance, Metadata, Raised, WRITER_LEVEL};
 use tokio::time::timeout;
 
@@ -90,6 +91,9 @@ pub async fn operate(operation: Operation, operated: Operated) -> anyhow::Result
                 let checked = identity::check_bucket(&names, kv.as_ref(), bucket).await;
                 checked.map_err(anyhow::Error::msg)?;
             }
+            if operation == Operation::AcceptOlderStore && opened.is_none() {
+                needs_bucket(kv.as_ref(), &names).await?;
+            }
             let options = metadata_store::options(opened.as_ref());
             let done = match operation {
                 Operation::Finalize => metadata::finalize(kv.as_ref(), options).await.map(raised),
@@ -122,6 +126,22 @@ async fn exists(store: &StoreUrl) -> anyhow::Result<()> {
         _ => true,
     };
     if exists { Ok(()) } else { Err(nothing(store)) }
+}
+
+/// Without the bucket that remembers it, a store that went back in time cannot be told from one that is well; and what is
+/// accepted is not undone.
+async fn needs_bucket(kv: &dyn Kv, names: &Names) -> anyhow::Result<()> {
+    let checked = metadata::check(kv).await;
+    let checked = checked.map_err(|error| refused(names, error))?;
+    match checked.bucket {
+        None => Ok(()),
+        Some(bucket) => anyhow::bail!(
+            "the metadata in {} keeps its records in a bucket (id {bucket}), which remembers how far it had come: give --bucket \
+             URL of that one, for without it nobody knows whether the store went back in time, or what that lost. Nothing was \
+             changed",
+            names.metadata
+        ),
+    }
 }
 
 fn nothing(store: &StoreUrl) -> anyhow::Error {
@@ -177,8 +197,8 @@ fn lost(accepted: &Acceptance) -> String {
                     kept.0, point.lsn.0, point.history
                 ),
                 None => format!(
-                    "Lost is what followed log position {} of the store. How much that is nobody remembers: no --bucket was \
-                     given, or it holds no point of this store.",
+                    "Lost is what followed log position {} of the store. How much that is nobody remembers: it was never \
+                     joined to a bucket, or that one holds no point of it.",
                     kept.0
                 ),
             };

@@ -251,6 +251,26 @@ async fn what_only_an_agent_knows_is_left_to_the_bucket() {
     metadata.stop().await;
 }
 
+/// Without its bucket nobody knows whether there is anything to accept, and it could not be undone.
+#[tokio::test]
+async fn an_older_store_is_accepted_beside_its_bucket_alone() {
+    let data = tempfile::tempdir().unwrap();
+    let store = format!("redb://{}", data.path().join("metadata.redb").display());
+    let broker = Broker::in_folder(data.path(), &[]).await;
+    let mut client = Client::connect(broker.listen).await;
+    assert_eq!(client.create_topic("t", 1, &[]).await, ErrorCode::NONE);
+    produce(&broker, &["kept"]).await;
+    // What it has of that bucket may lie in its log alone.
+    broker.kill().await;
+    let accept = ["--accept-older-store", "--store", &store];
+    let parts = ["keeps its records in a bucket", "give --bucket URL", &store];
+    say(&accept).await.refused(&parts);
+    let broker = Broker::in_folder(data.path(), &[]).await;
+    let mut client = Client::connect(broker.listen).await;
+    assert_eq!(values(&mut client, "t", 0).await, ["kept"]);
+    assert_eq!(epoch_end(&mut client, 0, 0).await, (ErrorCode::NONE, 1));
+}
+
 /// Whoever says such a word means a store that is there, and mistyped it.
 #[tokio::test]
 async fn what_is_said_to_a_store_that_is_not_there_makes_none() {
