@@ -70,6 +70,12 @@ pub trait Kv: Send + Sync + fmt::Debug {
     /// The backend's name, for logs.
     fn name(&self) -> &'static str;
 
+    /// Whether no other process can have the store open while this one has: then nobody else writes to it, whatever its rows
+    /// say of who does.
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
     /// What a transaction may hold.
     fn limits(&self) -> Limits {
         LIMITS

@@ -25,7 +25,7 @@ use crate::kv::Kv;
 use crate::level::{self, Format};
 
 /// Between looks at the holder.
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// A holder whose head stood still for so long is taken for gone. It rewrites the head every 900 ms, a busy store costs it
 /// 0.6 s more at worst, and a look in between comes up to [`LOOK_INTERVAL`] late: 1.7 s, and the rest is for round trips.
 /// One that lives all the same loses the order and a second, never a record; one that stands still costs clients this.
@@ -277,6 +277,9 @@ impl Candidate {
     }
 
     async fn is_gone(&self, holder: &Owner, still: Duration) -> Result<bool, Error> {
+        if self.kv.is_exclusive() {
+            return Ok(true);
+        }
         let address = match &holder.serves {
             // It had the store to itself, and now this process has opened it.
             None | Some(Address::Left) => return Ok(true),

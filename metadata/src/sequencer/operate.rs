@@ -126,7 +126,9 @@ fn nobody(options: Options) -> Options {
 /// Takes over, unless somebody is at it.
 async fn take(kv: &dyn Kv, options: &Options) -> Result<(Holder, State), Error> {
     let past = Past::read(kv).await?;
-    if let Some(Address::At(address)) = Owner::decode(past.owner.clone())?.serves {
+    if let Some(Address::At(address)) = Owner::decode(past.owner.clone())?.serves
+        && !kv.is_exclusive()
+    {
         sleep(3 * TICK).await;
         let head = kv.get(&Key::Head.encode()).await?.ok_or(Unreadable)?;
         if head != past.head {

@@ -139,6 +139,11 @@ impl Kv for Redb {
     fn name(&self) -> &'static str {
         "redb"
     }
+
+    /// The file is locked for as long as it is open, and the lock ends with the process however that ended.
+    fn is_exclusive(&self) -> bool {
+        true
+    }
 }
 
 /// The thread's own.

@@ -1,5 +1,6 @@
 //! The sequencer over a store with faults: what is answered is durable, and nothing answered is ever lost.
 
+mod alone;
 mod clocks;
 mod close;
 mod damaged;
