@@ -42,12 +42,20 @@ impl Ahead {
         partitions: 512,
         at_once: 256,
     };
+    /// While drains come, and rows are behind what they write.
+    pub(crate) const BEHIND: Self = Self {
+        partitions: 256,
+        at_once: 64,
+    };
     /// While drains come, which a store may have to do after all reads that came before.
     pub(crate) const NEAR: Self = Self {
         partitions: 32,
         at_once: 8,
     };
 }
+
+/// More in a row, and the store as a whole is taken for failing.
+const READS_FAILED_MAX: usize = 4;
 
 type Read = Result<Vec<(Place, Tail)>, Error>;
 type Reading = Pin<Box<dyn Future<Output = Read> + Send>>;
@@ -61,6 +69,8 @@ pub(crate) struct Checkpoint {
     tails: Tails,
     /// Index rows that are on their way.
     reading: Option<Reading>,
+    /// One after the other.
+    reads_failed: usize,
     done: bool,
     steps: Steps,
 }
@@ -83,6 +93,7 @@ impl Checkpoint {
             table: 0,
             tails: Tails::new(),
             reading: None,
+            reads_failed: 0,
             done: false,
             steps: Steps::default(),
         }
@@ -123,7 +134,18 @@ impl Checkpoint {
         if let Some(reading) = &mut self.reading {
             let read = reading.await;
             self.reading = None;
-            self.tails.extend(read?);
+            match read {
+                Ok(read) => {
+                    self.tails.extend(read);
+                    self.reads_failed = 0;
+                }
+                // Only the checkpoint needs it: what commits write goes on, and it is read again.
+                Err(Error::Unavailable { reason, .. }) if self.reads_failed < READS_FAILED_MAX => {
+                    tracing::debug!(reason, "index rows could not be read");
+                    self.reads_failed += 1;
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

@@ -118,10 +118,9 @@ impl Sequencer {
                 .map_err(Error::never_happened)?,
             _ => 0,
         };
-        let bytes = bytes as u64;
         self.log.appended(lsn, log_rows, bytes);
         let counts = &self.shared.counts;
-        counts.log_bytes.fetch_add(bytes, Ordering::Relaxed);
+        counts.log_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         counts.drains.fetch_add(1, Ordering::Relaxed);
         let count = transactions.len() as u64;
         counts.transactions.fetch_add(count, Ordering::Relaxed);
@@ -133,7 +132,7 @@ impl Sequencer {
             Some(checkpoint) => checkpoint.beside(append).await?,
             None => append.await?,
         }
-        self.rows_rode(rows);
+        self.rows_rode();
         Ok(())
     }
 

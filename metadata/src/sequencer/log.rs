@@ -20,17 +20,20 @@ const CLEARED_ROWS: usize = 4_000;
 const CLEARED_BYTES: u64 = 16 * 1024 * 1024;
 /// Rows cleared at once of what another process wrote, whose stretches are not known.
 const OLD_ROWS: usize = 256;
-/// With each byte of log that drains write go so many bytes of rows, for as long as a checkpoint is under way: commits wait
-/// for little besides their own transaction, and a checkpoint ends long before its log is full.
+/// For each byte of log that drains write so many bytes of rows are owed, for as long as a checkpoint is under way: commits
+/// wait for little besides their own transaction, and a checkpoint ends long before its log is full.
 const ROWS_TO_LOG: usize = 2;
 /// However little a drain writes, so much goes with it.
 const ROW_BYTES_MIN: usize = 2 * 1024;
-/// With a drain that has to catch up, after a slow transaction, go no more than so many bytes, or this part of its log.
-const ROW_BYTES_CALM: usize = 4 * 1024;
-const ROW_PART_CALM: usize = 4;
+/// A drain that has to catch up, after a slow transaction, takes no more rows with it than for so many times the log of
+/// the usual one. What it does not take is owed, and this part of it goes with each of the next ones.
+const ROWS_TO_USUAL_LOG: usize = 4;
+const OWED_PARTS: u64 = 32;
+/// How fast the usual drain follows those that come.
+const USUAL_PARTS: usize = 8;
 /// Nobody is held up by a step of its own that begins so long after the last drain.
 const CALM: Duration = Duration::from_millis(100);
-/// Between two steps of a checkpoint drains write this part of the room that is left.
+/// Drains go on while no more is owed than this part of the room that is left.
 const ROOM_PARTS: u64 = 64;
 /// However little they write, a step is due after so long.
 const STEP_INTERVAL: Duration = Duration::from_millis(50);
@@ -48,9 +51,12 @@ pub(super) struct Log {
     full: u64,
     due: Instant,
     interval: Duration,
-    /// Bytes and time since the last step of a checkpoint.
-    since_step: u64,
+    /// Bytes of rows that should have been written by now.
+    owed: u64,
+    /// When some last were.
     stepped: Instant,
+    /// Bytes of log of the usual drain.
+    usual: usize,
     /// When something was last appended.
     appended: Option<Instant>,
     /// Everything up to here is in rows, and still to be cleared.
@@ -82,8 +88,9 @@ impl Log {
             full: options.checkpoint_log_bytes.min(bytes_max),
             due: Instant::now() + options.checkpoint_interval.min(SOON),
             interval: options.checkpoint_interval,
-            since_step: 0,
+            owed: 0,
             stepped: Instant::now(),
+            usual: 0,
             appended: None,
             clearing: None,
             stretches: VecDeque::new(),
@@ -92,9 +99,11 @@ impl Log {
         }
     }
 
-    pub(super) fn appended(&mut self, lsn: Lsn, rows: usize, bytes: u64) {
+    pub(super) fn appended(&mut self, lsn: Lsn, rows: usize, log_bytes: usize) {
+        let bytes = log_bytes as u64;
         self.bytes += bytes;
-        self.since_step += bytes;
+        self.owed += (ROWS_TO_LOG * log_bytes) as u64;
+        self.usual = self.usual - self.usual / USUAL_PARTS + log_bytes / USUAL_PARTS;
         self.appended = Some(Instant::now());
         self.open = Stretch {
             end: lsn,
@@ -123,12 +132,19 @@ impl Log {
     pub(super) fn checkpoint_begins(&mut self) {
         self.due = Instant::now() + self.interval;
         self.bytes = 0;
+        self.owed = 0;
         self.stepped();
     }
 
+    /// A step is under way, or done.
     pub(super) fn stepped(&mut self) {
-        self.since_step = 0;
         self.stepped = Instant::now();
+    }
+
+    /// So many bytes of rows were written.
+    pub(super) fn paid(&mut self, bytes: usize) {
+        self.owed = self.owed.saturating_sub(bytes as u64);
+        self.stepped();
     }
 
     /// When nobody is held up by a step any more, while there are drains; `None` if that is now.
@@ -142,23 +158,35 @@ impl Log {
         self.appended = None;
     }
 
-    /// Bytes of rows that go with a drain of so many bytes of log. Past the half of the room they become more, whatever that
-    /// costs commits.
+    /// Bytes of rows that go with a drain of so many bytes of log: what is owed for it, and some of what is owed for others.
+    /// Past the half of the room they become more, whatever that costs commits.
     pub(super) fn row_bytes(&self, log_bytes: usize, most: usize) -> usize {
         let taken = (self.bytes.saturating_mul(256) / self.bytes_max.max(1)).min(256);
         let pressed = usize::try_from(taken.saturating_sub(128)).unwrap_or(0);
-        let calm = ROW_BYTES_CALM.max(log_bytes / ROW_PART_CALM);
+        let late = usize::try_from(self.owed / OWED_PARTS).unwrap_or(usize::MAX);
         (ROWS_TO_LOG * log_bytes)
-            .clamp(ROW_BYTES_MIN, calm)
+            .saturating_add(late)
+            .min(ROWS_TO_USUAL_LOG * self.usual)
+            .max(ROW_BYTES_MIN)
             .max(most / 128 * pressed)
             .min(most)
     }
 
-    /// Whether the checkpoint under way must make a step before the next drain. The more of the room is taken, the less is
-    /// written between two steps; where none is left drains wait for the end.
+    /// Whether the checkpoint under way must make a step before the next drain. The more of the room is taken, the less may
+    /// be owed; where none is left drains wait for the end.
     pub(super) fn owes_step(&self) -> bool {
-        let room = self.bytes_max.saturating_sub(self.bytes) / ROOM_PARTS;
-        self.since_step > room || room == 0 || self.stepped.elapsed() >= STEP_INTERVAL
+        let room = self.room();
+        self.owed > room || room == 0 || self.stepped.elapsed() >= STEP_INTERVAL
+    }
+
+    /// Whether a step may soon be due.
+    pub(super) fn is_behind(&self) -> bool {
+        self.owed > self.room() / 2
+    }
+
+    /// For what may be owed.
+    fn room(&self) -> u64 {
+        self.bytes_max.saturating_sub(self.bytes) / ROOM_PARTS
     }
 
     pub(super) fn checkpoint_done(&mut self, at: Lsn) {

@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 use futures::FutureExt;
 use tokio::time::Instant;
 
+use super::log::Log;
 use super::{Sequencer, Serves};
 use crate::checkpoint::{Ahead, Checkpoint, Steps};
 use crate::command::Command;
 use crate::error::Error;
-use crate::kv::Transaction;
+use crate::kv::{Transaction, Write};
 use crate::types::Timestamp;
 
 /// Producers silent for a day are forgotten, as by Kafka's `producer.id.expiration.ms`.
@@ -22,6 +23,15 @@ const RIDE_LOG_BYTES_MAX: usize = 256 * 1024;
 const EXTENT_BYTES: usize = 20;
 /// Partitions of deleted topics whose rows are cleared with a drain.
 const RIDE_CLEARED_MAX: i32 = 64;
+
+/// How far index rows are read now.
+fn ahead(log: &Log) -> Ahead {
+    match log.calm_at() {
+        None => Ahead::FAR,
+        Some(_) if log.is_behind() => Ahead::BEHIND,
+        Some(_) => Ahead::NEAR,
+    }
+}
 
 impl Sequencer {
     /// What must be done before the next drain: where checkpoints fall behind, what waits is not lost, only slower.
@@ -78,7 +88,11 @@ impl Sequencer {
             return Ok(0);
         }
         let Some(checkpoint) = &mut self.checkpoint else {
-            return Ok(u64::from(self.log.clear_with(transaction)));
+            let cleared = self.log.clear_with(transaction);
+            if cleared {
+                self.log.paid(usize::MAX);
+            }
+            return Ok(u64::from(cleared));
         };
         if let Some(read) = checkpoint.finish_reading().now_or_never() {
             read?;
@@ -94,20 +108,20 @@ impl Sequencer {
         let wrote = checkpoint.write(&mut self.state, transaction)?;
         if !wrote {
             transaction.writes.truncate(before);
+            return Ok(0);
         }
-        Ok(u64::from(wrote))
+        let rows = transaction.writes[before..].iter();
+        self.log.paid(rows.map(Write::bytes).sum());
+        Ok(1)
     }
 
     /// The drain is durable, and what rode with it: only now may index rows be read that it wrote.
-    pub(super) fn rows_rode(&mut self, rows: u64) {
-        if rows > 0 {
-            self.log.stepped();
-        }
+    pub(super) fn rows_rode(&mut self) {
         if let Some(checkpoint) = self.checkpoint.take_if(|checkpoint| checkpoint.is_done()) {
             self.checkpoint_done(&checkpoint);
         }
         if let Some(checkpoint) = &mut self.checkpoint {
-            checkpoint.begin_reading(&self.kv, &self.state, Ahead::NEAR);
+            checkpoint.begin_reading(&self.kv, &self.state, ahead(&self.log));
         }
     }
 
@@ -127,20 +141,18 @@ impl Sequencer {
         let kv = self.kv.as_ref();
         let Some(mut checkpoint) = self.checkpoint.take() else {
             let cleared = self.log.clear(kv).await?;
+            self.log.paid(usize::MAX);
             return self.holder.write(kv, cleared, &self.options).await;
         };
         checkpoint.finish_reading().await?;
         // Drains have their turn meanwhile.
-        let ahead = match self.log.calm_at() {
-            None => Ahead::FAR,
-            Some(_) => Ahead::NEAR,
-        };
-        if checkpoint.begin_reading(&self.kv, &self.state, ahead) {
+        if checkpoint.begin_reading(&self.kv, &self.state, ahead(&self.log)) {
             self.checkpoint = Some(checkpoint);
             return Ok(());
         }
         checkpoint.bound(self.options.checkpoint_steps);
         let transaction = checkpoint.step(kv, &mut self.state).await?;
+        self.log.paid(transaction.bytes());
         self.shared
             .counts
             .transactions

@@ -1,5 +1,8 @@
 //! How long commits wait while a checkpoint is under way.
 
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
 use parking_lot::Mutex;
 
 use super::*;
@@ -13,10 +16,12 @@ const APART: Duration = Duration::from_millis(8);
 const COMMITS: u64 = 2_500;
 
 /// A store that takes its time: for each transaction, for each row of it, and for each read. Reads are beside commits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Timed {
     memory: Memory,
     took: Arc<Mutex<Vec<Duration>>>,
+    /// Reads of index rows that fail from now on.
+    fails: Arc<AtomicUsize>,
 }
 
 const TRANSACTION: Duration = Duration::from_millis(10);
@@ -38,6 +43,12 @@ impl Kv for Timed {
         direction: Direction,
     ) -> Result<Rows, KvError> {
         tokio::time::sleep(READ).await;
+        let (index, _) = crate::keys::all(b'x');
+        let fail = |left: usize| left.checked_sub(1);
+        if start >= index.as_ref() && self.fails.fetch_update(Relaxed, Relaxed, fail).is_ok() {
+            let reason = "the connection for reads was lost".to_owned();
+            return Err(KvError::Unavailable(reason));
+        }
         self.memory.range(start, end, limit, direction).await
     }
 
@@ -82,10 +93,7 @@ fn slowest(mut all: Vec<Duration>) -> (Duration, Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn commits_wait_for_a_few_commits_of_the_store_whatever_is_written_besides() {
-    let kv = Timed {
-        memory: Memory::new(),
-        took: Arc::default(),
-    };
+    let kv = Timed::default();
     let options = Options {
         checkpoint_interval: Duration::from_secs(5),
         ..options(1)
@@ -113,5 +121,78 @@ async fn commits_wait_for_a_few_commits_of_the_store_whatever_is_written_besides
     let (p99, _) = slowest(took);
     let (_, commit) = slowest(std::mem::take(&mut *kv.took.lock()));
     assert!(p99 <= commit * 4, "{p99:?} of {commit:?}");
+    running.close().await;
+}
+
+/// A commit has a block of each partition, 40 times a second.
+fn of_all(number: u64, partitions: u64) -> Command {
+    let Command::CommitObject(mut command) = plain(number, 0) else {
+        unreachable!()
+    };
+    let block = command.blocks.remove(0);
+    command.blocks = (0..partitions)
+        .map(|partition| CommitBlock {
+            partition: PartitionIndex(i32::try_from(partition).unwrap()),
+            ..block.clone()
+        })
+        .collect();
+    Command::CommitObject(command)
+}
+
+/// However much each drain writes, rows keep up with the log, and no commit waits for all that was put off.
+#[tokio::test(start_paused = true)]
+async fn checkpoints_end_as_often_as_they_are_due_whatever_drains_write() {
+    for partitions in [20, 300] {
+        let kv = Timed::default();
+        let options = Options {
+            checkpoint_interval: Duration::from_secs(5),
+            checkpoint_log_bytes: 2 << 20,
+            log_bytes_max: 4 << 20,
+            ..options(1)
+        };
+        let running = run(kv.clone(), options).await;
+        let metadata = &running.metadata;
+        create_topic(metadata, TOPIC, "orders", partitions).await;
+        let mut waiting = tokio::task::JoinSet::new();
+        let begun = Instant::now();
+        for number in 0..1600 {
+            let asked = Instant::now();
+            let answer = metadata.submit(of_all(number, partitions.unsigned_abs().into()));
+            waiting.spawn(async move {
+                placed(&answer.await.unwrap().outcome);
+                asked.elapsed()
+            });
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        let mut longest = Duration::ZERO;
+        while let Some(commit) = waiting.join_next().await {
+            longest = longest.max(commit.unwrap());
+        }
+        let seconds = begun.elapsed().as_secs();
+        let stats = metadata.stats();
+        assert!(stats.checkpoints * 10 >= seconds, "{partitions}: {stats:?}");
+        assert!(longest < TRANSACTION * 20, "{partitions}: {longest:?}");
+        running.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn commits_go_on_where_a_checkpoint_cannot_read() {
+    let kv = Timed::default();
+    let options = Options {
+        checkpoint_interval: Duration::from_secs(1),
+        ..options(1)
+    };
+    let running = run(kv.clone(), options).await;
+    create_topic(&running.metadata, TOPIC, "orders", 3).await;
+    for number in 0..600 {
+        if number % 200 == 100 {
+            kv.fails.store(2, Relaxed);
+        }
+        committed(&running.metadata, plain(number, 0)).await;
+    }
+    let stats = running.metadata.stats();
+    assert!(stats.checkpoints > 3, "{stats:?}");
+    assert_eq!(kv.fails.load(Relaxed), 0);
     running.close().await;
 }
