@@ -15,6 +15,8 @@ use crate::types::{Lsn, Timestamp};
 
 /// A drain takes no more commands when its log is so large: stores limit transactions.
 pub(super) const DRAIN_BYTES_MAX: usize = 500 * 1024;
+/// Nor when deciding, or answering again, took so many bytes of memory, whatever is written of it: others wait.
+const DRAIN_WORK_MAX: u64 = 8 * 1024 * 1024;
 const SKIPS: &str = "a command before it was refused";
 
 /// Commands decided together.
@@ -23,6 +25,8 @@ struct Drain {
     effects: Vec<Effect>,
     answers: Vec<(Outcome, ReplyTo)>,
     reads: Vec<Read>,
+    /// See [`DRAIN_WORK_MAX`].
+    work: u64,
 }
 
 impl Sequencer {
@@ -35,8 +39,9 @@ impl Sequencer {
             effects: Vec::new(),
             answers: Vec::new(),
             reads: Vec::new(),
+            work: 0,
         };
-        while drain.log.len() < DRAIN_BYTES_MAX {
+        while drain.log.len() < DRAIN_BYTES_MAX && drain.work < DRAIN_WORK_MAX {
             match waiting.pop_front() {
                 Some(Asked::Command(submission, reply)) => {
                     if self.state.sessions.skips(&submission) {
@@ -48,6 +53,7 @@ impl Sequencer {
                     let decision = self.state.execute(lsn, now, &submission);
                     let effects = decision.effects.iter();
                     effects.for_each(|effect| drain.log.push(effect));
+                    drain.work += decision.work();
                     drain.effects.extend(decision.effects);
                     drain.answers.push((decision.outcome, reply));
                 }
@@ -70,6 +76,7 @@ impl Sequencer {
             effects,
             answers,
             reads,
+            ..
         } = drain;
         planted!(let answers = "ack-before-commit" => {
             self.answer(answers, Vec::new());

@@ -51,6 +51,15 @@ pub async fn accept_older_store(kv: &dyn Kv, options: Options) -> Result<Accepta
     {
         return Ok(Acceptance::Needless);
     }
+    if let Some(point) = remembered
+        && i32::try_from(point.epoch).is_err()
+    {
+        // As many fail-overs as there never were: the next leader epoch could not be larger.
+        return Err(Error::Corrupt(format!(
+            "what the bucket remembers names a holder of epoch {}, which never was: bring penstock.json back from a copy",
+            point.epoch
+        )));
+    }
     // The history begins last: whoever meets what is done before it refuses the store, and the operator repeats this.
     let (mut holder, mut state) = take(kv, &options).await?;
     let history = HistoryId((options.random)().max(1));
@@ -68,7 +77,7 @@ pub async fn accept_older_store(kv: &dyn Kv, options: Options) -> Result<Accepta
         given_up: remembered.map(|point| point.history),
         leader_epoch: epoch,
     };
-    let mine = Owner::new(holder.epoch.max(lost) + 1, &options);
+    let mine = Owner::new(holder.epoch.max(lost).saturating_add(1), &options);
     let held = take_over(kv, holder.owner, mine, &[], Some(begin)).await?;
     let (holder, _) = held.ok_or(Error::Fenced)?;
     if let Some(witness) = &options.witness {

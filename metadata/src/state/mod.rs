@@ -38,7 +38,7 @@ use topics::Topics;
 
 use crate::codec::{Decoder, Unreadable};
 use crate::command::{Command, Outcome, Rejected, Submission};
-use crate::effect::{Asked, ClusterEffect, Effect, ProducersEffect, SessionEffect};
+use crate::effect::{Asked, ClusterEffect, Effect, ProducersEffect, SessionEffect, TopicEffect};
 use crate::keys::Key;
 use crate::types::{Lsn, ProducerId, Timestamp, TopicId, TopicPartition};
 use table::Table;
@@ -62,6 +62,22 @@ pub(crate) struct State {
 pub(crate) struct Decision {
     pub(crate) outcome: Outcome,
     pub(crate) effects: Vec<Effect>,
+}
+
+impl Decision {
+    /// What it took, about, in bytes of memory: of its outcome, and of the partitions that it made.
+    pub(crate) fn work(&self) -> u64 {
+        let made = self.effects.iter().map(|effect| match effect {
+            Effect::Topic { what, .. } => match what {
+                TopicEffect::Created(created) => created.partitions,
+                TopicEffect::PartitionsCreated { total } => *total,
+                TopicEffect::Deleted { .. } => 0,
+            },
+            _ => 0,
+        });
+        let made: u64 = made.map(|made| u64::from(made.max(0).unsigned_abs())).sum();
+        sessions::bytes(&self.outcome) + made * size_of::<PartitionLog>() as u64
+    }
 }
 
 /// Producers that one command forgets: a drain of them takes little time and log.

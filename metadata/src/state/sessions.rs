@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use super::limits::Limits;
 use super::table::{Dirty, Page, Table, Wrote, decode_row};
 use crate::codec::{Decoder, Encoder, Unreadable, Wire};
-use crate::command::{Outcome, Rejected, Submission};
+use crate::command::{Command, Outcome, Rejected, Submission, Verdict};
 use crate::effect::{Asked, SessionEffect, cut};
 use crate::error::Error;
 use crate::keys::Key;
@@ -88,29 +88,31 @@ impl Sessions {
         };
         planted!("decided-again", return None);
         if asked.sequence > session.last {
-            let full = self.is_full(session, asked.seen, limits);
+            let full = self.is_full(session, asked, limits);
             return full.then_some(Outcome::Rejected(Rejected::TooManyOutcomes));
         }
         let known = session.outcomes.get(&asked.sequence).cloned();
         Some(known.unwrap_or(Outcome::Rejected(Rejected::InvalidCommand)))
     }
 
-    /// Whether a session that has seen all before `seen` may have no more outcomes. It may always have one.
-    fn is_full(&self, session: &Session, seen: u64, limits: &Limits) -> bool {
+    /// Whether a session may have no more outcomes, not that of what it asks. It may always have a small one.
+    fn is_full(&self, session: &Session, asked: &Submission, limits: &Limits) -> bool {
         let room = |kept: u64| {
             limits
                 .outcome_bytes
                 .saturating_sub(self.bytes - session.bytes + kept)
         };
-        if session.outcomes.len() < limits.session_outcomes && session.bytes <= room(session.bytes)
-        {
+        let most = bytes_at_most(&asked.command);
+        let fits = |kept: u64| kept + most <= room(kept + most);
+        if session.outcomes.len() < limits.session_outcomes && fits(session.bytes) {
             return false;
         }
-        let unseen = session.outcomes.range(seen..);
+        let unseen = session.outcomes.range(asked.seen..);
         let (count, kept) = unseen.fold((0, 0), |(count, kept), (_, outcome)| {
             (count + 1, kept + bytes(outcome))
         });
-        count >= limits.session_outcomes || kept > room(kept)
+        let first = count == 0 && most <= OUTCOME_BYTES_SMALL;
+        count >= limits.session_outcomes || !(first || fits(kept))
     }
 
     /// Whether one before it was refused, without its agent having heard of that when it asked for this one: what was
@@ -248,7 +250,21 @@ impl Sessions {
 }
 
 /// About what an outcome takes in memory.
-fn bytes(outcome: &Outcome) -> u64 {
+/// An outcome of no more is small: as many as there may be sessions take less than there is room.
+const OUTCOME_BYTES_SMALL: u64 = 16 * 1024;
+
+/// Of the outcome that a command will have.
+fn bytes_at_most(command: &Command) -> u64 {
+    let verdicts = match command {
+        Command::CommitObject(commit) => {
+            commit.blocks.iter().map(|block| block.batches.len()).sum()
+        }
+        _ => 0,
+    };
+    (size_of::<Outcome>() + verdicts * size_of::<Verdict>()) as u64
+}
+
+pub(crate) fn bytes(outcome: &Outcome) -> u64 {
     let verdicts = match outcome {
         Outcome::Committed(verdicts) => size_of_val(verdicts.as_slice()),
         _ => 0,

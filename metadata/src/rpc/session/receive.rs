@@ -23,6 +23,11 @@ impl Session {
                 seen,
                 command,
             } => {
+                if sequence <= self.asked_last {
+                    // Each frame would have an outcome of megabytes said again.
+                    return Err("a command that was asked on this link before".into());
+                }
+                self.asked_last = sequence;
                 let (reply, answer) = oneshot::channel();
                 let submission = Submission {
                     session: self.id,

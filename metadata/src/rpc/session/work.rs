@@ -63,6 +63,8 @@ pub(super) struct Session {
     catalogue: Option<Frames>,
     updates: Updates,
     heard: Arc<Heard>,
+    /// The number of the last command: agents number them, and ask each once on a link.
+    pub(super) asked_last: u64,
     /// Commands in the queue, in order.
     pub(super) commands: VecDeque<Pending>,
     pub(super) questions: JoinSet<Answered>,
@@ -109,6 +111,7 @@ impl Session {
             catalogue: Some(Frames::all(attached.catalogue)),
             updates,
             heard,
+            asked_last: 0,
             commands: VecDeque::new(),
             questions: JoinSet::new(),
             asked_bytes: 0,

@@ -55,6 +55,30 @@ async fn nonsense_ends_the_link_and_nothing_else() {
     }
 }
 
+/// An outcome may have megabytes, and a frame of six bytes asks for it again.
+#[tokio::test(start_paused = true)]
+async fn a_link_hears_each_outcome_once() {
+    let (_, net, process, _a, _b) = two_agents(Travel::Links).await;
+    let (awake, _) = watch::channel(false);
+    let mut link = net.dial("one:1", awake.subscribe()).await.unwrap();
+    let submit = Up::Submit {
+        sequence: 1,
+        seen: 1,
+        command: crate::Command::AllocateProducerIds { count: 1 },
+    };
+    let hello = Up::Hello(no_session()).encode();
+    for frame in [hello, submit.encode(), submit.encode(), submit.encode()] {
+        let _ = link.sender.send(frame).await;
+    }
+    let mut answers = 0;
+    while let Ok(Some(frame)) = timeout(PATIENCE, link.receiver.recv()).await {
+        let down = Down::decode(frame);
+        answers += usize::from(matches!(down, Ok(Down::Answer { .. })));
+    }
+    assert!(answers <= 1, "{answers}");
+    process.terminate().await;
+}
+
 /// A sequencer that is none: whatever it sends, the agent leaves it and finds the right one.
 #[tokio::test(start_paused = true)]
 async fn an_agent_leaves_a_sequencer_that_sends_nonsense() {
@@ -130,7 +154,7 @@ async fn a_command_with_the_last_number_there_is_stops_nobody() {
         let mut link = net.dial("one:1", awake.subscribe()).await.unwrap();
         let hello = Up::Hello(no_session()).encode();
         link.sender.send(hello).await.unwrap();
-        for sequence in [last, 1, last] {
+        for sequence in [1, last] {
             let command = crate::Command::AllocateProducerIds { count: 1 };
             let submit = Up::Submit {
                 sequence,
@@ -140,7 +164,7 @@ async fn a_command_with_the_last_number_there_is_stops_nobody() {
             let _ = link.sender.send(submit.encode()).await;
         }
         let mut answers = 0;
-        while answers < 3 {
+        while answers < 2 {
             let frame = timeout(PATIENCE, link.receiver.recv()).await.unwrap();
             match Down::decode(frame.unwrap()).unwrap() {
                 Down::Answer { .. } => answers += 1,

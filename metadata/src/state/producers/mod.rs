@@ -291,6 +291,9 @@ impl Producers {
     /// The topic is gone, with so many partitions. Rows are cleared one by one: a range may have more of them than a
     /// store clears at once.
     pub(super) fn drop_topic(&mut self, topic: TopicId, partitions: i32) {
+        if self.partitions.is_empty() {
+            return;
+        }
         for index in 0..partitions {
             let partition = TopicPartition {
                 topic,

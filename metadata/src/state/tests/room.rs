@@ -433,3 +433,48 @@ fn producers_are_forgotten_some_at_a_time() {
     }
     assert_eq!(left, [FORGOTTEN_AT_ONCE as u64 + 7, 7, 0]);
 }
+
+/// A session may always have a small outcome that it has not seen, not one of megabytes: there may be ten thousand sessions.
+#[test]
+fn sessions_that_have_seen_nothing_take_no_more_room_than_there_is() {
+    let outcome_bytes = 4 * 1024 * 1024;
+    let mut state = with_topic(Limits {
+        outcome_bytes,
+        ..Limits::default()
+    });
+    let mut session = 0;
+    let mut ask = |state: &mut State, batches: usize| {
+        session += 1;
+        let nonce = session;
+        let closing = Vec::new();
+        let opened = execute(state, START, Command::OpenSession { closing, nonce });
+        let Outcome::SessionOpened(id) = opened else {
+            panic!("{opened:?}")
+        };
+        let lsn = Lsn(state.lsn.0 + 1);
+        let object = ObjectKey::new(NamingEpoch(0), id, 1);
+        let blocks = vec![(
+            partition(1, 0),
+            vec![batch(1, Timestamp(START), None); batches],
+        )];
+        let asked = Submission {
+            session: id,
+            sequence: 1,
+            seen: 0,
+            command: Command::CommitObject(commit(object, blocks)),
+        };
+        state.execute(lsn, Timestamp(START), &asked).outcome
+    };
+    let large: Vec<_> = (0..50).map(|_| ask(&mut state, 20_000)).collect();
+    let refused = Outcome::Rejected(Rejected::TooManyOutcomes);
+    assert!(matches!(large[0], Outcome::Committed(_)));
+    assert_eq!(large[49], refused);
+    assert!(
+        state.sessions.bytes() <= outcome_bytes,
+        "{}",
+        state.sessions.bytes()
+    );
+    // Agents that ask for what agents ask go on.
+    assert!(matches!(ask(&mut state, 10), Outcome::Committed(_)));
+    invariants::check(&state);
+}

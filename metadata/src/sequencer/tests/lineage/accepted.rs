@@ -83,6 +83,22 @@ async fn an_older_store_that_is_accepted_goes_on_without_handing_anything_out_tw
     }
 }
 
+/// As the bucket may say that somebody else writes, or that is damaged.
+#[tokio::test(start_paused = true)]
+async fn an_older_store_is_not_accepted_by_a_point_that_never_was() {
+    for epoch in [u64::MAX, u64::MAX - 1, 1 << 31] {
+        let (memory, bucket, running) = witnessed().await;
+        running.close().await;
+        let before = memory.snapshot();
+        let mut remembered = bucket.remembered.lock().clone().unwrap();
+        remembered.point.as_mut().unwrap().epoch = epoch;
+        *bucket.remembered.lock() = Some(remembered);
+        let refused = accept_older_store(&memory, bucket.options(3)).await;
+        assert!(matches!(refused, Err(Error::Corrupt(_))), "{refused:?}");
+        assert_eq!(memory.snapshot(), before, "nothing is taken over");
+    }
+}
+
 /// Made again, or made larger again, after a store that lost it was accepted: whoever read the lost one must hear that the
 /// records it had read are none, and begin at the first.
 #[tokio::test(start_paused = true)]
