@@ -56,6 +56,7 @@ impl Session {
             if is_unheld(hello.remembered, &lineage) {
                 metadata.shared().doubted.notify_one();
             }
+            let chain = Arc::clone(&lineage.chain);
             let welcome = Welcome {
                 version,
                 cluster_id: metadata.cluster_id().to_owned(),
@@ -65,7 +66,8 @@ impl Session {
                 naming: attached.naming,
             };
             let rival = attached.rival.as_deref().map(collision);
-            let mut begun = Self::new(link, metadata, session.id, attached, updates, heard);
+            let id = session.id;
+            let mut begun = Self::new(link, metadata, id, chain, attached, updates, heard);
             begun.outgoing.push(&Down::Welcome(welcome));
             if let Some(text) = rival {
                 tracing::warn!(text, "two agents collide");

@@ -17,6 +17,7 @@ use super::{lineage, say};
 use crate::command::Answer;
 use crate::error::Error;
 use crate::handle::Metadata;
+use crate::history::Chain;
 use crate::rpc::link::Link;
 use crate::rpc::message::{Down, Reply, Up};
 use crate::rpc::topics::Frames;
@@ -34,6 +35,7 @@ const BEAT_INTERVAL: Duration = Duration::from_millis(500);
 const COMMANDS_MAX: usize = 1024;
 const QUESTIONS_MAX: usize = 256;
 const ASKED_BYTES_MAX: usize = 32 * 1024 * 1024;
+const CUT_OFF: &str = "the stream is cut off: begin afresh";
 
 pub(super) struct Pending {
     pub(super) sequence: u64,
@@ -59,6 +61,8 @@ pub(super) struct Session {
     pub(super) metadata: Metadata,
     pub(super) id: u64,
     pub(super) subscriber: u64,
+    /// Of the welcome. The agent takes whatever it is told for the work of these owners.
+    chain: Arc<Chain>,
     /// All topics, which go out before anything else.
     catalogue: Option<Frames>,
     updates: Updates,
@@ -98,6 +102,7 @@ impl Session {
         link: Link,
         metadata: Metadata,
         id: u64,
+        chain: Arc<Chain>,
         attached: Attached,
         updates: Updates,
         heard: Arc<Heard>,
@@ -108,6 +113,7 @@ impl Session {
             metadata,
             id,
             subscriber: attached.subscriber,
+            chain,
             catalogue: Some(Frames::all(attached.catalogue)),
             updates,
             heard,
@@ -177,7 +183,7 @@ impl Session {
     async fn apply(&mut self, event: Event) -> Result<(), End> {
         match event {
             Event::Update(Some(update)) => self.outgoing.tell(update),
-            Event::Update(None) => return Err("the stream is cut off: begin afresh".into()),
+            Event::Update(None) => return Err(CUT_OFF.into()),
             Event::Command(answer) => self.answer(answer)?,
             Event::Question(Answered { id, bytes, reply }) => {
                 self.asked_bytes -= bytes;
@@ -211,13 +217,23 @@ impl Session {
             Event::Received(None) => return Err("the agent ended it".into()),
             Event::Beat => {
                 self.beat = Instant::now() + BEAT_INTERVAL;
-                let durable = lineage(&self.metadata).map_or(Lsn(0), |lineage| lineage.durable);
+                let durable = self.durable()?;
                 self.outgoing.push(&Down::Alive { durable });
             }
             Event::Silence => return Err("the agent is silent".into()),
             Event::Ended => return Err("another process holds the order".into()),
         }
         Ok(())
+    }
+
+    /// What the agent may remember. After the store failed this process goes on as another owner: what that one writes must
+    /// not be told to an agent that would remember it as its predecessor's. The stream is cut off then, which is noticed
+    /// here only if there was no room for what it may still hold.
+    fn durable(&self) -> Result<Lsn, End> {
+        match lineage(&self.metadata) {
+            Some(now) if now.chain == self.chain => Ok(now.durable),
+            _ => Err(CUT_OFF.into()),
+        }
     }
 
     /// The oldest command is answered.
@@ -251,7 +267,7 @@ impl Session {
             match self.updates.waiting() {
                 Waiting::Update(update) => self.outgoing.tell(update),
                 Waiting::Nothing => return Ok(()),
-                Waiting::CutOff => return Err("the stream is cut off: begin afresh".into()),
+                Waiting::CutOff => return Err(CUT_OFF.into()),
             }
         }
     }

@@ -1,11 +1,15 @@
 //! A metadata store that went back in time: an agent that knows better stops, unless an operator accepted the older one.
+//! An agent of a store that lost nothing goes on.
 
 use super::*;
 use crate::Happened;
+use crate::command::{Command, CreateTopic};
 use crate::history::Chain;
 use crate::keys::Key;
+use crate::kv::Fault;
 use crate::rpc::message::{Down, Up};
 use crate::sequencer::tests::placed;
+use crate::types::TopicId;
 
 /// As an operator does who has no other.
 async fn accept(older: &Memory) {
@@ -155,4 +159,83 @@ async fn a_session_id_that_was_handed_out_twice_is_two_sessions() {
     create_topic(&b.metadata, TOPIC, "orders", 1).await;
     assert_eq!(committed(&b.metadata, plain(1, 0)).await, 0);
     second.kill().await;
+}
+
+/// A catalogue that a link does not hold, so that whoever takes it slowly keeps its session from telling anything else.
+async fn fill_catalogue(metadata: &Metadata) {
+    for number in 0..300_u64 {
+        let create = CreateTopic {
+            name: format!("large-{number}"),
+            id: TopicId(1000 + u128::from(number)),
+            partitions: 1,
+            replication_factor: 1,
+            configs: [("x".to_owned(), "y".repeat(60_000))].into(),
+        };
+        let created = metadata.submit(Command::CreateTopic(create)).await;
+        created.unwrap();
+    }
+}
+
+/// An agent that hears nothing past its welcome while it is slow.
+fn slow_agent(net: &Net, seed: u64, slow: &watch::Sender<bool>) -> Agent {
+    let (frozen, slow) = (watch::Sender::new(false), slow.subscribe());
+    let (net, awake) = (net.clone(), frozen.subscribe());
+    let versions = net.versions;
+    let dial = Dial::new(move |address| {
+        let (net, awake, mut slow) = (net.clone(), awake.clone(), slow.clone());
+        async move {
+            let mut far = net.dial(&address, awake.clone()).await?;
+            let (agent_end, mut near) = pair();
+            spawn(async move {
+                let hello = near.receiver.recv().await?;
+                far.sender.send(hello).await.ok()?;
+                let welcome = far.receiver.recv().await?;
+                near.sender.send(welcome).await.ok()?;
+                thaw(&mut slow).await;
+                relay(near, far, [awake.clone(), awake]).await;
+                Some(())
+            });
+            Ok(agent_end)
+        }
+    });
+    let (metadata, client) = connect(Reach {
+        addresses: vec!["one:1".to_owned()],
+        dial,
+        agent: Some(node(seed)),
+        witness: None,
+        random: options(seed).random,
+    });
+    Agent {
+        metadata,
+        task: spawn(client.speaking(versions).run()),
+        frozen,
+    }
+}
+
+/// The same process takes up work again as a new owner, and writes, before a session of its predecessor has noticed.
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_takes_things_in_slowly_goes_on_when_the_store_failed_meanwhile() {
+    let (memory, net, process, a, b) = two_agents(Travel::Links).await;
+    b.kill().await;
+    fill_catalogue(&a.metadata).await;
+    let slow = watch::Sender::new(true);
+    let agent = slow_agent(&net, 13, &slow);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!agent.metadata.cluster_id().is_empty(), "it is welcomed");
+    memory.faults().inject([Fault::Unavailable]);
+    let mut numbers = 0;
+    for _ in 0..3 {
+        committed_at_last(&a.metadata, &mut numbers).await;
+    }
+    // A beat is due, and the agent does not yet take the sequencer for gone.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!agent.metadata.ready(), "most of the catalogue is to come");
+    slow.send_replace(false);
+    timeout(PATIENCE, agent.metadata.joined())
+        .await
+        .expect("the catalogue comes");
+    seconds(3).await;
+    assert!(!agent.task.is_finished(), "the store lost nothing");
+    committed_at_last(&agent.metadata, &mut numbers).await;
+    process.kill().await;
 }
