@@ -19,7 +19,7 @@ pub enum Happened {
 /// Not an answer. Lawful refusals are [`crate::Rejected`].
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// Another process took over; this one must stop.
+    /// Another process took over; this one must stop. Said of what certainly was not done.
     #[error("another process took over the metadata; this one stops")]
     Fenced,
     /// The store does not answer, or too much is waiting for it.
@@ -32,7 +32,7 @@ pub enum Error {
     /// at this one.
     #[error("committed records cannot be found: {0}")]
     Damaged(String),
-    /// This process is stopping.
+    /// This process is stopping. Said of what certainly was not done.
     #[error("the metadata is closing")]
     Closing,
     /// A newer Penstock wrote the store.
@@ -71,12 +71,63 @@ impl Error {
         }
     }
 
+    pub(crate) fn unknown(reason: impl Into<String>) -> Self {
+        Self::Unavailable {
+            happened: Happened::Unknown,
+            reason: reason.into(),
+        }
+    }
+
     /// The same, of something that certainly was not done.
     pub(crate) fn never_happened(self) -> Self {
         match self {
             Self::Unavailable { reason, .. } => Self::unavailable(reason),
             other => other,
         }
+    }
+}
+
+/// Why a write failed, and whether it was done all the same: the process may have to end for a reason that says nothing
+/// of that.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) happened: Happened,
+    pub(crate) error: Error,
+}
+
+impl Failed {
+    /// What whoever asked for it is told.
+    pub(crate) fn told(&self) -> Error {
+        match (self.happened, &self.error) {
+            (Happened::Unknown, Error::Unavailable { reason, .. }) => {
+                Error::unknown(reason.clone())
+            }
+            (Happened::Unknown, error) => Error::unknown(error.to_string()),
+            (Happened::No, error) => error.clone().never_happened(),
+        }
+    }
+}
+
+/// Of what was not sent to the store, or was refused by it.
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        let happened = match &error {
+            Error::Unavailable { happened, .. } => *happened,
+            _ => Happened::No,
+        };
+        Self { happened, error }
+    }
+}
+
+impl From<KvError> for Failed {
+    fn from(error: KvError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        failed.error
     }
 }
 
@@ -89,10 +140,7 @@ impl From<KvError> for Error {
                 found,
                 known: "this version's".to_owned(),
             },
-            KvError::Unknown(reason) => Self::Unavailable {
-                happened: Happened::Unknown,
-                reason,
-            },
+            KvError::Unknown(reason) => Self::unknown(reason),
             other => Self::unavailable(other.to_string()),
         }
     }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::catalogue::{Agent, Catalogue};
 use crate::command::{Answer, Command, Outcome, Submission};
-use crate::error::{Error, Happened};
+use crate::error::Error;
 use crate::history::Point;
 use crate::kv::Kv;
 use crate::numbering::{Numbering, Unheard};
@@ -174,10 +174,7 @@ impl Metadata {
             let unheard = queued?;
             let answer = match timeout(ANSWER_TIME_MAX, answer).await {
                 Ok(answer) => answer.unwrap_or(Err(Error::Closing)),
-                Err(_) => Err(Error::Unavailable {
-                    happened: Happened::Unknown,
-                    reason: NO_ANSWER.to_owned(),
-                }),
+                Err(_) => Err(Error::unknown(NO_ANSWER)),
             };
             unheard.heard(&answer);
             answer

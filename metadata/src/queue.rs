@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::command::{Answer, Command, CommitBatch, CommitBlock, Submission};
-use crate::error::Error;
+use crate::error::{Error, Happened};
 use crate::sequencer::reads::Read;
 
 /// Commands and reads that may wait for a drain, all agents together.
@@ -25,11 +25,16 @@ pub(crate) enum Asked {
     Close,
 }
 
-/// Where a command's answer goes. It holds the command's room until then.
+const UNANSWERED: &str = "the process ended before the outcome was known";
+
+/// Where a command's answer goes. It holds the command's room until then. Dropped without an answer it leaves it to the
+/// receiver to say that nothing happened, unless that is not certain.
 #[derive(Debug)]
 pub(crate) struct ReplyTo {
-    sender: oneshot::Sender<Result<Answer, Error>>,
+    /// Until it is answered.
+    sender: Option<oneshot::Sender<Result<Answer, Error>>>,
     room: Option<OwnedSemaphorePermit>,
+    happened: Happened,
 }
 
 /// Room in the queue.
@@ -38,15 +43,38 @@ pub(crate) struct Room(Arc<Semaphore>);
 
 impl From<oneshot::Sender<Result<Answer, Error>>> for ReplyTo {
     fn from(sender: oneshot::Sender<Result<Answer, Error>>) -> Self {
-        Self { sender, room: None }
+        Self {
+            sender: Some(sender),
+            room: None,
+            happened: Happened::No,
+        }
     }
 }
 
 impl ReplyTo {
-    pub(crate) fn send(self, answer: Result<Answer, Error>) {
-        // Whoever asked may have gone; what was decided stays.
-        let _ = self.sender.send(answer);
-        drop(self.room);
+    /// What was asked for is sent to where it is done: it may happen from now on.
+    pub(crate) fn begin(&mut self) {
+        self.happened = Happened::Unknown;
+    }
+
+    /// Whether it may have happened.
+    pub(crate) fn happened(&self) -> Happened {
+        self.happened
+    }
+
+    pub(crate) fn send(mut self, answer: Result<Answer, Error>) {
+        if let Some(sender) = self.sender.take() {
+            // Whoever asked may have gone; what was decided stays.
+            let _ = sender.send(answer);
+        }
+    }
+}
+
+impl Drop for ReplyTo {
+    fn drop(&mut self) {
+        if let (Some(sender), Happened::Unknown) = (self.sender.take(), self.happened) {
+            let _ = sender.send(Err(Error::unknown(UNANSWERED)));
+        }
     }
 }
 

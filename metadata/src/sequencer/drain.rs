@@ -9,7 +9,7 @@ use super::reads::Read;
 use super::store::{log_transactions, shut_out};
 use crate::command::{Answer, Command, Outcome, Submission};
 use crate::effect::{Effect, LogBytes};
-use crate::error::Error;
+use crate::error::{Error, Failed};
 use crate::queue::{Asked, ReplyTo};
 use crate::types::{Lsn, Timestamp};
 
@@ -74,10 +74,13 @@ impl Sequencer {
         let Drain {
             log,
             effects,
-            answers,
+            mut answers,
             reads,
             ..
         } = drain;
+        if !effects.is_empty() {
+            answers.iter_mut().for_each(|(_, reply)| reply.begin());
+        }
         planted!(let answers = "ack-before-commit" => {
             self.answer(answers, Vec::new());
             Vec::new()
@@ -90,11 +93,14 @@ impl Sequencer {
             {
                 Ok(())
             }
-            true => self.holder.check_owner(self.kv.as_ref()).await,
+            true => {
+                let checked = self.holder.check_owner(self.kv.as_ref()).await;
+                checked.map_err(Failed::from)
+            }
             false => self.write(lsn, log, &effects).await,
         };
         planted!(let written = "fenced-drain-answered" => match written {
-            Err(Error::Fenced) => Ok(()),
+            Err(Failed { error: Error::Fenced, .. }) => Ok(()),
             other => other,
         });
         planted!(let effects = "view-not-updated" => Vec::new());
@@ -104,17 +110,18 @@ impl Sequencer {
                 self.answer(answers, reads);
                 Ok(())
             }
-            Err(error) => {
+            Err(failed) => {
                 for (_, reply) in answers {
-                    reply.send(Err(error.clone()));
+                    reply.send(Err(failed.told()));
                 }
+                let error = failed.error;
                 reads.into_iter().for_each(|read| read.refuse(&error));
                 Err(error)
             }
         }
     }
 
-    async fn write(&mut self, lsn: Lsn, log: LogBytes, effects: &[Effect]) -> Result<(), Error> {
+    async fn write(&mut self, lsn: Lsn, log: LogBytes, effects: &[Effect]) -> Result<(), Failed> {
         let bytes = log.len();
         let mut transactions = log_transactions(lsn, log);
         let log_rows = transactions.iter().map(|each| each.writes.len()).sum();

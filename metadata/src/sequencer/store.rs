@@ -10,7 +10,7 @@ use super::lineage::{Known, Memory, Past};
 use super::{Options, Serves};
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::effect::{ClusterEffect, Effect, LogBytes};
-use crate::error::{Error, Happened};
+use crate::error::{Error, Failed, Happened};
 use crate::keys::Key;
 use crate::kv::{Kv, KvError, Transaction};
 use crate::level::Format;
@@ -224,7 +224,7 @@ impl Holder {
         mut transactions: Vec<Transaction>,
         rows: u64,
         options: &Options,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Failed> {
         let last = transactions.pop().unwrap_or_default();
         for transaction in transactions {
             let written = self.write(kv, transaction, options).await;
@@ -243,14 +243,14 @@ impl Holder {
     ) -> Result<(), Error> {
         let lsn = Head::decode(self.head.clone())?.lsn;
         let rows = u64::from(!transaction.writes.is_empty());
-        self.advance(kv, transaction, lsn, rows, options).await
+        Ok(self.advance(kv, transaction, lsn, rows, options).await?)
     }
 
     /// Writes with a head of `lsn`. On success the holder's head is the new one.
     ///
     /// # Errors
-    /// `Fenced` when somebody else took over, `WentBack` when the store lost what was durable; `Unavailable` says whether
-    /// it may have happened.
+    /// `Fenced` when somebody else took over, `WentBack` when the store lost what was durable; and with each, whether it
+    /// may have happened before.
     async fn advance(
         &mut self,
         kv: &dyn Kv,
@@ -258,9 +258,9 @@ impl Holder {
         lsn: Lsn,
         rows: u64,
         options: &Options,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Failed> {
         for _ in 0..2 {
-            let head = Head::decode(self.head.clone())?;
+            let head = Head::decode(self.head.clone()).map_err(Error::from)?;
             let next = head.next(lsn, rows, options).encode();
             let mut transaction = writes.clone();
             transaction.expect(Key::Owner.encode(), Some(self.owner.clone()));
@@ -286,18 +286,21 @@ impl Holder {
                         return Ok(());
                     }
                     Ok(Resolved::Never) => {}
-                    Err(Error::Unavailable { .. }) => {
-                        return Err(Error::Unavailable {
-                            happened: Happened::Unknown,
-                            reason,
-                        });
+                    Err(error) => {
+                        // Also where another process took over: it may have found the transaction there.
+                        let error = match error {
+                            Error::Unavailable { .. } => Error::unknown(reason),
+                            error => error,
+                        };
+                        let happened = Happened::Unknown;
+                        return Err(Failed { happened, error });
                     }
-                    Err(error) => return Err(error),
                 },
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(Error::unavailable("transactions conflict again and again"))
+        let reason = "transactions conflict again and again";
+        Err(Error::unavailable(reason).into())
     }
 
     /// In the place of `before`, whom others know by the same lineage.

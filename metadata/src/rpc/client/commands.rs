@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::command::{Answer, Submission};
-use crate::error::{Error, Happened};
+use crate::command::{Answer, Outcome, Rejected, Submission};
+use crate::error::Error;
 use crate::queue::{QUEUE_MAX, ReplyTo};
 use crate::rpc::message::{FRAME_BYTES_MAX, command_bytes, submit};
 
@@ -18,6 +18,8 @@ const COMMAND_BYTES_MAX: usize = FRAME_BYTES_MAX - 64;
 /// All that wait, together; more are refused. As many as a sequencer takes from one agent, several times over, and little
 /// beside the segments that they name.
 const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+pub(super) const SESSION_CLOSED: &str = "the agent's session was closed";
 
 /// By sequence; at most [`QUEUE_MAX`] of [`WAITING_BYTES_MAX`].
 #[derive(Default)]
@@ -32,8 +34,6 @@ struct Submitted {
     command: Bytes,
     reply: ReplyTo,
     deadline: Instant,
-    /// Put on a link at least once: it may have happened.
-    sent: bool,
 }
 
 impl Commands {
@@ -47,12 +47,11 @@ impl Commands {
             command: command_bytes(&submission.command),
             reply,
             deadline: Instant::now() + COMMAND_TIME_MAX,
-            sent: false,
         };
         let length = submitted.command.len();
         let skips = submission.sequence > self.last + 1 && submission.seen < submission.sequence;
         if submission.session != session {
-            submitted.fail("the agent's session was closed");
+            submitted.fail(SESSION_CLOSED);
         } else if length > COMMAND_BYTES_MAX {
             submitted.fail("the command is too large for the sequencer");
         } else if self.waiting.len() >= QUEUE_MAX || self.bytes + length > WAITING_BYTES_MAX {
@@ -88,7 +87,11 @@ impl Commands {
     pub(super) fn answer(&mut self, sequence: u64, answer: Answer) {
         if let Some(submitted) = self.waiting.remove(&sequence) {
             self.bytes -= submitted.command.len();
-            submitted.reply.send(Ok(answer));
+            match &answer.outcome {
+                // On an earlier link, when the session was open, it may have been done.
+                Outcome::Rejected(Rejected::SessionClosed) => submitted.fail(SESSION_CLOSED),
+                _ => submitted.reply.send(Ok(answer)),
+            }
         }
     }
 
@@ -117,16 +120,13 @@ impl Commands {
 
 impl Submitted {
     fn frame(&mut self, sequence: u64, seen: u64) -> Bytes {
-        self.sent = true;
+        // Put on a link.
+        self.reply.begin();
         submit(sequence, seen, &self.command)
     }
 
     fn fail(self, reason: &str) {
-        let happened = match self.sent {
-            true => Happened::Unknown,
-            false => Happened::No,
-        };
-        let reason = reason.to_owned();
+        let (happened, reason) = (self.reply.happened(), reason.to_owned());
         self.reply
             .send(Err(Error::Unavailable { happened, reason }));
     }
@@ -137,7 +137,8 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::command::{Command, CreateTopic, Outcome};
+    use crate::command::{Command, CreateTopic};
+    use crate::error::Happened;
     use crate::types::{Lsn, TopicId};
 
     fn large(sequence: u64, bytes: usize) -> Submission {
@@ -185,5 +186,25 @@ mod tests {
         assert!(take(&mut commands, large(8, each)).0);
         commands.fail_all("over");
         assert_eq!((commands.bytes, commands.first()), (0, None));
+    }
+
+    /// Of one that was sent before, on a link on which the session was open, that would say that it was not done.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_sent_in_a_session_that_is_closed_is_unknown() {
+        let mut commands = Commands::default();
+        let (reply, mut answer) = oneshot::channel();
+        assert!(commands.take(7, large(1, 1), reply.into()));
+        let sent = commands.newest(1);
+        assert!(sent.is_some());
+        let outcome = Outcome::Rejected(Rejected::SessionClosed);
+        let lsn = Lsn(1);
+        commands.answer(1, Answer { lsn, outcome });
+        assert!(matches!(
+            answer.try_recv(),
+            Ok(Err(Error::Unavailable {
+                happened: Happened::Unknown,
+                ..
+            }))
+        ));
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::commands::SESSION_CLOSED;
 use super::work::Work;
 use crate::error::Error;
 use crate::history::Holds;
@@ -104,7 +105,7 @@ impl Work {
             self.shared.session.lock().id = session.id;
             return;
         });
-        self.commands.fail_all("the agent's session was closed");
+        self.commands.fail_all(SESSION_CLOSED);
         self.shared.session.lock().begin(session.id);
     }
 }

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::Happened;
-use crate::command::{Command, CreateTopic};
+use crate::command::{Answer, Command, CreateTopic};
 use crate::history::Chain;
 use crate::keys::Key;
 use crate::kv::Fault;
@@ -19,6 +19,16 @@ async fn accept(older: &Memory) {
     let mut transaction = Transaction::default();
     transaction.set(Key::Lineage.encode(), chain.to_row());
     older.commit(transaction).await.unwrap();
+}
+
+fn is_unknown(answer: &Result<Answer, Error>) -> bool {
+    matches!(
+        answer,
+        Err(Error::Unavailable {
+            happened: Happened::Unknown,
+            ..
+        })
+    )
 }
 
 /// An agent, what it was told, and a process that goes on from an older store, further than the newer one came.
@@ -94,6 +104,31 @@ async fn where_an_operator_accepted_the_older_store_an_agent_begins_anew() {
     second.kill().await;
 }
 
+/// An agent that stops says of what it sent that nobody knows, and of what it did not send that it was not done.
+#[tokio::test(start_paused = true)]
+async fn what_an_agent_that_stops_had_sent_is_unknown() {
+    let (memory, net, first, a, b) = two_agents(Travel::Links).await;
+    assert_eq!(committed(&a.metadata, plain(1, 0)).await, 0);
+    let older = memory.copy();
+    assert_eq!(committed(&a.metadata, plain(2, 0)).await, 10);
+    b.kill().await;
+    first.stuck.send_replace(true);
+    let sent = spawn(a.metadata.submit(plain(3, 0)));
+    seconds(1).await;
+    first.kill().await;
+    seconds(1).await;
+    let kept = spawn(a.metadata.submit(plain(4, 0)));
+    seconds(1).await;
+    let second = net.start(older, "one:1", 2);
+    let ended = timeout(PATIENCE, a.task).await.expect("it stops");
+    assert!(matches!(ended.unwrap(), Err(Error::WentBack(_))));
+    let sent = sent.await.unwrap();
+    assert!(is_unknown(&sent), "{sent:?}");
+    let kept = kept.await.unwrap();
+    assert!(matches!(kept, Err(Error::Closing)), "{kept:?}");
+    second.kill().await;
+}
+
 /// What was sent and not answered may have happened in the store that is lost; that it is asked again in the other one must
 /// not look as if it had been refused there.
 #[tokio::test(start_paused = true)]
@@ -110,16 +145,7 @@ async fn what_an_agent_had_sent_to_the_lost_store_is_unknown() {
     accept(&older).await;
     let second = net.start(older, "one:1", 2);
     let unanswered = timeout(PATIENCE, unanswered).await.expect("answered");
-    assert!(
-        matches!(
-            unanswered.unwrap(),
-            Err(Error::Unavailable {
-                happened: Happened::Unknown,
-                ..
-            })
-        ),
-        "nobody knows"
-    );
+    assert!(is_unknown(&unanswered.unwrap()), "nobody knows");
     let answer = loop {
         match a.metadata.submit(plain(4, 0)).await {
             Ok(answer) => break answer,

@@ -22,6 +22,7 @@ mod silent;
 mod slow;
 mod snapshots;
 mod takeover;
+mod unclear;
 mod watch;
 mod wide;
 

@@ -1,0 +1,179 @@
+//! What was sent to the store and never made clear is said to be unknown, whatever the process ends of: only what certainly
+//! did not happen may be said not to have.
+
+use parking_lot::Mutex;
+
+use super::*;
+use crate::error::Happened;
+use crate::history::{HistoryId, Point};
+use crate::types::Lsn;
+use crate::witness::{Remembered, TIME_MAX, WRITE_INTERVAL, Witness};
+
+/// What a store does with the next commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// It lands, and another process takes over before anybody hears of it.
+    LandsBeforeTakeOver,
+    /// It is lost, and another process takes over.
+    LostBeforeTakeOver,
+    /// It lands, and the store never says so.
+    LandsInSilence,
+}
+
+/// A store in memory.
+#[derive(Clone, Debug)]
+struct Unclear {
+    memory: Memory,
+    next: Arc<Mutex<Option<Next>>>,
+}
+
+impl Unclear {
+    fn over(memory: &Memory) -> Self {
+        Self {
+            memory: memory.clone(),
+            next: Arc::default(),
+        }
+    }
+
+    fn do_next(&self, next: Next) {
+        *self.next.lock() = Some(next);
+    }
+}
+
+#[async_trait]
+impl Kv for Unclear {
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
+        self.memory.get(key).await
+    }
+
+    async fn range(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        limit: usize,
+        direction: Direction,
+    ) -> Result<Rows, KvError> {
+        self.memory.range(start, end, limit, direction).await
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
+        let next = self.next.lock().take();
+        let Some(next) = next else {
+            return self.memory.commit(transaction).await;
+        };
+        if next != Next::LostBeforeTakeOver {
+            self.memory.commit(transaction).await?;
+        }
+        if next == Next::LandsInSilence {
+            std::future::pending::<()>().await;
+        }
+        run(self.memory.clone(), options(2)).await.kill().await;
+        Err(KvError::Unknown("the connection was lost".to_owned()))
+    }
+
+    fn name(&self) -> &'static str {
+        "unclear"
+    }
+}
+
+fn is_unknown(answer: &Result<crate::Answer, Error>) -> bool {
+    matches!(
+        answer,
+        Err(Error::Unavailable {
+            happened: Happened::Unknown,
+            ..
+        })
+    )
+}
+
+/// How far the partition is for the next process.
+async fn found(memory: Memory) -> i64 {
+    let running = run(memory, options(3)).await;
+    let found = high_watermark(&running.metadata, 0).await;
+    running.close().await;
+    found
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_may_have_landed_before_a_take_over_is_unknown() {
+    for (next, lands) in [
+        (Next::LandsBeforeTakeOver, 10),
+        (Next::LostBeforeTakeOver, 0),
+    ] {
+        let memory = Memory::new();
+        fresh(&memory).await.close().await;
+        let kv = Unclear::over(&memory);
+        let running = run(kv.clone(), options(1)).await;
+        kv.do_next(next);
+        let first = running.metadata.submit(plain(1, 0));
+        // Not in the same drain.
+        let behind = async {
+            tokio::task::yield_now().await;
+            running.metadata.submit(plain(2, 0)).await
+        };
+        let (first, behind) = tokio::join!(first, behind);
+        assert!(is_unknown(&first), "{next:?}: {first:?}");
+        assert!(
+            matches!(behind, Err(Error::Fenced | Error::Closing)),
+            "{next:?}: {behind:?}"
+        );
+        let ended = running.task.await.unwrap();
+        assert!(matches!(ended, Err(Error::Fenced)), "{ended:?}");
+        assert_eq!(found(memory).await, lands, "{next:?}");
+    }
+}
+
+/// As one that learns, while a drain is under way, that its bucket is another cluster's.
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_is_under_way_when_the_process_ends_is_unknown() {
+    let memory = Memory::new();
+    fresh(&memory).await.close().await;
+    let remembered: Arc<Mutex<Option<Remembered>>> = Arc::default();
+    let (read, written) = (Arc::clone(&remembered), Arc::clone(&remembered));
+    let witness = Witness {
+        read: Arc::new(move || {
+            let remembered = read.lock().clone();
+            Box::pin(async move { Ok(remembered) })
+        }),
+        write: Arc::new(move |point| {
+            *written.lock() = Some(point);
+            Box::pin(async { Ok(()) })
+        }),
+    };
+    let kv = Unclear::over(&memory);
+    let options = Options {
+        witness: Some(witness),
+        ..options(1)
+    };
+    let running = run(kv.clone(), options).await;
+    // What comes next is news to the bucket.
+    seconds(1).await;
+    assert_eq!(committed(&running.metadata, plain(1, 0)).await, 0);
+    kv.do_next(Next::LandsInSilence);
+    let under_way = running.metadata.submit(plain(2, 0));
+    let behind = async {
+        seconds(1).await;
+        let behind = running.metadata.submit(plain(3, 0));
+        let point = Point {
+            history: HistoryId(1),
+            epoch: 1,
+            nonce: 1,
+            lsn: Lsn(1),
+        };
+        *remembered.lock() = Some(Remembered {
+            cluster: "another".to_owned(),
+            history: point.history,
+            point: Some(point),
+        });
+        behind.await
+    };
+    let both = async { tokio::join!(under_way, behind) };
+    let (under_way, behind) = tokio::time::timeout(WRITE_INTERVAL + TIME_MAX, both)
+        .await
+        .expect("it ends");
+    assert!(is_unknown(&under_way), "{under_way:?}");
+    assert!(matches!(behind, Err(Error::Closing)), "{behind:?}");
+    let ended = running.task.await.unwrap();
+    assert!(matches!(ended, Err(Error::OtherBucket { .. })), "{ended:?}");
+    assert_eq!(found(memory).await, 20);
+}
