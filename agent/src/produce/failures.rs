@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use metadata::{BatchProducer, CommitObject, ProducerId, Sequence, TopicPartition};
+use metadata::{BatchProducer, CommitObject, ProducerId, TopicPartition};
 
 use super::buffer::SealedBlock;
 
@@ -84,21 +84,15 @@ impl Failures {
 impl Failure {
     fn comes_before(&self, claimed: BatchProducer) -> bool {
         self.batch.epoch == claimed.epoch
-            && is_after(claimed.base_sequence, self.batch.base_sequence)
+            && claimed.base_sequence.is_after(self.batch.base_sequence)
     }
-}
-
-/// Sequences wrap from `i32::MAX` to 0; what is under way is far less than half of them.
-fn is_after(later: Sequence, earlier: Sequence) -> bool {
-    let distance = later.0.wrapping_sub(earlier.0) & i32::MAX;
-    (1..i32::MAX / 2).contains(&distance)
 }
 
 #[cfg(test)]
 mod tests {
     use metadata::{
         BlockCodec, BlockRange, CommitBatch, CommitBlock, ObjectKey, PartitionIndex, ProducerEpoch,
-        Timestamp, TopicId,
+        Sequence, Timestamp, TopicId,
     };
 
     use super::*;

@@ -41,6 +41,16 @@ pub struct ProducerEpoch(pub i16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Sequence(pub i32);
 
+impl Sequence {
+    /// Whether a producer gives this number out after `earlier`: within half of all numbers, which what is under way never
+    /// comes near.
+    #[must_use]
+    pub fn is_after(self, earlier: Self) -> bool {
+        let distance = self.0.wrapping_sub(earlier.0) & i32::MAX;
+        (1..i32::MAX / 2).contains(&distance)
+    }
+}
+
 /// One of the accounts on which idempotent producers are remembered, so that no client takes the room of all others: those
 /// that come from one network (a /24 of IPv4, a /64 of IPv6) have one. A hash, so that some networks may share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]

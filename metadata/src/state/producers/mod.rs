@@ -8,6 +8,7 @@
 //! with each batch and not with the id, for any client may send any id, and the room is taken by (partition, id).
 
 mod by_id;
+mod refused;
 mod window;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use crate::types::{
     TopicPartition,
 };
 use by_id::ById;
+use refused::Refused;
 pub(crate) use window::{Producer, Remembered, Window};
 
 /// The producers of all partitions.
@@ -41,6 +43,8 @@ pub(crate) struct Producers {
     count: u64,
     /// Of them, by share.
     shares: IdMap<Share, u64>,
+    /// Those for whom there was no room lately.
+    refused: Refused,
 }
 
 /// Those of one partition.
@@ -164,22 +168,33 @@ impl Producers {
                 Err(rejected) => Judgement::Refused(rejected),
             };
         }
-        if let Err(rejected) = self.check_new(batch, rules) {
+        if let Err(rejected) = self.check_new(now, partition, batch, rules) {
             return Judgement::Refused(rejected);
         }
         self.begin_producer(now, partition, batch);
         batch.accepted(true)
     }
 
-    fn check_new(&self, batch: &Batch, rules: &Rules) -> Result<(), Rejected> {
+    fn check_new(
+        &mut self,
+        now: Timestamp,
+        partition: TopicPartition,
+        batch: &Batch,
+        rules: &Rules,
+    ) -> Result<(), Rejected> {
         let id = batch.claimed.id.0;
         if id >= rules.ids_end {
             return Err(Rejected::UnknownProducerId);
         }
-        // Before its sequence is looked at, so that what follows a batch that found no room is told the same.
+        // Before its sequence is looked at, so that what follows a batch that found no room is told the same, also where
+        // there is room by now.
+        if self.refused.is_behind(now, partition, &batch.claimed) {
+            return Err(Rejected::TooManyProducers);
+        }
         let free = rules.bytes_max.saturating_sub(self.bytes());
         let taken = self.shares.get(&batch.claimed.share).copied().unwrap_or(0);
         if free < PRODUCER_BYTES || taken * PRODUCER_BYTES >= free {
+            self.refused.remember(now, partition, &batch.claimed);
             return Err(Rejected::TooManyProducers);
         }
         let strict = id >= rules.strict_from;

@@ -1,6 +1,7 @@
 //! Random lawful histories, judged by an independent model; and replays of them.
 
 mod ages;
+mod first_batches;
 mod history;
 mod model;
 mod replay;

@@ -5,7 +5,7 @@ use crate::command::{Command, CreatePartitions, CreateTopic, Outcome, Rejected, 
 use crate::state::{FORGOTTEN_AT_ONCE, Limits, PRODUCER_BYTES, invariants};
 use crate::types::{Lsn, Offset};
 
-fn execute(state: &mut State, now: i64, command: Command) -> Outcome {
+pub(super) fn execute(state: &mut State, now: i64, command: Command) -> Outcome {
     let lsn = Lsn(state.lsn.0 + 1);
     let own = Submission::own(command);
     state.execute(lsn, Timestamp(now), &own).outcome
@@ -26,7 +26,7 @@ fn with_topic(limits: Limits) -> State {
     state
 }
 
-fn create(state: &mut State, id: u128, partitions: i32) -> Outcome {
+pub(super) fn create(state: &mut State, id: u128, partitions: i32) -> Outcome {
     let create = CreateTopic {
         name: format!("topic-{id}"),
         id: TopicId(id),
@@ -38,7 +38,7 @@ fn create(state: &mut State, id: u128, partitions: i32) -> Outcome {
 }
 
 /// A batch of one record; what became of it.
-fn send(
+pub(super) fn send(
     state: &mut State,
     now: i64,
     (producer, sequence): (i64, i32),
