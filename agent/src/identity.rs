@@ -134,10 +134,15 @@ pub(crate) fn judge(names: &Names, known: Known<'_>, found: &Found) -> Result<Jo
         (Found::Segments(key), Some(bound)) => Err(format!(
             "the bucket {bucket} holds segments ({key} is one) but no penstock.json, which would say whose they are, and the \
              metadata in {metadata}, of cluster {cluster}, keeps its records in the bucket with the id {bound}: name that \
-             bucket; if it is this one beyond doubt, bring penstock.json back, or store it anew with these words: \
-             {{\"format\": 1, \"cluster\": \"{cluster}\", \"bucket\": \"{bound}\"}}"
+             bucket; if it is this one beyond doubt, bring penstock.json back, or store it anew with these words: {}",
+            words(cluster, bound)
         )),
     }
+}
+
+/// What belongs into `penstock.json`, where it says nothing any more.
+fn words(cluster: &str, bucket: BucketId) -> String {
+    format!("{{\"format\": 1, \"cluster\": \"{cluster}\", \"bucket\": \"{bucket}\"}}")
 }
 
 /// The same of a bucket that names another cluster, where no more is known of the metadata.
@@ -166,7 +171,7 @@ pub(crate) async fn check_bucket(names: &Names, kv: &dyn Kv, bucket: &Store) -> 
     };
     match timeout(CHECK_TIME_MAX, Found::look(bucket)).await {
         Ok(Ok(found)) => judge(names, known, &found).map(|_| ()),
-        Ok(Err(WitnessError::Unreadable(said))) => Err(unreadable(names, &said)),
+        Ok(Err(WitnessError::Unreadable(said))) => Err(unreadable(names, known, &said)),
         // It is waited for where the order is taken over.
         Ok(Err(WitnessError::Store(_))) | Err(_) => Ok(()),
     }
@@ -292,16 +297,16 @@ impl Identity {
 
     /// `None` where it cannot be told now. The metadata is not asked: it never moves to another bucket.
     async fn look_again(&self, bucket: BucketId) -> Option<Standing> {
-        let found = match Found::look(&self.store).await {
-            Ok(found) => found,
-            Err(WitnessError::Unreadable(said)) => {
-                return Some(Standing::Strangers(self.unreadable(&said)));
-            }
-            Err(WitnessError::Store(_)) => return None,
-        };
         let known = Known {
             cluster: self.metadata.cluster_id(),
             bucket: Some(bucket),
+        };
+        let found = match Found::look(&self.store).await {
+            Ok(found) => found,
+            Err(WitnessError::Unreadable(said)) => {
+                return Some(Standing::Strangers(unreadable(&self.names, known, &said)));
+            }
+            Err(WitnessError::Store(_)) => return None,
         };
         Some(match judge(&self.names, known, &found) {
             Ok(_) => Standing::Joined(bucket),
@@ -311,11 +316,11 @@ impl Identity {
 
     /// The bucket that the two have in common.
     async fn attempt(&self) -> Result<BucketId, Attempt> {
-        let found = self.read(Found::look(&self.store).await)?;
         let known = Known {
             cluster: self.metadata.cluster_id(),
             bucket: self.metadata.bucket().await?,
         };
+        let found = self.read(known, Found::look(&self.store).await)?;
         let (bucket, made) = match judge(&self.names, known, &found).map_err(Attempt::Refused)? {
             Join::Known(bucket) => return Ok(bucket),
             Join::Bind(bucket) => (bucket, false),
@@ -323,7 +328,7 @@ impl Identity {
                 // The bucket first: were it the metadata, a crash in between would leave it bound to a bucket that nobody
                 // can find.
                 let wanted = Witness::new(known.cluster, BucketId(self.random.u128()));
-                let there = self.read(self.store.claim(&wanted).await)?;
+                let there = self.read(known, self.store.claim(&wanted).await)?;
                 let found = Found::Witness(there.clone());
                 judge(&self.names, known, &found).map_err(Attempt::Refused)?;
                 (there.bucket, there.bucket == wanted.bucket)
@@ -349,25 +354,28 @@ impl Identity {
         }
     }
 
-    fn read<T>(&self, read: Result<T, WitnessError>) -> Result<T, Attempt> {
+    fn read<T>(&self, known: Known<'_>, read: Result<T, WitnessError>) -> Result<T, Attempt> {
         read.map_err(|error| match error {
             WitnessError::Store(error) => Attempt::Again(error.to_string()),
-            WitnessError::Unreadable(said) => Attempt::Refused(self.unreadable(&said)),
+            WitnessError::Unreadable(said) => {
+                Attempt::Refused(unreadable(&self.names, known, &said))
+            }
         })
-    }
-
-    fn unreadable(&self, said: &str) -> String {
-        unreadable(&self.names, said)
     }
 }
 
 /// What to do about a `penstock.json` that says nothing.
-pub(crate) fn unreadable(names: &Names, said: &str) -> String {
+pub(crate) fn unreadable(names: &Names, known: Known<'_>, said: &str) -> String {
     let Names { bucket, metadata } = names;
-    format!(
+    let mut sentence = format!(
         "penstock.json in {bucket} {said}, so whether it is the bucket of the metadata in {metadata} cannot be told: bring \
          that object back from a copy, or name another bucket"
-    )
+    );
+    if let Some(bound) = known.bucket {
+        sentence.push_str("; if it is this one beyond doubt and was damaged, store that object anew with these words: ");
+        sentence.push_str(&words(known.cluster, bound));
+    }
+    sentence
 }
 
 /// Why an attempt did not join the two.

@@ -9,7 +9,6 @@ use tracing_subscriber::EnvFilter;
 pub(super) fn start(filter: &str) -> anyhow::Result<()> {
     // What libraries say of themselves is for their developers.
     let quiet = [
-        "aws_config",
         "aws_smithy_runtime",
         "aws_sdk_s3",
         "hyper",
@@ -18,7 +17,8 @@ pub(super) fn start(filter: &str) -> anyhow::Result<()> {
         "rustls",
         "tokio_postgres",
     ];
-    let mut all = filter.to_string();
+    // Of credentials and regions that it does not find it warns at each try; what is missing is said in our own sentence.
+    let mut all = format!("aws_config=error,{filter}");
     for library in quiet {
         all = format!("{library}=warn,{all}");
     }

@@ -154,6 +154,9 @@ async fn a_bucket_that_does_not_say_whose_it_is_is_refused_and_can_be_told() {
         std::fs::write(&witness, damaged).unwrap();
         let ran = dev(data.path(), &[]).await;
         ran.refused(&["penstock.json in file://", "from a copy"]);
+        let words = ran.stderr.split_once("with these words: ").unwrap().1;
+        std::fs::write(&witness, words).unwrap();
+        is_read(data.path(), &[]).await;
     }
     // New metadata: nothing says what the segments are.
     std::fs::remove_file(&witness).unwrap();

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use metadata::kv::{Kv, Redb, Transaction};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use super::bucket::{SECRET, Server, credentials, free_address};
 use super::tools::{Ran, contents, run};
@@ -93,14 +95,15 @@ async fn what_is_wrong_with_a_folder_or_a_store_is_said() {
 }
 
 #[tokio::test]
-async fn a_store_in_use_or_of_a_newer_format_is_not_well() {
+async fn a_store_in_use_is_left_out_and_one_of_a_newer_format_is_not_well() {
     let folder = tempfile::tempdir().unwrap();
     let store = store_of(folder.path());
     let broker = Broker::in_folder(folder.path(), &[]).await;
-    wrong(
-        &doctor(&["--bucket", "memory:", "--store", &store]).await,
-        &["has it open", "/health/ready"],
-    );
+    let ran = doctor(&["--bucket", "memory:", "--store", &store]).await;
+    well(&ran);
+    for part in ["note  The metadata in", "has it open", "/health/ready"] {
+        assert!(ran.stdout.contains(part), "no {part:?} in {ran:?}");
+    }
     assert!(broker.terminate().await.success());
     well(&doctor(&["--bucket", "memory:", "--store", &store]).await);
     {
@@ -113,6 +116,45 @@ async fn a_store_in_use_or_of_a_newer_format_is_not_well() {
         &doctor(&["--bucket", "memory:", "--store", &store]).await,
         &["format 99", "newer Penstock"],
     );
+}
+
+/// What the AWS client tries on the way is not the operator's to read.
+#[tokio::test]
+async fn without_credentials_one_sentence_says_so() {
+    let nowhere = format!("http://{}", free_address());
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = penstock([
+        "doctor",
+        "--bucket",
+        "s3://there/p",
+        "--s3-endpoint",
+        &nowhere,
+    ]);
+    for variable in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"] {
+        command.env_remove(variable);
+    }
+    command
+        .env("HOME", folder.path())
+        .env("AWS_REGION", "us-east-1");
+    let machine = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = format!("http://{}", machine.local_addr().unwrap());
+    command.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", at);
+    // The machine has no role.
+    let refusing = async {
+        loop {
+            let (mut socket, _) = machine.accept().await.unwrap();
+            let _ = socket.read(&mut [0; 4096]).await;
+            let refused =
+                "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            let _ = socket.write_all(refused.as_bytes()).await;
+        }
+    };
+    let ran = tokio::select! {
+        ran = run(&mut command) => ran,
+        () = refusing => unreachable!("it refuses without end"),
+    };
+    wrong(&ran, &["No credentials were found", "AWS_ACCESS_KEY_ID"]);
+    assert_eq!(ran.stderr, "");
 }
 
 #[tokio::test]

@@ -91,16 +91,16 @@ fn check_identity(
     metadata: &Checked,
     report: &mut Report,
 ) {
-    let found = match found {
-        Ok(found) => found,
-        Err(WitnessError::Unreadable(said)) => {
-            return report.wrong(&sentence(&identity::unreadable(names, &said)));
-        }
-        Err(error) => return report.wrong(&sentence(&error.to_string())),
-    };
     let known = Known {
         cluster: metadata.cluster.as_deref().unwrap_or_default(),
         bucket: metadata.bucket,
+    };
+    let found = match found {
+        Ok(found) => found,
+        Err(WitnessError::Unreadable(said)) => {
+            return report.wrong(&sentence(&identity::unreadable(names, known, &said)));
+        }
+        Err(error) => return report.wrong(&sentence(&error.to_string())),
     };
     match identity::judge(names, known, &found) {
         Ok(Join::Known(_)) => report.well("Bucket and metadata belong together."),
@@ -264,9 +264,10 @@ async fn check_redb(path: &Path, report: &mut Report) -> Option<Checked> {
             report.well(&format!("The metadata in {shown} can be opened and read."));
             return Some(checked);
         }
-        Err(metadata::Error::InUse(why)) => report.wrong(&format!(
-            "The metadata in {shown} could not be looked at because a process has it open ({why}): if that is an agent, \
-             ask its /health/ready, or stop it and try again."
+        // As it is while all is well.
+        Err(metadata::Error::InUse(_)) => report.note(&format!(
+            "The metadata in {shown} was not looked at, nor whether the bucket is its bucket: a process has it open, which \
+             keeps all others out. That one says in its /health/ready how it is; or stop it and ask again."
         )),
         Err(metadata::Error::Corrupt(why)) => report.wrong(&format!(
             "The metadata in {shown} is damaged ({why}): start no agent with it, keep the file, and bring back a copy."
