@@ -119,6 +119,8 @@ pub(crate) struct Produce {
 
 impl Produce {
     pub(crate) fn new() -> Self {
+        // From 0 on, so that the first one is a rise that an alert sees.
+        answers_not_believed().increment(0);
         Self {
             buffer: histogram!("penstock_produce_seconds", "stage" => "buffer"),
             put: histogram!("penstock_produce_seconds", "stage" => "put"),
@@ -257,7 +259,11 @@ fn damage(kind: DamageKind) -> Counter {
 
 /// Counts an answer to a commit that cannot be one.
 pub(crate) fn count_answer_not_believed() {
-    counter!("penstock_answers_not_believed_total").increment(1);
+    answers_not_believed().increment(1);
+}
+
+fn answers_not_believed() -> Counter {
+    counter!("penstock_answers_not_believed_total")
 }
 
 /// Keeps histograms small: without this their samples pile up until somebody scrapes.

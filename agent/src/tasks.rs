@@ -108,8 +108,12 @@ impl Tasks {
         let task = async move {
             let _live = live;
             if let Err(error) = task.await {
-                tracing::error!(task = name, error = format!("{error:#}"), "task failed");
-                failure.send_replace(Some(format!("{name}: {error:#}")));
+                let error = format!("{error:#}");
+                // Whoever waits for it ends the process with that sentence, which is said once.
+                if failure.receiver_count() == 0 {
+                    tracing::error!(task = name, error, "task failed");
+                }
+                failure.send_replace(Some(format!("{name}: {error}")));
             }
         };
         match &self.life {

@@ -1,6 +1,7 @@
 //! Binds, starts the rooms, accepts under a limit, and stops everything in order. Called by `commands/`.
 
 mod accept;
+mod closed;
 mod metadata_role;
 mod metadata_store;
 mod open_files;

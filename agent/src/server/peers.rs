@@ -12,6 +12,7 @@ use metadata::{Agent, Candidate, Metadata, Options, Probe, Status};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use super::closed::Closed;
 use super::metadata_store::refused;
 use super::start::bind;
 use crate::config::PeerTls;
@@ -69,6 +70,11 @@ impl PeerPort {
         })
     }
 
+    /// Where it listens, with the port that was free if none was given.
+    pub(super) fn listens_at(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
     /// What peers are told.
     pub(super) fn address(&self) -> &str {
         &self.address
@@ -123,6 +129,7 @@ async fn take(
     mut stop: Stop,
 ) {
     let connections = Tasks::new();
+    let closed = Closed::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -138,13 +145,16 @@ async fn take(
             continue;
         }
         let (wire, links, mut stop) = (wire.clone(), links.clone(), rooms.stopping());
+        let closed = closed.clone();
         connections.spawn("peer", async move {
             let ended = tokio::select! {
                 ended = accept(&wire, socket, links) => ended,
                 () = stop.requested() => Ok(()),
             };
-            if let Err(reason) = ended {
-                tracing::info!(%peer, reason, "closed a peer's connection");
+            if let Err(reason) = ended
+                && let Some(unsaid) = closed.admit(peer.ip(), &reason)
+            {
+                tracing::info!(%peer, reason, unsaid, "closed a peer's connection");
             }
             Ok(())
         });

@@ -34,6 +34,10 @@ use super::message::FRAME_BYTES_MAX;
 const PATH: &str = "/penstock.metadata.v1.Sequencer/Session";
 /// For TLS, HTTP/2 and the beginning of the stream.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(5);
+/// With which all that speak TLS begin.
+const TLS_HANDSHAKE: [u8; 1] = [0x16];
+const NO_TLS: &str = "it speaks no TLS, and this process wants it of all peers: give that one --peer-tls-cert, --peer-tls-key and \
+                      --peer-tls-ca";
 /// Below what the links themselves notice: it keeps what lies between awake.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Bytes on their way that nobody has taken yet.
@@ -172,13 +176,17 @@ pub async fn accept(
     socket
         .set_nodelay(true)
         .map_err(|error| error.to_string())?;
-    let first = timeout(HANDSHAKE_TIME_MAX, socket.peek(&mut [0])).await;
-    if let Ok(Ok(0)) = first {
+    let mut first = [0];
+    let peeked = timeout(HANDSHAKE_TIME_MAX, socket.peek(&mut first)).await;
+    if let Ok(Ok(0)) = peeked {
         // Somebody who only looked whether anybody is here.
         return Ok(());
     }
     match wire {
         Wire::Plain => serve(socket, links).await,
+        Wire::Tls(_) if matches!(peeked, Ok(Ok(_))) && first != TLS_HANDSHAKE => {
+            Err(NO_TLS.to_owned())
+        }
         Wire::Tls(tls) => {
             let socket = timeout(HANDSHAKE_TIME_MAX, tls.acceptor.accept(socket)).await;
             let socket = socket.map_err(|_| "no TLS handshake in time".to_owned())?;

@@ -180,7 +180,7 @@ impl Candidate {
             tracing::warn!(
                 address,
                 reason,
-                "cannot reach itself at the address that others are told"
+                "cannot reach itself at the address that others are told: correct --advertise (an agent: --peer-advertise)"
             );
         }
         Ok(())
