@@ -46,7 +46,7 @@ pub(crate) struct Shared {
     pub(crate) views: Views,
     /// The epoch in which objects are named.
     pub(crate) naming: AtomicU32,
-    /// The feature level, in the process of the holder.
+    /// The feature level: elsewhere than in the process of the holder, that of its welcome.
     pub(crate) level: AtomicU32,
     pub(crate) ready: AtomicBool,
     /// Whether a sequencer was ever reached.
@@ -369,6 +369,12 @@ impl Metadata {
     pub fn leader_epoch(&self) -> i32 {
         let lineage = self.shared.lineage.get();
         lineage.map_or(0, |known| known.lock().chain.leader_epoch())
+    }
+
+    /// At which the cluster wrote when this process was welcomed by whoever holds the order; 1 before.
+    #[must_use]
+    pub fn feature_level(&self) -> u32 {
+        self.shared.level.load(Ordering::Acquire)
     }
 
     /// Raises the feature level, `None`: to the highest that the sequencer's version knows.

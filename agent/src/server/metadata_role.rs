@@ -55,14 +55,14 @@ pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
         }
     };
     let names = Names::of_metadata(settings.bucket, settings.store.to_string());
-    let kv = metadata_store::open_store(&settings.store).await?;
+    let kv = metadata_store::open_store(&settings.store, metadata_store::STOP).await?;
     if let Some(bucket) = &bucket {
         let checked = identity::check_bucket(&names, kv.as_ref(), bucket).await;
         checked.map_err(anyhow::Error::msg)?;
     }
     let mut signals = Signals::catch()?;
     let rooms = Tasks::new();
-    let address = port.address().to_owned();
+    let (listen, told) = (port.listens_at()?, port.address().to_owned());
     let status = port.serve(kv, metadata_store::options(bucket.as_ref()), names, &rooms);
     let http = http_listener
         .as_ref()
@@ -74,7 +74,7 @@ pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
         rooms.spawn("http", serving);
     }
     let http = http.map(tracing::field::display);
-    tracing::info!(listen = address, http, "serving metadata");
+    tracing::info!(%listen, advertise = told, http, "serving metadata");
     let failure = tokio::select! {
         () = signals.received() => None,
         failure = rooms.failed() => Some(failure),

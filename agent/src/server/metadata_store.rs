@@ -20,6 +20,8 @@ use crate::tasks::Tasks;
 
 /// What to do about a store that cannot be read.
 const RESTORE: &str = "start nothing with it, keep it, and bring back a copy";
+/// And about one that another process has, by whoever would serve from it.
+pub(super) const STOP: &str = "stop that one, or choose another folder with --data or --store";
 const UPGRADE: &str = "use a newer Penstock";
 
 /// What is needed to speak with other processes, made ready before anything is written.
@@ -79,7 +81,7 @@ pub(super) async fn open(
         }
         Order::Here { store, .. } => store,
     };
-    let kv = open_store(store).await?;
+    let kv = open_store(store, STOP).await?;
     if let Some(port) = peers.port {
         // One path for all agents, this one included: whoever holds the order may be another process.
         let address = port.address().to_owned();
@@ -98,8 +100,8 @@ pub(super) async fn open(
     Ok((metadata, None))
 }
 
-/// Opens the store.
-pub(super) async fn open_store(url: &StoreUrl) -> anyhow::Result<Arc<dyn Kv>> {
+/// Opens the store. `in_use`: what to do where another process has it.
+pub(super) async fn open_store(url: &StoreUrl, in_use: &str) -> anyhow::Result<Arc<dyn Kv>> {
     let kv: Arc<dyn Kv> = match url {
         StoreUrl::Memory => Arc::new(Memory::new()),
         StoreUrl::Redb(path) => {
@@ -108,7 +110,7 @@ pub(super) async fn open_store(url: &StoreUrl) -> anyhow::Result<Arc<dyn Kv>> {
                 Redb::open(&path).map_err(|error| (path, error))
             });
             let opened = opened.await.context("the store's thread ended")?;
-            Arc::new(opened.map_err(|(path, error)| store_refused(&path, error))?)
+            Arc::new(opened.map_err(|(path, error)| store_refused(&path, error, in_use))?)
         }
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => {
@@ -128,9 +130,9 @@ pub(super) async fn open_store(url: &StoreUrl) -> anyhow::Result<Arc<dyn Kv>> {
 }
 
 /// Why the file of the metadata was not opened, and what to do.
-fn store_refused(path: &Path, error: KvError) -> anyhow::Error {
+fn store_refused(path: &Path, error: KvError, in_use: &str) -> anyhow::Error {
     let advice = match &error {
-        KvError::InUse(_) => "stop that one, or choose another folder with --data or --store",
+        KvError::InUse(_) => in_use,
         KvError::Corrupt(_) => RESTORE,
         KvError::NewerFormat(_) => UPGRADE,
         _ => {

@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use metadata::kv::Kv;
-use metadata::{Acceptance, Metadata, Raised, WRITER_LEVEL};
+use metadata::{Acceptance, Checked, Metadata, Raised, WRITER_LEVEL};
 use tokio::time::timeout;
 
 use super::metadata_store::{self, check_folder, open_store, refused};
@@ -83,7 +82,7 @@ pub async fn operate(operation: Operation, operated: Operated) -> anyhow::Result
                 None => None,
             };
             let names = Names::of_metadata(bucket, store.to_string());
-            let kv = open_store(&store).await?;
+            let kv = open_store(&store, in_use(operation)).await?;
             if metadata::is_empty(kv.as_ref()).await? {
                 return Err(nothing(&store));
             }
@@ -91,22 +90,31 @@ pub async fn operate(operation: Operation, operated: Operated) -> anyhow::Result
                 let checked = identity::check_bucket(&names, kv.as_ref(), bucket).await;
                 checked.map_err(anyhow::Error::msg)?;
             }
+            let before = metadata::check(kv.as_ref()).await;
+            let before = before.map_err(|error| refused(&names, error))?;
             if operation == Operation::AcceptOlderStore && opened.is_none() {
-                needs_bucket(kv.as_ref(), &names).await?;
+                needs_bucket(&before, &names)?;
             }
             let options = metadata_store::options(opened.as_ref());
             let done = match operation {
-                Operation::Finalize => metadata::finalize(kv.as_ref(), options).await.map(raised),
+                Operation::Finalize => {
+                    let level = metadata::finalize(kv.as_ref(), options).await;
+                    level.map(|level| raised(before.level, level))
+                }
                 Operation::ReleaseHold => {
                     let released = metadata::release_hold(kv.as_ref(), options).await;
-                    released.map(|()| RELEASED.to_owned())
+                    let said = before.hold.map_or(NO_HOLD, |_| RELEASED);
+                    released.map(|()| said.to_owned())
                 }
                 Operation::AcceptOlderStore => {
                     let accepted = metadata::accept_older_store(kv.as_ref(), options).await;
                     accepted.map(|accepted| lost(&accepted))
                 }
             };
-            done.map_err(|error| refused(&names, error))
+            done.map_err(|error| match error {
+                metadata::Error::InUse(_) => anyhow::anyhow!("{error}: {}", in_use(operation)),
+                error => refused(&names, error),
+            })
         }
     }
 }
@@ -128,12 +136,20 @@ async fn exists(store: &StoreUrl) -> anyhow::Result<()> {
     if exists { Ok(()) } else { Err(nothing(store)) }
 }
 
+/// What to do where a process has the store.
+fn in_use(operation: Operation) -> &'static str {
+    match operation {
+        Operation::AcceptOlderStore => "stop that one first",
+        Operation::Finalize | Operation::ReleaseHold => {
+            "say it to that one, with --metadata HOST:PORT where it listens for agents, or stop it first"
+        }
+    }
+}
+
 /// Without the bucket that remembers it, a store that went back in time cannot be told from one that is well; and what is
 /// accepted is not undone.
-async fn needs_bucket(kv: &dyn Kv, names: &Names) -> anyhow::Result<()> {
-    let checked = metadata::check(kv).await;
-    let checked = checked.map_err(|error| refused(names, error))?;
-    match checked.bucket {
+fn needs_bucket(before: &Checked, names: &Names) -> anyhow::Result<()> {
+    match before.bucket {
         None => Ok(()),
         Some(bucket) => anyhow::bail!(
             "the metadata in {} keeps its records in a bucket (id {bucket}), which remembers how far it had come: give --bucket \
@@ -149,12 +165,14 @@ fn nothing(store: &StoreUrl) -> anyhow::Error {
 }
 
 const RELEASED: &str = "Objects that the metadata does not know may be deleted again.";
+const NO_HOLD: &str = "There is no hold: objects that the metadata does not know may be deleted. Nothing was changed.";
 
 async fn say(metadata: &Metadata, operation: Operation) -> anyhow::Result<String> {
     metadata.joined().await;
+    let before = metadata.feature_level();
     match operation {
         Operation::Finalize => match metadata.raise_feature_level(None).await? {
-            Raised::At(level) => Ok(raised(level)),
+            Raised::At(level) => Ok(raised(before, level)),
             Raised::Kept(why) => anyhow::bail!("the feature level stays as it is: {why}"),
         },
         Operation::ReleaseHold => {
@@ -167,11 +185,15 @@ async fn say(metadata: &Metadata, operation: Operation) -> anyhow::Result<String
     }
 }
 
-fn raised(level: u32) -> String {
-    let mut said = format!(
-        "The cluster writes at feature level {level} from now on. Processes that cannot read it are refused, and going back \
-         to their version is no longer possible."
-    );
+fn raised(before: u32, level: u32) -> String {
+    let mut said = if before == level {
+        format!("The cluster writes at feature level {level} already, and nothing was changed.")
+    } else {
+        format!(
+            "The cluster writes at feature level {level} from now on. Processes that cannot read it are refused, and going \
+             back to their version is no longer possible."
+        )
+    };
     if level < WRITER_LEVEL {
         said.push_str(" The process that holds the order knows no higher one: upgrade it, and say this again.");
     }

@@ -35,6 +35,7 @@ mod hostile;
 mod lifecycle;
 mod network;
 mod older_store;
+mod operators;
 mod peer_tls;
 mod placement;
 #[cfg(feature = "postgres")]

@@ -44,6 +44,7 @@ impl Work {
             return unknown("a version of the protocol");
         }
         level::check(welcome.level).map_err(Err)?;
+        self.shared.level.store(welcome.level, Ordering::Release);
         let cluster_id = welcome.cluster_id;
         let known = self.shared.cluster_id.get_or_init(|| cluster_id.clone());
         if *known != cluster_id {
