@@ -78,6 +78,27 @@ async fn a_metadata_process_says_where_it_listens_and_which_flag_is_wrong() {
     metadata.terminate().await;
 }
 
+/// A cluster on one machine is as it was made: whoever asks for another is told, before anything is started.
+#[tokio::test]
+async fn a_cluster_that_was_made_otherwise_is_not_what_was_asked_for() {
+    let data = tempfile::tempdir().unwrap();
+    let process = |role| format!("{{\"role\": \"{role}\", \"name\": \"{role}-1\", \"pid\": 0}}");
+    let processes = [process("metadata"), process("agent"), process("agent")].join(", ");
+    let made = format!("{{\"processes\": [{processes}]}}");
+    std::fs::write(data.path().join("cluster.json"), made).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/local-cluster");
+    let mut command = tokio::process::Command::new(script);
+    command
+        .arg("--data")
+        .arg(data.path())
+        .args(["up", "--agents", "1", "--metadata", "1"]);
+    let ran = run(&mut command).await;
+    assert_eq!(ran.status.code(), Some(1), "{ran:?}");
+    for part in ["made with --agents 2", "down --wipe"] {
+        assert!(ran.stderr.contains(part), "no {part:?} in {ran:?}");
+    }
+}
+
 /// So that the first one is a rise that an alert sees.
 #[tokio::test]
 async fn what_alerts_watch_is_there_from_the_start() {
