@@ -131,7 +131,13 @@ impl Pages {
                     "the metadata store cannot be written\n".to_owned(),
                 ),
                 (true, true) => (StatusCode::OK, "holds the order\n".to_owned()),
-                (false, _) => (StatusCode::OK, "waits for its turn\n".to_owned()),
+                (false, _) => match status.trouble() {
+                    Some(trouble) => (
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        format!("cannot take over: {trouble}\n"),
+                    ),
+                    None => (StatusCode::OK, "waits for its turn\n".to_owned()),
+                },
             },
         };
         respond(status, "text/plain", said)

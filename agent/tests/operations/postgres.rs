@@ -9,6 +9,7 @@ use super::database::{DATABASE, ENCODED_PASSWORD, PASSWORD, Server, USER};
 use super::tools::{Ran, ready, run, until, values};
 use crate::support::broker::{Broker, penstock};
 use crate::support::client::{Client, batch};
+use crate::support::processes::Process;
 use protocol::ErrorCode;
 
 /// `penstock dev` on free ports, its bucket in a folder.
@@ -186,4 +187,29 @@ async fn a_broker_that_cannot_use_its_database_says_one_sentence() {
         ),
         "1"
     );
+}
+
+/// It waits for its turn like another, but its turn never comes.
+#[tokio::test]
+async fn a_process_that_cannot_write_the_database_says_so_and_is_not_ready() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let store = server.url("");
+    let mut metadata = Process::start("metadata", &["--store", &store]).await;
+    metadata.until_ready("200").await;
+    metadata.stop().await;
+    let full = "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS \
+                $$ BEGIN RAISE EXCEPTION 'the disk is full' USING ERRCODE = '53100'; END $$; \
+                CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON penstock.rows \
+                FOR EACH ROW EXECUTE FUNCTION full_disk()";
+    server.sql(DATABASE, full);
+    metadata.restart();
+    metadata.until_ready("503").await;
+    let said = metadata.page("/health/ready").await.unwrap_or_default();
+    assert!(
+        said.contains("cannot take over: ") && said.contains("disk is full"),
+        "{said}"
+    );
+    metadata.kill().await;
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::lineage::{Memory, Past, ask, leave_word};
 use super::probe::{Found, Probe};
-use super::status::{Role, Status};
+use super::status::{Role, Status, Trouble};
 use super::store::{Address, Owner};
 use super::time::StateTime;
 use super::{Held, Options, Sequencer, Serves, assemble, takeover};
@@ -56,6 +56,8 @@ pub struct Candidate {
     /// Addresses of processes that took the order while this one held it and lived: what lies between may refuse for them.
     /// Where one refuses, only its head is believed, until it was reached.
     doubted: Mutex<BTreeSet<String>>,
+    /// Why it can neither watch nor take over.
+    trouble: Trouble,
 }
 
 /// What was seen of the holder last.
@@ -81,6 +83,7 @@ impl Candidate {
             roles: watch::Sender::new(Role::Waiting { holder }),
             nonce: (options.random)(),
             doubted: Mutex::default(),
+            trouble: Trouble::default(),
             remembered: Mutex::new(None),
             options,
         }
@@ -90,7 +93,8 @@ impl Candidate {
     #[must_use]
     pub fn status(&self) -> Status {
         let random = Arc::clone(&self.options.random);
-        Status::new(self.roles.subscribe(), self.nonce, random)
+        let trouble = Arc::clone(&self.trouble);
+        Status::new(self.roles.subscribe(), self.nonce, random, trouble)
     }
 
     /// Until `stop` resolves: then the last checkpoint is written and others may take over at once.
@@ -201,10 +205,16 @@ impl Candidate {
                 deposed = true;
             }
             match self.look(&mut seen).await {
-                Ok(Some(held)) => return Ok(held),
-                Ok(None) => sleep(LOOK_INTERVAL).await,
+                Ok(Some(held)) => {
+                    *self.trouble.lock() = None;
+                    return Ok(held);
+                }
+                Ok(None) => {
+                    *self.trouble.lock() = None;
+                    sleep(LOOK_INTERVAL).await;
+                }
                 Err(Error::Unavailable { reason, .. }) => {
-                    tracing::debug!(reason, "the metadata store does not answer");
+                    self.troubled(reason);
                     // Whether the head stands still cannot be seen now.
                     seen = None;
                     sleep(STORE_PAUSE).await;
@@ -214,6 +224,18 @@ impl Candidate {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Said once for each reason: it is looked again twice a second.
+    fn troubled(&self, reason: String) {
+        let mut trouble = self.trouble.lock();
+        if trouble.as_ref() != Some(&reason) {
+            tracing::warn!(
+                reason,
+                "the metadata store can be neither watched nor taken over"
+            );
+        }
+        *trouble = Some(reason);
     }
 
     async fn look(&self, seen: &mut Option<Seen>) -> Result<Option<(Metadata, Sequencer)>, Error> {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::handle::{Metadata, Stats};
@@ -16,6 +17,9 @@ pub(crate) enum Role {
     Holding(Metadata),
 }
 
+/// Why a candidate can neither watch nor take over, if it cannot.
+pub(super) type Trouble = Arc<Mutex<Option<String>>>;
+
 /// See the file. Cheap to clone.
 #[derive(Clone)]
 pub struct Status {
@@ -23,6 +27,7 @@ pub struct Status {
     /// Drawn by the process when it started, which it is told apart by.
     nonce: u64,
     random: Arc<dyn Fn() -> u64 + Send + Sync>,
+    trouble: Trouble,
 }
 
 impl fmt::Debug for Status {
@@ -38,11 +43,13 @@ impl Status {
         roles: watch::Receiver<Role>,
         nonce: u64,
         random: Arc<dyn Fn() -> u64 + Send + Sync>,
+        trouble: Trouble,
     ) -> Self {
         Self {
             roles,
             nonce,
             random,
+            trouble,
         }
     }
 
@@ -75,6 +82,12 @@ impl Status {
     #[must_use]
     pub fn ready(&self) -> bool {
         self.holding().is_some_and(|metadata| metadata.ready())
+    }
+
+    /// Why a process that waits can neither watch the holder nor take over, if it cannot: a sentence for the operator.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
     }
 
     /// Counters since it took over; zeros while it waits.
