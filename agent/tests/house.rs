@@ -159,10 +159,10 @@ const METADATA: &[(&str, &[&str])] = &[
     ("index", &["codec", "error", "keys", "kv", "types"]),
     ("codec", &["types"]),
     ("command", &["codec", "types"]),
-    ("effect", &["codec", "command", "level", "types"]),
-    ("history", &["codec", "types"]),
+    ("effect", &["codec", "command", "keys", "level", "types"]),
+    ("history", &["codec", "keys", "types"]),
     ("kv", &[]),
-    ("level", &["codec", "error"]),
+    ("level", &["codec", "error", "keys"]),
     (
         "state",
         &[

@@ -1,6 +1,9 @@
 //! Why the metadata cannot answer: who must act, whether it may be retried, whether it happened.
 
+use bytes::Bytes;
+
 use crate::codec::Unreadable;
+use crate::keys::Key;
 use crate::kv::KvError;
 
 /// Whether what was asked for was done.
@@ -84,6 +87,13 @@ impl Error {
             Self::Unavailable { reason, .. } => Self::unavailable(reason),
             other => other,
         }
+    }
+
+    /// The row under that key is damaged, or belongs under another one.
+    pub(crate) fn unreadable(key: &Bytes) -> Self {
+        let name =
+            Key::decode(key).map_or_else(|_| format!("{key:02x?}"), |key| format!("{key:?}"));
+        Self::Corrupt(format!("the row {name} cannot be read"))
     }
 }
 

@@ -8,6 +8,7 @@
 //! order cannot push the past out of the chain.
 
 use crate::codec::{Decoder, Encoder, Unreadable};
+use crate::keys::Key;
 pub use crate::types::HistoryId;
 use crate::types::Lsn;
 
@@ -197,12 +198,12 @@ impl Chain {
     pub(crate) fn to_row(&self) -> bytes::Bytes {
         let mut row = Encoder::versioned(VERSION);
         self.encode(&mut row);
-        row.sealed()
+        row.sealed(&Key::Lineage.encode())
     }
 
     /// From a row of the store.
     pub(crate) fn from_row(row: bytes::Bytes) -> Result<Self, Unreadable> {
-        let mut row = Decoder::versioned(row, VERSION)?;
+        let mut row = Decoder::versioned(&Key::Lineage.encode(), row, VERSION)?;
         let chain = Self::decode(&mut row)?;
         row.end()?;
         Ok(chain)

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::codec::{Decoder, Encoder};
 use crate::error::Error;
+use crate::keys::Key;
 
 /// The highest level that this version writes and reads. It reads all lower ones.
 pub const WRITER_LEVEL: u32 = if cfg!(feature = "level-2") { 2 } else { 1 };
@@ -86,18 +87,20 @@ impl Format {
         row.u32(self.writer);
         row.u32(self.reader_min);
         row.text(&self.cluster_id);
-        row.sealed()
+        row.sealed(&Key::Format.encode())
     }
 
     /// # Errors
     /// `NewerFormat` when this version cannot read the store.
     pub(crate) fn decode(row: Bytes) -> Result<Self, Error> {
         // Whatever a newer one looks like, its version comes first.
-        let version = Decoder::new(row.clone()).u8()?;
+        let key = Key::Format.encode();
+        let unreadable = |_| Error::unreadable(&key);
+        let version = Decoder::new(row.clone()).u8().map_err(unreadable)?;
         if version != VERSION {
             return Err(newer(version.to_string()));
         }
-        let mut row = Decoder::versioned(row, VERSION)?;
+        let mut row = Decoder::versioned(&key, row, VERSION).map_err(unreadable)?;
         let (writer, reader_min) = (row.u32()?, row.u32()?);
         check(reader_min)?;
         let cluster_id = row.text()?;

@@ -15,8 +15,10 @@ const ROWS_PER_READ: usize = 2000;
 /// Where the cluster's records lie, as the last checkpoint says.
 pub(crate) async fn bucket(kv: &dyn Kv) -> Result<Option<BucketId>, Error> {
     let mut state = State::default();
-    if let Some(row) = kv.get(&Key::Cluster.encode()).await? {
-        state.load(Key::Cluster, open_row(row)?)?;
+    let key = Key::Cluster.encode();
+    if let Some(row) = kv.get(&key).await? {
+        let taken = open_row(&key, row).and_then(|row| state.load(Key::Cluster, row));
+        taken.map_err(|_| Error::unreadable(&key))?;
     }
     Ok(state.cluster.bucket)
 }
@@ -24,8 +26,10 @@ pub(crate) async fn bucket(kv: &dyn Kv) -> Result<Option<BucketId>, Error> {
 /// The state as of the checkpoint, but for rows that are newer and say so.
 pub(crate) async fn load(kv: &dyn Kv) -> Result<State, Error> {
     let mut state = State::default();
-    let row = kv.get(&Key::Checkpoint.encode()).await?.ok_or(Unreadable)?;
-    state.lsn = decode_row(open_row(row)?)?;
+    let key = Key::Checkpoint.encode();
+    let row = kv.get(&key).await?.ok_or(Unreadable)?;
+    let lsn = open_row(&key, row).and_then(decode_row);
+    state.lsn = lsn.map_err(|_| Error::unreadable(&key))?;
     for kind in State::KINDS {
         each_row(kv, *kind, |key, row| state.load(key, row)).await?;
         // The cluster's row comes before others, which may be such as this version cannot read.
@@ -48,10 +52,8 @@ async fn each_row(
     let (start, end) = keys::all(kind);
     each_page(kv, start, end, ROWS_PER_READ, |rows| {
         for (key, row) in rows {
-            let key = Key::decode(&key)?;
-            let taken = open_row(row).and_then(|row| take(key, row));
-            taken
-                .map_err(|Unreadable| Error::Corrupt(format!("the row {key:?} cannot be read")))?;
+            let taken = Key::decode(&key).and_then(|known| take(known, open_row(&key, row)?));
+            taken.map_err(|_| Error::unreadable(&key))?;
         }
         Ok(true)
     })

@@ -237,5 +237,5 @@ async fn read(kv: &dyn Kv, wanted: Vec<(Place, Joint)>) -> Read {
 
 /// The checkpoint row: up to there everything is in rows.
 pub(crate) fn checkpoint_row(at: Lsn) -> Bytes {
-    encode_row(&at)
+    encode_row(&Key::Checkpoint.encode(), &at)
 }

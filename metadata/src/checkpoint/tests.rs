@@ -192,7 +192,7 @@ async fn what_is_appended_after_the_index_row_was_read_joins_it() {
     }
     let rows = kv.snapshot();
     let index = rows.iter().filter_map(|(key, row)| match Key::decode(key) {
-        Ok(Key::Index(_, _, 0, _)) => Some(Chunk::decode(row.clone()).unwrap()),
+        Ok(Key::Index(_, _, 0, _)) => Some(Chunk::decode(key, row.clone()).unwrap()),
         _ => None,
     });
     let extents: Vec<_> = index.flat_map(|chunk| chunk.extents).collect();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::{Buf, Bytes};
-use crc_fast::{CrcAlgorithm, checksum};
+use crc_fast::{CrcAlgorithm, Digest};
 
 #[macro_use]
 mod wire;
@@ -20,7 +20,7 @@ use crate::types::{ObjectKey, TopicId};
 pub(crate) struct Unreadable;
 
 /// Of a seal.
-const SEAL_BYTES: usize = 4;
+pub(crate) const SEAL_BYTES: usize = 4;
 
 /// Appends values to a row.
 #[derive(Debug, Default)]
@@ -116,17 +116,31 @@ impl Encoder {
         self.0.into()
     }
 
-    /// With a checksum over all of it behind, by which damage is seen: stores check their pages at best when they repair
-    /// themselves, and a number that is read wrongly is another truth.
-    pub(crate) fn sealed(mut self) -> Bytes {
-        let seal = crc32c(self.as_bytes());
+    /// The row under that key, with a checksum over the key and all of the row behind it. By it damage is seen: stores check
+    /// their pages at best when they repair themselves, and a number that is read wrongly is another truth. So is a whole
+    /// row in another one's place, which is why the key counts.
+    pub(crate) fn sealed(mut self, key: &[u8]) -> Bytes {
+        let seal = seal(key, self.as_bytes());
         self.fixed_u32(seal);
         self.into_bytes()
     }
 }
 
-fn crc32c(bytes: &[u8]) -> u32 {
-    u32::try_from(checksum(CrcAlgorithm::Crc32Iscsi, bytes)).expect("a CRC-32 has 32 bits")
+/// CRC-32C of a key and the row under it. No key begins another one, so the two cannot be cut apart elsewhere.
+fn seal(key: &[u8], row: &[u8]) -> u32 {
+    let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
+    digest.update(key);
+    digest.update(row);
+    u32::try_from(digest.finalize()).expect("a CRC-32 has 32 bits")
+}
+
+/// A row as it would be under another key: tests move rows that nobody damaged.
+#[cfg(test)]
+pub(crate) fn resealed(row: Bytes, from: &[u8], to: &[u8]) -> Bytes {
+    let content = Decoder::sealed(from, row).unwrap().take_rest();
+    let mut moved = Encoder::default();
+    moved.bytes(&content);
+    moved.sealed(to)
 }
 
 /// Reads a row front to back. Nothing in it is trusted: lengths are checked before anything is reserved.
@@ -138,19 +152,19 @@ impl Decoder {
         Self(row)
     }
 
-    /// What [`Encoder::sealed`] made.
-    pub(crate) fn sealed(mut row: Bytes) -> Result<Self, Unreadable> {
+    /// What [`Encoder::sealed`] made for that key.
+    pub(crate) fn sealed(key: &[u8], mut row: Bytes) -> Result<Self, Unreadable> {
         let content = row.len().checked_sub(SEAL_BYTES).ok_or(Unreadable)?;
-        let seal = Self(row.split_off(content)).fixed_u32()?;
-        match crc32c(&row) == seal {
+        let found = Self(row.split_off(content)).fixed_u32()?;
+        match seal(key, &row) == found {
             true => Ok(Self(row)),
             false => Err(Unreadable),
         }
     }
 
     /// The same of a row that must be of that version.
-    pub(crate) fn versioned(row: Bytes, version: u8) -> Result<Self, Unreadable> {
-        let mut decoder = Self::sealed(row)?;
+    pub(crate) fn versioned(key: &[u8], row: Bytes, version: u8) -> Result<Self, Unreadable> {
+        let mut decoder = Self::sealed(key, row)?;
         if decoder.u8()? == version {
             Ok(decoder)
         } else {
@@ -295,14 +309,15 @@ mod tests {
             row.i64(signed);
             row.u128(id);
             row.text(&text);
-            let bytes = row.sealed();
-            let mut row = Decoder::versioned(bytes.clone(), small).unwrap();
+            let bytes = row.sealed(b"key");
+            let mut row = Decoder::versioned(b"key", bytes.clone(), small).unwrap();
             prop_assert_eq!(row.u64(), Ok(wide));
             prop_assert_eq!(row.i64(), Ok(signed));
             prop_assert_eq!(row.u128(), Ok(id));
             prop_assert_eq!(row.text(), Ok(text));
             prop_assert_eq!(row.end(), Ok(()));
-            prop_assert!(Decoder::versioned(bytes, small.wrapping_add(1)).is_err());
+            prop_assert!(Decoder::versioned(b"another key", bytes.clone(), small).is_err());
+            prop_assert!(Decoder::versioned(b"key", bytes, small.wrapping_add(1)).is_err());
         }
 
         #[test]

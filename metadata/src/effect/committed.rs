@@ -527,6 +527,7 @@ fn take_producer(
 mod tests {
     use super::*;
     use crate::effect::{Effect, LogBytes};
+    use crate::types::Lsn;
 
     const PARTITIONS: i32 = 1_000;
 
@@ -623,7 +624,7 @@ mod tests {
         let mut log = LogBytes::new(Timestamp(1_790_000_000_123));
         log.push(&Effect::Committed(ordinary()));
         let bytes: usize = log
-            .into_rows(usize::MAX)
+            .into_rows(Lsn(1), usize::MAX)
             .iter()
             .map(bytes::Bytes::len)
             .sum();
@@ -658,8 +659,8 @@ mod tests {
         let mut log = LogBytes::new(Timestamp(1_790_000_000_123));
         log.push(&Effect::Committed(commit.clone()));
         let took = begun.elapsed();
-        let bytes: Vec<u8> = log.into_rows(usize::MAX).concat();
-        let entry = crate::effect::decode_entry(bytes.into()).unwrap();
+        let bytes: Vec<u8> = log.into_rows(Lsn(1), usize::MAX).concat();
+        let entry = crate::effect::decode_entry(Lsn(1), bytes.into()).unwrap();
         assert!(entry.effects == [Effect::Committed(commit)]);
         assert!(took < std::time::Duration::from_secs(20), "{took:?}");
     }

@@ -1,11 +1,12 @@
-//! The effects of a drain as one log entry: version, time, effects, and a checksum over all of it, so that damage is seen
-//! when it is replayed.
+//! The effects of a drain as one log entry: version, time, effects, and a checksum over all of it and the key of its first
+//! row, so that damage is seen when it is replayed, and an entry in another one's place as well.
 
 use bytes::Bytes;
 
 use super::Effect;
 use crate::codec::{Decoder, Encoder, Unreadable, Wire};
-use crate::types::Timestamp;
+use crate::keys::Key;
+use crate::types::{Lsn, Timestamp};
 
 /// The version that log rows are written in.
 const VERSION: u8 = 1;
@@ -36,9 +37,10 @@ impl LogBytes {
         self.0.len()
     }
 
-    /// Cut into rows, for stores limit values; joined again they are what [`decode_entry`] reads.
-    pub(crate) fn into_rows(self, row_bytes_max: usize) -> Vec<Bytes> {
-        cut(self.0.sealed(), row_bytes_max)
+    /// As the entry of that drain, cut into rows, for stores limit values; joined again they are what [`decode_entry`]
+    /// reads.
+    pub(crate) fn into_rows(self, lsn: Lsn, row_bytes_max: usize) -> Vec<Bytes> {
+        cut(self.0.sealed(&Key::Log(lsn, 0).encode()), row_bytes_max)
     }
 }
 
@@ -52,9 +54,9 @@ pub(crate) fn cut(mut bytes: Bytes, piece_bytes: usize) -> Vec<Bytes> {
     pieces
 }
 
-/// The rows of one drain, joined.
-pub(crate) fn decode_entry(bytes: Bytes) -> Result<LogEntry, Unreadable> {
-    let mut bytes = Decoder::versioned(bytes, VERSION)?;
+/// The rows of that drain, joined.
+pub(crate) fn decode_entry(lsn: Lsn, bytes: Bytes) -> Result<LogEntry, Unreadable> {
+    let mut bytes = Decoder::versioned(&Key::Log(lsn, 0).encode(), bytes, VERSION)?;
     let now = Timestamp::take(&mut bytes)?;
     let mut effects = Vec::new();
     while !bytes.is_empty() {
@@ -74,15 +76,22 @@ mod tests {
         log.push(&Effect::Cluster(ClusterEffect::SessionNumbered {
             last: 300,
         }));
-        let entry: Vec<u8> = log.into_rows(10).concat();
-        assert!(decode_entry(entry.clone().into()).is_ok());
+        let lsn = Lsn(7);
+        let entry: Vec<u8> = log.into_rows(lsn, 10).concat();
+        assert!(decode_entry(lsn, entry.clone().into()).is_ok());
+        let elsewhere = decode_entry(Lsn(8), entry.clone().into());
+        assert_eq!(elsewhere, Err(Unreadable), "of another drain");
         for bit in 0..entry.len() * 8 {
             let mut damaged = entry.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(decode_entry(damaged.into()), Err(Unreadable), "bit {bit}");
+            let read = decode_entry(lsn, damaged.into());
+            assert_eq!(read, Err(Unreadable), "bit {bit}");
         }
         for at in 0..entry.len() {
-            assert!(decode_entry(entry[..at].to_vec().into()).is_err(), "{at}");
+            assert!(
+                decode_entry(lsn, entry[..at].to_vec().into()).is_err(),
+                "{at}"
+            );
         }
     }
 }

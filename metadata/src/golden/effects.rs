@@ -11,7 +11,7 @@ use crate::effect::{
     ProducersEffect, SessionEffect, TopicCreated, TopicEffect, decode_entry,
 };
 use crate::types::{
-    BatchFlags, BlockCodec, BlockRange, BucketId, HistoryId, NamingEpoch, ObjectKey, Offset,
+    BatchFlags, BlockCodec, BlockRange, BucketId, HistoryId, Lsn, NamingEpoch, ObjectKey, Offset,
     PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId, TopicPartition,
 };
 
@@ -235,13 +235,16 @@ fn cluster_effects() -> Vec<ClusterEffect> {
     all
 }
 
+/// Of the drain that they are.
+const LSN: Lsn = Lsn(7);
+
 #[test]
 fn every_effect_is_written_and_read_as_ever() {
     let (now, effects) = (Timestamp(1_790_000_000_123), effects());
     let mut log = LogBytes::new(now);
     effects.iter().for_each(|effect| log.push(effect));
-    let encoded = log.into_rows(usize::MAX).concat().into();
-    let old = decode_entry(golden("effects-1.bin", &encoded)).unwrap();
+    let encoded = log.into_rows(LSN, usize::MAX).concat().into();
+    let old = decode_entry(LSN, golden("effects-1.bin", &encoded)).unwrap();
     assert_eq!((old.now, old.effects), (now, effects));
 }
 
@@ -249,18 +252,18 @@ fn every_effect_is_written_and_read_as_ever() {
 fn damage_is_refused_and_never_panics() {
     let mut log = LogBytes::new(Timestamp(0));
     effects().iter().for_each(|effect| log.push(effect));
-    let whole: Bytes = log.into_rows(usize::MAX).concat().into();
+    let whole: Bytes = log.into_rows(LSN, usize::MAX).concat().into();
     for at in 0..whole.len() {
         let mut damaged = BytesMut::from(&whole[..]);
         damaged[at] ^= 0xff;
-        assert!(decode_entry(damaged.freeze()).is_err(), "{at}");
-        assert!(decode_entry(whole.slice(..at)).is_err(), "{at}");
+        assert!(decode_entry(LSN, damaged.freeze()).is_err(), "{at}");
+        assert!(decode_entry(LSN, whole.slice(..at)).is_err(), "{at}");
         // What the checksum does not tell is told all the same.
         let mut effects = Decoder::new(whole.slice(at..));
         while !effects.is_empty() && Effect::take(&mut effects).is_ok() {}
     }
     assert!(
-        decode_entry(Bytes::from_static(&[2, 0])).is_err(),
+        decode_entry(LSN, Bytes::from_static(&[2, 0])).is_err(),
         "a newer version"
     );
 }

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 
-use super::{cover, golden};
+use super::{TOPIC, cover, golden};
 use crate::index::Chunk;
+use crate::keys::Key;
 use crate::types::{
-    BlockCodec, BlockRange, Content, Extent, ExtentFlags, Marker, ObjectKey, Offset, ProducerEpoch,
-    ProducerId, Stored, Timestamp,
+    BlockCodec, BlockRange, Content, Extent, ExtentFlags, Marker, ObjectKey, Offset,
+    PartitionIndex, ProducerEpoch, ProducerId, Stored, Timestamp, TopicPartition,
 };
 
 fn extents() -> Vec<Extent> {
@@ -84,14 +85,24 @@ fn index_extents() -> Vec<Extent> {
     all
 }
 
+/// Where it lies.
+fn key(chunk: &Chunk) -> Bytes {
+    let partition = TopicPartition {
+        topic: TOPIC,
+        partition: PartitionIndex(1),
+    };
+    Key::Index(partition, 0, 0, chunk.end()).encode()
+}
+
 #[test]
 fn an_index_row_is_written_and_read_as_ever() {
     let chunk = Chunk {
         first: true,
         extents: index_extents(),
     };
-    let old = golden("index-1.bin", &chunk.encode());
-    assert_eq!(Chunk::decode(old), Ok(chunk));
+    let key = key(&chunk);
+    let old = golden("index-1.bin", &chunk.encode(&key));
+    assert_eq!(Chunk::decode(&key, old), Ok(chunk));
 }
 
 #[test]
@@ -100,10 +111,11 @@ fn a_damaged_row_is_refused_and_never_panics() {
         first: true,
         extents: index_extents(),
     };
-    let row = chunk.encode();
+    let key = key(&chunk);
+    let row = chunk.encode(&key);
     for at in 0..row.len() {
-        let _ = Chunk::decode(row.slice(..at));
+        let _ = Chunk::decode(&key, row.slice(..at));
     }
     let newer = Bytes::from_static(&[2, 0]);
-    assert!(Chunk::decode(newer).is_err(), "a newer version");
+    assert!(Chunk::decode(&key, newer).is_err(), "a newer version");
 }

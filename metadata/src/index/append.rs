@@ -139,7 +139,7 @@ fn append_chunks(
     let mut rows_end = log_start;
     if let Some((key, row)) = tail {
         let row_bytes = row.len();
-        let mut chunk = Chunk::at(place, &key, row)?;
+        let mut chunk = Chunk::at(place, &key, row).map_err(|_| Error::unreadable(&key))?;
         let ends_here = chunk.end() == start;
         first = chunk.first;
         from = key;
@@ -161,8 +161,10 @@ fn append_chunks(
     clear(place, 0, from.clone(), alone, writes);
     let mut last = Row::default();
     for chunk in &rows {
-        last = (place.key(0, chunk.end()), chunk.encode());
-        writes.set(last.0.clone(), last.1.clone());
+        let key = place.key(0, chunk.end());
+        let row = chunk.encode(&key);
+        writes.set(key.clone(), row.clone());
+        last = (key, row);
     }
     planted!(
         "checkpoint-clears-what-it-wrote",
@@ -194,7 +196,8 @@ fn append_children(
         None if !below.first => return Err(broken(place.partition, below.base, Offset(0))),
         None => {}
         Some((key, row)) => {
-            let mut summary = Summary::at(place, level, &key, row)?;
+            let summary = Summary::at(place, level, &key, row);
+            let mut summary = summary.map_err(|_| Error::unreadable(&key))?;
             let full = !summary.has_room();
             let before = summary.children.len();
             first = summary.first;
@@ -218,8 +221,10 @@ fn append_children(
     clear(place, level, from, alone, writes);
     let mut last = Row::default();
     for summary in &rows {
-        last = (place.key(level, summary.end()), summary.encode());
-        writes.set(last.0.clone(), last.1.clone());
+        let key = place.key(level, summary.end());
+        let row = summary.encode(&key);
+        writes.set(key.clone(), row.clone());
+        last = (key, row);
     }
     let kept = kept.filter(|_| first);
     let base = kept.as_ref().or(rows.first());

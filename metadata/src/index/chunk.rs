@@ -2,7 +2,7 @@
 //! block's checksum. Base offsets follow from spans, so a row has no room for a hole. Objects are named by their agent's
 //! prefix, which a row spells out once, and the difference to the number last used with it.
 //!
-//! A row: version, flags, base offset, extents, and the checksum of it all. An extent: a byte of flags and kind, span, record count unless
+//! A row: version, flags, base offset, extents, and the checksum of it all and its key. An extent: a byte of flags and kind, span, record count unless
 //! it is the span, difference of timestamps, then by kind. Numbers are of variable length.
 
 use std::collections::HashMap;
@@ -51,7 +51,8 @@ impl Chunk {
         self.extents.last().map_or(Offset(0), Extent::end_offset)
     }
 
-    pub(crate) fn encode(&self) -> Bytes {
+    /// The row under that key.
+    pub(crate) fn encode(&self, key: &[u8]) -> Bytes {
         let mut row = Encoder::versioned(VERSION);
         row.u8(if self.first { FIRST } else { 0 });
         row.i64(self.base().0);
@@ -59,11 +60,11 @@ impl Chunk {
         for extent in &self.extents {
             before.encode(extent, &mut row);
         }
-        row.sealed()
+        row.sealed(key)
     }
 
-    pub(crate) fn decode(row: Bytes) -> Result<Self, Unreadable> {
-        let mut row = Decoder::versioned(row, VERSION)?;
+    pub(crate) fn decode(key: &[u8], row: Bytes) -> Result<Self, Unreadable> {
+        let mut row = Decoder::versioned(key, row, VERSION)?;
         let first = match row.u8()? {
             0 => false,
             FIRST => true,
@@ -90,7 +91,7 @@ impl Chunk {
 
     /// The row that must end where its key says.
     pub(crate) fn at(place: Place, key: &[u8], row: Bytes) -> Result<Self, Unreadable> {
-        let chunk = Self::decode(row)?;
+        let chunk = Self::decode(key, row)?;
         match place.key(0, chunk.end()) == key {
             true => Ok(chunk),
             false => Err(Unreadable),

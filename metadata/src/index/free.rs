@@ -82,7 +82,8 @@ pub(crate) async fn free_first(
             writes.clear(key);
             changed = None;
         } else {
-            writes.set(key, summary.encode());
+            let row = summary.encode(&key);
+            writes.set(key, row);
             changed = Some(summary.child());
         }
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{CHILDREN_MAX, Chunk, Place, row_bytes};
-use crate::codec::{Decoder, Encoder, Unreadable};
+use crate::codec::{Decoder, Encoder, SEAL_BYTES, Unreadable};
 use crate::types::{Extent, Offset, Timestamp};
 
 const VERSION: u8 = 1;
@@ -105,7 +105,12 @@ impl Summary {
         children.filter(move |(_, child)| child.end > offset)
     }
 
-    pub(super) fn encode(&self) -> Bytes {
+    /// The row under that key.
+    pub(super) fn encode(&self, key: &[u8]) -> Bytes {
+        self.content().sealed(key)
+    }
+
+    fn content(&self) -> Encoder {
         let mut row = Encoder::versioned(VERSION);
         row.u8(if self.first { FIRST } else { 0 });
         row.i64(self.base.0);
@@ -118,11 +123,11 @@ impl Summary {
             row.u64(child.totals.records);
             (end, timestamp) = (child.end.0, child.max_timestamp.0);
         }
-        row.sealed()
+        row
     }
 
-    pub(super) fn decode(row: Bytes) -> Result<Self, Unreadable> {
-        let mut row = Decoder::versioned(row, VERSION)?;
+    pub(super) fn decode(key: &[u8], row: Bytes) -> Result<Self, Unreadable> {
+        let mut row = Decoder::versioned(key, row, VERSION)?;
         let first = match row.u8()? {
             0 => false,
             FIRST => true,
@@ -161,7 +166,7 @@ impl Summary {
 
     /// The row that must end where its key says.
     pub(super) fn at(place: Place, level: u8, key: &[u8], row: Bytes) -> Result<Self, Unreadable> {
-        let summary = Self::decode(row)?;
+        let summary = Self::decode(key, row)?;
         match place.key(level, summary.end()) == key {
             true => Ok(summary),
             false => Err(Unreadable),
@@ -172,8 +177,8 @@ impl Summary {
         // Encoded only where children are so large that fewer fit.
         let few = row_bytes() / CHILD_BYTES_MAX - 1;
         let children = self.children.len();
-        children < few
-            || (children < CHILDREN_MAX && self.encode().len() + CHILD_BYTES_MAX <= row_bytes())
+        let bytes = || self.content().len() + SEAL_BYTES;
+        children < few || (children < CHILDREN_MAX && bytes() + CHILD_BYTES_MAX <= row_bytes())
     }
 }
 

@@ -18,7 +18,7 @@ const ROWS_PER_READ: usize = 100;
 pub(crate) async fn verify(kv: &dyn Kv, place: Place) -> Result<Option<(Offset, Offset)>, Error> {
     let mut below: Vec<(Offset, Child)> = Vec::new();
     for (key, row) in level(kv, place, 0).await? {
-        let chunk = Chunk::at(place, &key, row)?;
+        let chunk = Chunk::at(place, &key, row).map_err(|_| Error::unreadable(&key))?;
         joins(place, &below, chunk.base())?;
         below.push((chunk.base(), Child::of(&chunk)));
     }
@@ -32,7 +32,8 @@ pub(crate) async fn verify(kv: &dyn Kv, place: Place) -> Result<Option<(Offset, 
         let mut children = below.iter();
         let mut these = Vec::new();
         for (key, row) in rows {
-            let summary = Summary::at(place, number, &key, row)?;
+            let summary = Summary::at(place, number, &key, row);
+            let summary = summary.map_err(|_| Error::unreadable(&key))?;
             joins(place, &these, summary.base)?;
             for (base, child) in summary.past(summary.base) {
                 if children.next() != Some(&(base, *child)) {

@@ -7,7 +7,6 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use futures::future::try_join_all;
 
 use super::Sequencer;
@@ -113,11 +112,13 @@ async fn release(
         let rows = some.iter().map(|(object, extents)| async move {
             let key = Key::Object(*object).encode();
             let row = kv.get(&key).await?;
-            Ok::<_, Error>((key, released(*object, row, *extents, as_of.now)?))
+            let known = row.and_then(|row| Object::from_row(&key, row).ok());
+            Ok::<_, Error>((key, released(*object, known, *extents, as_of.now)?))
         });
         for (key, object) in try_join_all(rows).await? {
             orphaned += usize::from(object.references == 0);
-            writes.set(key, object.to_row(as_of.lsn));
+            let row = object.to_row(&key, as_of.lsn);
+            writes.set(key, row);
         }
     }
     Ok(orphaned)
@@ -125,12 +126,11 @@ async fn release(
 
 fn released(
     key: ObjectKey,
-    row: Option<Bytes>,
+    known: Option<Object>,
     extents: u32,
     now: Timestamp,
 ) -> Result<Object, Error> {
-    let object = row.and_then(|row| Object::from_row(row).ok());
-    let released = object.and_then(|object| object.released(extents, now));
+    let released = known.and_then(|object| object.released(extents, now));
     released.ok_or_else(|| {
         let reason = format!(
             "object {key} is not known to hold the {extents} extents that an index row has in it"

@@ -111,7 +111,7 @@ impl Past {
             // A new owner writes itself into the chain: with the same chain before and after, nobody took over between.
             let again = row(kv, Key::Lineage).await?;
             if again == chain {
-                let chain = Chain::from_row(chain)?;
+                let chain = lineage(chain)?;
                 return Ok(Self { owner, head, chain });
             }
             chain = again;
@@ -142,6 +142,11 @@ pub(super) async fn holds(kv: &dyn Kv, point: &Point) -> Result<Holds, Error> {
     }
     let past = Past::read(kv).await?;
     Ok(past.chain.holds(past.lsn()?, point))
+}
+
+/// The chain that a row holds.
+pub(super) fn lineage(row: Bytes) -> Result<Chain, Error> {
+    Chain::from_row(row).map_err(|_| Error::unreadable(&Key::Lineage.encode()))
 }
 
 async fn row(kv: &dyn Kv, key: Key) -> Result<Bytes, Error> {

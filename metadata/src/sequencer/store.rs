@@ -46,7 +46,7 @@ pub(super) struct Holder {
 pub(super) fn log_transactions(lsn: Lsn, log: LogBytes) -> Vec<Transaction> {
     let mut transactions = vec![Transaction::default()];
     let mut bytes = 0;
-    for (part, row) in (0..).zip(log.into_rows(LOG_ROW_BYTES)) {
+    for (part, row) in (0..).zip(log.into_rows(lsn, LOG_ROW_BYTES)) {
         if bytes + row.len() > LOG_TRANSACTION_BYTES {
             transactions.push(Transaction::default());
             bytes = 0;
@@ -113,11 +113,16 @@ impl Head {
         row.u64(self.lsn.0);
         row.u64(self.nonce);
         row.u64(self.rows);
-        row.sealed()
+        row.sealed(&Key::Head.encode())
     }
 
-    pub(super) fn decode(row: Bytes) -> Result<Self, Unreadable> {
-        let mut row = Decoder::versioned(row, VERSION)?;
+    pub(super) fn decode(row: Bytes) -> Result<Self, Error> {
+        let key = Key::Head.encode();
+        Self::under(&key, row).map_err(|_| Error::unreadable(&key))
+    }
+
+    fn under(key: &Bytes, row: Bytes) -> Result<Self, Unreadable> {
+        let mut row = Decoder::versioned(key, row, VERSION)?;
         let head = Self {
             lsn: Lsn(row.u64()?),
             nonce: row.u64()?,
@@ -184,11 +189,16 @@ impl Owner {
             Some(Address::At(address)) => row.text(address),
             Some(Address::Left) => row.text(""),
         }
-        row.sealed()
+        row.sealed(&Key::Owner.encode())
     }
 
-    pub(super) fn decode(row: Bytes) -> Result<Self, Unreadable> {
-        let mut row = Decoder::sealed(row)?;
+    pub(super) fn decode(row: Bytes) -> Result<Self, Error> {
+        let key = Key::Owner.encode();
+        Self::under(&key, row).map_err(|_| Error::unreadable(&key))
+    }
+
+    fn under(key: &Bytes, row: Bytes) -> Result<Self, Unreadable> {
+        let mut row = Decoder::sealed(key, row)?;
         let version = row.u8()?;
         let (epoch, nonce) = (row.u64()?, row.u64()?);
         let serves = match version {

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 
 use super::Options;
-use super::lineage::{Lineage, Memory, Past, ask};
+use super::lineage::{Lineage, Memory, Past, ask, lineage};
 use super::store::{Head, Holder, Owner, log_transactions, shut_out};
 use crate::checkpoint;
 use crate::codec::Unreadable;
@@ -142,7 +142,7 @@ pub(super) async fn take_over(
     for round in 0..ROUNDS_MAX {
         let head = Head::decode(loaded.head.clone())?.lsn;
         let chain = kv.get(&Key::Lineage.encode()).await?.ok_or(Unreadable)?;
-        let mut chain = Chain::from_row(chain)?;
+        let mut chain = lineage(chain)?;
         memories
             .iter()
             .try_for_each(|memory| memory.check(&chain, head))?;
@@ -456,7 +456,9 @@ impl Replay {
 
     fn fold(&mut self) -> Result<(), Error> {
         if let Some((lsn, _, bytes)) = self.entry.take() {
-            let entry = decode_entry(bytes.freeze())?;
+            let entry = decode_entry(lsn, bytes.freeze());
+            let unreadable = |_| Error::unreadable(&Key::Log(lsn, 0).encode());
+            let entry = entry.map_err(unreadable)?;
             planted!("replay-skips-a-drain", {
                 if lsn.0 % 7 == 0 {
                     self.state.lsn = lsn;

@@ -49,13 +49,13 @@ impl Object {
         })
     }
 
-    /// Its row, as of that drain.
-    pub(crate) fn to_row(self, lsn: Lsn) -> Bytes {
-        encode_row(&(lsn, self))
+    /// Its row under that key, as of that drain.
+    pub(crate) fn to_row(self, key: &[u8], lsn: Lsn) -> Bytes {
+        encode_row(key, &(lsn, self))
     }
 
-    pub(crate) fn from_row(row: Bytes) -> Result<Self, Unreadable> {
-        let (_, object): (Lsn, Self) = decode_row(open_row(row)?)?;
+    pub(crate) fn from_row(key: &[u8], row: Bytes) -> Result<Self, Unreadable> {
+        let (_, object): (Lsn, Self) = decode_row(open_row(key, row)?)?;
         Ok(object)
     }
 }

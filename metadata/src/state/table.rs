@@ -99,7 +99,9 @@ impl<'a> Page<'a> {
     }
 
     pub(crate) fn set(&mut self, key: Key, row: &impl Wire) {
-        self.writes.set(key.encode(), encode_row(row));
+        let key = key.encode();
+        let row = encode_row(&key, row);
+        self.writes.set(key, row);
     }
 
     pub(crate) fn clear(&mut self, key: Key) {
@@ -128,16 +130,16 @@ impl<'a> Page<'a> {
     }
 }
 
-/// A state row's bytes.
-pub(crate) fn encode_row(row: &impl Wire) -> Bytes {
+/// The bytes of the state row under that key.
+pub(crate) fn encode_row(key: &[u8], row: &impl Wire) -> Bytes {
     let mut bytes = Encoder::versioned(VERSION);
     row.put(&mut bytes);
-    bytes.sealed()
+    bytes.sealed(key)
 }
 
-/// A state row, past its version and without its seal.
-pub(crate) fn open_row(row: Bytes) -> Result<Decoder, Unreadable> {
-    Decoder::versioned(row, VERSION)
+/// The state row under that key, past its version and without its seal.
+pub(crate) fn open_row(key: &[u8], row: Bytes) -> Result<Decoder, Unreadable> {
+    Decoder::versioned(key, row, VERSION)
 }
 
 /// All of a row.

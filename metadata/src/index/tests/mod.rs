@@ -62,12 +62,14 @@ fn run(count: u32, from: u32, mut offset: Offset) -> Vec<Extent> {
 #[test]
 fn an_extent_takes_at_most_20_bytes_in_the_ordinary_case() {
     let chunks = chunk::cut(None, true, &run(100_000, 0, Offset(1 << 40)));
-    let bytes: usize = chunks.iter().map(|chunk| chunk.encode().len()).sum();
+    let key = |chunk: &Chunk| PLACE.key(0, chunk.end());
+    let rows = chunks.iter().map(|chunk| chunk.encode(&key(chunk)));
+    let bytes: usize = rows.map(|row| row.len()).sum();
     assert!(bytes <= 20 * 100_000, "{} for 100,000", bytes);
     for chunk in chunks {
-        let row = chunk.encode();
+        let row = chunk.encode(&key(&chunk));
         assert!(row.len() <= ROW_BYTES);
-        assert_eq!(Chunk::decode(row), Ok(chunk));
+        assert_eq!(Chunk::decode(&key(&chunk), row), Ok(chunk));
     }
 }
 
@@ -331,9 +333,10 @@ proptest! {
         let chunks = chunk::cut(None, first, &extents);
         let mut back = Vec::new();
         for chunk in chunks {
-            let row = chunk.encode();
+            let key = PLACE.key(0, chunk.end());
+            let row = chunk.encode(&key);
             prop_assert!(row.len() <= ROW_BYTES);
-            let decoded = Chunk::decode(row).unwrap();
+            let decoded = Chunk::decode(&key, row).unwrap();
             prop_assert_eq!(&decoded, &chunk);
             back.extend(decoded.extents);
         }
@@ -346,13 +349,14 @@ proptest! {
         at in any::<prop::sample::Index>(),
         byte in any::<u8>(),
     ) {
-        let _ = Chunk::decode(Bytes::from([&[1, 0], &noise[..]].concat()));
-        let _ = Summary::decode(Bytes::from([&[1, 0], &noise[..]].concat()));
         let chunk = Chunk { first: true, extents: run(20, 0, Offset(5)) };
-        let mut row = chunk.encode().to_vec();
+        let key = PLACE.key(0, chunk.end());
+        let _ = Chunk::decode(&key, Bytes::from([&[1, 0], &noise[..]].concat()));
+        let _ = Summary::decode(&key, Bytes::from([&[1, 0], &noise[..]].concat()));
+        let mut row = chunk.encode(&key).to_vec();
         let at = at.index(row.len());
         row[at] = byte;
-        if let Ok(chunk) = Chunk::decode(row.into()) {
+        if let Ok(chunk) = Chunk::decode(&key, row.into()) {
             // Whatever it is, it has no hole.
             let mut next = chunk.base();
             for extent in &chunk.extents {
@@ -378,9 +382,10 @@ proptest! {
         let rows = summary::cut(None, true, Offset(0), &children);
         let mut back = Vec::new();
         for summary in rows {
-            let row = summary.encode();
+            let key = PLACE.key(1, summary.end());
+            let row = summary.encode(&key);
             prop_assert!(row.len() <= ROW_BYTES);
-            let decoded = Summary::decode(row).unwrap();
+            let decoded = Summary::decode(&key, row).unwrap();
             prop_assert_eq!(&decoded, &summary);
             back.extend(decoded.children);
         }

@@ -76,7 +76,9 @@ async fn happen(happens: Happens, memory: &Memory, sequencer: &mut Sequencer) {
             let mut copied = Transaction::default();
             for (key, row) in memory.snapshot() {
                 if let Ok(Key::Index(at, 0, level, end)) = Key::decode(&key) {
-                    copied.set(Key::Index(at, 1, level, end).encode(), row);
+                    let copy = Key::Index(at, 1, level, end).encode();
+                    let row = crate::codec::resealed(row, &key, &copy);
+                    copied.set(copy, row);
                 }
             }
             memory.commit(copied).await.unwrap();

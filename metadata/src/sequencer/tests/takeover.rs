@@ -278,7 +278,7 @@ async fn who_cannot_read_the_feature_level_takes_over_from_nobody() {
     log.push(&raised);
     let head = Head::decode(memory.snapshot()[&Key::Head.encode()].clone()).unwrap();
     let lsn = Lsn(head.lsn.0 + 1);
-    let row = log.into_rows(1 << 20).remove(0);
+    let row = log.into_rows(lsn, 1 << 20).remove(0);
     let newer = with_row(&memory, Key::Log(lsn, 0).encode(), row).await;
     // What follows is not readable at all.
     let newer = with_row(&newer, Key::Log(Lsn(lsn.0 + 1), 0).encode(), "not known").await;

@@ -10,6 +10,7 @@ use super::history::World;
 use super::replay::Portrait;
 use super::*;
 use crate::checkpoint::{Checkpoint, checkpoint_row};
+use crate::codec::resealed;
 use crate::effect::{
     ClusterEffect, Effect, PartitionEffect, ProducersEffect, SessionEffect, TopicEffect,
 };
@@ -101,9 +102,11 @@ async fn mixed(world: &World, since: Lsn, snapshots: &[Memory], chosen: &[usize]
     let mut rows = Vec::new();
     for (at, snapshot) in snapshots.iter().enumerate() {
         for (key, row) in snapshot.snapshot() {
-            let key = Key::decode(&key).unwrap();
-            if group(key).is_some_and(|of| age(of, chosen, snapshots.len()) == at) {
-                rows.push((in_place(world, key), row));
+            let known = Key::decode(&key).unwrap();
+            if group(known).is_some_and(|of| age(of, chosen, snapshots.len()) == at) {
+                let place = in_place(world, known);
+                let row = resealed(row, &key, &place.encode());
+                rows.push((place, row));
             }
         }
     }

@@ -228,13 +228,13 @@ impl World {
         let mut log = LogBytes::new(self.now);
         effects.iter().for_each(|effect| log.push(effect));
         let mut transaction = Transaction::default();
-        let rows = log.into_rows(100);
+        let rows = log.into_rows(self.durable, 100);
         for (part, row) in (0..).zip(&rows) {
             transaction.set(Key::Log(self.durable, part).encode(), row.clone());
         }
         self.kv.commit(transaction).await.unwrap();
         self.durable_model = self.model.clone();
-        let entry = decode_entry(rows.concat().into()).unwrap();
+        let entry = decode_entry(self.durable, rows.concat().into()).unwrap();
         assert_eq!(entry.effects, effects);
         for effect in &entry.effects {
             self.replayed.fold(self.durable, entry.now, effect);
@@ -250,8 +250,9 @@ impl World {
                 drains.entry(lsn).or_default().extend_from_slice(&row);
             }
         }
-        let entries = drains.into_values();
-        let effects = entries.flat_map(|entry| decode_entry(entry.into()).unwrap().effects);
+        let entries = drains.into_iter();
+        let effects =
+            entries.flat_map(|(lsn, entry)| decode_entry(lsn, entry.into()).unwrap().effects);
         effects.map(|effect| kind(&effect)).collect()
     }
 

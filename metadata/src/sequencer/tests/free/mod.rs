@@ -9,6 +9,7 @@ use super::quiet::{checkpoint, fold};
 use super::*;
 use crate::account;
 use crate::checkpoint::Steps;
+use crate::codec::resealed;
 use crate::effect::PartitionEffect;
 use crate::index::Chunk;
 use crate::keys::Key;
@@ -88,7 +89,7 @@ async fn check(memory: &Memory) {
     for (key, row) in memory.snapshot() {
         match Key::decode(&key).unwrap() {
             Key::Index(at, generation, 0, _) => {
-                let chunk = Chunk::decode(row).unwrap();
+                let chunk = Chunk::decode(&key, row).unwrap();
                 let log = state.partitions.get(at);
                 // A checkpoint that was cut short left what lies behind.
                 let log = log.filter(|log| log.index_of(at).generation == generation);
@@ -97,7 +98,7 @@ async fn check(memory: &Memory) {
                 in_rows.for_each(&mut count);
             }
             Key::Object(object) => {
-                known.insert(object, Object::from_row(row).unwrap());
+                known.insert(object, Object::from_row(&key, row).unwrap());
             }
             _ => {}
         }
@@ -127,12 +128,14 @@ async fn swap(sequencer: &mut Sequencer, memory: &Memory, index: i32) {
                 if (at, generation) == (partition(index), now) =>
             {
                 if level == 0 {
-                    let chunk = Chunk::decode(row.clone()).unwrap();
+                    let chunk = Chunk::decode(&key, row.clone()).unwrap();
                     for stored in chunk.extents.iter().filter_map(Extent::stored) {
                         *objects.entry(stored.object).or_default() += 1;
                     }
                 }
-                writes.set(Key::Index(at, now + 1, level, end).encode(), row);
+                let copy = Key::Index(at, now + 1, level, end).encode();
+                let row = resealed(row, &key, &copy);
+                writes.set(copy, row);
             }
             _ => {}
         }
@@ -143,9 +146,10 @@ async fn swap(sequencer: &mut Sequencer, memory: &Memory, index: i32) {
     }
     for (object, more) in objects {
         let key = Key::Object(object).encode();
-        let mut known = Object::from_row(memory.snapshot()[&key].clone()).unwrap();
+        let mut known = Object::from_row(&key, memory.snapshot()[&key].clone()).unwrap();
         known.references += more;
-        writes.set(key, known.to_row(sequencer.state.lsn));
+        let row = known.to_row(&key, sequencer.state.lsn);
+        writes.set(key, row);
     }
     let options = sequencer.options.clone();
     sequencer
@@ -221,8 +225,8 @@ async fn an_orphan_is_one_since_now_and_not_since_the_last_drain() {
     for index in 0..PARTITIONS {
         free_all(&mut sequencer, index).await;
     }
-    let row = memory.snapshot()[&Key::Object(object(1)).encode()].clone();
-    let orphan = Object::from_row(row).unwrap();
+    let key = Key::Object(object(1)).encode();
+    let orphan = Object::from_row(&key, memory.snapshot()[&key].clone()).unwrap();
     assert_eq!(orphan.orphaned_since, Some(now));
 }
 
@@ -335,11 +339,13 @@ async fn what_does_not_agree_is_damage_and_stays_as_it_is() {
         memory.snapshot().into_keys().find(is).unwrap()
     };
     let one = Key::Object(object(1)).encode();
+    let of_another = rows.snapshot()[&Key::Object(object(2)).encode()].clone();
     let garbage = Bytes::from_static(&[1, 2, 3]);
     for (key, row) in [
         (one.clone(), None),
         (one.clone(), Some(garbage.clone())),
-        (one, Some(wrong.to_row(Lsn(1)))),
+        (one.clone(), Some(of_another)),
+        (one.clone(), Some(wrong.to_row(&one, Lsn(1)))),
         (first_row(&rows, 0), Some(garbage.clone())),
         (first_row(&rows, 1), Some(garbage)),
     ] {
@@ -394,7 +400,9 @@ async fn an_index_that_another_took_the_place_of_is_freed_whole() {
     let mut writes = Transaction::default();
     for (key, row) in memory.snapshot() {
         if let Ok(Key::Index(at, 1, level, end)) = Key::decode(&key) {
-            writes.set(Key::Index(at, 2, level, end).encode(), row);
+            let copy = Key::Index(at, 2, level, end).encode();
+            let row = resealed(row, &key, &copy);
+            writes.set(copy, row);
         }
     }
     memory.commit(writes).await.unwrap();
