@@ -8,8 +8,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use protocol::{Encode, Request, RequestHeader};
+use protocol::acl::Operation;
+use protocol::{ApiKey, Encode, ErrorCode, Request, RequestHeader};
 
+pub(crate) use crate::access::Resource;
+use crate::access::{Access, Principal};
 use crate::admission::Permit;
 use crate::context::Context;
 use crate::metrics::count_request;
@@ -19,10 +22,15 @@ use crate::metrics::count_request;
 pub(crate) struct Call {
     pub(crate) context: Arc<Context>,
     pub(crate) arrival: Arc<Arrival>,
+    api: ApiKey,
     /// One of the versions of its API.
     pub(crate) version: i16,
     /// What the client calls itself.
     pub(crate) client_id: Option<String>,
+    principal: Principal,
+    access: Access,
+    /// For how many ms the client is asked to be silent after its answer.
+    throttle_time_ms: i32,
     correlation_id: i32,
     /// What it holds of the agent's memory until its reply is written.
     held: Mutex<Option<Permit>>,
@@ -77,17 +85,62 @@ impl Call {
     pub(crate) fn new(
         context: Arc<Context>,
         arrival: Arc<Arrival>,
+        api: ApiKey,
         header: RequestHeader,
         permit: Permit,
     ) -> Self {
         Self {
             context,
             arrival,
+            api,
             version: header.api_version,
             client_id: header.client_id,
+            principal: Principal::Anonymous,
+            access: Access::default(),
+            throttle_time_ms: 0,
             correlation_id: header.correlation_id,
             held: Mutex::new(Some(permit)),
         }
+    }
+
+    /// Whether the client may do that: every handler asks for each thing that it is to do, whether that is there or not.
+    ///
+    /// # Errors
+    /// With Kafka's code, if it may not.
+    pub(crate) fn allow(
+        &self,
+        resource: Resource<'_>,
+        operation: Operation,
+    ) -> Result<(), ErrorCode> {
+        debug_assert!(
+            self.api.rights().contains(&(operation, resource.kind())),
+            "{operation} on {} is not among the rights of {}",
+            resource.kind(),
+            self.api.name()
+        );
+        match self.access.allows(self.principal, resource, operation) {
+            true => Ok(()),
+            false => Err(resource.refusal()),
+        }
+    }
+
+    /// Parts topics with which the client may do that from those with which it may not: TOPIC_AUTHORIZATION_FAILED.
+    pub(crate) fn part<T>(
+        &self,
+        topics: Vec<T>,
+        name: impl Fn(&T) -> &str,
+        operation: Operation,
+    ) -> (Vec<T>, Vec<T>) {
+        let may = |topic: &T| self.allow(Resource::Topic(name(topic)), operation).is_ok();
+        topics.into_iter().partition(may)
+    }
+
+    /// Which of the operations the client may do, as Kafka tells it: a bit for each, by its code (KIP-430).
+    pub(crate) fn authorized(&self, resource: Resource<'_>, operations: &[Operation]) -> i32 {
+        let allowed = operations
+            .iter()
+            .filter(|operation| self.access.allows(self.principal, resource, **operation));
+        allowed.fold(0, |bits, operation| bits | 1 << operation.code())
     }
 
     /// Gives back what it holds: a request that waits for long holds nothing meanwhile.
@@ -100,12 +153,23 @@ impl Call {
         *self.held.lock() = Some(permit);
     }
 
-    /// The reply, counted, in the call's version.
-    pub(crate) fn reply<R: Request>(self, response: &R::Response) -> Reply {
+    /// The reply, counted, in the call's version. It says how long the client is asked to be silent.
+    pub(crate) fn reply<R: Request>(self, mut response: R::Response) -> Reply {
         count_request(R::KEY, response.first_error());
+        response.set_throttle_time(self.throttle_time_ms);
         Reply {
-            slices: protocol::encode_response::<R>(self.correlation_id, self.version, response),
+            slices: protocol::encode_response::<R>(self.correlation_id, self.version, &response),
             permit: self.held.into_inner(),
+        }
+    }
+
+    /// Tests only: the same under rules of the test's own, and from a client that is asked to be silent for so long.
+    #[cfg(test)]
+    pub(crate) fn under(self, access: Access, throttle_time_ms: i32) -> Self {
+        Self {
+            access,
+            throttle_time_ms,
+            ..self
         }
     }
 }

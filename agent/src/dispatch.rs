@@ -29,7 +29,8 @@ macro_rules! answer {
     (|$rooms:ident, $call:ident, $request:ident|
         in order: $first:ident => $begin:expr;
         $($kind:ident => $handle:expr;)*) => {
-        async fn answer(
+        /// As [`Dispatch::begin`], once it is known whose request it is.
+        pub(crate) async fn answer(
             $rooms: &Arc<Dispatch>,
             api: ApiKey,
             $call: Call,
@@ -50,7 +51,7 @@ macro_rules! answer {
                         };
                         // The only use where the call is all that a room needs.
                         drop($rooms);
-                        Ok($call.reply::<messages::$kind>(&response))
+                        Ok($call.reply::<messages::$kind>(response))
                     }))
                 })*
             }
@@ -97,7 +98,7 @@ impl Dispatch {
             return unsupported_version(api, &header);
         }
         let (context, arrival) = (Arc::clone(&self.context), Arc::clone(arrival));
-        let call = Call::new(context, arrival, header, permit);
+        let call = Call::new(context, arrival, api, header, permit);
         answer(self, api, call, &mut reader).await
     }
 }

@@ -18,6 +18,7 @@ pub mod storage;
 pub mod tasks;
 pub mod zones;
 
+mod access;
 mod admin;
 mod admission;
 mod brokers;
@@ -33,6 +34,8 @@ mod offsets;
 mod produce;
 mod producer_ids;
 mod refusal;
+#[cfg(test)]
+mod rights;
 mod topic_config;
 mod topic_id;
 mod topic_name;

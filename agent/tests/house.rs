@@ -9,6 +9,7 @@ use protocol::ApiKey;
 /// Which parts of the agent each part may import, besides itself. Rooms that answer requests know what all of them use,
 /// never each other; `dispatch` knows the rooms, `server` starts everything. A new part needs a line here.
 const AGENT: &[(&str, &[&str])] = &[
+    ("access", &[]),
     (
         "admin",
         &[
@@ -22,7 +23,7 @@ const AGENT: &[(&str, &[&str])] = &[
     ),
     ("admission", &[]),
     ("brokers", &["call", "context"]),
-    ("call", &["admission", "context", "metrics"]),
+    ("call", &["access", "admission", "context", "metrics"]),
     ("clock", &[]),
     (
         "commands",

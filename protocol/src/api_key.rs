@@ -2,12 +2,14 @@
 
 use std::ops::RangeInclusive;
 
+use crate::acl::{Operation, ResourceType};
 use crate::messages;
 use crate::wire::Request;
 
 macro_rules! api_key {
     (() $($(#[$doc:meta])* $name:ident($request:ident, $response:ident) =
-        { $code:literal, $versions:expr, $flexible:literal };)*) => {
+        { $code:literal, $versions:expr, $flexible:literal,
+          [$($operation:ident $resource:ident),*] };)*) => {
         /// An API of Kafka's protocol that is implemented.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum ApiKey {
@@ -56,6 +58,14 @@ macro_rules! api_key {
             pub fn first_flexible(self) -> i16 {
                 match self {
                     $(Self::$name => $flexible,)*
+                }
+            }
+
+            /// What a client may have to be allowed, depending on what it asks for.
+            #[must_use]
+            pub fn rights(self) -> &'static [(Operation, ResourceType)] {
+                match self {
+                    $(Self::$name => &[$((Operation::$operation, ResourceType::$resource)),*],)*
                 }
             }
         }

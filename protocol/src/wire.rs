@@ -63,6 +63,9 @@ pub trait Encode {
     fn first_error(&self) -> ErrorCode {
         ErrorCode::NONE
     }
+
+    /// Says in a response for how many ms the client is asked to be silent. A message without that field stays as it is.
+    fn set_throttle_time(&mut self, _ms: i32) {}
 }
 
 /// A request, paired with its response.

@@ -35,6 +35,20 @@ fn the_document_names_every_api_and_its_versions() {
         let paragraph = below.split("\n## ").next().unwrap().trim();
         assert!(paragraph.len() > 80, "{heading} says nothing");
     }
+    for key in ApiKey::ALL {
+        let below = document.split(&heading(*key)).nth(1).unwrap();
+        let section = below.split("\n## ").next().unwrap();
+        let said = section.lines().find(|line| line.starts_with("Rights: "));
+        let rights = key.rights().iter();
+        let rights: Vec<_> = rights
+            .map(|(do_it, to)| format!("{do_it} on {to}"))
+            .collect();
+        let expected = format!("Rights: {}.", rights.join(", "));
+        match rights.as_slice() {
+            [] => assert_eq!(said, None),
+            _ => assert_eq!(said, Some(expected.as_str()), "{}", key.name()),
+        }
+    }
 }
 
 #[test]

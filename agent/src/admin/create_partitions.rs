@@ -5,23 +5,24 @@ use std::collections::HashMap;
 use futures::future::join_all;
 use metadata::{Command, CreatePartitions, Outcome, Topic};
 use protocol::ErrorCode;
+use protocol::acl::Operation;
 use protocol::messages::create_partitions::{CreatePartitionsTopic, CreatePartitionsTopicResult};
 use protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 
-use super::{AT_ONCE, Mode, PARTITIONS_MAX, Refused, refuse, rejected, unanswered, unexpected};
-use crate::call::Call;
-use crate::context::Context;
+use super::{
+    AT_ONCE, Mode, PARTITIONS_MAX, Refused, allow, refuse, rejected, unanswered, unexpected,
+};
+use crate::call::{Call, Resource};
 
 pub(crate) async fn handle(
     call: &Call,
     request: CreatePartitionsRequest,
 ) -> CreatePartitionsResponse {
-    let context = call.context.as_ref();
     let mode = Mode::of(request.validate_only);
     let wanted = once_each(request.topics);
     let mut results = Vec::with_capacity(wanted.len());
     for some in wanted.chunks(AT_ONCE) {
-        results.extend(join_all(some.iter().map(|each| answer(context, each, mode))).await);
+        results.extend(join_all(some.iter().map(|each| answer(call, each, mode))).await);
     }
     CreatePartitionsResponse {
         results,
@@ -49,9 +50,9 @@ fn once_each(topics: Vec<CreatePartitionsTopic>) -> Vec<Named> {
     all
 }
 
-async fn answer(context: &Context, wanted: &Named, mode: Mode) -> CreatePartitionsTopicResult {
+async fn answer(call: &Call, wanted: &Named, mode: Mode) -> CreatePartitionsTopicResult {
     let grown = match wanted.times {
-        1 => grow(context, &wanted.topic, mode).await,
+        1 => grow(call, &wanted.topic, mode).await,
         times => {
             let message = format!("the topic is named {times} times");
             refuse(ErrorCode::INVALID_REQUEST, message)
@@ -68,11 +69,9 @@ async fn answer(context: &Context, wanted: &Named, mode: Mode) -> CreatePartitio
     }
 }
 
-async fn grow(
-    context: &Context,
-    wanted: &CreatePartitionsTopic,
-    mode: Mode,
-) -> Result<(), Refused> {
+async fn grow(call: &Call, wanted: &CreatePartitionsTopic, mode: Mode) -> Result<(), Refused> {
+    allow(call, Resource::Topic(&wanted.name), Operation::Alter)?;
+    let context = call.context.as_ref();
     let catalogue = context.metadata.catalogue();
     let Some(topic) = catalogue.topic(&wanted.name) else {
         let message = format!("there is no topic '{}'", wanted.name);

@@ -4,14 +4,17 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures::future::join_all;
 use metadata::{Catalogue, Command, CreateTopic, Outcome, TopicId};
+use protocol::acl::Operation;
 use protocol::messages::create_topics::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfigs, CreatableTopicResult,
 };
 use protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use protocol::{ErrorCode, Uuid};
 
-use super::{AT_ONCE, Mode, PARTITIONS_MAX, Refused, refuse, rejected, unanswered, unexpected};
-use crate::call::Call;
+use super::{
+    AT_ONCE, Mode, PARTITIONS_MAX, Refused, allow, refuse, rejected, unanswered, unexpected,
+};
+use crate::call::{Call, Resource};
 use crate::context::{Context, TopicDefaults};
 use crate::topic_config::{self, SETTINGS, source};
 use crate::{topic_id, topic_name};
@@ -22,7 +25,10 @@ const REQUEST_PARTITIONS_MAX: i64 = 10_000;
 pub(crate) async fn handle(call: &Call, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let context = call.context.as_ref();
     let mode = Mode::of(request.validate_only);
-    let wanted = once_each(request.topics);
+    let mut wanted = once_each(request.topics);
+    for named in &mut wanted {
+        named.allowed = may_create(call, &named.topic.name);
+    }
     if let Err(refused) = check_total(&context.topics, &wanted) {
         return CreateTopicsResponse {
             topics: wanted.iter().map(|each| refusal(each, &refused)).collect(),
@@ -36,7 +42,7 @@ pub(crate) async fn handle(call: &Call, request: CreateTopicsRequest) -> CreateT
     };
     let mut topics = Vec::with_capacity(wanted.len());
     for some in wanted.chunks(AT_ONCE) {
-        let answers = some.iter().map(|each| answer(context, each, mode, &names));
+        let answers = some.iter().map(|each| answer(call, each, mode, &names));
         topics.extend(join_all(answers).await);
     }
     CreateTopicsResponse {
@@ -50,6 +56,7 @@ pub(crate) async fn handle(call: &Call, request: CreateTopicsRequest) -> CreateT
 struct Named {
     topic: CreatableTopic,
     times: usize,
+    allowed: Result<(), Refused>,
 }
 
 /// Once in the response, however often in the request.
@@ -60,27 +67,43 @@ fn once_each(topics: Vec<CreatableTopic>) -> Vec<Named> {
         let place = *places.entry(topic.name.clone()).or_insert(all.len());
         match all.get_mut(place) {
             Some(named) => named.times += 1,
-            None => all.push(Named { topic, times: 1 }),
+            None => all.push(Named {
+                topic,
+                times: 1,
+                allowed: Ok(()),
+            }),
         }
     }
     all
 }
 
+/// The right to make any topic, or this one.
+fn may_create(call: &Call, name: &str) -> Result<(), Refused> {
+    let any = call.allow(Resource::Cluster, Operation::Create);
+    any.or_else(|_| allow(call, Resource::Topic(name), Operation::Create))
+}
+
 async fn answer(
-    context: &Context,
+    call: &Call,
     wanted: &Named,
     mode: Mode,
     names: &MetricNames,
 ) -> CreatableTopicResult {
     let created = match wanted.times {
-        1 => create(context, &wanted.topic, mode, names).await,
+        1 => match &wanted.allowed {
+            Ok(()) => create(&call.context, &wanted.topic, mode, names).await,
+            Err(refused) => Err(refused.clone()),
+        },
         times => {
             let message = format!("the topic is named {times} times");
             refuse(ErrorCode::INVALID_REQUEST, message)
         }
     };
     match created {
-        Ok(created) => result(&created, mode),
+        Ok(created) => {
+            let shown = call.allow(Resource::Topic(&created.name), Operation::DescribeConfigs);
+            result(&created, mode, shown)
+        }
         Err(refused) => refusal(wanted, &refused),
     }
 }
@@ -102,7 +125,7 @@ fn check_total(defaults: &TopicDefaults, wanted: &[Named]) -> Result<(), Refused
         (0, count) => i64::from(count.max(0)),
         (assigned, _) => i64::try_from(assigned).unwrap_or(i64::MAX),
     };
-    let once = wanted.iter().filter(|named| named.times == 1);
+    let once = (wanted.iter()).filter(|named| named.times == 1 && named.allowed.is_ok());
     let total: i64 = once.map(|named| partitions(&named.topic)).sum();
     if total > REQUEST_PARTITIONS_MAX {
         let message = format!(
@@ -247,7 +270,21 @@ fn assignment(
     Ok((partitions, replication_factor))
 }
 
-fn result(created: &CreateTopic, mode: Mode) -> CreatableTopicResult {
+fn result(created: &CreateTopic, mode: Mode, shown: Result<(), ErrorCode>) -> CreatableTopicResult {
+    let topic_id = match mode {
+        Mode::Do => Uuid(created.id.0),
+        // There is no topic that could have the id.
+        Mode::Judge => Uuid::default(),
+    };
+    if let Err(topic_config_error_code) = shown {
+        return CreatableTopicResult {
+            name: created.name.clone(),
+            topic_id,
+            topic_config_error_code,
+            configs: Some(Vec::new()),
+            ..CreatableTopicResult::default()
+        };
+    }
     let configs = SETTINGS.iter().map(|setting| {
         let set = created.configs.get(setting.name);
         CreatableTopicConfigs {
@@ -263,11 +300,7 @@ fn result(created: &CreateTopic, mode: Mode) -> CreatableTopicResult {
     });
     CreatableTopicResult {
         name: created.name.clone(),
-        topic_id: match mode {
-            Mode::Do => Uuid(created.id.0),
-            // There is no topic that could have the id.
-            Mode::Judge => Uuid::default(),
-        },
+        topic_id,
         num_partitions: created.partitions,
         replication_factor: created.replication_factor,
         configs: Some(configs.collect()),
@@ -385,7 +418,11 @@ mod tests {
             partitions: 5_000,
         };
         let total = |topics: Vec<CreatableTopic>| {
-            let named = topics.into_iter().map(|topic| Named { topic, times: 1 });
+            let named = topics.into_iter().map(|topic| Named {
+                topic,
+                times: 1,
+                allowed: Ok(()),
+            });
             check_total(&defaults, &named.collect::<Vec<_>>()).map_err(|(code, _)| code)
         };
         let four = assigned(&[(0, &[1]), (1, &[1]), (2, &[1]), (3, &[1])]);

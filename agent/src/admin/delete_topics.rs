@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use futures::future::join_all;
 use metadata::{Catalogue, Command, Outcome, Rejected, TopicId};
+use protocol::acl::Operation;
 use protocol::messages::delete_topics::{DeletableTopicResult, DeleteTopicState};
 use protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use protocol::{ErrorCode, Uuid};
 
-use super::{AT_ONCE, Refused, refuse, rejected, unanswered, unexpected};
-use crate::call::Call;
+use super::{AT_ONCE, Refused, allow, refuse, rejected, unanswered, unexpected};
+use crate::call::{Call, Resource};
 use crate::context::Context;
 
 pub(crate) async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
@@ -22,7 +23,7 @@ pub(crate) async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteT
             topic_id: Uuid::default(),
         });
     let wanted: Vec<_> = by_name.chain(request.topics).collect();
-    let meant = resolve(&context.metadata.catalogue(), wanted);
+    let meant = resolve(call, &context.metadata.catalogue(), wanted);
     let mut responses = Vec::with_capacity(meant.len());
     for some in meant.chunks(AT_ONCE) {
         responses.extend(join_all(some.iter().map(|meant| answer(context, meant))).await);
@@ -42,11 +43,11 @@ struct Meant {
 }
 
 /// A topic meant more than once, by whatever names and ids, is not deleted, as in Kafka.
-fn resolve(catalogue: &Catalogue, wanted: Vec<DeleteTopicState>) -> Vec<Meant> {
+fn resolve(call: &Call, catalogue: &Catalogue, wanted: Vec<DeleteTopicState>) -> Vec<Meant> {
     let mut all: Vec<Meant> = Vec::with_capacity(wanted.len());
     let mut times: HashMap<TopicId, usize> = HashMap::new();
     for each in wanted {
-        let meant = find(catalogue, each);
+        let meant = find(call, catalogue, each);
         if let Ok(topic) = meant.topic {
             *times.entry(topic).or_default() += 1;
         }
@@ -63,7 +64,7 @@ fn resolve(catalogue: &Catalogue, wanted: Vec<DeleteTopicState>) -> Vec<Meant> {
     all
 }
 
-fn find(catalogue: &Catalogue, wanted: DeleteTopicState) -> Meant {
+fn find(call: &Call, catalogue: &Catalogue, wanted: DeleteTopicState) -> Meant {
     let DeleteTopicState { name, topic_id } = wanted;
     let by_id = || catalogue.topic_by_id(TopicId(topic_id.0));
     let found = match (&name, topic_id.0) {
@@ -71,24 +72,47 @@ fn find(catalogue: &Catalogue, wanted: DeleteTopicState) -> Meant {
             ErrorCode::INVALID_REQUEST,
             "name a topic or give its id, one of the two",
         ),
-        (Some(name), 0) => catalogue.topic(name).ok_or_else(|| {
-            let message = format!("there is no topic '{name}'");
-            (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message)
+        (Some(name), 0) => may_know(call, name).and_then(|()| {
+            catalogue.topic(name).ok_or_else(|| {
+                let message = format!("there is no topic '{name}'");
+                (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message)
+            })
         }),
         (None, 1..) => by_id().ok_or_else(unknown_id),
     };
-    match found {
-        Ok(topic) => Meant {
+    let refused = |name, refused| Meant {
+        name,
+        topic_id,
+        topic: Err(refused),
+    };
+    let topic = match found {
+        Ok(topic) => topic,
+        Err(why) => return refused(name, why),
+    };
+    match may_delete(call, &topic.name) {
+        Ok(()) => Meant {
             name: Some(topic.name.clone()),
             topic_id: Uuid(topic.id.0),
             topic: Ok(topic.id),
         },
-        Err(refused) => Meant {
-            name,
-            topic_id,
-            topic: Err(refused),
-        },
+        // Ids are no secret. The name of a topic given by its id is one to those who may not know of it.
+        Err(why) => {
+            let known = may_know(call, &topic.name).map(|()| topic.name.clone());
+            refused(known.ok(), why)
+        }
     }
+}
+
+/// Whether a topic may be deleted, or whether there is one of that name may be said.
+fn may_know(call: &Call, name: &str) -> Result<(), Refused> {
+    let any = call.allow(Resource::Cluster, Operation::Delete);
+    any.or_else(|_| allow(call, Resource::Topic(name), Operation::Describe))
+}
+
+/// The right to remove any topic, or this one.
+fn may_delete(call: &Call, name: &str) -> Result<(), Refused> {
+    let any = call.allow(Resource::Cluster, Operation::Delete);
+    any.or_else(|_| allow(call, Resource::Topic(name), Operation::Delete))
 }
 
 fn unknown_id() -> Refused {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use metadata::Topic;
 use protocol::ErrorCode;
+use protocol::acl::Operation;
 use protocol::messages::describe_configs::{
     DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResult,
     DescribeConfigsSynonym,
@@ -11,9 +12,8 @@ use protocol::messages::describe_configs::{
 use protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 
 use super::broker_config::{self, BrokerSetting};
-use super::{Refused, refuse};
-use crate::call::Call;
-use crate::context::Context;
+use super::{Refused, allow, refuse};
+use crate::call::{Call, Resource};
 use crate::topic_config::{self, SETTINGS, Setting, source};
 use crate::topic_name;
 
@@ -25,7 +25,6 @@ pub(crate) async fn handle(
     call: &Call,
     request: DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
-    let context = call.context.as_ref();
     // Once each: an answer is a thousand times larger than a name, which costs the client next to nothing to repeat.
     let mut seen = HashSet::new();
     let resources = request
@@ -34,8 +33,8 @@ pub(crate) async fn handle(
         .filter(|each| seen.insert((each.resource_type, each.resource_name.clone())));
     let results = resources.map(|resource| {
         let described = match resource.resource_type {
-            TOPIC => describe_topic(context, &resource.resource_name),
-            BROKER => describe_broker(context, &resource.resource_name),
+            TOPIC => describe_topic(call, &resource.resource_name),
+            BROKER => describe_broker(call, &resource.resource_name),
             _ => refuse(
                 ErrorCode::INVALID_REQUEST,
                 "only topics (2) and brokers (4) have settings",
@@ -79,12 +78,10 @@ fn result(
     }
 }
 
-fn describe_topic(
-    context: &Context,
-    name: &str,
-) -> Result<Vec<DescribeConfigsResourceResult>, Refused> {
+fn describe_topic(call: &Call, name: &str) -> Result<Vec<DescribeConfigsResourceResult>, Refused> {
+    allow(call, Resource::Topic(name), Operation::DescribeConfigs)?;
     topic_name::check(name).map_err(|why| (ErrorCode::INVALID_TOPIC_EXCEPTION, why))?;
-    match context.metadata.catalogue().topic(name) {
+    match call.context.metadata.catalogue().topic(name) {
         Some(topic) => Ok(SETTINGS
             .iter()
             .map(|setting| topic_setting(topic, setting))
@@ -117,10 +114,9 @@ fn topic_setting(topic: &Topic, setting: &Setting) -> DescribeConfigsResourceRes
     }
 }
 
-fn describe_broker(
-    context: &Context,
-    name: &str,
-) -> Result<Vec<DescribeConfigsResourceResult>, Refused> {
+fn describe_broker(call: &Call, name: &str) -> Result<Vec<DescribeConfigsResourceResult>, Refused> {
+    allow(call, Resource::Cluster, Operation::DescribeConfigs)?;
+    let context = call.context.as_ref();
     if name.is_empty() {
         // Kafka's defaults for all brokers, set at run time: there are none.
         return Ok(Vec::new());

@@ -11,7 +11,9 @@ mod tests;
 
 use metadata::{Error, Rejected};
 use protocol::ErrorCode;
+use protocol::acl::Operation;
 
+use crate::call::{Call, Resource};
 use crate::refusal;
 
 /// Partitions a topic may have: each costs some hundred bytes of memory in the sequencer.
@@ -34,6 +36,14 @@ impl Mode {
     fn of(validate_only: bool) -> Self {
         if validate_only { Self::Judge } else { Self::Do }
     }
+}
+
+/// Asks whether the client may do that.
+fn allow(call: &Call, resource: Resource<'_>, operation: Operation) -> Result<(), Refused> {
+    call.allow(resource, operation).map_err(|code| {
+        let message = format!("the right {operation} on {} is missing", resource.kind());
+        (code, message)
+    })
 }
 
 fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, Refused> {

@@ -10,7 +10,7 @@ use protocol::messages::{
     CreatePartitionsRequest, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
     DescribeConfigsRequest,
 };
-use protocol::{ErrorCode, Uuid};
+use protocol::{ApiKey, ErrorCode, Uuid};
 
 use super::{create_partitions, create_topics, delete_topics, describe_configs};
 use crate::context::{AutoCreate, Context};
@@ -39,7 +39,7 @@ async fn create(
         validate_only,
         ..CreateTopicsRequest::default()
     };
-    create_topics::handle(&call(context, 7).await, request).await
+    create_topics::handle(&call(context, ApiKey::CreateTopics, 7).await, request).await
 }
 
 fn codes(response: &CreateTopicsResponse) -> Vec<ErrorCode> {
@@ -120,7 +120,11 @@ async fn partitions_are_added() {
                 validate_only: judge,
                 ..CreatePartitionsRequest::default()
             };
-            let response = create_partitions::handle(&call(context, 3).await, request).await;
+            let response = create_partitions::handle(
+                &call(context, ApiKey::CreatePartitions, 3).await,
+                request,
+            )
+            .await;
             let codes: Vec<_> = response.results.iter().map(|r| r.error_code).collect();
             let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
             assert_eq!(codes, [code, unknown, ErrorCode::INVALID_REQUEST]);
@@ -140,7 +144,8 @@ async fn delete(context: &Arc<Context>, topics: &[(Option<&str>, u128)]) -> Vec<
         topics: topics.collect(),
         ..DeleteTopicsRequest::default()
     };
-    let response = delete_topics::handle(&call(context, 6).await, request).await;
+    let response =
+        delete_topics::handle(&call(context, ApiKey::DeleteTopics, 6).await, request).await;
     response.responses.iter().map(|r| r.error_code).collect()
 }
 
@@ -172,7 +177,8 @@ async fn topics_go_by_name_or_id_but_only_if_meant_once() {
             topic_names: vec!["c".to_owned()],
             ..DeleteTopicsRequest::default()
         };
-        let response = delete_topics::handle(&call(context, 1).await, old).await;
+        let response =
+            delete_topics::handle(&call(context, ApiKey::DeleteTopics, 1).await, old).await;
         assert_eq!(response.responses[0].name.as_deref(), Some("c"));
         assert_eq!(response.responses[0].error_code, ErrorCode::NONE);
         assert_eq!(context.metadata.catalogue().topics().count(), 0);
@@ -195,7 +201,8 @@ async fn describe(
         include_synonyms: true,
         include_documentation: true,
     };
-    let mut response = describe_configs::handle(&call(context, 4).await, request).await;
+    let mut response =
+        describe_configs::handle(&call(context, ApiKey::DescribeConfigs, 4).await, request).await;
     assert_eq!(response.results.len(), 1);
     response.results.remove(0)
 }

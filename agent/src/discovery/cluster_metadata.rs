@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use metadata::{Command, CreateTopic, Outcome, Rejected, Topic, TopicId};
+use protocol::acl::Operation;
 use protocol::messages::metadata::{
     MetadataRequestTopic, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
@@ -14,7 +15,7 @@ use protocol::{ErrorCode, Uuid};
 
 use super::operations;
 use crate::brokers::Brokers;
-use crate::call::Call;
+use crate::call::{Call, Resource};
 use crate::context::{AutoCreate, Context};
 use crate::{refusal, topic_id, topic_name};
 
@@ -28,28 +29,32 @@ const ASKS_BY_ID: i16 = 12;
 const CREATED_AT_ONCE: usize = 256;
 
 pub(crate) async fn handle(call: &Call, request: MetadataRequest) -> MetadataResponse {
-    let (context, version) = (call.context.as_ref(), call.version);
+    let context = call.context.as_ref();
     let brokers = Brokers::of(call);
     let asked = request.include_topic_authorized_operations;
     let cluster_asked = request.include_cluster_authorized_operations;
-    let mut topics = match wanted(request.topics, version) {
+    let mut topics = match wanted(request.topics, call.version) {
         None => {
             let catalogue = context.metadata.catalogue();
-            let (all, epoch) = (catalogue.topics(), context.metadata.leader_epoch());
-            all.map(|topic| found(&brokers, epoch, topic)).collect()
+            let epoch = context.metadata.leader_epoch();
+            // Asked for all, Kafka does not say that there are others.
+            let known = catalogue
+                .topics()
+                .filter(|topic| may_describe(call, topic).is_ok());
+            known.map(|topic| found(&brokers, epoch, topic)).collect()
         }
         Some(wanted) => {
-            let create = version < SAYS_CREATE || request.allow_auto_topic_creation;
+            let create = call.version < SAYS_CREATE || request.allow_auto_topic_creation;
             let create = if create {
                 context.topics.auto_create
             } else {
                 AutoCreate::Disabled
             };
-            describe_all(context, &brokers, &wanted, create, version).await
+            describe_all(call, &brokers, &wanted, create).await
         }
     };
-    for topic in &mut topics {
-        topic.topic_authorized_operations = operations::topic(asked, topic.error_code);
+    for topic in topics.iter_mut().filter(|_| asked) {
+        topic.topic_authorized_operations = operations::topic(call, topic);
     }
     let listed = brokers.all().map(|(agent, at)| MetadataResponseBroker {
         node_id: agent.node_id,
@@ -62,7 +67,7 @@ pub(crate) async fn handle(call: &Call, request: MetadataRequest) -> MetadataRes
         cluster_id: Some(context.metadata.cluster_id().to_owned()),
         controller_id: brokers.controller(),
         topics,
-        cluster_authorized_operations: operations::cluster(cluster_asked),
+        cluster_authorized_operations: operations::cluster(call, cluster_asked),
         ..MetadataResponse::default()
     }
 }
@@ -80,12 +85,12 @@ fn wanted(
 }
 
 async fn describe_all(
-    context: &Context,
+    call: &Call,
     brokers: &Brokers<'_>,
     wanted: &[MetadataRequestTopic],
     create: AutoCreate,
-    version: i16,
 ) -> Vec<MetadataResponseTopic> {
+    let context = call.context.as_ref();
     let catalogue = context.metadata.catalogue();
     let known = |wanted: &MetadataRequestTopic| match &wanted.name {
         Some(name) => catalogue.topic(name).is_some(),
@@ -99,28 +104,30 @@ async fn describe_all(
     for some in wanted.chunks(CREATED_AT_ONCE) {
         let described = some
             .iter()
-            .map(|topic| describe(context, brokers, topic, create, version));
+            .map(|topic| describe(call, brokers, topic, create));
         topics.extend(join_all(described).await);
     }
     topics
 }
 
 async fn describe(
-    context: &Context,
+    call: &Call,
     brokers: &Brokers<'_>,
     wanted: &MetadataRequestTopic,
     create: AutoCreate,
-    version: i16,
 ) -> MetadataResponseTopic {
+    let context = call.context.as_ref();
     let topic = match &wanted.name {
-        _ if version < ASKS_BY_ID && (wanted.name.is_none() || wanted.topic_id.0 != 0) => {
+        _ if call.version < ASKS_BY_ID && (wanted.name.is_none() || wanted.topic_id.0 != 0) => {
             Err(ErrorCode::INVALID_REQUEST)
         }
-        Some(name) => by_name(context, name, create).await,
+        Some(name) => by_name(call, name, create).await,
         None => {
             let catalogue = context.metadata.catalogue();
             let topic = catalogue.topic_by_id(TopicId(wanted.topic_id.0)).cloned();
-            topic.ok_or(ErrorCode::UNKNOWN_TOPIC_ID)
+            let topic = topic.ok_or(ErrorCode::UNKNOWN_TOPIC_ID);
+            // The answer has no name then: ids are no secret, names are.
+            topic.and_then(|topic| may_describe(call, &topic).map(|()| topic))
         }
     };
     match topic {
@@ -134,13 +141,19 @@ async fn describe(
     }
 }
 
-async fn by_name(
-    context: &Context,
-    name: &str,
-    create: AutoCreate,
-) -> Result<Arc<Topic>, ErrorCode> {
+fn may_describe(call: &Call, topic: &Topic) -> Result<(), ErrorCode> {
+    call.allow(Resource::Topic(&topic.name), Operation::Describe)
+}
+
+async fn by_name(call: &Call, name: &str, create: AutoCreate) -> Result<Arc<Topic>, ErrorCode> {
+    let context = call.context.as_ref();
+    call.allow(Resource::Topic(name), Operation::Describe)?;
     if let Some(topic) = context.metadata.catalogue().topic(name) {
         return Ok(Arc::clone(topic));
+    }
+    if create == AutoCreate::Enabled {
+        let anywhere = call.allow(Resource::Cluster, Operation::Create);
+        anywhere.or_else(|_| call.allow(Resource::Topic(name), Operation::Create))?;
     }
     match (topic_name::check(name), create) {
         (Err(_), _) => Err(ErrorCode::INVALID_TOPIC_EXCEPTION),

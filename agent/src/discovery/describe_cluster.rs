@@ -42,7 +42,7 @@ pub(crate) async fn handle(
         cluster_id: context.metadata.cluster_id().to_owned(),
         controller_id: brokers.controller(),
         brokers: listed.collect(),
-        cluster_authorized_operations: operations::cluster(asked),
+        cluster_authorized_operations: operations::cluster(call, asked),
         ..DescribeClusterResponse::default()
     }
 }

@@ -6,10 +6,11 @@
 //! transactional producer can do nothing without a coordinator: only an authorization code makes it fail at once.
 
 use protocol::ErrorCode;
+use protocol::acl::Operation;
 use protocol::messages::find_coordinator::Coordinator;
 use protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 
-use crate::call::Call;
+use crate::call::{Call, Resource};
 
 /// From this version on many keys are asked for at once (KIP-699).
 const BATCHED: i16 = 4;
@@ -20,9 +21,15 @@ pub(crate) async fn handle(
     call: &Call,
     request: FindCoordinatorRequest,
 ) -> FindCoordinatorResponse {
-    let (error_code, message) = refusal(request.key_type);
-    let error_message = Some(message.to_owned());
+    let refusal = |key: &str| {
+        let (error_code, message) = match may_describe(call, request.key_type, key) {
+            Ok(()) => refusal(request.key_type),
+            Err(code) => (code, "finding its coordinator is not allowed"),
+        };
+        (error_code, Some(message.to_owned()))
+    };
     if call.version < BATCHED {
+        let (error_code, error_message) = refusal(&request.key);
         return FindCoordinatorResponse {
             error_code,
             error_message,
@@ -31,13 +38,16 @@ pub(crate) async fn handle(
             ..FindCoordinatorResponse::default()
         };
     }
-    let coordinator = |key| Coordinator {
-        key,
-        node_id: -1,
-        port: -1,
-        error_code,
-        error_message: error_message.clone(),
-        ..Coordinator::default()
+    let coordinator = |key: String| {
+        let (error_code, error_message) = refusal(&key);
+        Coordinator {
+            key,
+            node_id: -1,
+            port: -1,
+            error_code,
+            error_message,
+            ..Coordinator::default()
+        }
     };
     FindCoordinatorResponse {
         coordinators: request
@@ -46,6 +56,14 @@ pub(crate) async fn handle(
             .map(coordinator)
             .collect(),
         ..FindCoordinatorResponse::default()
+    }
+}
+
+fn may_describe(call: &Call, key_type: i8, key: &str) -> Result<(), ErrorCode> {
+    match key_type {
+        GROUP => call.allow(Resource::Group(key), Operation::Describe),
+        TRANSACTION => call.allow(Resource::TransactionalId(key), Operation::Describe),
+        _ => Ok(()),
     }
 }
 

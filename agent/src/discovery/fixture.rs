@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use metadata::{Agent, Listener, Options, Timestamp, kv};
-use protocol::RequestHeader;
+use protocol::{ApiKey, RequestHeader};
 
 use crate::admission::Admission;
 use crate::call::{Arrival, Call, ConnectionId};
@@ -20,7 +20,7 @@ use crate::zones::ClientZones;
 pub(crate) const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
 /// A request in that version, of somebody who came by the only listener.
-pub(crate) async fn call(context: &Arc<Context>, version: i16) -> Call {
+pub(crate) async fn call(context: &Arc<Context>, api: ApiKey, version: i16) -> Call {
     let arrival = Arrival {
         connection: ConnectionId(1),
         listener: Listener::UNNAMED.to_owned(),
@@ -31,7 +31,7 @@ pub(crate) async fn call(context: &Arc<Context>, version: i16) -> Call {
         ..RequestHeader::default()
     };
     let permit = Admission::new(1 << 20, 1 << 20).frame(100).await;
-    Call::new(Arc::clone(context), Arc::new(arrival), header, permit)
+    Call::new(Arc::clone(context), Arc::new(arrival), api, header, permit)
 }
 
 /// Runs a test beside the sequencer that it needs.

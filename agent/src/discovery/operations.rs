@@ -1,25 +1,49 @@
-//! What a client may do, as the bits that Kafka sends when nobody restricts it (KIP-430).
+//! What a client may do, as Kafka tells those who ask (KIP-430).
 
 use protocol::ErrorCode;
+use protocol::acl::Operation;
+use protocol::messages::metadata::MetadataResponseTopic;
+
+use crate::call::{Call, Resource};
 
 /// What "not asked for" looks like.
-pub(super) const NOT_ASKED: i32 = i32::MIN;
+const NOT_ASKED: i32 = i32::MIN;
 
-/// READ 3, WRITE 4, CREATE 5, DELETE 6, ALTER 7, DESCRIBE 8, DESCRIBE_CONFIGS 10, ALTER_CONFIGS 11.
-const TOPIC: i32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
-/// CREATE 5, ALTER 7, DESCRIBE 8, CLUSTER_ACTION 9, DESCRIBE_CONFIGS 10, ALTER_CONFIGS 11, IDEMPOTENT_WRITE 12.
-const CLUSTER: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
+const TOPIC: [Operation; 8] = [
+    Operation::Read,
+    Operation::Write,
+    Operation::Create,
+    Operation::Delete,
+    Operation::Alter,
+    Operation::Describe,
+    Operation::DescribeConfigs,
+    Operation::AlterConfigs,
+];
+const CLUSTER: [Operation; 7] = [
+    Operation::Create,
+    Operation::Alter,
+    Operation::Describe,
+    Operation::ClusterAction,
+    Operation::DescribeConfigs,
+    Operation::AlterConfigs,
+    Operation::IdempotentWrite,
+];
 
-/// For a topic that was found.
-pub(super) fn topic(asked: bool, code: ErrorCode) -> i32 {
-    if asked && code == ErrorCode::NONE {
-        TOPIC
-    } else {
-        NOT_ASKED
+/// With a topic; nothing is said of one that was not found.
+pub(super) fn topic(call: &Call, topic: &MetadataResponseTopic) -> i32 {
+    match topic.name.as_deref() {
+        Some(name) if topic.error_code == ErrorCode::NONE => {
+            call.authorized(Resource::Topic(name), &TOPIC)
+        }
+        _ => NOT_ASKED,
     }
 }
 
-/// For the cluster.
-pub(super) fn cluster(asked: bool) -> i32 {
-    if asked { CLUSTER } else { NOT_ASKED }
+/// With the cluster, if asked for: nothing, for those who may not know of it.
+pub(super) fn cluster(call: &Call, asked: bool) -> i32 {
+    match asked {
+        false => NOT_ASKED,
+        true if call.allow(Resource::Cluster, Operation::Describe).is_err() => 0,
+        true => call.authorized(Resource::Cluster, &CLUSTER),
+    }
 }

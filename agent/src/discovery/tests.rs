@@ -35,7 +35,7 @@ async fn ask(
         topics,
         ..MetadataRequest::default()
     };
-    cluster_metadata::handle(&call(context, version).await, request)
+    cluster_metadata::handle(&call(context, ApiKey::Metadata, version).await, request)
         .await
         .topics
 }
@@ -102,7 +102,9 @@ async fn nothing_is_made_unless_client_and_broker_want_it() {
                 allow_auto_topic_creation: false,
                 ..MetadataRequest::default()
             };
-            let response = cluster_metadata::handle(&call(context, version).await, request).await;
+            let response =
+                cluster_metadata::handle(&call(context, ApiKey::Metadata, version).await, request)
+                    .await;
             assert_eq!(response.topics[0].error_code, code, "version {version}");
         }
     })
@@ -132,7 +134,8 @@ async fn operations_are_listed_only_if_asked_for() {
                 include_cluster_authorized_operations: asked,
                 ..MetadataRequest::default()
             };
-            let response = cluster_metadata::handle(&call(context, 10).await, request).await;
+            let response =
+                cluster_metadata::handle(&call(context, ApiKey::Metadata, 10).await, request).await;
             assert_eq!(response.topics[0].topic_authorized_operations, topic);
             assert_eq!(response.cluster_authorized_operations, cluster);
             assert_eq!(response.controller_id, response.brokers[0].node_id);
@@ -146,17 +149,22 @@ async fn operations_are_listed_only_if_asked_for() {
 async fn versions_are_those_of_the_table() {
     with_context(AutoCreate::Disabled, async |context| {
         let nameless = ApiVersionsRequest::default();
-        let early = api_versions::handle(&call(context, 2).await, nameless.clone()).await;
+        let early = api_versions::handle(
+            &call(context, ApiKey::ApiVersions, 2).await,
+            nameless.clone(),
+        )
+        .await;
         assert_eq!(early.error_code, ErrorCode::NONE);
         assert_eq!(early.api_keys.len(), ApiKey::ALL.len());
-        let late = api_versions::handle(&call(context, 3).await, nameless).await;
+        let late =
+            api_versions::handle(&call(context, ApiKey::ApiVersions, 3).await, nameless).await;
         assert_eq!(late.error_code, ErrorCode::INVALID_REQUEST);
         let named = ApiVersionsRequest {
             client_software_name: "librdkafka".to_owned(),
             client_software_version: "2.1.0".to_owned(),
         };
         assert_eq!(
-            api_versions::handle(&call(context, 4).await, named).await,
+            api_versions::handle(&call(context, ApiKey::ApiVersions, 4).await, named).await,
             early
         );
     })
@@ -170,7 +178,8 @@ async fn nobody_coordinates_yet() {
             key: "g".to_owned(),
             ..FindCoordinatorRequest::default()
         };
-        let one = find_coordinator::handle(&call(context, 3).await, one).await;
+        let one =
+            find_coordinator::handle(&call(context, ApiKey::FindCoordinator, 3).await, one).await;
         assert_eq!(one.error_code, ErrorCode::COORDINATOR_NOT_AVAILABLE);
         assert!(one.error_message.is_some() && one.node_id == -1);
         let many = FindCoordinatorRequest {
@@ -178,7 +187,8 @@ async fn nobody_coordinates_yet() {
             coordinator_keys: vec!["a".to_owned(), "b".to_owned()],
             ..FindCoordinatorRequest::default()
         };
-        let many = find_coordinator::handle(&call(context, 4).await, many).await;
+        let many =
+            find_coordinator::handle(&call(context, ApiKey::FindCoordinator, 4).await, many).await;
         assert_eq!(many.error_code, ErrorCode::NONE);
         let keys: Vec<_> = many.coordinators.iter().map(|c| c.key.as_str()).collect();
         assert_eq!(keys, ["a", "b"]);
@@ -192,7 +202,11 @@ async fn nobody_coordinates_yet() {
 async fn the_cluster_is_this_broker() {
     with_context(AutoCreate::Disabled, async |context| {
         let request = DescribeClusterRequest::default();
-        let cluster = describe_cluster::handle(&call(context, 2).await, request.clone()).await;
+        let cluster = describe_cluster::handle(
+            &call(context, ApiKey::DescribeCluster, 2).await,
+            request.clone(),
+        )
+        .await;
         assert_eq!(cluster.error_code, ErrorCode::NONE);
         assert_eq!(cluster.brokers[0].broker_id, cluster.controller_id);
         assert_eq!(cluster.brokers[0].rack.as_deref(), Some("z"));
@@ -200,7 +214,11 @@ async fn the_cluster_is_this_broker() {
             endpoint_type: 2,
             ..request
         };
-        let controllers = describe_cluster::handle(&call(context, 2).await, controllers).await;
+        let controllers = describe_cluster::handle(
+            &call(context, ApiKey::DescribeCluster, 2).await,
+            controllers,
+        )
+        .await;
         assert_ne!(controllers.error_code, ErrorCode::NONE);
         assert!(controllers.brokers.is_empty());
     })

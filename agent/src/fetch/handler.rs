@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use metadata::{Offset, PartitionIndex, TopicPartition};
+use protocol::acl::Operation;
 use protocol::messages::fetch::{FetchPartition, FetchableTopicResponse, PartitionData};
 use protocol::messages::{FetchRequest, FetchResponse};
 use protocol::{ErrorCode, Records};
@@ -14,8 +15,7 @@ use super::read::Reader;
 use super::{Want, assemble, plan, wait};
 use crate::admission::Admission;
 use crate::brokers::Brokers;
-use crate::call::Call;
-use crate::context::Context;
+use crate::call::{Call, Resource};
 use crate::refusal;
 use crate::storage::Cache;
 use crate::tasks::Stop;
@@ -77,7 +77,7 @@ impl Fetch {
         }
         let metadata = &call.context.metadata;
         let limits = limits(&request, self.admission.reply_share());
-        let topics = translate(&call.context, &request);
+        let topics = translate(call, &request);
         let wants: Vec<Want> = wants(&topics).copied().collect();
         let refused = wants.len() < topics.iter().map(|topic| topic.slots.len()).sum();
         let patience = if refused {
@@ -125,7 +125,7 @@ fn send_on(call: &Call, request: &FetchRequest) -> FetchResponse {
             Err(code) => refusal(slot.index, code),
         }
     };
-    let topics = translate(&call.context, request).into_iter();
+    let topics = translate(call, request).into_iter();
     let responses = topics.map(|topic| FetchableTopicResponse {
         topic: topic.name,
         partitions: topic.slots.into_iter().map(elsewhere).collect(),
@@ -136,14 +136,19 @@ fn send_on(call: &Call, request: &FetchRequest) -> FetchResponse {
     }
 }
 
-fn translate(context: &Context, request: &FetchRequest) -> Vec<Topic> {
-    let catalogue = context.metadata.catalogue();
-    let epoch = context.metadata.leader_epoch();
-    let slot = |topic: Option<&Arc<metadata::Topic>>, partition: &FetchPartition| {
-        let known = topic.filter(|topic| topic.has(PartitionIndex(partition.partition)));
+fn translate(call: &Call, request: &FetchRequest) -> Vec<Topic> {
+    let catalogue = call.context.metadata.catalogue();
+    let epoch = call.context.metadata.leader_epoch();
+    let slot = |topic: Result<&Arc<metadata::Topic>, ErrorCode>, partition: &FetchPartition| {
+        let known = topic.and_then(
+            |topic| match topic.has(PartitionIndex(partition.partition)) {
+                true => Ok(topic),
+                false => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+            },
+        );
         let want = match known {
-            None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
-            Some(topic) => {
+            Err(code) => Err(code),
+            Ok(topic) => {
                 refusal::leader_epoch(partition.current_leader_epoch, epoch).map(|()| Want {
                     partition: TopicPartition {
                         topic: topic.id,
@@ -163,7 +168,11 @@ fn translate(context: &Context, request: &FetchRequest) -> Vec<Topic> {
         .topics
         .iter()
         .map(|asked| {
-            let topic = catalogue.topic(&asked.topic);
+            let allowed = call.allow(Resource::Topic(&asked.topic), Operation::Read);
+            let topic = allowed.and_then(|()| {
+                let topic = catalogue.topic(&asked.topic);
+                topic.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+            });
             let slots = asked
                 .partitions
                 .iter()

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use futures::future::join_all;
 use metadata::{Bounds, Offset, Timestamp, TopicPartition};
 use protocol::ErrorCode;
+use protocol::acl::Operation;
 use protocol::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopic, ListOffsetsTopicResponse,
 };
@@ -30,9 +31,10 @@ pub(super) const NOTHING: (i64, i64) = (-1, -1);
 
 pub(crate) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let context = call.context.as_ref();
+    let (wanted, denied) = call.part(request.topics, |topic| &topic.name, Operation::Describe);
     let asked = Asked {
-        repeated: repeated(&request.topics),
-        confirmed: Confirmed::read(context, places(&request.topics)).await,
+        repeated: repeated(&wanted),
+        confirmed: Confirmed::read(context, places(&wanted)).await,
         isolation: match request.isolation_level {
             1 => Isolation::Committed,
             _ => Isolation::Uncommitted,
@@ -41,8 +43,8 @@ pub(crate) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffs
         search: Search { context },
         version: call.version,
     };
-    let mut topics = Vec::with_capacity(request.topics.len());
-    for topic in &request.topics {
+    let mut topics = Vec::with_capacity(wanted.len() + denied.len());
+    for topic in &wanted {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for some in topic.partitions.chunks(SEARCHED_AT_ONCE) {
             let answers = some.iter().map(|wanted| asked.answer(&topic.name, wanted));
@@ -53,9 +55,23 @@ pub(crate) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffs
             partitions,
         });
     }
+    topics.extend(denied.into_iter().map(refuse));
     ListOffsetsResponse {
         topics,
         ..ListOffsetsResponse::default()
+    }
+}
+
+/// The answer for a topic that the client may not know of.
+fn refuse(topic: ListOffsetsTopic) -> ListOffsetsTopicResponse {
+    let refused = |wanted: ListOffsetsPartition| ListOffsetsPartitionResponse {
+        partition_index: wanted.partition_index,
+        error_code: ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+        ..ListOffsetsPartitionResponse::default()
+    };
+    ListOffsetsTopicResponse {
+        name: topic.name,
+        partitions: topic.partitions.into_iter().map(refused).collect(),
     }
 }
 

@@ -4,6 +4,7 @@
 
 use metadata::{Bounds, Offset};
 use protocol::ErrorCode;
+use protocol::acl::Operation;
 use protocol::messages::offset_for_leader_epoch::{
     EpochEndOffset, OffsetForLeaderPartition, OffsetForLeaderTopic, OffsetForLeaderTopicResult,
 };
@@ -18,19 +19,25 @@ pub(crate) async fn handle(
     request: OffsetForLeaderEpochRequest,
 ) -> OffsetForLeaderEpochResponse {
     let context = call.context.as_ref();
-    let confirmed = Confirmed::read(context, places(&request.topics)).await;
+    let (wanted, denied) = call.part(request.topics, |topic| &topic.topic, Operation::Describe);
+    let confirmed = Confirmed::read(context, places(&wanted)).await;
     let epoch = context.metadata.leader_epoch();
-    let answer_topic = |topic: &OffsetForLeaderTopic| {
+    let answer_topic = |topic: &OffsetForLeaderTopic, bounds: &dyn Fn(i32) -> Found| {
         let partitions = topic.partitions.iter();
-        let answers = partitions
-            .map(|wanted| answer(wanted, epoch, confirmed.of(&topic.topic, wanted.partition)));
+        let answers = partitions.map(|wanted| answer(wanted, epoch, bounds(wanted.partition)));
         OffsetForLeaderTopicResult {
             topic: topic.topic.clone(),
             partitions: answers.collect(),
         }
     };
+    let told = wanted
+        .iter()
+        .map(|topic| answer_topic(topic, &|index| confirmed.of(&topic.topic, index)));
+    let refused = denied
+        .iter()
+        .map(|topic| answer_topic(topic, &|_| Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED)));
     OffsetForLeaderEpochResponse {
-        topics: request.topics.iter().map(answer_topic).collect(),
+        topics: told.chain(refused).collect(),
         ..OffsetForLeaderEpochResponse::default()
     }
 }
@@ -42,11 +49,10 @@ fn places(topics: &[OffsetForLeaderTopic]) -> impl Iterator<Item = (&str, i32)> 
     })
 }
 
-fn answer(
-    wanted: &OffsetForLeaderPartition,
-    epoch: i32,
-    bounds: Result<Bounds, ErrorCode>,
-) -> EpochEndOffset {
+/// A partition's bounds, or why they are not told.
+type Found = Result<Bounds, ErrorCode>;
+
+fn answer(wanted: &OffsetForLeaderPartition, epoch: i32, bounds: Found) -> EpochEndOffset {
     // As it is, the answer for an epoch that has not been: none, and no error.
     let none = EpochEndOffset {
         partition: wanted.partition,

@@ -7,7 +7,6 @@ use metadata::{
     BlockCodec, BlockRange, Command, CommitBatch, CommitBlock, CommitObject, CreateTopic,
     NamingEpoch, ObjectKey, Outcome, PartitionIndex, Timestamp, TopicId, TopicPartition,
 };
-use protocol::ErrorCode;
 use protocol::compression::Codec;
 use protocol::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopic,
@@ -16,6 +15,7 @@ use protocol::messages::offset_for_leader_epoch::{OffsetForLeaderPartition, Offs
 use protocol::messages::{ListOffsetsRequest, OffsetForLeaderEpochRequest};
 use protocol::record_batch::BatchHeader;
 use protocol::records::{BatchOptions, Record, build_batch};
+use protocol::{ApiKey, ErrorCode};
 
 use super::{list_offsets, offset_for_leader_epoch};
 use crate::context::{AutoCreate, Context};
@@ -125,7 +125,8 @@ async fn ask(context: &Arc<Context>, places: &[(i32, i64)]) -> Vec<ListOffsetsPa
         }],
         ..ListOffsetsRequest::default()
     };
-    let mut response = list_offsets::handle(&call(context, 10).await, request).await;
+    let mut response =
+        list_offsets::handle(&call(context, ApiKey::ListOffsets, 10).await, request).await;
     response.topics.remove(0).partitions
 }
 
@@ -248,7 +249,11 @@ async fn the_epoch_ends_where_the_log_does() {
                 .into(),
             ..OffsetForLeaderEpochRequest::default()
         };
-        let response = offset_for_leader_epoch::handle(&call(context, 4).await, request).await;
+        let response = offset_for_leader_epoch::handle(
+            &call(context, ApiKey::OffsetForLeaderEpoch, 4).await,
+            request,
+        )
+        .await;
         let unknown = (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, -1);
         let expected = [
             [(ErrorCode::NONE, 8), (ErrorCode::NONE, 0), unknown],

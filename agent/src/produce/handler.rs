@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use metadata::{Catalogue, PartitionIndex, Roles, Timestamp, Topic, TopicPartition};
+use metadata::{Catalogue, PartitionIndex, Timestamp, Topic, TopicPartition};
+use protocol::acl::Operation;
 use protocol::messages::produce::{
     BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, TopicProduceData,
     TopicProduceResponse,
@@ -18,7 +19,7 @@ use super::flusher::Handle;
 use super::share::share;
 use super::validate::{InvalidBatch, ValidBatch, validate};
 use crate::admission::Admission;
-use crate::call::{Call, Close, PendingReply, Reply};
+use crate::call::{Call, Close, PendingReply, Reply, Resource};
 use crate::context::Context;
 use crate::metrics::count_request;
 use crate::topic_config::Ingest;
@@ -85,7 +86,7 @@ impl Produce {
             let response = pending.response().await;
             match acks {
                 0 => silent(response.first_error()),
-                _ => Ok(call.reply::<ProduceRequest>(&response)),
+                _ => Ok(call.reply::<ProduceRequest>(response)),
             }
         }))
     }
@@ -143,7 +144,7 @@ fn translate(
     request: ProduceRequest,
     batches: &mut Vec<(TopicPartition, ValidBatch)>,
 ) -> Vec<PendingTopic> {
-    let refused = refuse_whole(&request, call.context.node.roles);
+    let refused = refuse_whole(call, &request);
     let now = call.context.clock.now();
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for TopicProduceData {
@@ -152,6 +153,10 @@ fn translate(
         ..
     } in request.topic_data
     {
+        let denied = call.allow(Resource::Topic(&name), Operation::Write).err();
+        let denied =
+            denied.map(|code| InvalidBatch::new(code, "writing to this topic is not allowed"));
+        let refused = denied.as_ref().or(refused.as_ref());
         let topic = catalogue
             .topic(&name)
             .map(|topic| (topic.as_ref(), Ingest::of(topic)));
@@ -159,7 +164,7 @@ fn translate(
             .into_iter()
             .map(|partition| {
                 let index = partition.index;
-                let fate = match &refused {
+                let fate = match refused {
                     Some(refused) => Fate::Refused(refused.clone()),
                     None => judge(topic.as_ref(), partition, call.version, now, batches),
                 };
@@ -180,8 +185,14 @@ fn all_known(catalogue: &Catalogue, request: &ProduceRequest) -> bool {
 }
 
 /// What is wrong with a request as a whole.
-fn refuse_whole(request: &ProduceRequest, roles: Roles) -> Option<InvalidBatch> {
-    if !roles.produce {
+fn refuse_whole(call: &Call, request: &ProduceRequest) -> Option<InvalidBatch> {
+    if let Some(id) = request.transactional_id.as_deref()
+        && let Err(code) = call.allow(Resource::TransactionalId(id), Operation::Write)
+    {
+        let message = "writing with this transactional id is not allowed";
+        return Some(InvalidBatch::new(code, message));
+    }
+    if !call.context.node.roles.produce {
         return Some(InvalidBatch::new(
             // Clients look who leads now, and go there.
             ErrorCode::NOT_LEADER_OR_FOLLOWER,

@@ -1,9 +1,10 @@
 //! InitProducerId, for idempotent producers.
 
 use protocol::ErrorCode;
+use protocol::acl::Operation;
 use protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
-use crate::call::Call;
+use crate::call::{Call, Resource};
 use crate::context::Context;
 
 /// An epoch cannot be raised past this; Kafka keeps the last one for itself.
@@ -29,7 +30,8 @@ pub(crate) async fn handle(call: &Call, request: InitProducerIdRequest) -> InitP
         error_code,
         ..given(-1, -1)
     };
-    let wanted = match wanted(&request) {
+    let allowed = allow(call, request.transactional_id.as_deref());
+    let wanted = match allowed.and_then(|()| wanted(&request)) {
         Ok(wanted) => wanted,
         Err(code) => return refused(code),
     };
@@ -41,6 +43,19 @@ pub(crate) async fn handle(call: &Call, request: InitProducerIdRequest) -> InitP
             // coordinator: told that it is away, Java's looks for one and fails for good.
             refused(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS)
         }
+    }
+}
+
+/// Without transactions, whoever may append to any topic needs an id for that.
+fn allow(call: &Call, transactional_id: Option<&str>) -> Result<(), ErrorCode> {
+    match transactional_id {
+        Some(id) => call.allow(Resource::TransactionalId(id), Operation::Write),
+        None => call
+            .allow(Resource::Cluster, Operation::IdempotentWrite)
+            .or_else(|code| {
+                let any = call.allow(Resource::AnyTopic, Operation::Write);
+                any.map_err(|_| code)
+            }),
     }
 }
 

@@ -79,6 +79,7 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
     let fields = fields.collect::<syn::Result<Vec<_>>>()?;
     let name = &input.ident;
     let names = fields.iter().map(|(field, _)| &field.ident);
+    let throttle = throttle(&fields);
     let default = defaults(&fields);
     let (decode, decode_tagged) = decoding(&fields);
     let (encode, encode_tagged) = encoding(&fields);
@@ -128,8 +129,25 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
                 )*
                 crate::ErrorCode::NONE
             }
+
+            #throttle
         }
     })
+}
+
+fn throttle(fields: &[(&Field, Wire)]) -> Tokens {
+    let name = |(field, _): &&(&Field, Wire)| {
+        let name = field.ident.as_ref();
+        name.is_some_and(|name| name == "throttle_time_ms")
+    };
+    let of_response = fields.iter().find(name).map(|_| {
+        quote! {
+            fn set_throttle_time(&mut self, ms: i32) {
+                self.throttle_time_ms = ms;
+            }
+        }
+    });
+    of_response.unwrap_or_default()
 }
 
 fn defaults(fields: &[(&Field, Wire)]) -> Tokens {

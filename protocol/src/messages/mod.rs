@@ -34,38 +34,50 @@ pub use produce::{ProduceRequest, ProduceResponse};
 /// are judged by it, and tests walk along it.
 ///
 /// Calls the macro `$with` with what it was given in parentheses and then all rows:
-/// `Name(Request, Response) = { code, versions, the first with compact lengths and tagged fields (KIP-482) };`
+/// `Name(Request, Response) = { code, versions, the first with compact lengths and tagged fields (KIP-482), [rights] };`
+/// A right is what a client must be allowed, in Kafka's words: an operation on a type of resource.
 #[macro_export]
 macro_rules! for_each_api {
     ($with:ident($($given:tt)*)) => {
         $with! {
             ($($given)*)
             /// Appends record batches.
-            Produce(ProduceRequest, ProduceResponse) = { 0, 3..=12, 9 };
+            Produce(ProduceRequest, ProduceResponse) =
+                { 0, 3..=12, 9, [Write Topic, Write TransactionalId] };
             /// Reads record batches.
-            Fetch(FetchRequest, FetchResponse) = { 1, 4..=12, 12 };
+            Fetch(FetchRequest, FetchResponse) = { 1, 4..=12, 12, [Read Topic] };
             /// Offsets by timestamp, and the ends of partitions.
-            ListOffsets(ListOffsetsRequest, ListOffsetsResponse) = { 2, 1..=10, 6 };
+            ListOffsets(ListOffsetsRequest, ListOffsetsResponse) =
+                { 2, 1..=10, 6, [Describe Topic] };
             /// Brokers, topics and who leads each partition.
-            Metadata(MetadataRequest, MetadataResponse) = { 3, 0..=13, 9 };
+            Metadata(MetadataRequest, MetadataResponse) =
+                { 3, 0..=13, 9, [Describe Topic, Create Topic, Create Cluster, Describe Cluster] };
             /// Who coordinates a group or a transactional id.
-            FindCoordinator(FindCoordinatorRequest, FindCoordinatorResponse) = { 10, 0..=5, 3 };
+            FindCoordinator(FindCoordinatorRequest, FindCoordinatorResponse) =
+                { 10, 0..=5, 3, [Describe Group, Describe TransactionalId] };
             /// What the broker speaks.
-            ApiVersions(ApiVersionsRequest, ApiVersionsResponse) = { 18, 0..=4, 3 };
+            ApiVersions(ApiVersionsRequest, ApiVersionsResponse) = { 18, 0..=4, 3, [] };
             /// Makes topics.
-            CreateTopics(CreateTopicsRequest, CreateTopicsResponse) = { 19, 2..=7, 5 };
+            CreateTopics(CreateTopicsRequest, CreateTopicsResponse) =
+                { 19, 2..=7, 5, [Create Topic, Create Cluster, DescribeConfigs Topic] };
             /// Removes topics.
-            DeleteTopics(DeleteTopicsRequest, DeleteTopicsResponse) = { 20, 1..=6, 4 };
+            DeleteTopics(DeleteTopicsRequest, DeleteTopicsResponse) =
+                { 20, 1..=6, 4, [Delete Topic, Delete Cluster, Describe Topic] };
             /// A producer id for idempotence.
-            InitProducerId(InitProducerIdRequest, InitProducerIdResponse) = { 22, 0..=5, 2 };
+            InitProducerId(InitProducerIdRequest, InitProducerIdResponse) =
+                { 22, 0..=5, 2, [IdempotentWrite Cluster, Write Topic, Write TransactionalId] };
             /// Where a leader epoch ended, for consumers that check for truncation.
-            OffsetForLeaderEpoch(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse) = { 23, 2..=4, 4 };
+            OffsetForLeaderEpoch(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse) =
+                { 23, 2..=4, 4, [Describe Topic] };
             /// Settings of topics and brokers.
-            DescribeConfigs(DescribeConfigsRequest, DescribeConfigsResponse) = { 32, 1..=4, 4 };
+            DescribeConfigs(DescribeConfigsRequest, DescribeConfigsResponse) =
+                { 32, 1..=4, 4, [DescribeConfigs Topic, DescribeConfigs Cluster] };
             /// Adds partitions to topics.
-            CreatePartitions(CreatePartitionsRequest, CreatePartitionsResponse) = { 37, 0..=3, 2 };
+            CreatePartitions(CreatePartitionsRequest, CreatePartitionsResponse) =
+                { 37, 0..=3, 2, [Alter Topic] };
             /// The cluster's id and brokers.
-            DescribeCluster(DescribeClusterRequest, DescribeClusterResponse) = { 60, 0..=2, 0 };
+            DescribeCluster(DescribeClusterRequest, DescribeClusterResponse) =
+                { 60, 0..=2, 0, [Describe Cluster] };
         }
     };
 }
