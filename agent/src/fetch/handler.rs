@@ -3,20 +3,20 @@
 //! Fetch sessions (KIP-227) are answered with id 0: any agent serves any partition, and a session would tie a client to
 //! one. Clients then send full requests.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
-use metadata::{Offset, PartitionIndex, TopicPartition};
-use protocol::acl::Operation;
-use protocol::messages::fetch::{FetchPartition, FetchableTopicResponse, PartitionData};
+use metadata::TopicPartition;
+use protocol::messages::fetch::{FetchableTopicResponse, PartitionData};
 use protocol::messages::{FetchRequest, FetchResponse};
 use protocol::{ErrorCode, Records};
 
+use super::assemble::{Served, assemble};
 use super::read::Reader;
-use super::{Want, assemble, plan, wait};
+use super::translate::{Slot, Topic, translate};
+use super::{Want, plan, wait};
 use crate::admission::Admission;
 use crate::brokers::Brokers;
-use crate::call::{Call, Resource};
-use crate::refusal;
+use crate::call::Call;
 use crate::storage::Cache;
 use crate::tasks::Stop;
 
@@ -37,17 +37,6 @@ pub(crate) struct Fetch {
     draining: Stop,
 }
 
-/// A partition of the request: wanted, or refused before anything was looked up.
-struct Slot {
-    index: i32,
-    want: Result<Want, ErrorCode>,
-}
-
-struct Topic {
-    name: String,
-    slots: Vec<Slot>,
-}
-
 impl Fetch {
     pub(crate) fn new(admission: Admission, cache: Cache, draining: Stop) -> Self {
         Self {
@@ -63,7 +52,7 @@ impl Fetch {
         if call.context.node.roles.fetch {
             self.answer(call, request).await
         } else {
-            send_on(call, &request)
+            send_on(call, request)
         }
     }
 
@@ -77,13 +66,15 @@ impl Fetch {
         }
         let metadata = &call.context.metadata;
         let limits = limits(&request, self.admission.reply_share());
-        let topics = translate(call, &request);
-        let wants: Vec<Want> = wants(&topics).copied().collect();
-        let refused = wants.len() < topics.iter().map(|topic| topic.slots.len()).sum();
+        let patience = patience(&request);
+        let topics = translate(call, request.topics);
+        let slots = || topics.iter().flat_map(|topic| &topic.slots);
+        let wants: Vec<Want> = slots().filter_map(|slot| slot.want.ok()).collect();
+        let refused = wants.len() < slots().count();
         let patience = if refused {
             wait::Patience::NONE
         } else {
-            patience(&request)
+            patience
         };
         let found = wait::locate(
             metadata,
@@ -100,16 +91,17 @@ impl Fetch {
         }
         let read = self.reader.read(&plan).await;
         let epoch = metadata.leader_epoch();
-        let served = assemble::assemble(&wants, found, read, limits, epoch);
+        let served = assemble(&wants, found, read, limits, epoch);
         for damage in served.iter().filter_map(|served| served.damage.as_ref()) {
             damage.say(metadata);
         }
-        respond(topics, served)
+        let places = wants.iter().map(|want| want.partition);
+        respond(topics, places.zip(served).collect())
     }
 }
 
 /// Consumers are served elsewhere: newer ones go where they are told (KIP-392), older ones look who leads now.
-fn send_on(call: &Call, request: &FetchRequest) -> FetchResponse {
+fn send_on(call: &Call, request: FetchRequest) -> FetchResponse {
     let brokers = Brokers::of(call);
     let elsewhere = |slot: Slot| {
         let reader = slot.want.map(|Want { partition, .. }| {
@@ -125,7 +117,7 @@ fn send_on(call: &Call, request: &FetchRequest) -> FetchResponse {
             Err(code) => refusal(slot.index, code),
         }
     };
-    let topics = translate(call, request).into_iter();
+    let topics = translate(call, request.topics).into_iter();
     let responses = topics.map(|topic| FetchableTopicResponse {
         topic: topic.name,
         partitions: topic.slots.into_iter().map(elsewhere).collect(),
@@ -134,63 +126,6 @@ fn send_on(call: &Call, request: &FetchRequest) -> FetchResponse {
         responses: responses.collect(),
         ..Default::default()
     }
-}
-
-fn translate(call: &Call, request: &FetchRequest) -> Vec<Topic> {
-    let catalogue = call.context.metadata.catalogue();
-    let epoch = call.context.metadata.leader_epoch();
-    let slot = |topic: Result<&Arc<metadata::Topic>, ErrorCode>, partition: &FetchPartition| {
-        let known = topic.and_then(
-            |topic| match topic.has(PartitionIndex(partition.partition)) {
-                true => Ok(topic),
-                false => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
-            },
-        );
-        let want = match known {
-            Err(code) => Err(code),
-            Ok(topic) => {
-                refusal::leader_epoch(partition.current_leader_epoch, epoch).map(|()| Want {
-                    partition: TopicPartition {
-                        topic: topic.id,
-                        partition: PartitionIndex(partition.partition),
-                    },
-                    offset: Offset(partition.fetch_offset),
-                    bytes_max: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
-                })
-            }
-        };
-        Slot {
-            index: partition.partition,
-            want,
-        }
-    };
-    request
-        .topics
-        .iter()
-        .map(|asked| {
-            let allowed = call.allow(Resource::Topic(&asked.topic), Operation::Read);
-            let topic = allowed.and_then(|()| {
-                let topic = catalogue.topic(&asked.topic);
-                topic.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
-            });
-            let slots = asked
-                .partitions
-                .iter()
-                .map(|partition| slot(topic, partition))
-                .collect();
-            Topic {
-                name: asked.topic.clone(),
-                slots,
-            }
-        })
-        .collect()
-}
-
-fn wants(topics: &[Topic]) -> impl Iterator<Item = &Want> {
-    topics
-        .iter()
-        .flat_map(|topic| &topic.slots)
-        .filter_map(|slot| slot.want.as_ref().ok())
 }
 
 fn limits(request: &FetchRequest, share: usize) -> plan::Limits {
@@ -210,31 +145,24 @@ fn patience(request: &FetchRequest) -> wait::Patience {
 }
 
 /// Puts what was served beside what was refused, in the request's order.
-fn respond(topics: Vec<Topic>, served: Vec<assemble::Served>) -> FetchResponse {
-    let mut served = served.into_iter();
-    let responses = topics
-        .into_iter()
-        .map(|topic| FetchableTopicResponse {
-            topic: topic.name,
-            partitions: topic
-                .slots
-                .into_iter()
-                .map(|slot| match slot.want {
-                    Ok(_) => {
-                        partition(slot.index, served.next().expect("one answer for each want"))
-                    }
-                    Err(error_code) => refusal(slot.index, error_code),
-                })
-                .collect(),
-        })
-        .collect();
+fn respond(topics: Vec<Topic>, mut served: HashMap<TopicPartition, Served>) -> FetchResponse {
+    let mut answer = |slot: Slot| match slot.want.map(|want| served.remove(&want.partition)) {
+        Ok(Some(served)) => partition(slot.index, served),
+        // Every want is served somehow.
+        Ok(None) => refusal(slot.index, ErrorCode::UNKNOWN_SERVER_ERROR),
+        Err(error_code) => refusal(slot.index, error_code),
+    };
+    let answered = topics.into_iter().map(|topic| FetchableTopicResponse {
+        topic: topic.name,
+        partitions: topic.slots.into_iter().map(&mut answer).collect(),
+    });
     FetchResponse {
-        responses,
+        responses: answered.collect(),
         ..Default::default()
     }
 }
 
-fn partition(partition_index: i32, served: assemble::Served) -> PartitionData {
+fn partition(partition_index: i32, served: Served) -> PartitionData {
     let bounds = served.bounds;
     PartitionData {
         partition_index,

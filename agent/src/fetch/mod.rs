@@ -1,11 +1,12 @@
 //! The read path: a Fetch request becomes wants, wants become extents, extents become bytes, bytes become a reply.
-//! Read top to bottom: `handler` (translate, reply), `wait` (locate, and sleep until there is enough: the only loop),
+//! Read top to bottom: `handler` (reply), `translate`, `wait` (locate, and sleep until there is enough: the only loop),
 //! `plan` (which blocks, pure), `read` (through the cache), `assemble` (stamp offsets, cut to limits, pure).
 
 mod assemble;
 mod handler;
 mod plan;
 mod read;
+mod translate;
 mod wait;
 
 pub(crate) use self::handler::Fetch;

@@ -44,13 +44,14 @@ struct PendingTopic {
 
 struct PendingPartition {
     index: i32,
-    fate: Fate,
+    verdict: Verdict,
 }
 
-enum Fate {
+enum Verdict {
     Refused(InvalidBatch),
-    /// The next outcome of the request's ticket is this one's.
     Appended {
+        /// Which of the request's batches it is: where its outcome will be.
+        number: usize,
         log_append_time: Option<Timestamp>,
     },
 }
@@ -164,11 +165,11 @@ fn translate(
             .into_iter()
             .map(|partition| {
                 let index = partition.index;
-                let fate = match refused {
-                    Some(refused) => Fate::Refused(refused.clone()),
+                let verdict = match refused {
+                    Some(refused) => Verdict::Refused(refused.clone()),
                     None => judge(topic.as_ref(), partition, call.version, now, batches),
                 };
-                PendingPartition { index, fate }
+                PendingPartition { index, verdict }
             })
             .collect();
         topics.push(PendingTopic { name, partitions });
@@ -214,17 +215,17 @@ fn judge(
     version: i16,
     now: Timestamp,
     batches: &mut Vec<(TopicPartition, ValidBatch)>,
-) -> Fate {
+) -> Verdict {
     let known = topic.filter(|(topic, _)| topic.has(PartitionIndex(partition.index)));
     let Some((topic, ingest)) = known else {
-        return Fate::Refused(InvalidBatch::new(
+        return Verdict::Refused(InvalidBatch::new(
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             "no such topic or partition",
         ));
     };
     match validate(partition.records, version, ingest, now) {
         Ok(batch) => {
-            let log_append_time = batch.log_append_time;
+            let (number, log_append_time) = (batches.len(), batch.log_append_time);
             let partition = PartitionIndex(partition.index);
             batches.push((
                 TopicPartition {
@@ -233,9 +234,12 @@ fn judge(
                 },
                 batch,
             ));
-            Fate::Appended { log_append_time }
+            Verdict::Appended {
+                number,
+                log_append_time,
+            }
         }
-        Err(refused) => Fate::Refused(refused),
+        Err(refused) => Verdict::Refused(refused),
     }
 }
 
@@ -246,7 +250,6 @@ impl Pending {
             Some(answer) => answer.await.unwrap_or_default(),
             None => Vec::new(),
         };
-        let mut outcomes = outcomes.into_iter();
         let responses = self
             .topics
             .into_iter()
@@ -255,7 +258,7 @@ impl Pending {
                 partition_responses: topic
                     .partitions
                     .into_iter()
-                    .map(|partition| partition.response(&mut outcomes))
+                    .map(|partition| partition.response(&outcomes))
                     .collect(),
             })
             .collect();
@@ -267,18 +270,16 @@ impl Pending {
 }
 
 impl PendingPartition {
-    fn response(
-        self,
-        outcomes: &mut impl Iterator<Item = BatchOutcome>,
-    ) -> PartitionProduceResponse {
+    fn response(self, outcomes: &[BatchOutcome]) -> PartitionProduceResponse {
         let index = self.index;
-        match self.fate {
-            Fate::Refused(refused) => refusal(index, refused),
-            Fate::Appended { log_append_time } => {
-                match outcomes
-                    .next()
-                    .unwrap_or(Err(ErrorCode::NOT_ENOUGH_REPLICAS))
-                {
+        match self.verdict {
+            Verdict::Refused(refused) => refusal(index, refused),
+            Verdict::Appended {
+                number,
+                log_append_time,
+            } => {
+                let outcome = outcomes.get(number).copied();
+                match outcome.unwrap_or(Err(ErrorCode::NOT_ENOUGH_REPLICAS)) {
                     Ok(placed) => PartitionProduceResponse {
                         index,
                         base_offset: placed.base_offset.0,
