@@ -22,6 +22,8 @@ pub mod messages;
 mod primitives;
 pub mod record_batch;
 pub mod records;
+#[cfg(feature = "samples")]
+pub mod sample;
 mod wire;
 
 pub use api_key::ApiKey;

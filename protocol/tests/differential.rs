@@ -18,12 +18,13 @@ use std::fmt::Debug;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages as theirs;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes};
+use protocol::sample::{Fill, Filler, SHAPES};
 use protocol::{
     ApiKey, Request, RequestHeader, decode_request, decode_response, encode_request,
     encode_response, for_each_api, messages,
 };
 
-use support::{Fill, Filler, SHAPES, Sample, body, header};
+use support::{Sample, body, header};
 
 const SEEDS: u64 = 40;
 

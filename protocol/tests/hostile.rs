@@ -16,10 +16,11 @@ use bytes::Bytes;
 use protocol::compression::{Codec, CompressionError};
 use protocol::record_batch::{BatchError, HEADER_BYTES};
 use protocol::records::{BatchOptions, Record, build_batch};
+use protocol::sample::{Fill, Filler, SHAPES, Shape};
 use protocol::{ApiKey, DecodeError, Request, RequestHeader};
 use protocol::{encode_request, encode_response, frame};
 
-use support::{Fill, Filler, SHAPES, Sample, Shape, Visitor, body, every_api, header};
+use support::{Sample, Visitor, body, every_api, header};
 
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;

@@ -10,12 +10,13 @@ mod support;
 use proptest::prelude::*;
 use protocol::messages::create_partitions::CreatePartitionsTopicResult;
 use protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
+use protocol::sample::{Fill, Filler, SHAPES, Shape};
 use protocol::{
     ApiKey, Encode, ErrorCode, Request, decode_request, decode_response, encode_request,
     encode_response,
 };
 
-use support::{Fill, Filler, SHAPES, Sample, Visitor, body, every_api, header};
+use support::{Sample, Visitor, body, every_api, header};
 
 /// One seed and shape through every API and version, and how many messages that were.
 struct RoundTrip {
@@ -117,7 +118,7 @@ fn the_newest_version_keeps_every_field() {
             R::Response: Sample,
         {
             let version = *R::KEY.versions().end();
-            let mut filler = Filler::new(11, support::Shape::Full);
+            let mut filler = Filler::new(11, Shape::Full);
             let sent = header::<R>(version, &mut filler);
             let request = R::fill(&mut filler);
             let bytes = body(&encode_request(&sent, &request));

@@ -1,7 +1,7 @@
 //! Derives bounded decoding and encoding for Kafka messages from one typed declaration. Used by
 //! `protocol/src/messages/` alone.
 //!
-//! `#[derive(Message)]` on a struct with named fields writes `Decode`, `Encode` and `Default`. A field's attribute says
+//! `#[derive(Message)]` on a struct with named fields writes `Decode`, `Encode`, `Default` and, for tests, `Fill`. A field's attribute says
 //! where it is on the wire: `#[kafka(since = 4)]`, `until = 10` (both inclusive), `nullable_since = 1` for an `Option`
 //! that may only be null from that version on, `tag = 0` for a tagged field of flexible versions, `default = -1`.
 //! A field that a version does not carry keeps its default.
@@ -78,7 +78,7 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
         .map(|field| Ok((field, Wire::of(field)?)));
     let fields = fields.collect::<syn::Result<Vec<_>>>()?;
     let name = &input.ident;
-    let names = fields.iter().map(|(field, _)| &field.ident);
+    let names: Vec<_> = fields.iter().map(|(field, _)| &field.ident).collect();
     let throttle = throttle(&fields);
     let default = defaults(&fields);
     let (decode, decode_tagged) = decoding(&fields);
@@ -87,6 +87,12 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
         impl Default for #name {
             fn default() -> Self {
                 Self { #default }
+            }
+        }
+        #[cfg(feature = "samples")]
+        impl crate::sample::Fill for #name {
+            fn fill(filler: &mut crate::sample::Filler) -> Self {
+                Self { #(#names: crate::sample::Fill::fill(filler)),* }
             }
         }
         impl crate::wire::Decode for #name {
