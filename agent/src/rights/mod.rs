@@ -1,7 +1,6 @@
-//! Tests only: every right that an API names is asked for, and every answer says how long its client is asked to be silent.
-//! From frame to frame, through `dispatch`.
+//! Tests only: requests to all rooms, through `dispatch` and from frame to frame, of clients that lack rights. The table of
+//! who may do what is with the list of handlers in `dispatch.rs`.
 
-mod requests;
-mod rooms;
-mod table;
+pub(crate) mod requests;
+pub(crate) mod rooms;
 mod told;

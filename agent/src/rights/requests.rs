@@ -15,7 +15,7 @@ use protocol::messages::{
 };
 use protocol::{Records, Uuid};
 
-pub(super) fn produce(topics: &[&str], transactional_id: Option<&str>) -> ProduceRequest {
+pub(crate) fn produce(topics: &[&str], transactional_id: Option<&str>) -> ProduceRequest {
     let partition = || PartitionProduceData {
         index: 0,
         records: Some(Records(Vec::new())),
@@ -34,7 +34,7 @@ pub(super) fn produce(topics: &[&str], transactional_id: Option<&str>) -> Produc
     }
 }
 
-pub(super) fn fetch(topics: &[&str]) -> FetchRequest {
+pub(crate) fn fetch(topics: &[&str]) -> FetchRequest {
     FetchRequest {
         max_bytes: 1 << 20,
         topics: topics
@@ -49,7 +49,7 @@ pub(super) fn fetch(topics: &[&str]) -> FetchRequest {
     }
 }
 
-pub(super) fn list_offsets(topics: &[&str]) -> ListOffsetsRequest {
+pub(crate) fn list_offsets(topics: &[&str]) -> ListOffsetsRequest {
     ListOffsetsRequest {
         topics: topics
             .iter()
@@ -65,7 +65,7 @@ pub(super) fn list_offsets(topics: &[&str]) -> ListOffsetsRequest {
     }
 }
 
-pub(super) fn epochs(topics: &[&str]) -> OffsetForLeaderEpochRequest {
+pub(crate) fn epochs(topics: &[&str]) -> OffsetForLeaderEpochRequest {
     OffsetForLeaderEpochRequest {
         topics: topics
             .iter()
@@ -78,7 +78,7 @@ pub(super) fn epochs(topics: &[&str]) -> OffsetForLeaderEpochRequest {
     }
 }
 
-pub(super) fn metadata_of(names: Option<&[&str]>) -> MetadataRequest {
+pub(crate) fn metadata_of(names: Option<&[&str]>) -> MetadataRequest {
     let named = |name: &&str| MetadataRequestTopic {
         name: Some((*name).to_owned()),
         ..MetadataRequestTopic::default()
@@ -90,7 +90,7 @@ pub(super) fn metadata_of(names: Option<&[&str]>) -> MetadataRequest {
     }
 }
 
-pub(super) fn coordinator(key_type: i8) -> FindCoordinatorRequest {
+pub(crate) fn coordinator(key_type: i8) -> FindCoordinatorRequest {
     FindCoordinatorRequest {
         key_type,
         coordinator_keys: vec!["k".to_owned()],
@@ -98,7 +98,7 @@ pub(super) fn coordinator(key_type: i8) -> FindCoordinatorRequest {
     }
 }
 
-pub(super) fn create(name: &str) -> CreateTopicsRequest {
+pub(crate) fn create(name: &str) -> CreateTopicsRequest {
     CreateTopicsRequest {
         topics: vec![CreatableTopic {
             name: name.to_owned(),
@@ -111,7 +111,7 @@ pub(super) fn create(name: &str) -> CreateTopicsRequest {
     }
 }
 
-pub(super) fn delete(name: Option<&str>, id: u128) -> DeleteTopicsRequest {
+pub(crate) fn delete(name: Option<&str>, id: u128) -> DeleteTopicsRequest {
     DeleteTopicsRequest {
         topics: vec![DeleteTopicState {
             name: name.map(str::to_owned),
@@ -121,7 +121,7 @@ pub(super) fn delete(name: Option<&str>, id: u128) -> DeleteTopicsRequest {
     }
 }
 
-pub(super) fn configs(resource_type: i8, name: &str) -> DescribeConfigsRequest {
+pub(crate) fn configs(resource_type: i8, name: &str) -> DescribeConfigsRequest {
     DescribeConfigsRequest {
         resources: vec![DescribeConfigsResource {
             resource_type,
@@ -132,7 +132,7 @@ pub(super) fn configs(resource_type: i8, name: &str) -> DescribeConfigsRequest {
     }
 }
 
-pub(super) fn producer_id(transactional_id: Option<&str>) -> InitProducerIdRequest {
+pub(crate) fn producer_id(transactional_id: Option<&str>) -> InitProducerIdRequest {
     InitProducerIdRequest {
         transactional_id: transactional_id.map(str::to_owned),
         producer_id: -1,

@@ -22,16 +22,16 @@ use crate::storage::segment::Compression;
 use crate::storage::{Store, StoreOptions};
 use crate::tasks::Tasks;
 
-pub(super) type Right = (Operation, ResourceType);
+pub(crate) type Right = (Operation, ResourceType);
 
 /// What a client is asked to be silent for, in ms.
-pub(super) const SILENCE: i32 = 77;
+pub(crate) const SILENCE: i32 = 77;
 /// Topics that are there.
-pub(super) const TOPIC: &str = "t";
-pub(super) const OTHER: &str = "u";
+pub(crate) const TOPIC: &str = "t";
+pub(crate) const OTHER: &str = "u";
 
 /// Something that nobody may do, to all resources of the kind.
-pub(super) fn without(rights: &[Right]) -> Access {
+pub(crate) fn without(rights: &[Right]) -> Access {
     let forbidden = rights.iter().map(|(operation, kind)| Forbidden {
         who: Principal::Anonymous,
         operation: *operation,
@@ -44,14 +44,14 @@ pub(super) fn without(rights: &[Right]) -> Access {
 }
 
 /// The same to one of them.
-pub(super) fn without_one((operation, kind): Right, name: &str) -> Access {
+pub(crate) fn without_one((operation, kind): Right, name: &str) -> Access {
     let mut access = without(&[(operation, kind)]);
     access.forbidden[0].name = Some(name.to_owned());
     access
 }
 
 /// All rooms, over metadata and a bucket in memory, with two topics of a partition.
-pub(super) async fn with_rooms(test: impl AsyncFnOnce(&Arc<Dispatch>)) {
+pub(crate) async fn with_rooms(test: impl AsyncFnOnce(&Arc<Dispatch>)) {
     with_context(AutoCreate::Enabled, async |context| {
         for (id, name) in [(1, TOPIC), (2, OTHER)] {
             let create = CreateTopic {
@@ -95,7 +95,7 @@ pub(super) async fn with_rooms(test: impl AsyncFnOnce(&Arc<Dispatch>)) {
 }
 
 /// What a request is answered with under those rules, in a version.
-pub(super) async fn ask_in<R: Request>(
+pub(crate) async fn ask_in<R: Request>(
     rooms: &Arc<Dispatch>,
     access: Access,
     version: i16,
@@ -124,7 +124,7 @@ pub(super) async fn ask_in<R: Request>(
     response
 }
 
-pub(super) async fn ask<R: Request>(
+pub(crate) async fn ask<R: Request>(
     rooms: &Arc<Dispatch>,
     access: Access,
     request: &R,
