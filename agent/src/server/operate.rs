@@ -165,6 +165,9 @@ fn nothing(store: &StoreUrl) -> anyhow::Error {
 }
 
 const RELEASED: &str = "Objects that the metadata does not know may be deleted again.";
+/// By a process that does not say whether there was one.
+const HOLD_GONE: &str =
+    "There is no hold any more: objects that the metadata does not know may be deleted.";
 const NO_HOLD: &str = "There is no hold: objects that the metadata does not know may be deleted. Nothing was changed.";
 
 async fn say(metadata: &Metadata, operation: Operation) -> anyhow::Result<String> {
@@ -177,7 +180,7 @@ async fn say(metadata: &Metadata, operation: Operation) -> anyhow::Result<String
         },
         Operation::ReleaseHold => {
             metadata.release_hold().await?;
-            Ok(RELEASED.to_owned())
+            Ok(HOLD_GONE.to_owned())
         }
         Operation::AcceptOlderStore => {
             anyhow::bail!("stop all processes, and give the store itself: --store URL")

@@ -37,6 +37,7 @@ async fn what_is_so_already_is_said_to_be() {
     ran.refused(&["open in another process", "--metadata HOST:PORT"]);
     let there = ["--metadata".to_owned(), metadata.listen.to_string()];
     said("finalize", &there, &already).await;
+    said("release-hold", &there, &["There is no hold"]).await;
     metadata.terminate().await;
 }
 
