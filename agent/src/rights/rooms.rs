@@ -18,6 +18,7 @@ use crate::discovery::fixture::{call, with_context};
 use crate::dispatch::{Dispatch, answer};
 use crate::fetch::Fetch;
 use crate::produce::{Flusher, Produce, SealPolicy, Upload};
+use crate::reading::Reading;
 use crate::storage::segment::Compression;
 use crate::storage::{Store, StoreOptions};
 use crate::tasks::Tasks;
@@ -80,7 +81,7 @@ pub(crate) async fn with_rooms(test: impl AsyncFnOnce(&Arc<Dispatch>)) {
             eager_segments: 2,
             puts_per_second: None,
         };
-        let (flusher, handle) = Flusher::new(upload, tasks.clone(), policy);
+        let (flusher, handle) = Flusher::new(upload, tasks.clone(), policy, Reading::default());
         tasks.spawn("flusher", flusher.run(tasks.stopping()));
         let rooms = Arc::new(Dispatch {
             context: Arc::clone(context),

@@ -14,13 +14,19 @@ const ROWS_PER_READ: usize = 2000;
 
 /// Where the cluster's records lie, as the last checkpoint says.
 pub(crate) async fn bucket(kv: &dyn Kv) -> Result<Option<BucketId>, Error> {
+    Ok(cluster(kv).await?.cluster.bucket)
+}
+
+/// What there is one of in the cluster, as the last checkpoint says, and nothing else.
+pub(crate) async fn cluster(kv: &dyn Kv) -> Result<State, Error> {
     let mut state = State::default();
     let key = Key::Cluster.encode();
     if let Some(row) = kv.get(&key).await? {
         let taken = open_row(&key, row).and_then(|row| state.load(Key::Cluster, row));
         taken.map_err(|_| Error::unreadable(&key))?;
     }
-    Ok(state.cluster.bucket)
+    level::check(state.cluster.level())?;
+    Ok(state)
 }
 
 /// The state as of the checkpoint, but for rows that are newer and say so.

@@ -7,7 +7,7 @@ mod load;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use load::{bucket, load};
+pub(crate) use load::{bucket, cluster, load};
 
 use std::fmt;
 use std::future::{Future, ready};

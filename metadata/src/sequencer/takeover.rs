@@ -31,6 +31,7 @@ const ROWS_PER_READ: usize = 1000;
 const ATTEMPTS: usize = 5;
 /// Attempts to read rows between two steps of a holder's checkpoint.
 const READ_ATTEMPTS: usize = 5;
+const KEEP_CHANGING: &str = "the rows of the store keep changing";
 /// A holder that appends to the log all the while is caught up with so often before it is fenced without.
 const ROUNDS_BESIDE: usize = 5;
 /// After that nobody appends any more.
@@ -216,7 +217,7 @@ impl Loaded {
                 return loaded;
             }
         }
-        Err(Error::unavailable("the rows of the store keep changing"))
+        Err(Error::unavailable(KEEP_CHANGING))
     }
 
     async fn read_once(kv: &dyn Kv) -> Result<Self, Error> {
@@ -345,6 +346,8 @@ pub struct Checked {
     pub level: u32,
     /// Whether objects that it does not know are held, since an older store was accepted.
     pub hold: Option<Hold>,
+    /// Whether a process wrote it so fast that its rows could not be read as they fit together: then they were not.
+    pub busy: bool,
     /// Who wrote it and how far; none of a store that is still empty.
     past: Option<(Chain, Lsn)>,
 }
@@ -374,12 +377,20 @@ pub(crate) async fn examine(kv: &dyn Kv) -> Result<Option<(Format, State)>, Erro
 
 /// What [`begin`] would find wrong, without taking over. A store that is still empty is right.
 pub(super) async fn check(kv: &dyn Kv) -> Result<Checked, Error> {
-    let Some((format, state)) = examine(kv).await? else {
-        return Ok(Checked::default());
+    let (format, state, busy) = match examine(kv).await {
+        Ok(Some((format, state))) => (format, state, false),
+        Ok(None) => return Ok(Checked::default()),
+        // Whoever writes it without a pause has read it whole.
+        Err(Error::Unavailable { reason, .. }) if reason == KEEP_CHANGING => {
+            let format = Format::decode(kv.get(&Key::Format.encode()).await?.ok_or(Unreadable)?)?;
+            (format, checkpoint::cluster(kv).await?, true)
+        }
+        Err(error) => return Err(error),
     };
     let past = Past::read(kv).await?;
     let head = past.lsn()?;
     Ok(Checked {
+        busy,
         past: Some((past.chain, head)),
         cluster: Some(format.cluster_id),
         bucket: state.cluster.bucket,

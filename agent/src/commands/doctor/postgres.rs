@@ -55,7 +55,12 @@ async fn check_rows(url: &PostgresUrl, report: &mut Report) -> Option<Checked> {
         Ok(checked) => checked,
         Err(error) => return refused(url, error, report),
     };
-    report.well("The metadata in it can be read.");
+    report.well(match checked.busy {
+        false => "The metadata in it can be read.",
+        true => {
+            "A process writes the metadata in it all the time: it was not read as a whole, as that process did when it began."
+        }
+    });
     let mut took = Vec::new();
     for _ in 0..ROUNDS {
         let began = Instant::now();

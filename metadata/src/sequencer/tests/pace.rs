@@ -154,6 +154,7 @@ async fn checkpoints_end_as_often_as_they_are_due_whatever_drains_write() {
         let metadata = &running.metadata;
         create_topic(metadata, TOPIC, "orders", partitions).await;
         let mut waiting = tokio::task::JoinSet::new();
+        let mut looking = tokio::task::JoinSet::new();
         let begun = Instant::now();
         for number in 0..1600 {
             let asked = Instant::now();
@@ -162,7 +163,15 @@ async fn checkpoints_end_as_often_as_they_are_due_whatever_drains_write() {
                 placed(&answer.await.unwrap().outcome);
                 asked.elapsed()
             });
+            if number % 400 == 399 {
+                // Whoever looks at a store that is written all the time is told no worse of it.
+                let kv = kv.clone();
+                looking.spawn(async move { crate::check(&kv).await });
+            }
             tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        while let Some(checked) = looking.join_next().await {
+            assert!(checked.unwrap().unwrap().cluster.is_some());
         }
         let mut longest = Duration::ZERO;
         while let Some(commit) = waiting.join_next().await {
