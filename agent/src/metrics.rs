@@ -223,18 +223,10 @@ pub(crate) enum DamageKind {
     Batches,
     /// No extent leads to them.
     Hole,
-    /// They were given up.
-    Lost,
 }
 
 impl DamageKind {
-    const ALL: [Self; 5] = [
-        Self::Missing,
-        Self::Block,
-        Self::Batches,
-        Self::Hole,
-        Self::Lost,
-    ];
+    const ALL: [Self; 4] = [Self::Missing, Self::Block, Self::Batches, Self::Hole];
 
     /// The metric's label.
     pub(crate) fn name(self) -> &'static str {
@@ -243,7 +235,6 @@ impl DamageKind {
             Self::Block => "block",
             Self::Batches => "batches",
             Self::Hole => "hole",
-            Self::Lost => "lost",
         }
     }
 }

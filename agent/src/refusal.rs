@@ -24,6 +24,8 @@ pub(crate) fn rejected(rejected: Rejected) -> ErrorCode {
             ErrorCode::NOT_LEADER_OR_FOLLOWER
         }
         Rejected::InvalidCommand | Rejected::LevelTooHigh => ErrorCode::UNKNOWN_SERVER_ERROR,
+        // Only an operator's command is refused so, and no client's.
+        Rejected::NotInLog | Rejected::TooManyLost => ErrorCode::UNKNOWN_SERVER_ERROR,
         // No client asks for another id, whatever it is told: all that helps is another producer. At this code every one
         // fails at once, and Java's for good. At those that seem to fit better (INVALID_PRODUCER_ID_MAPPING,
         // UNKNOWN_PRODUCER_ID, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH) franz-go, and at some of them librdkafka,
@@ -143,6 +145,8 @@ mod tests {
             | Rejected::SessionClosed
             | Rejected::InvalidCommand
             | Rejected::LevelTooHigh
+            | Rejected::NotInLog
+            | Rejected::TooManyLost
             | Rejected::Withheld
             | Rejected::UnknownProducerId
             | Rejected::TooManyProducers
@@ -180,6 +184,8 @@ mod tests {
             (Rejected::SessionClosed, ErrorCode::NOT_LEADER_OR_FOLLOWER),
             (Rejected::InvalidCommand, ErrorCode::UNKNOWN_SERVER_ERROR),
             (Rejected::LevelTooHigh, ErrorCode::UNKNOWN_SERVER_ERROR),
+            (Rejected::NotInLog, ErrorCode::UNKNOWN_SERVER_ERROR),
+            (Rejected::TooManyLost, ErrorCode::UNKNOWN_SERVER_ERROR),
             (Rejected::Withheld, ErrorCode::NOT_ENOUGH_REPLICAS),
             (Rejected::UnknownProducerId, ErrorCode::PRODUCER_FENCED),
             (Rejected::TooManyProducers, ErrorCode::NOT_ENOUGH_REPLICAS),

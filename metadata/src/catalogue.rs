@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::types::{Lsn, PartitionIndex, Scope, Timestamp, TopicId, TopicPartition};
+use crate::types::{Lost, Lsn, PartitionIndex, Scope, Timestamp, TopicId, TopicPartition};
 
 /// Topics by name and by id, as of an lsn.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +27,8 @@ pub struct Topic {
     /// Only what was set; the rest has Kafka's defaults.
     pub configs: BTreeMap<String, String>,
     pub created: Timestamp,
+    /// Records that an operator gave up.
+    pub lost: Lost,
 }
 
 impl Topic {
@@ -308,6 +310,7 @@ mod tests {
             replication_factor: 1,
             configs: BTreeMap::new(),
             created: Timestamp(0),
+            lost: Lost::default(),
         })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::types::{
-    BatchFlags, BlockRange, BucketId, HistoryId, Lsn, ObjectKey, Offset, PartitionIndex,
+    BatchFlags, BlockRange, BucketId, HistoryId, LostRange, Lsn, ObjectKey, Offset, PartitionIndex,
     ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId,
 };
 
@@ -34,6 +34,11 @@ pub enum Command {
     KeepFeatureLevel(String),
     /// Objects that are not known may be deleted again.
     ReleaseHold,
+    /// An operator gives records up that cannot be read: readers step over them from then on.
+    MarkLost {
+        topic: TopicId,
+        range: LostRange,
+    },
     /// A new session for an agent, in which its commands are numbered; earlier ones of the same process are closed.
     OpenSession {
         closing: Vec<u64>,
@@ -174,6 +179,7 @@ wire_enum! {
         13 => HoldReleased,
         /// The feature level stays as it is, and the sentence says why.
         14 => FeatureLevelKept(why: String),
+        15 => MarkedLost,
     }
 }
 
@@ -236,6 +242,10 @@ wire_enum! {
         19 => TooManyDeletedTopics,
         #[error("the process that holds the order is of a version that cannot read that level")]
         20 => LevelTooHigh,
+        #[error("the partition does not have all of those offsets")]
+        21 => NotInLog,
+        #[error("the topic has as many ranges of lost records as it may")]
+        22 => TooManyLost,
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::catalogue::{Agent, Catalogue};
-use crate::command::{Answer, Command, Outcome, Submission};
+use crate::command::{Answer, Command, Outcome, Rejected, Submission};
 use crate::error::Error;
 use crate::history::Point;
 use crate::kv::Kv;
@@ -22,7 +22,7 @@ use crate::sequencer::lineage::Known;
 use crate::sequencer::reads::{self, Read};
 use crate::state::Usage;
 use crate::types::{
-    Bounds, BucketId, Extent, Located, NamingEpoch, Offset, Timestamp, TopicPartition,
+    Bounds, BucketId, Extent, Located, LostRange, NamingEpoch, Offset, Timestamp, TopicPartition,
 };
 use crate::view::{View, Views};
 
@@ -398,6 +398,27 @@ impl Metadata {
     pub async fn release_hold(&self) -> Result<(), Error> {
         match self.submit(Command::ReleaseHold).await?.outcome {
             Outcome::HoldReleased => Ok(()),
+            other => Err(Error::unavailable(format!("the sequencer said {other:?}"))),
+        }
+    }
+
+    /// Gives records up that cannot be read: readers of that topic step over them from then on. Asking again does no harm.
+    ///
+    /// # Errors
+    /// As [`Metadata::submit`]; inside, what is wrong with the topic or the range.
+    pub async fn mark_lost(
+        &self,
+        topic: &str,
+        range: LostRange,
+    ) -> Result<Result<(), Rejected>, Error> {
+        let catalogue = self.confirmed_catalogue().await?;
+        let Some(topic) = catalogue.topic(topic).map(|topic| topic.id) else {
+            return Ok(Err(Rejected::UnknownTopic));
+        };
+        let command = Command::MarkLost { topic, range };
+        match self.submit(command).await?.outcome {
+            Outcome::MarkedLost => Ok(Ok(())),
+            Outcome::Rejected(why) => Ok(Err(why)),
             other => Err(Error::unavailable(format!("the sequencer said {other:?}"))),
         }
     }

@@ -49,12 +49,14 @@ pub use level::WRITER_LEVEL;
 pub use level::behave_as;
 pub use sequencer::{
     Acceptance, Candidate, Checked, Found, Options, Probe, Sequencer, Serves, Status,
-    accept_older_store, belongs_to, check, finalize, holds, is_empty, release_hold, start,
+    accept_older_store, belongs_to, check, finalize, holds, is_empty, mark_lost, release_hold,
+    start,
 };
 pub use state::{Hold, Limits, PRODUCER_BYTES, Usage};
 pub use types::{
     BatchFlags, BlockCodec, BlockRange, Bounds, BucketId, Content, EPOCHS_MAX, EpochStart, Epochs,
-    Extent, ExtentFlags, Located, Lsn, Marker, NamingEpoch, ObjectKey, Offset, PartitionIndex,
-    ProducerEpoch, ProducerId, Sequence, Share, Stored, Timestamp, TopicId, TopicPartition,
+    Extent, ExtentFlags, LOST_MAX, Located, Lost, LostRange, Lsn, Marker, NamingEpoch, ObjectKey,
+    Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share, Stored, Timestamp, TopicId,
+    TopicPartition,
 };
 pub use view::{Look, View};

@@ -121,7 +121,7 @@ fn check(topic: &Topic, wanted: &CreatePartitionsTopic) -> Result<CreatePartitio
 mod tests {
     use std::collections::BTreeMap;
 
-    use metadata::{Timestamp, TopicId};
+    use metadata::{Lost, Timestamp, TopicId};
     use protocol::messages::create_partitions::CreatePartitionsAssignment;
 
     use super::*;
@@ -134,6 +134,7 @@ mod tests {
             replication_factor: 1,
             configs: BTreeMap::new(),
             created: Timestamp(0),
+            lost: Lost::default(),
         };
         let assignment = |ids: &&[i32]| CreatePartitionsAssignment {
             broker_ids: ids.to_vec(),

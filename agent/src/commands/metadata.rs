@@ -15,6 +15,10 @@ pub(super) async fn run(options: Metadata) -> anyhow::Result<()> {
         (None, true) => once(Operation::AcceptOlderStore, options).await,
         (Some(Say::Finalize), _) => once(Operation::Finalize, options).await,
         (Some(Say::ReleaseHold), _) => once(Operation::ReleaseHold, options).await,
+        (Some(Say::MarkLost), _) => {
+            let records = options.records.clone().context("give --records")?;
+            once(Operation::MarkLost(records), options).await
+        }
     }
 }
 

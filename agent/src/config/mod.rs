@@ -4,6 +4,7 @@
 mod addressee;
 mod file;
 mod listeners;
+mod records;
 mod values;
 
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use self::listeners::{Listen, Named, listeners};
+pub use self::records::Records;
 pub use self::values::{Bytes, CompressionLevel, HostPort, Preset, Role, StoreUrl};
 use crate::zones::ClientZones;
 
@@ -129,6 +131,14 @@ pub struct Metadata {
     /// Metadata store: memory:, redb:///path, postgres://user:password@host/database or fdb:///path
     #[arg(long, value_name = "URL", hide_default_value = true)]
     pub store: Option<StoreUrl>,
+    /// What mark-lost gives up, as the log names what cannot be read
+    #[arg(
+        long,
+        value_name = "TOPIC:PARTITION:FIRST-LAST",
+        requires = "say",
+        required_if_eq("say", "mark-lost")
+    )]
+    pub records: Option<Records>,
     /// Processes of `penstock metadata` to say it to instead, with commas between them; on the command line alone
     #[arg(
         long,
@@ -174,6 +184,8 @@ pub enum Say {
     Finalize,
     /// After --accept-older-store: what was lost is given up, and its objects may be deleted
     ReleaseHold,
+    /// Give --records up, which cannot be read and never will be: readers step over them
+    MarkLost,
 }
 
 /// Mutual TLS between Penstock's own processes: all three or none.

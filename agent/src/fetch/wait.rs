@@ -13,6 +13,7 @@ use protocol::ErrorCode;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Found, Want};
+use crate::damage::GivenUp;
 use crate::tasks::Stop;
 use crate::{damage, refusal};
 
@@ -93,9 +94,10 @@ async fn look_at_all(
 ) -> (Vec<Found>, bool) {
     let mut left = reply_bytes_max as u64 + READ_AHEAD_BYTES;
     let mut found = Vec::with_capacity(wants.len());
+    let given_up = GivenUp::now(metadata);
     for (want, view) in wants.iter().zip(views) {
         found.push(match view {
-            Ok(view) => look(metadata, want, left, view).await,
+            Ok(view) => look(metadata, want, left, view, &given_up).await,
             Err(code) => Found::Refused {
                 code: *code,
                 bounds: None,
@@ -109,7 +111,13 @@ async fn look_at_all(
     (found, left == 0)
 }
 
-async fn look(metadata: &Metadata, want: &Want, left: u64, view: &View) -> Found {
+async fn look(
+    metadata: &Metadata,
+    want: &Want,
+    left: u64,
+    view: &View,
+    given_up: &GivenUp,
+) -> Found {
     if view.deleted() {
         return Found::Refused {
             code: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
@@ -117,6 +125,19 @@ async fn look(metadata: &Metadata, want: &Want, left: u64, view: &View) -> Found
         };
     }
     let raw_bytes_max = left.clamp(1, want.bytes_max as u64 + READ_AHEAD_BYTES);
+    // Before the log's start a reader is out of range, whatever was given up there.
+    let offset = match want.offset < view.bounds().log_start {
+        true => want.offset,
+        false => given_up.step_over(want.partition, want.offset),
+    };
+    let mut found = look_from(metadata, &Want { offset, ..*want }, raw_bytes_max, view).await;
+    if let Found::Extents { extents, .. } = &mut found {
+        given_up.before_next(want.partition, offset, extents);
+    }
+    found
+}
+
+async fn look_from(metadata: &Metadata, want: &Want, raw_bytes_max: u64, view: &View) -> Found {
     match view.look(want.offset, raw_bytes_max) {
         Look::Extents { bounds, extents } => readable(metadata, want, bounds, extents),
         Look::Earlier(bounds) if want.offset < bounds.log_start => out_of_range(bounds),

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::list_offsets::{Found, NOTHING};
 use crate::context::Context;
-use crate::damage::Damage;
+use crate::damage::{Damage, GivenUp};
 use crate::storage::{Place, RawBlock};
 use crate::tasks::compute;
 use crate::{damage, refusal};
@@ -50,8 +50,12 @@ impl Search<'_> {
         };
         let mut extents = vec![first];
         let (mut disappointments, mut rounds) = (0, 0);
+        let given_up = GivenUp::now(&self.context.metadata);
         while let Some(last) = extents.last().copied() {
-            for extent in extents.iter().filter(|e| e.max_timestamp >= wanted) {
+            let is_candidate = |extent: &&Extent| {
+                extent.max_timestamp >= wanted && !given_up.holds(at, extent.base_offset)
+            };
+            for extent in extents.iter().filter(is_candidate) {
                 if let Some(found) = self.look(at, extent, Wanted::AtOrAfter(wanted.0)).await? {
                     return Ok(found);
                 }
@@ -73,7 +77,7 @@ impl Search<'_> {
         let extent = self.context.metadata.locate_max_timestamp(at).await;
         match extent.map_err(|error| self.refused(at, Offset(0), &error))? {
             // Records may be without a timestamp.
-            Some(extent) if extent.max_timestamp.0 >= 0 => {
+            Some(extent) if extent.max_timestamp.0 >= 0 && !self.is_given_up(at, &extent) => {
                 let largest = Wanted::Largest(extent.max_timestamp.0);
                 Ok(self.look(at, &extent, largest).await?.unwrap_or(NOTHING))
             }
@@ -81,12 +85,20 @@ impl Search<'_> {
         }
     }
 
+    fn is_given_up(&self, at: TopicPartition, extent: &Extent) -> bool {
+        GivenUp::now(&self.context.metadata).holds(at, extent.base_offset)
+    }
+
     async fn after(&self, at: TopicPartition, offset: Offset) -> Result<Vec<Extent>, ErrorCode> {
+        let given_up = GivenUp::now(&self.context.metadata);
+        let offset = given_up.step_over(at, offset);
         let located = self.context.metadata.locate(at, offset, LOCATED_BYTES);
         match located.await {
             Ok(Located::Extents { bounds, extents }) => {
                 let readable = damage::readable(at, offset, &bounds, extents);
-                readable.map_err(|damage| self.damaged(&damage))
+                let mut extents = readable.map_err(|damage| self.damaged(&damage))?;
+                given_up.before_next(at, offset, &mut extents);
+                Ok(extents)
             }
             Ok(Located::OutOfRange(_)) => Ok(Vec::new()),
             Ok(Located::UnknownPartition) => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
@@ -110,8 +122,7 @@ impl Search<'_> {
     ) -> Result<Option<(i64, i64)>, ErrorCode> {
         let stored = match extent.content {
             Content::Stored(stored) => stored,
-            Content::Marker(_) | Content::Compacted => return Ok(None),
-            Content::Lost => return Err(self.damaged(&Damage::of_lost(at, extent))),
+            Content::Marker(_) | Content::Compacted | Content::Lost => return Ok(None),
         };
         let place = Place {
             object: stored.object,

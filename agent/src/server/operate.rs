@@ -1,14 +1,14 @@
 //! What an operator says once to a metadata store that nobody serves from, or to the processes that do: `penstock metadata
-//! finalize`, `release-hold` and `--accept-older-store`. Called by `commands/metadata`.
+//! finalize`, `release-hold`, `mark-lost` and `--accept-older-store`. Called by `commands/metadata`.
 
 use std::time::Duration;
 
-use metadata::{Acceptance, Checked, Metadata, Raised, WRITER_LEVEL};
+use metadata::{Acceptance, Checked, Metadata, Raised, Rejected, WRITER_LEVEL};
 use tokio::time::timeout;
 
 use super::metadata_store::{self, check_folder, open_store, refused};
 use super::peers::{connect, wire};
-use crate::config::{PeerTls, StoreUrl};
+use crate::config::{PeerTls, Records, StoreUrl};
 use crate::identity::{self, Names};
 use crate::storage::{Store, StoreOptions};
 use crate::tasks::Tasks;
@@ -18,7 +18,7 @@ const REACH_TIME_MAX: Duration = Duration::from_secs(30);
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// What is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// From now on the cluster writes what this version, or the sequencer's, can write.
     Finalize,
@@ -26,6 +26,8 @@ pub enum Operation {
     ReleaseHold,
     /// The cluster goes on from a store that went back in time.
     AcceptOlderStore,
+    /// Readers step over records that cannot be read.
+    MarkLost(Records),
 }
 
 /// To whom it is said.
@@ -82,7 +84,7 @@ pub async fn operate(operation: Operation, operated: Operated) -> anyhow::Result
                 None => None,
             };
             let names = Names::of_metadata(bucket, store.to_string());
-            let kv = open_store(&store, in_use(operation)).await?;
+            let kv = open_store(&store, in_use(&operation)).await?;
             if metadata::is_empty(kv.as_ref()).await? {
                 return Err(nothing(&store));
             }
@@ -96,6 +98,7 @@ pub async fn operate(operation: Operation, operated: Operated) -> anyhow::Result
                 needs_bucket(&before, &names)?;
             }
             let options = metadata_store::options(opened.as_ref());
+            let otherwise = in_use(&operation);
             let done = match operation {
                 Operation::Finalize => {
                     let level = metadata::finalize(kv.as_ref(), options).await;
@@ -110,9 +113,16 @@ pub async fn operate(operation: Operation, operated: Operated) -> anyhow::Result
                     let accepted = metadata::accept_older_store(kv.as_ref(), options).await;
                     accepted.map(|accepted| lost(&accepted))
                 }
+                Operation::MarkLost(Records { topic, range }) => {
+                    let kv = kv.as_ref();
+                    match metadata::mark_lost(kv, options, &topic, range).await {
+                        Ok(marked) => return given_up(&Records { topic, range }, marked),
+                        Err(error) => Err(error),
+                    }
+                }
             };
             done.map_err(|error| match error {
-                metadata::Error::InUse(_) => anyhow::anyhow!("{error}: {}", in_use(operation)),
+                metadata::Error::InUse(_) => anyhow::anyhow!("{error}: {otherwise}"),
                 error => refused(&names, error),
             })
         }
@@ -137,10 +147,10 @@ async fn exists(store: &StoreUrl) -> anyhow::Result<()> {
 }
 
 /// What to do where a process has the store.
-fn in_use(operation: Operation) -> &'static str {
+fn in_use(operation: &Operation) -> &'static str {
     match operation {
         Operation::AcceptOlderStore => "stop that one first",
-        Operation::Finalize | Operation::ReleaseHold => {
+        Operation::Finalize | Operation::ReleaseHold | Operation::MarkLost(_) => {
             "say it to that one, with --metadata HOST:PORT where it listens for agents, or stop it first"
         }
     }
@@ -185,6 +195,20 @@ async fn say(metadata: &Metadata, operation: Operation) -> anyhow::Result<String
         Operation::AcceptOlderStore => {
             anyhow::bail!("stop all processes, and give the store itself: --store URL")
         }
+        Operation::MarkLost(records) => {
+            let marked = metadata.mark_lost(&records.topic, records.range).await?;
+            given_up(&records, marked)
+        }
+    }
+}
+
+fn given_up(records: &Records, marked: Result<(), Rejected>) -> anyhow::Result<String> {
+    match marked {
+        Ok(()) => Ok(format!(
+            "{records} is given up: readers who get there go on behind it, and agents log that once in a while. Nothing brings \
+             these records back."
+        )),
+        Err(why) => anyhow::bail!("{records} is not given up, and nothing was changed: {why}"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The table against Kafka's bounds, and what produce makes of it.
 
-use metadata::{Timestamp, TopicId};
+use metadata::{Lost, Timestamp, TopicId};
 
 use super::*;
 
@@ -18,6 +18,7 @@ fn topic(configs: &[(&str, &str)]) -> Topic {
         replication_factor: 1,
         configs: check(given).unwrap(),
         created: Timestamp(0),
+        lost: Lost::default(),
     }
 }
 

@@ -113,6 +113,7 @@ async fn damage_is_told_to_readers_to_the_log_and_to_the_metric() {
             "\"partition\":0",
             "\"from\":0",
             "\"to\":0",
+            &format!("\"records\":\"{topic}:0:0-0\""),
         ] {
             assert!(lines[0].contains(part), "no {part} in {}", lines[0]);
         }

@@ -19,6 +19,7 @@ mod bucket_away;
 mod bucket_identity;
 mod configuration;
 mod damage;
+mod damage_given_up;
 mod damage_told;
 mod damaged_index;
 /// As a module that others could use, for these tests need only a part of it.

@@ -3,8 +3,8 @@
 use super::{Decoder, Encoder, Unreadable, Wire};
 use crate::types::{
     BlockCodec, BlockRange, BucketId, Content, EPOCHS_MAX, EpochStart, Epochs, Extent, ExtentFlags,
-    HistoryId, Lsn, Marker, NamingEpoch, ObjectKey, Offset, PartitionIndex, ProducerEpoch,
-    ProducerId, Sequence, Share, Stored, Timestamp, TopicId, TopicPartition,
+    HistoryId, Lost, LostRange, Lsn, Marker, NamingEpoch, ObjectKey, Offset, PartitionIndex,
+    ProducerEpoch, ProducerId, Sequence, Share, Stored, Timestamp, TopicId, TopicPartition,
 };
 
 wire_fields!(TopicId { 0 });
@@ -49,6 +49,22 @@ wire_fields!(BlockRange {
 });
 
 wire_fields!(EpochStart { epoch, start });
+wire_fields!(LostRange {
+    partition,
+    from,
+    until
+});
+
+impl Wire for Lost {
+    fn put(&self, row: &mut Encoder) {
+        row.u64(self.ranges().len() as u64);
+        self.ranges().iter().for_each(|range| range.put(row));
+    }
+
+    fn take(row: &mut Decoder) -> Result<Self, Unreadable> {
+        Self::new(row.list(LostRange::take)?).ok_or(Unreadable)
+    }
+}
 
 impl Wire for Epochs {
     fn put(&self, row: &mut Encoder) {

@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 
 use crate::command::Outcome;
 use crate::types::{
-    BucketId, HistoryId, NamingEpoch, Offset, ProducerId, Timestamp, TopicId, TopicPartition,
+    BucketId, HistoryId, LostRange, NamingEpoch, Offset, ProducerId, Timestamp, TopicId,
+    TopicPartition,
 };
 
 pub(crate) use committed::{Asked, Block, Committed, Judged, Judgement, extents};
@@ -45,6 +46,8 @@ wire_enum! {
         /// row is cleared.
         2 => Deleted { held: bool },
         3 => PartitionsCreated { total: i32 },
+        /// An operator gave these records up. Their extents stay: readers do not get as far as those.
+        4 => MarkedLost(range: LostRange),
     }
 }
 

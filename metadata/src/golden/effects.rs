@@ -11,8 +11,9 @@ use crate::effect::{
     ProducersEffect, SessionEffect, TopicCreated, TopicEffect, decode_entry,
 };
 use crate::types::{
-    BatchFlags, BlockCodec, BlockRange, BucketId, HistoryId, Lsn, NamingEpoch, ObjectKey, Offset,
-    PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId, TopicPartition,
+    BatchFlags, BlockCodec, BlockRange, BucketId, HistoryId, LostRange, Lsn, NamingEpoch,
+    ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share, Timestamp,
+    TopicId, TopicPartition,
 };
 
 /// Blocks and batches of every kind.
@@ -115,6 +116,14 @@ fn effects() -> Vec<Effect> {
         Effect::topic(TOPIC, TopicEffect::Created(created)),
         Effect::topic(TOPIC, TopicEffect::Deleted { held: true }),
         Effect::topic(TOPIC, TopicEffect::PartitionsCreated { total: i32::MAX }),
+        Effect::topic(
+            TOPIC,
+            TopicEffect::MarkedLost(LostRange {
+                partition: PartitionIndex(63),
+                from: Offset(300),
+                until: Offset(i64::MAX),
+            }),
+        ),
         Effect::Partition {
             partition,
             what: PartitionEffect::LogStartMoved {
@@ -157,6 +166,10 @@ fn effects() -> Vec<Effect> {
         },
         Effect::Topic {
             what: TopicEffect::PartitionsCreated { .. },
+            ..
+        },
+        Effect::Topic {
+            what: TopicEffect::MarkedLost(_),
             ..
         },
         Effect::Partition {

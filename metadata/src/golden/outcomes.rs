@@ -36,6 +36,8 @@ fn rejections() -> Vec<Rejected> {
         TooManyOutcomes,
         TooManyDeletedTopics,
         LevelTooHigh,
+        NotInLog,
+        TooManyLost,
     ]
 }
 
@@ -66,6 +68,7 @@ pub(super) fn outcomes() -> Vec<Outcome> {
         Outcome::FeatureLevelKept("agent 1 reads up to level 1".to_owned()),
         Outcome::OlderStoreAccepted,
         Outcome::HoldReleased,
+        Outcome::MarkedLost,
         Outcome::BucketBound(None),
         Outcome::BucketBound(Some(BucketId(u128::MAX - 1))),
     ];
@@ -86,6 +89,7 @@ pub(super) fn outcomes() -> Vec<Outcome> {
         Outcome::FeatureLevelKept(_),
         Outcome::OlderStoreAccepted,
         Outcome::HoldReleased,
+        Outcome::MarkedLost,
         Outcome::Rejected(_),
     );
     all

@@ -11,8 +11,8 @@ use crate::command::{BatchProducer, CommitBatch, CommitBlock, CommitObject, Outc
 use crate::keys::Key;
 use crate::kv::{Kv, Memory, Transaction};
 use crate::types::{
-    BatchFlags, BlockCodec, BlockRange, BucketId, NamingEpoch, ObjectKey, Offset, PartitionIndex,
-    ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId, TopicPartition,
+    BatchFlags, BlockCodec, BlockRange, BucketId, LostRange, NamingEpoch, ObjectKey, Offset,
+    PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId, TopicPartition,
 };
 use crate::{Command, CreateTopic, Located, Options, start};
 
@@ -72,6 +72,14 @@ pub(super) fn create(id: TopicId, name: &str) -> Command {
     })
 }
 
+fn lost() -> LostRange {
+    LostRange {
+        partition: PartitionIndex(1),
+        from: Offset(10),
+        until: Offset(20),
+    }
+}
+
 /// A store with rows of every kind: a checkpoint, and a log after it.
 async fn store() -> Bytes {
     let memory = Memory::new();
@@ -87,6 +95,10 @@ async fn store() -> Bytes {
             Command::DeleteTopic(gone),
             commit(1, 0),
             commit(2, 10),
+            Command::MarkLost {
+                topic: TOPIC,
+                range: lost(),
+            },
         ] {
             metadata.submit(command).await.unwrap();
         }
@@ -168,6 +180,7 @@ async fn a_whole_store_is_written_and_read_as_ever() {
         );
         assert_eq!(topic.configs["retention.ms"], "1000");
         assert_eq!(topic.created, Timestamp(1_790_000_000_000));
+        assert_eq!(topic.lost.ranges(), [lost()]);
         assert!(metadata.catalogue().topic("gone").is_none());
         let partition = TopicPartition {
             topic: TOPIC,

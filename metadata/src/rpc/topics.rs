@@ -7,6 +7,9 @@ use crate::catalogue::{Catalogue, Topic, TopicsUpdate};
 use crate::types::Scope;
 use crate::update::Update;
 
+/// A range of lost records in a frame, at most.
+const LOST_BYTES: usize = 25;
+
 /// What is left to be told.
 #[derive(Debug)]
 pub(super) struct Frames {
@@ -75,7 +78,8 @@ fn fitting<'a>(topics: impl Iterator<Item = &'a Arc<Topic>>) -> Vec<Arc<Topic>> 
     let fits = |topic: &&Arc<Topic>| {
         let room = bytes < FRAME_BYTES;
         let configs = topic.configs.iter().map(|(k, v)| k.len() + v.len() + 2);
-        bytes += 48 + topic.name.len() + configs.sum::<usize>();
+        let lost = topic.lost.ranges().len() * LOST_BYTES;
+        bytes += 48 + topic.name.len() + configs.sum::<usize>() + lost;
         room
     };
     topics.take_while(fits).cloned().collect()
@@ -84,7 +88,7 @@ fn fitting<'a>(topics: impl Iterator<Item = &'a Arc<Topic>>) -> Vec<Arc<Topic>> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Lsn, Timestamp, TopicId};
+    use crate::types::{Lost, Lsn, Timestamp, TopicId};
 
     /// Names as long as Kafka allows, and some with as many settings as fit in a row.
     fn topic(number: u32) -> Arc<Topic> {
@@ -100,6 +104,7 @@ mod tests {
             replication_factor: 1,
             configs: [("x".to_owned(), "y".repeat(value))].into(),
             created: Timestamp(0),
+            lost: Lost::default(),
         })
     }
 

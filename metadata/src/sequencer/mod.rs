@@ -59,7 +59,7 @@ use tick::Tick;
 use time::StateTime;
 
 pub(crate) use liveness::Heard;
-pub use operate::{Acceptance, accept_older_store, finalize, release_hold};
+pub use operate::{Acceptance, accept_older_store, finalize, mark_lost, release_hold};
 pub use options::{Options, Serves};
 pub use probe::{Found, Probe};
 pub(crate) use readers::Waiting;

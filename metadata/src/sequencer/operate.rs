@@ -10,14 +10,14 @@ use super::tick::TICK;
 use super::time::StateTime;
 use super::{Options, Serves};
 use crate::codec::Unreadable;
-use crate::command::{Command, Outcome};
+use crate::command::{Command, Outcome, Rejected};
 use crate::error::Error;
 use crate::history::{HistoryId, Holds, Point};
 use crate::keys::Key;
 use crate::kv::Kv;
 use crate::level::Format;
 use crate::state::State;
-use crate::types::Lsn;
+use crate::types::{LostRange, Lsn};
 
 /// What became of a store that had gone back in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,8 @@ pub async fn accept_older_store(kv: &dyn Kv, options: Options) -> Result<Accepta
 /// # Errors
 /// As [`accept_older_store`].
 pub async fn finalize(kv: &dyn Kv, options: Options) -> Result<u32, Error> {
-    match offline(kv, options, Command::RaiseFeatureLevel(None)).await? {
+    let raise = |_: &State| Ok(Command::RaiseFeatureLevel(None));
+    match offline(kv, options, raise).await? {
         Outcome::FeatureLevel(level) => Ok(level),
         other => Err(Error::unavailable(format!("the state said {other:?}"))),
     }
@@ -109,10 +110,37 @@ pub async fn finalize(kv: &dyn Kv, options: Options) -> Result<u32, Error> {
 /// # Errors
 /// As [`accept_older_store`].
 pub async fn release_hold(kv: &dyn Kv, options: Options) -> Result<(), Error> {
-    offline(kv, options, Command::ReleaseHold).await.map(|_| ())
+    let release = |_: &State| Ok(Command::ReleaseHold);
+    offline(kv, options, release).await.map(|_| ())
 }
 
-async fn offline(kv: &dyn Kv, options: Options, command: Command) -> Result<Outcome, Error> {
+/// Gives records up that cannot be read: readers of that topic step over them from then on.
+///
+/// # Errors
+/// As [`accept_older_store`]; inside, what is wrong with the topic or the range.
+pub async fn mark_lost(
+    kv: &dyn Kv,
+    options: Options,
+    topic: &str,
+    range: LostRange,
+) -> Result<Result<(), Rejected>, Error> {
+    let mark = |state: &State| {
+        let topic = state.topics.named(topic).ok_or(Rejected::UnknownTopic)?;
+        Ok(Command::MarkLost { topic, range })
+    };
+    match offline(kv, options, mark).await? {
+        Outcome::MarkedLost => Ok(Ok(())),
+        Outcome::Rejected(why) => Ok(Err(why)),
+        other => Err(Error::unavailable(format!("the state said {other:?}"))),
+    }
+}
+
+/// Asks for what `command` makes of the state as it is.
+async fn offline(
+    kv: &dyn Kv,
+    options: Options,
+    command: impl FnOnce(&State) -> Result<Command, Rejected>,
+) -> Result<Outcome, Error> {
     let options = nobody(options);
     let Format { cluster_id, .. } = open(kv, &options).await?;
     let witness = ask(options.witness.as_ref(), &cluster_id).await?;
@@ -121,7 +149,10 @@ async fn offline(kv: &dyn Kv, options: Options, command: Command) -> Result<Outc
     }
     let (mut holder, mut state) = take(kv, &options).await?;
     let now = StateTime::take_over(state.cluster.now, &options).now();
-    execute_own(kv, &options, now, &mut holder, &mut state, command).await
+    match command(&state) {
+        Ok(command) => execute_own(kv, &options, now, &mut holder, &mut state, command).await,
+        Err(rejected) => Ok(Outcome::Rejected(rejected)),
+    }
 }
 
 /// One that serves nobody: others may take over from it at once.

@@ -95,7 +95,7 @@ impl State {
                         known.map_or(0, |known| known.topic.partitions)..*total,
                     )
                 }
-                TopicEffect::Deleted { .. } => (*topic, 0..0),
+                TopicEffect::Deleted { .. } | TopicEffect::MarkedLost(_) => (*topic, 0..0),
             },
             _ => (TopicId(0), 0..0),
         };

@@ -71,7 +71,7 @@ impl Decision {
             Effect::Topic { what, .. } => match what {
                 TopicEffect::Created(created) => created.partitions,
                 TopicEffect::PartitionsCreated { total } => *total,
-                TopicEffect::Deleted { .. } => 0,
+                TopicEffect::Deleted { .. } | TopicEffect::MarkedLost(_) => 0,
             },
             _ => 0,
         });
@@ -172,6 +172,14 @@ impl State {
                 self.accept_older_store(now, *history, *epoch)
             }
             Command::ReleaseHold => self.release_hold(),
+            Command::MarkLost { topic, range } => {
+                let at = TopicPartition {
+                    topic: *topic,
+                    partition: range.partition,
+                };
+                let bounds = self.partitions.get(at).map(PartitionLog::bounds);
+                self.topics.mark_lost(*topic, *range, bounds)
+            }
             Command::OpenSession { closing, nonce } => self.open_session(closing, *nonce),
             Command::CloseSession(session) => Ok(self.close_session(*session)),
             Command::ExpireProducers { before } => Ok(self.expire_producers(*before)),

@@ -11,7 +11,10 @@ use crate::command::{CreatePartitions, CreateTopic, Outcome, Rejected};
 use crate::effect::{Effect, TopicCreated, TopicEffect};
 use crate::error::Error;
 use crate::keys::Key;
-use crate::types::{Lsn, PartitionIndex, ProducerId, Timestamp, TopicId, TopicPartition};
+use crate::types::{
+    Bounds, LOST_MAX, Lost, LostRange, Lsn, PartitionIndex, ProducerId, Timestamp, TopicId,
+    TopicPartition,
+};
 
 /// Of a topic's name and settings together: they must fit in one row.
 const TOPIC_BYTES_MAX: u64 = 64 * 1024;
@@ -68,6 +71,7 @@ wire_struct! {
     struct Row {
         as_of: Lsn,
         topic: TopicCreated,
+        lost: Lost,
         /// It is only the mark of one that is still to be cleared.
         is_deleted: bool,
         /// Whether that one ever held a record.
@@ -183,6 +187,37 @@ impl Topics {
         ))
     }
 
+    /// `bounds`: the partition's, if there is one.
+    pub(super) fn mark_lost(
+        &self,
+        topic: TopicId,
+        range: LostRange,
+        bounds: Option<Bounds>,
+    ) -> Decided {
+        let known = self.by_id.get(&topic).ok_or(Rejected::UnknownTopic)?;
+        let bounds = bounds.ok_or(Rejected::UnknownPartition)?;
+        let is_there = bounds.log_start <= range.from
+            && range.from < range.until
+            && range.until <= bounds.high_watermark;
+        if !is_there {
+            return Err(Rejected::NotInLog);
+        }
+        let lost = known.topic.lost.with(range);
+        if lost.ranges().len() > LOST_MAX {
+            return Err(Rejected::TooManyLost);
+        }
+        let effects = match lost == known.topic.lost {
+            true => Vec::new(),
+            false => vec![Effect::topic(topic, TopicEffect::MarkedLost(range))],
+        };
+        Ok((Outcome::MarkedLost, effects))
+    }
+
+    /// The topic that has that name.
+    pub(crate) fn named(&self, name: &str) -> Option<TopicId> {
+        self.by_name.get(name).copied()
+    }
+
     fn check_partitions(&self, from: i32, to: i32, limits: &Limits) -> Result<(), Rejected> {
         let more = u64::from(to.saturating_sub(from).max(0).unsigned_abs());
         let of_topic = to.max(0).unsigned_abs();
@@ -198,6 +233,7 @@ impl Topics {
             TopicEffect::Created(created) => self.fold_created(lsn, topic, created),
             TopicEffect::Deleted { held } => self.fold_deleted(topic, *held),
             TopicEffect::PartitionsCreated { total } => self.fold_partitions(lsn, topic, *total),
+            TopicEffect::MarkedLost(range) => self.fold_lost(lsn, topic, *range),
         }
     }
 
@@ -211,7 +247,7 @@ impl Topics {
         if (self.deleted.get(&id)).is_some_and(|gone| gone.as_of >= lsn) {
             return false;
         }
-        self.insert(restore(id, created, Lsn(0)));
+        self.insert(restore(id, created, Lost::default(), Lsn(0)));
         self.touched(id);
         true
     }
@@ -273,6 +309,17 @@ impl Topics {
         grown.partitions = total;
         known.topic = Arc::new(grown);
         self.partitions += size(known);
+        self.touched(topic);
+        true
+    }
+
+    fn fold_lost(&mut self, lsn: Lsn, topic: TopicId, range: LostRange) -> bool {
+        let Some(known) = self.by_id.get_mut(&topic).filter(|known| known.as_of < lsn) else {
+            return false;
+        };
+        let mut marked = Topic::clone(&known.topic);
+        marked.lost = marked.lost.with(range);
+        known.topic = Arc::new(marked);
         self.touched(topic);
         true
     }
@@ -362,7 +409,7 @@ fn size(state: &TopicState) -> u64 {
     u64::from(state.topic.partitions.max(0).unsigned_abs())
 }
 
-fn restore(id: TopicId, created: &TopicCreated, as_of: Lsn) -> TopicState {
+fn restore(id: TopicId, created: &TopicCreated, lost: Lost, as_of: Lsn) -> TopicState {
     let topic = Topic {
         id,
         name: created.name.clone(),
@@ -370,6 +417,7 @@ fn restore(id: TopicId, created: &TopicCreated, as_of: Lsn) -> TopicState {
         replication_factor: created.replication_factor,
         configs: created.configs.clone(),
         created: created.created,
+        lost,
     };
     TopicState {
         topic: Arc::new(topic),
@@ -392,6 +440,7 @@ fn row(lsn: Lsn, known: &TopicState, deleted: Option<bool>) -> Row {
             first_producer: known.first_producer,
             created: topic.created,
         },
+        lost: topic.lost.clone(),
         is_deleted: deleted.is_some(),
         held: deleted.unwrap_or(false),
     }
@@ -430,7 +479,7 @@ impl Table for Topics {
         match key {
             Key::Topic(id) => {
                 let row: Row = decode_row(row)?;
-                let topic = restore(id, &row.topic, row.as_of);
+                let topic = restore(id, &row.topic, row.lost, row.as_of);
                 if row.is_deleted {
                     let left = Left {
                         topic,

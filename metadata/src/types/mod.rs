@@ -1,10 +1,12 @@
 //! The nouns of the metadata: identifiers, offsets and places of bytes. Everybody uses them; they know nobody.
 
 mod epochs;
+mod lost;
 
 use std::fmt;
 
 pub use epochs::{EPOCHS_MAX, EpochStart, Epochs};
+pub use lost::{LOST_MAX, Lost, LostRange};
 
 /// Identifies a topic for its whole life; a topic deleted and created anew gets another one (KIP-516).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -162,7 +164,8 @@ pub enum Content {
     Marker(Marker),
     /// Nothing any more: log compaction removed it all.
     Compacted,
-    /// An operator gave the records up; readers are told of damage.
+    /// No object has the records any more; readers step over them. What operators give up is a [`Lost`] range, until a
+    /// job that rewrites the index writes this.
     Lost,
 }
 

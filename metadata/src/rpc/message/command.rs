@@ -60,6 +60,11 @@ pub(super) fn encode_command(command: &Command, frame: &mut Encoder) {
             frame.u32(level.unwrap_or(0));
         }
         Command::ReleaseHold => frame.u8(8),
+        Command::MarkLost { topic, range } => {
+            frame.u8(9);
+            frame.topic(*topic);
+            range.put(frame);
+        }
         Command::OpenSession { .. }
         | Command::AcceptOlderStore { .. }
         | Command::KeepFeatureLevel(_)
@@ -93,6 +98,10 @@ pub(super) fn decode_command(frame: &mut Decoder) -> Result<Command, Unreadable>
         6 => Command::BindBucket(Wire::take(frame)?),
         7 => Command::RaiseFeatureLevel(Some(frame.u32()?).filter(|level| *level > 0)),
         8 => Command::ReleaseHold,
+        9 => Command::MarkLost {
+            topic: frame.topic()?,
+            range: Wire::take(frame)?,
+        },
         _ => return Err(Unreadable),
     })
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::parts::{decode_flag, decode_scope, encode_scope};
 use crate::catalogue::{Topic, TopicsUpdate};
-use crate::codec::{Decoder, Encoder, Unreadable};
-use crate::types::{Lsn, Timestamp};
+use crate::codec::{Decoder, Encoder, Unreadable, Wire};
+use crate::types::{Lost, Lsn, Timestamp};
 
 pub(super) fn encode_topics(update: &TopicsUpdate, frame: &mut Encoder) {
     frame.u64(update.lsn.0);
@@ -36,6 +36,7 @@ fn encode_topic(topic: &Topic, frame: &mut Encoder) {
     frame.i64(topic.replication_factor.into());
     frame.texts(&topic.configs);
     frame.i64(topic.created.0);
+    topic.lost.put(frame);
 }
 
 fn decode_topic(frame: &mut Decoder) -> Result<Topic, Unreadable> {
@@ -46,6 +47,7 @@ fn decode_topic(frame: &mut Decoder) -> Result<Topic, Unreadable> {
         replication_factor: frame.i16()?,
         configs: frame.texts()?,
         created: Timestamp(frame.i64()?),
+        lost: Lost::take(frame)?,
     };
     match topic.partitions {
         1.. => Ok(topic),

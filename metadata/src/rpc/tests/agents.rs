@@ -1,10 +1,10 @@
 //! What one agent does, the others see.
 
 use super::*;
-use crate::command::{Command, CreatePartitions, Outcome};
+use crate::command::{Command, CreatePartitions, Outcome, Rejected};
 use crate::rpc::message::{Down, Up};
 use crate::sequencer::tests::{extents, object};
-use crate::types::{Offset, Timestamp, TopicId};
+use crate::types::{LostRange, Offset, PartitionIndex, Timestamp, TopicId};
 use crate::view::Look;
 
 #[tokio::test(start_paused = true)]
@@ -96,6 +96,34 @@ async fn every_agent_has_all_topics_as_they_change() {
             assert_eq!(agent.metadata.cluster_id(), a.metadata.cluster_id());
             assert!(agent.metadata.view(partition(0)).await.unwrap().is_none());
         }
+        process.terminate().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_gave_up_every_agent_hears_of() {
+    for travel in [Travel::Links, Travel::Grpc] {
+        let (_, _, process, a, b) = two_agents(travel).await;
+        committed(&a.metadata, plain(1, 0)).await;
+        let range = |until| LostRange {
+            partition: PartitionIndex(0),
+            from: Offset(0),
+            until: Offset(until),
+        };
+        for (topic, until, expected) in [
+            ("orders", 1, Ok(())),
+            // Said again.
+            ("orders", 1, Ok(())),
+            ("orders", 1_000_000, Err(Rejected::NotInLog)),
+            ("unknown", 1, Err(Rejected::UnknownTopic)),
+        ] {
+            let said = a.metadata.mark_lost(topic, range(until)).await;
+            assert_eq!(said.unwrap(), expected, "{topic} {until}");
+        }
+        let catalogue = b.metadata.confirmed_catalogue().await.unwrap();
+        let lost = &catalogue.topic("orders").unwrap().lost;
+        assert_eq!(lost.end_of(PartitionIndex(0), Offset(0)), Some(Offset(1)));
+        assert_eq!(lost.end_of(PartitionIndex(0), Offset(1)), None);
         process.terminate().await;
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::catalogue::{Topic, TopicsUpdate};
 use crate::command::{Outcome, Rejected};
 use crate::rpc::message::{Down, Question, Reply, Up};
-use crate::types::{Bounds, Lsn, Offset, Scope, Timestamp};
+use crate::types::{Bounds, Lost, Lsn, Offset, Scope, Timestamp};
 use crate::update::{Update, ViewUpdate};
 
 async fn next(link: &mut Link) -> Down {
@@ -147,6 +147,7 @@ impl Played {
             replication_factor: 1,
             configs: BTreeMap::new(),
             created: Timestamp(0),
+            lost: Lost::default(),
         };
         let update = TopicsUpdate {
             scope: Scope::All,

@@ -196,6 +196,7 @@ fn kind(effect: &Effect) -> usize {
             TopicEffect::Created(_) => 1,
             TopicEffect::Deleted { .. } => 2,
             TopicEffect::PartitionsCreated { .. } => 3,
+            TopicEffect::MarkedLost(_) => 20,
         },
         Effect::Partition { what, .. } => match what {
             PartitionEffect::LogStartMoved { .. } => 4,
@@ -224,7 +225,7 @@ fn kind(effect: &Effect) -> usize {
     }
 }
 
-const KINDS: usize = 20;
+const KINDS: usize = 21;
 
 #[tokio::test]
 async fn every_effect_comes_into_these_histories() {

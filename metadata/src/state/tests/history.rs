@@ -84,6 +84,10 @@ impl World {
                 };
                 self.submit(Command::CreatePartitions(create));
             }
+            Step::Lose { id, range } => self.submit(Command::MarkLost {
+                topic: TopicId(*id),
+                range: *range,
+            }),
             Step::Commit(segment) => {
                 let command = self.segment(segment);
                 self.submit(command);
@@ -277,6 +281,11 @@ impl World {
                 let at = partition(id.0, index);
                 let found = self.state.partitions.get(at).unwrap();
                 assert_eq!(found.bounds().high_watermark.0, end(log), "{at:?}");
+                let known = &self.state.topics.get(*id).unwrap().topic.lost;
+                for offset in 0..end(log) {
+                    let lost = known.end_of(at.partition, Offset(offset)).is_some();
+                    assert_eq!(lost, topic.lost.contains(&(index, offset)), "{at:?}");
+                }
                 let mut batches = log.iter().peekable();
                 for extent in extents(&self.state, &self.kv, at).await {
                     let first = batches.peek().expect("a batch for each extent");

@@ -15,8 +15,8 @@ use super::State;
 use crate::checkpoint::Steps;
 use crate::command::{BatchProducer, CommitBatch, CommitBlock, CommitObject};
 use crate::types::{
-    BatchFlags, BlockCodec, BlockRange, NamingEpoch, ObjectKey, PartitionIndex, ProducerEpoch,
-    ProducerId, Sequence, Share, Timestamp, TopicId, TopicPartition,
+    BatchFlags, BlockCodec, BlockRange, LostRange, NamingEpoch, ObjectKey, Offset, PartitionIndex,
+    ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId, TopicPartition,
 };
 
 const START: i64 = 1_790_000_000_000;
@@ -44,6 +44,10 @@ enum Step {
     Partitions {
         id: u128,
         total: i32,
+    },
+    Lose {
+        id: u128,
+        range: LostRange,
     },
     Commit(Segment),
     Allocate {
@@ -217,6 +221,14 @@ const SMALL_STEPS: Steps = Steps {
     cleared: 1,
 };
 
+fn lost() -> impl Strategy<Value = LostRange> {
+    (0..3_i32, -1..12_i64, 0..6_i64).prop_map(|(partition, from, length)| LostRange {
+        partition: PartitionIndex(partition),
+        from: Offset(from),
+        until: Offset(from + length),
+    })
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let closing = prop::collection::vec(0..6_usize, 0..3);
     prop_oneof![
@@ -227,6 +239,7 @@ fn step() -> impl Strategy<Value = Step> {
         }),
         1 => (1..=TOPICS).prop_map(|id| Step::Delete { id }),
         1 => (1..=TOPICS, 0..6).prop_map(|(id, total)| Step::Partitions { id, total }),
+        1 => (1..=TOPICS, lost()).prop_map(|(id, range)| Step::Lose { id, range }),
         12 => segment().prop_map(Step::Commit),
         1 => (0..700_u32).prop_map(|count| Step::Allocate { count }),
         1 => (0..3_u128).prop_map(|bucket| Step::Bind { bucket }),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::command::{Command, CreateTopic, Outcome, Placed, Rejected, Submission, Verdict};
 use crate::level::known as known_level;
-use crate::types::{BucketId, Offset};
+use crate::types::{BucketId, LostRange, Offset};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
@@ -35,6 +35,8 @@ pub(super) struct ModelTopic {
     name: String,
     first_producer: i64,
     pub(super) partitions: Vec<Vec<Accepted>>,
+    /// Partitions and offsets.
+    pub(super) lost: BTreeSet<(i32, i64)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -157,6 +159,7 @@ impl Model {
                 Ok(Outcome::OlderStoreAccepted)
             }
             Command::ReleaseHold => Ok(Outcome::HoldReleased),
+            Command::MarkLost { topic, range } => self.lose(*topic, *range),
             Command::OpenSession { closing, .. } => {
                 self.sessions.retain(|id, _| !closing.contains(id));
                 self.sessions_opened += 1;
@@ -174,6 +177,21 @@ impl Model {
             }
         };
         done.unwrap_or_else(Outcome::Rejected)
+    }
+
+    fn lose(&mut self, topic: TopicId, range: LostRange) -> Result<Outcome, Rejected> {
+        let topic = self.topics.get_mut(&topic).ok_or(Rejected::UnknownTopic)?;
+        let log = topic
+            .partitions
+            .get(usize::try_from(range.partition.0).unwrap());
+        let end = end(log.ok_or(Rejected::UnknownPartition)?);
+        let (from, until) = (range.from.0, range.until.0);
+        if from < 0 || from >= until || until > end {
+            return Err(Rejected::NotInLog);
+        }
+        let offsets = (from..until).map(|offset| (range.partition.0, offset));
+        topic.lost.extend(offsets);
+        Ok(Outcome::MarkedLost)
     }
 
     fn create(&mut self, create: &CreateTopic) -> Result<Outcome, Rejected> {
@@ -199,6 +217,7 @@ impl Model {
             name: create.name.clone(),
             first_producer: self.next_producer,
             partitions: vec![Vec::new(); partitions],
+            lost: BTreeSet::new(),
         };
         self.topics.insert(create.id, topic);
         Ok(Outcome::TopicCreated(create.id))

@@ -13,8 +13,8 @@ use crate::rpc::message::{Asker, Down, Hello, Question, Reply, Up, Versions, Wel
 use crate::sequencer::lineage::Lineage;
 use crate::types::{
     BatchFlags, BlockCodec, BlockRange, Bounds, BucketId, Content, Epochs, Extent, ExtentFlags,
-    Located, Lsn, NamingEpoch, ObjectKey, Offset, PartitionIndex, ProducerEpoch, ProducerId, Scope,
-    Sequence, SessionId, Share, Stored, Timestamp, TopicId, TopicPartition,
+    Located, Lost, LostRange, Lsn, NamingEpoch, ObjectKey, Offset, PartitionIndex, ProducerEpoch,
+    ProducerId, Scope, Sequence, SessionId, Share, Stored, Timestamp, TopicId, TopicPartition,
 };
 use crate::update::{Update, ViewUpdate};
 
@@ -93,6 +93,14 @@ pub(super) fn agent() -> Agent {
     }
 }
 
+fn lost() -> LostRange {
+    LostRange {
+        partition: PartitionIndex(2),
+        from: Offset(0),
+        until: Offset(i64::MAX),
+    }
+}
+
 fn commands() -> Vec<Command> {
     let batch = |producer, withheld| CommitBatch {
         raw_length: 61,
@@ -161,6 +169,10 @@ fn commands() -> Vec<Command> {
         Command::RaiseFeatureLevel(None),
         Command::RaiseFeatureLevel(Some(u32::MAX)),
         Command::ReleaseHold,
+        Command::MarkLost {
+            topic: TopicId(9),
+            range: lost(),
+        },
         Command::BindBucket(Some(BucketId(u128::MAX))),
     ]
 }
@@ -221,6 +233,10 @@ pub(super) fn downs() -> Vec<Down> {
         replication_factor: 1,
         configs: [("a".to_owned(), "b".to_owned())].into(),
         created: Timestamp(5),
+        lost: Lost::default().with(lost()).with(LostRange {
+            partition: PartitionIndex(0),
+            ..lost()
+        }),
     };
     let update = TopicsUpdate {
         lsn: Lsn(7),

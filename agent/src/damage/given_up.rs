@@ -1,0 +1,60 @@
+//! Records that an operator gave up (`penstock metadata mark-lost`): a reader who gets there goes on behind them, as it does
+//! where log compaction left nothing.
+
+use std::sync::Arc;
+
+use metadata::{Catalogue, Extent, Lost, Metadata, Offset, TopicPartition};
+
+use super::said;
+
+/// What was given up, as far as this agent has heard.
+#[derive(Debug)]
+pub(crate) struct GivenUp(Arc<Catalogue>);
+
+impl GivenUp {
+    pub(crate) fn now(metadata: &Metadata) -> Self {
+        Self(metadata.catalogue())
+    }
+
+    fn of(&self, at: TopicPartition) -> Option<&Lost> {
+        self.0.topic_by_id(at.topic).map(|topic| &topic.lost)
+    }
+
+    /// Whether that offset was.
+    pub(crate) fn holds(&self, at: TopicPartition, offset: Offset) -> bool {
+        let lost = self.of(at);
+        lost.is_some_and(|lost| lost.end_of(at.partition, offset).is_some())
+    }
+
+    /// Where a reader at that offset goes on. One that steps over something is logged, once in a while.
+    pub(crate) fn step_over(&self, at: TopicPartition, offset: Offset) -> Offset {
+        let lost = self.of(at);
+        let Some(end) = lost.and_then(|lost| lost.end_of(at.partition, offset)) else {
+            return offset;
+        };
+        if said::admit((None, at, end)).is_some() {
+            let topic = self.0.topic_by_id(at.topic);
+            tracing::warn!(
+                topic = topic.map(|topic| topic.name.as_str()),
+                partition = at.partition.0,
+                from = offset.0,
+                to = end.0 - 1,
+                "readers step over records that were given up as lost"
+            );
+        }
+        end
+    }
+
+    /// Extents before the next that was given up: readers get no further at once.
+    pub(crate) fn before_next(
+        &self,
+        at: TopicPartition,
+        offset: Offset,
+        extents: &mut Vec<Extent>,
+    ) {
+        let lost = self.of(at);
+        if let Some(next) = lost.and_then(|lost| lost.next(at.partition, offset)) {
+            extents.retain(|extent| extent.base_offset < next);
+        }
+    }
+}
