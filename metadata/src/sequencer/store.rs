@@ -270,7 +270,7 @@ impl Holder {
         options: &Options,
     ) -> Result<(), Failed> {
         for _ in 0..2 {
-            let head = Head::decode(self.head.clone()).map_err(Error::from)?;
+            let head = Head::decode(self.head.clone())?;
             let next = head.next(lsn, rows, options).encode();
             let mut transaction = writes.clone();
             transaction.expect(Key::Owner.encode(), Some(self.owner.clone()));
