@@ -26,6 +26,12 @@ const DECODED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How many times larger than its frame a request may be once decoded; `protocol`'s reader holds it to that.
 const DECODED_FACTOR: usize = 16;
 
+/// What a request takes of the agent besides the bytes that it carries, about: its names, its place in lines, its reply.
+pub(crate) const REQUEST_BYTES: usize = 1024;
+/// Of the bytes that may wait for their acks, one connection has this part in flight, so that a few connections can fill
+/// segments and none takes all.
+const CONNECTION_SHARE: usize = 4;
+
 /// A reply up to this size waits in the lane of small ones, which have a quarter of the bytes that replies may take.
 const SMALL_REPLY_BYTES_MAX: usize = 256 * 1024;
 
@@ -112,8 +118,17 @@ impl Admission {
             .await
     }
 
+    /// For a request's batches of so many bytes together, until they are acknowledged. However few they are, they do not
+    /// come for nothing.
     pub(crate) async fn buffer(&self, bytes: usize) -> Permit {
-        self.buffered.take(bytes).await
+        self.buffered
+            .take(bytes.saturating_add(REQUEST_BYTES))
+            .await
+    }
+
+    /// Bytes of requests that one connection may have in flight, one request aside.
+    pub(crate) fn connection_bytes_max(&self) -> usize {
+        self.buffered.total as usize / CONNECTION_SHARE
     }
 
     pub(crate) async fn reply(&self, bytes: usize) -> Permit {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
+use tokio::task::coop::has_budget_remaining;
 
 /// All connections of an agent. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +64,12 @@ impl Reader {
         let mut work = pin!(work);
         poll_fn(|cx| {
             let polled = work.as_mut().poll(cx);
-            self.waits();
+            if polled.is_ready() || has_budget_remaining() {
+                self.waits();
+            } else {
+                // The runtime may only let others have their turn; then what is here was not all read.
+                cx.waker().wake_by_ref();
+            }
             polled
         })
         .await

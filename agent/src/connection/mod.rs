@@ -2,6 +2,7 @@
 //! Called by `server.rs`, calls `dispatch.rs`.
 
 mod frames;
+mod in_flight;
 mod replies;
 mod serve;
 

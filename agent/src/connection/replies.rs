@@ -8,6 +8,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::in_flight::Charge;
 use super::{Close, PendingReply};
 use crate::admission::Permit;
 
@@ -18,15 +19,21 @@ const STALLED_WANTED_MAX: Duration = Duration::from_secs(1);
 /// Slices given to one `writev`.
 const SLICES_MAX: usize = 128;
 
+/// A reply in the order of requests, and what its request holds until it is written.
+pub(super) struct InOrder {
+    pub(super) pending: PendingReply,
+    pub(super) charge: Charge,
+}
+
 /// Writes until the requests end, then closes the sending side.
 pub(super) async fn write_all(
-    mut replies: mpsc::Receiver<PendingReply>,
+    mut replies: mpsc::Receiver<InOrder>,
     mut socket: impl AsyncWrite + Unpin,
 ) -> Result<(), Close> {
-    while let Some(pending) = replies.recv().await {
+    while let Some(InOrder { pending, charge }) = replies.recv().await {
         let reply = pending.await?;
         write_slices(&mut socket, reply.slices, reply.permit.as_ref()).await?;
-        drop(reply.permit);
+        drop((reply.permit, charge));
     }
     // The client may be gone already; there is nobody left to tell.
     let _ = socket.shutdown().await;

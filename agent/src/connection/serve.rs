@@ -9,15 +9,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::frames::{Frames, Turn};
-use super::{Close, PendingReply, replies};
+use super::in_flight::{InFlight, REQUESTS_MAX};
+use super::replies::{self, InOrder};
+use super::{Close, PendingReply};
 use crate::admission::Admission;
 use crate::call::Arrival;
 use crate::dispatch::Dispatch;
 use crate::reading::Reader;
 use crate::tasks::Stop;
 
-/// Requests of one connection that may wait for their reply; then it is not read any more.
-const IN_FLIGHT_MAX: usize = 64;
 /// What was asked before a request that ends the connection is answered for so long.
 const LAST_REPLIES_MAX: Duration = Duration::from_secs(10);
 
@@ -29,9 +29,11 @@ pub(crate) async fn serve(
     (admission, reader): (Admission, Reader),
     stop: Stop,
 ) -> Result<(), Close> {
-    let (sender, receiver) = mpsc::channel::<PendingReply>(IN_FLIGHT_MAX);
+    let (sender, receiver) = mpsc::channel(REQUESTS_MAX);
+    let in_flight = InFlight::new(admission.connection_bytes_max());
     let (arrival, frames) = (Arc::new(arrival), Frames::new(read, admission));
-    let reading = read_requests(arrival, frames, dispatch, sender, &reader, stop);
+    let replies = (sender, in_flight);
+    let reading = read_requests(arrival, frames, dispatch, replies, &reader, stop);
     let reading = reader.while_working(reading);
     let writing = replies::write_all(receiver, write);
     tokio::pin!(reading, writing);
@@ -57,7 +59,7 @@ async fn read_requests(
     arrival: Arc<Arrival>,
     mut frames: Frames<impl AsyncRead + Unpin>,
     dispatch: Arc<Dispatch>,
-    replies: mpsc::Sender<PendingReply>,
+    (replies, in_flight): (mpsc::Sender<InOrder>, InFlight),
     reader: &Reader,
     mut stop: Stop,
 ) -> Result<(), Close> {
@@ -69,18 +71,19 @@ async fn read_requests(
         let frame = tokio::select! {
             biased;
             () = stop.requested() => return Ok(()),
-            frame = frames.next() => frame?,
+            frame = async { in_flight.room().await; frames.next().await } => frame?,
         };
+        let charge = in_flight.charge(frame.bytes.len());
         let turn = frame.turn;
         if turn == Turn::Pipelined {
             reader.may_read_more();
         }
         let pending = dispatch.begin(&arrival, frame.bytes, frame.permit).await?;
         match turn {
-            Turn::Pipelined => place.send(pending),
+            Turn::Pipelined => place.send(InOrder { pending, charge }),
             Turn::Alone => {
                 let (pending, answered) = watched(pending);
-                place.send(pending);
+                place.send(InOrder { pending, charge });
                 tokio::select! {
                     biased;
                     _ = answered => {}

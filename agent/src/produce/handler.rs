@@ -99,7 +99,8 @@ impl Produce {
         batches: Vec<(TopicPartition, ValidBatch)>,
     ) -> Option<oneshot::Receiver<Vec<BatchOutcome>>> {
         if batches.is_empty() {
-            call.release();
+            // What waits for its turn to be answered is charged, although nothing of it is stored.
+            call.hold(self.admission.buffer(0).await);
             return None;
         }
         let arrived = Instant::now();

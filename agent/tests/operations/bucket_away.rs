@@ -13,12 +13,12 @@ use crate::support::broker::Broker;
 use crate::support::client::{Client, batch_with};
 
 /// A bucket that is a folder, out of the way while a file has its place.
-fn put_away(bucket: &Path, away: &Path) {
+pub(super) fn put_away(bucket: &Path, away: &Path) {
     std::fs::rename(bucket, away).unwrap();
     std::fs::write(bucket, "no folder").unwrap();
 }
 
-fn bring_back(bucket: &Path, away: &Path) {
+pub(super) fn bring_back(bucket: &Path, away: &Path) {
     std::fs::remove_file(bucket).unwrap();
     std::fs::rename(away, bucket).unwrap();
 }

@@ -33,6 +33,7 @@ mod footprint;
 #[cfg(feature = "fdb")]
 mod foundationdb;
 mod hostile;
+mod in_flight;
 mod lifecycle;
 mod network;
 mod older_store;
