@@ -204,15 +204,13 @@ impl Candidate {
                 tracing::debug!(%error, "cannot see who holds the order");
                 deposed = true;
             }
-            match self.look(&mut seen).await {
-                Ok(Some(held)) => {
-                    *self.trouble.lock() = None;
-                    return Ok(held);
-                }
-                Ok(None) => {
-                    *self.trouble.lock() = None;
-                    sleep(LOOK_INTERVAL).await;
-                }
+            let looked = self.look(&mut seen).await;
+            if looked.is_ok() {
+                *self.trouble.lock() = None;
+            }
+            match looked {
+                Ok(Some(held)) => return Ok(held),
+                Ok(None) => sleep(LOOK_INTERVAL).await,
                 Err(Error::Unavailable { reason, .. }) => {
                     self.troubled(reason);
                     // Whether the head stands still cannot be seen now.

@@ -147,6 +147,12 @@ impl Log {
         self.stepped();
     }
 
+    /// All rows are written, and some of the log that they make superfluous is cleared.
+    fn cleared(&mut self) {
+        self.owed = 0;
+        self.stepped();
+    }
+
     /// When nobody is held up by a step any more, while there are drains; `None` if that is now.
     pub(super) fn calm_at(&self) -> Option<Instant> {
         let at = self.appended? + CALM;
@@ -203,6 +209,7 @@ impl Log {
         let Some(at) = self.clearing else {
             return Ok(cleared);
         };
+        self.cleared();
         if let Some(old) = self.old {
             let start = Key::Log(Lsn(0), 0).encode();
             let end = Key::Log(Lsn(old.0.min(at.0 + 1)), 0).encode();
@@ -222,7 +229,11 @@ impl Log {
 
     /// The same with a drain's transaction, of what this process wrote. False: there is nothing of it.
     pub(super) fn clear_with(&mut self, transaction: &mut Transaction) -> bool {
-        self.old.is_none() && self.clear_known(transaction, 0, 0)
+        let cleared = self.old.is_none() && self.clear_known(transaction, 0, 0);
+        if cleared {
+            self.cleared();
+        }
+        cleared
     }
 
     /// At least one stretch, and no more past so many rows or bytes.

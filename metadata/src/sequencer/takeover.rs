@@ -31,7 +31,6 @@ const ROWS_PER_READ: usize = 1000;
 const ATTEMPTS: usize = 5;
 /// Attempts to read rows between two steps of a holder's checkpoint.
 const READ_ATTEMPTS: usize = 5;
-const KEEP_CHANGING: &str = "the rows of the store keep changing";
 /// A holder that appends to the log all the while is caught up with so often before it is fenced without.
 const ROUNDS_BESIDE: usize = 5;
 /// After that nobody appends any more.
@@ -204,20 +203,26 @@ struct Loaded {
 }
 
 impl Loaded {
-    /// Reads beside a holder that may write meanwhile: its drains do no harm, and what does not fit together because it
-    /// wrote a checkpoint is read again.
+    /// The same of a holder that must be gone.
     ///
     /// # Errors
     /// `Unavailable` when it writes checkpoints all the time; whoever does is not gone.
     async fn read(kv: &dyn Kv) -> Result<Self, Error> {
+        let loaded = Self::read_beside(kv).await?;
+        loaded.ok_or_else(keep_changing)
+    }
+
+    /// Reads beside a holder that may write meanwhile: its drains do no harm, and what does not fit together because it
+    /// wrote a checkpoint is read again. `None` where it writes rows all the time.
+    async fn read_beside(kv: &dyn Kv) -> Result<Option<Self>, Error> {
         for _ in 0..READ_ATTEMPTS {
             let before = Head::decode(head(kv).await?)?;
             let loaded = Self::read_once(kv).await;
             if Head::decode(head(kv).await?)?.rows == before.rows {
-                return loaded;
+                return loaded.map(Some);
             }
         }
-        Err(Error::unavailable(KEEP_CHANGING))
+        Ok(None)
     }
 
     async fn read_once(kv: &dyn Kv) -> Result<Self, Error> {
@@ -267,6 +272,10 @@ impl Loaded {
         };
         (holder, self.state)
     }
+}
+
+fn keep_changing() -> Error {
+    Error::unavailable("the rows of the store keep changing")
 }
 
 async fn head(kv: &dyn Kv) -> Result<Bytes, Error> {
@@ -366,26 +375,33 @@ impl Checked {
 
 /// What [`begin`] would find, without taking over; nothing in a store that is still empty.
 pub(crate) async fn examine(kv: &dyn Kv) -> Result<Option<(Format, State)>, Error> {
+    let Some((format, state)) = look(kv).await? else {
+        return Ok(None);
+    };
+    Ok(Some((format, state.ok_or_else(keep_changing)?)))
+}
+
+/// The same; no state where a holder writes rows all the time.
+async fn look(kv: &dyn Kv) -> Result<Option<(Format, Option<State>)>, Error> {
     let Some(format) = format(kv).await? else {
         return Ok(None);
     };
     let past = Past::read(kv).await?;
     Owner::decode(past.owner)?;
-    let Loaded { state, .. } = Loaded::read(kv).await?;
-    Ok(Some((format, state)))
+    let loaded = Loaded::read_beside(kv).await?;
+    Ok(Some((format, loaded.map(|loaded| loaded.state))))
 }
 
 /// What [`begin`] would find wrong, without taking over. A store that is still empty is right.
 pub(super) async fn check(kv: &dyn Kv) -> Result<Checked, Error> {
-    let (format, state, busy) = match examine(kv).await {
-        Ok(Some((format, state))) => (format, state, false),
-        Ok(None) => return Ok(Checked::default()),
+    let Some((format, state)) = look(kv).await? else {
+        return Ok(Checked::default());
+    };
+    let busy = state.is_none();
+    let state = match state {
+        Some(state) => state,
         // Whoever writes it without a pause has read it whole.
-        Err(Error::Unavailable { reason, .. }) if reason == KEEP_CHANGING => {
-            let format = Format::decode(kv.get(&Key::Format.encode()).await?.ok_or(Unreadable)?)?;
-            (format, checkpoint::cluster(kv).await?, true)
-        }
-        Err(error) => return Err(error),
+        None => checkpoint::cluster(kv).await?,
     };
     let past = Past::read(kv).await?;
     let head = past.lsn()?;

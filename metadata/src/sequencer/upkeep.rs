@@ -88,11 +88,7 @@ impl Sequencer {
             return Ok(0);
         }
         let Some(checkpoint) = &mut self.checkpoint else {
-            let cleared = self.log.clear_with(transaction);
-            if cleared {
-                self.log.paid(usize::MAX);
-            }
-            return Ok(u64::from(cleared));
+            return Ok(u64::from(self.log.clear_with(transaction)));
         };
         if let Some(read) = checkpoint.finish_reading().now_or_never() {
             read?;
@@ -141,7 +137,6 @@ impl Sequencer {
         let kv = self.kv.as_ref();
         let Some(mut checkpoint) = self.checkpoint.take() else {
             let cleared = self.log.clear(kv).await?;
-            self.log.paid(usize::MAX);
             return self.holder.write(kv, cleared, &self.options).await;
         };
         checkpoint.finish_reading().await?;
