@@ -126,6 +126,17 @@ wire_struct! {
     }
 }
 
+impl TopicEffect {
+    /// How many partitions the topic has from here on, where that changes.
+    pub(crate) fn partitions(&self) -> Option<i32> {
+        match self {
+            Self::Created(created) => Some(created.partitions),
+            Self::PartitionsCreated { total } => Some(*total),
+            Self::Deleted { .. } | Self::MarkedLost(_) => None,
+        }
+    }
+}
+
 impl Effect {
     pub(crate) fn topic(topic: TopicId, what: TopicEffect) -> Self {
         Self::Topic { topic, what }

@@ -2,11 +2,9 @@
 
 use super::{Decided, State};
 use crate::command::{Outcome, Rejected};
-use crate::effect::{ClusterEffect, Effect, PartitionEffect, TopicEffect};
+use crate::effect::{ClusterEffect, Effect, PartitionEffect};
 use crate::level;
-use crate::types::{
-    HistoryId, Offset, PartitionIndex, ProducerId, Timestamp, TopicId, TopicPartition,
-};
+use crate::types::{HistoryId, Offset, PartitionIndex, ProducerId, Timestamp, TopicPartition};
 
 /// Session ids that an older store may have handed out since: no cluster opens so many in a lifetime.
 const SESSIONS_SKIPPED: u64 = 1 << 32;
@@ -71,13 +69,12 @@ impl State {
         let epoch = self.cluster.leader_epoch;
         if epoch > 0 {
             let partitions = effects.iter().flat_map(|effect| self.made_by(effect));
-            let begun: Vec<Effect> = partitions
-                .map(|partition| {
-                    let start = Offset(0);
-                    let what = PartitionEffect::EpochBegan { epoch, start };
-                    Effect::Partition { partition, what }
-                })
-                .collect();
+            let begun = partitions.map(|partition| {
+                let start = Offset(0);
+                let what = PartitionEffect::EpochBegan { epoch, start };
+                Effect::Partition { partition, what }
+            });
+            let begun: Vec<Effect> = begun.collect();
             effects.extend(begun);
         }
         Ok((outcome, effects))
@@ -85,24 +82,19 @@ impl State {
 
     /// The partitions that there are more of.
     fn made_by(&self, effect: &Effect) -> impl Iterator<Item = TopicPartition> + use<> {
-        let (topic, made) = match effect {
-            Effect::Topic { topic, what } => match what {
-                TopicEffect::Created(created) => (*topic, 0..created.partitions),
-                TopicEffect::PartitionsCreated { total } => {
-                    let known = self.topics.get(*topic);
-                    (
-                        *topic,
-                        known.map_or(0, |known| known.topic.partitions)..*total,
-                    )
-                }
-                TopicEffect::Deleted { .. } | TopicEffect::MarkedLost(_) => (*topic, 0..0),
-            },
-            _ => (TopicId(0), 0..0),
+        let made = match effect {
+            Effect::Topic { topic, what } => what.partitions().map(|total| (*topic, total)),
+            _ => None,
         };
-        made.map(move |index| TopicPartition {
-            topic,
-            partition: PartitionIndex(index),
-        })
+        let made = made.map(|(topic, total)| {
+            let known = self.topics.get(topic);
+            let first = known.map_or(0, |known| known.topic.partitions);
+            (first..total).map(move |index| TopicPartition {
+                topic,
+                partition: PartitionIndex(index),
+            })
+        });
+        made.into_iter().flatten()
     }
 
     pub(super) fn release_hold(&self) -> Decided {

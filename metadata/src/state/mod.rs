@@ -38,7 +38,7 @@ use topics::Topics;
 
 use crate::codec::{Decoder, Unreadable};
 use crate::command::{Command, Outcome, Rejected, Submission};
-use crate::effect::{Asked, ClusterEffect, Effect, ProducersEffect, SessionEffect, TopicEffect};
+use crate::effect::{Asked, ClusterEffect, Effect, ProducersEffect, SessionEffect};
 use crate::keys::Key;
 use crate::types::{Lsn, ProducerId, Timestamp, TopicId, TopicPartition};
 use table::Table;
@@ -67,13 +67,9 @@ pub(crate) struct Decision {
 impl Decision {
     /// What it took, about, in bytes of memory: of its outcome, and of the partitions that it made.
     pub(crate) fn work(&self) -> u64 {
-        let made = self.effects.iter().map(|effect| match effect {
-            Effect::Topic { what, .. } => match what {
-                TopicEffect::Created(created) => created.partitions,
-                TopicEffect::PartitionsCreated { total } => *total,
-                TopicEffect::Deleted { .. } | TopicEffect::MarkedLost(_) => 0,
-            },
-            _ => 0,
+        let made = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Topic { what, .. } => what.partitions(),
+            _ => None,
         });
         let made: u64 = made.map(|made| u64::from(made.max(0).unsigned_abs())).sum();
         sessions::bytes(&self.outcome) + made * size_of::<PartitionLog>() as u64

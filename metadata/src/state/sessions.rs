@@ -249,27 +249,29 @@ impl Sessions {
     }
 }
 
-/// About what an outcome takes in memory.
 /// An outcome of no more is small: as many as there may be sessions take less than there is room.
 const OUTCOME_BYTES_SMALL: u64 = 16 * 1024;
 
 /// Of the outcome that a command will have.
 fn bytes_at_most(command: &Command) -> u64 {
-    let verdicts = match command {
+    bytes_with(match command {
         Command::CommitObject(commit) => {
             commit.blocks.iter().map(|block| block.batches.len()).sum()
         }
         _ => 0,
-    };
-    (size_of::<Outcome>() + verdicts * size_of::<Verdict>()) as u64
+    })
 }
 
+/// About what an outcome takes in memory.
 pub(crate) fn bytes(outcome: &Outcome) -> u64 {
-    let verdicts = match outcome {
-        Outcome::Committed(verdicts) => size_of_val(verdicts.as_slice()),
+    bytes_with(match outcome {
+        Outcome::Committed(verdicts) => verdicts.len(),
         _ => 0,
-    };
-    (size_of::<Outcome>() + verdicts) as u64
+    })
+}
+
+fn bytes_with(verdicts: usize) -> u64 {
+    (size_of::<Outcome>() + verdicts * size_of::<Verdict>()) as u64
 }
 
 /// Part of an outcome.

@@ -306,14 +306,19 @@ impl Producers {
     /// The topic is gone, with so many partitions. Rows are cleared one by one: a range may have more of them than a
     /// store clears at once.
     pub(super) fn drop_topic(&mut self, topic: TopicId, partitions: i32) {
-        if self.partitions.is_empty() {
-            return;
-        }
-        for index in 0..partitions {
-            let partition = TopicPartition {
-                topic,
-                partition: PartitionIndex(index),
-            };
+        let all = (0..partitions).map(|index| TopicPartition {
+            topic,
+            partition: PartitionIndex(index),
+        });
+        // Whichever are fewer: a topic may have a million partitions, and no producer in any.
+        let wanted: Vec<TopicPartition> = match self.partitions.len() < all.len() {
+            true => {
+                let known = self.partitions.keys().copied();
+                known.filter(|known| known.topic == topic).collect()
+            }
+            false => all.collect(),
+        };
+        for partition in wanted {
             let Some(gone) = self.partitions.remove(&partition) else {
                 continue;
             };
