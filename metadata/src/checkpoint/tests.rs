@@ -15,7 +15,8 @@ use crate::command::{
 use crate::effect::{Effect, PartitionEffect};
 use crate::index::Chunk;
 use crate::kv::Write;
-use crate::kv::{Direction, KvError, LIMITS, Memory, Redb, Rows};
+use crate::kv::over_memory::OverMemory;
+use crate::kv::{KvError, LIMITS, Memory, Redb};
 use crate::types::{
     BatchFlags, BlockCodec, BlockRange, NamingEpoch, ProducerEpoch, Sequence, Timestamp,
 };
@@ -111,29 +112,14 @@ struct Far(Memory);
 const ROUND_TRIP: Duration = Duration::from_millis(1);
 
 #[async_trait]
-impl Kv for Far {
-    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
+impl OverMemory for Far {
+    fn memory(&self) -> &Memory {
+        &self.0
+    }
+
+    async fn before_read(&self, _from: &[u8]) -> Result<(), KvError> {
         tokio::time::sleep(ROUND_TRIP).await;
-        self.0.get(key).await
-    }
-
-    async fn range(
-        &self,
-        start: &[u8],
-        end: &[u8],
-        limit: usize,
-        direction: Direction,
-    ) -> Result<Rows, KvError> {
-        tokio::time::sleep(ROUND_TRIP).await;
-        self.0.range(start, end, limit, direction).await
-    }
-
-    async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
-        self.0.commit(transaction).await
-    }
-
-    fn name(&self) -> &'static str {
-        "far"
+        Ok(())
     }
 }
 

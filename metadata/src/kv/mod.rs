@@ -6,6 +6,8 @@ mod contract;
 #[cfg(feature = "fdb")]
 pub(crate) mod foundationdb;
 mod memory;
+#[cfg(test)]
+pub(crate) mod over_memory;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 mod redb;

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::kv::{Direction, KvError, Rows};
+use crate::kv::KvError;
+use crate::kv::over_memory::OverMemory;
 
 /// Rows that change before the read whose turn it is.
 #[derive(Debug)]
@@ -34,29 +35,14 @@ impl Moving {
 }
 
 #[async_trait]
-impl Kv for Moving {
-    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
+impl OverMemory for Moving {
+    fn memory(&self) -> &Memory {
+        &self.kv
+    }
+
+    async fn before_read(&self, _from: &[u8]) -> Result<(), KvError> {
         self.turn().await;
-        self.kv.get(key).await
-    }
-
-    async fn range(
-        &self,
-        start: &[u8],
-        end: &[u8],
-        limit: usize,
-        direction: Direction,
-    ) -> Result<Rows, KvError> {
-        self.turn().await;
-        self.kv.range(start, end, limit, direction).await
-    }
-
-    async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
-        self.kv.commit(transaction).await
-    }
-
-    fn name(&self) -> &'static str {
-        "moving"
+        Ok(())
     }
 }
 

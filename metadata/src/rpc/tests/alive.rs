@@ -3,6 +3,7 @@
 use super::*;
 use crate::Command;
 use crate::command::Outcome;
+use crate::kv::over_memory::OverMemory;
 use crate::rpc::message::{Down, Up};
 use crate::sequencer::tests::{batch, commit};
 
@@ -75,30 +76,16 @@ struct Slow {
 }
 
 #[async_trait]
-impl Kv for Slow {
-    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
-        self.kv.get(key).await
+impl OverMemory for Slow {
+    fn memory(&self) -> &Memory {
+        &self.kv
     }
 
-    async fn range(
-        &self,
-        start: &[u8],
-        end: &[u8],
-        limit: usize,
-        direction: Direction,
-    ) -> Result<Rows, KvError> {
-        self.kv.range(start, end, limit, direction).await
-    }
-
-    async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
+    async fn write(&self, transaction: Transaction) -> Result<(), KvError> {
         if *self.slow.borrow() {
             seconds(1).await;
         }
         self.kv.commit(transaction).await
-    }
-
-    fn name(&self) -> &'static str {
-        "slow"
     }
 }
 

@@ -14,31 +14,12 @@ struct Locked {
     is_exclusive: bool,
 }
 
-#[async_trait]
-impl Kv for Locked {
-    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
-        self.kv.get(key).await
+impl OverMemory for Locked {
+    fn memory(&self) -> &Memory {
+        &self.kv
     }
 
-    async fn range(
-        &self,
-        start: &[u8],
-        end: &[u8],
-        limit: usize,
-        direction: Direction,
-    ) -> Result<Rows, KvError> {
-        self.kv.range(start, end, limit, direction).await
-    }
-
-    async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
-        self.kv.commit(transaction).await
-    }
-
-    fn name(&self) -> &'static str {
-        "locked"
-    }
-
-    fn is_exclusive(&self) -> bool {
+    fn is_alone(&self) -> bool {
         self.is_exclusive
     }
 }

@@ -42,7 +42,8 @@ use crate::command::{BatchProducer, CommitBatch, CommitBlock, CommitObject, Plac
 use crate::command::{Command, CreateTopic, Outcome};
 use crate::error::Error;
 use crate::handle::Metadata;
-use crate::kv::{Direction, Kv, KvError, Memory, Rows, Transaction};
+use crate::kv::over_memory::OverMemory;
+use crate::kv::{Kv, KvError, Memory, Transaction};
 use crate::types::{
     BatchFlags, BlockCodec, BlockRange, Extent, Located, NamingEpoch, ObjectKey, Offset,
     PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId, TopicPartition,
@@ -242,28 +243,14 @@ impl Gated {
 }
 
 #[async_trait]
-impl Kv for Gated {
-    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
-        self.memory.get(key).await
+impl OverMemory for Gated {
+    fn memory(&self) -> &Memory {
+        &self.memory
     }
 
-    async fn range(
-        &self,
-        start: &[u8],
-        end: &[u8],
-        limit: usize,
-        direction: Direction,
-    ) -> Result<Rows, KvError> {
-        self.memory.range(start, end, limit, direction).await
-    }
-
-    async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
+    async fn write(&self, transaction: Transaction) -> Result<(), KvError> {
         self.gate.acquire().await.unwrap().forget();
         self.memory.commit(transaction).await
-    }
-
-    fn name(&self) -> &'static str {
-        "gated"
     }
 }
 

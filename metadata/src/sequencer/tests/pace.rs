@@ -29,39 +29,28 @@ const ROW: Duration = Duration::from_micros(100);
 const READ: Duration = Duration::from_millis(2);
 
 #[async_trait]
-impl Kv for Timed {
-    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
-        tokio::time::sleep(READ).await;
-        self.memory.get(key).await
+impl OverMemory for Timed {
+    fn memory(&self) -> &Memory {
+        &self.memory
     }
 
-    async fn range(
-        &self,
-        start: &[u8],
-        end: &[u8],
-        limit: usize,
-        direction: Direction,
-    ) -> Result<Rows, KvError> {
+    async fn before_read(&self, from: &[u8]) -> Result<(), KvError> {
         tokio::time::sleep(READ).await;
         let (index, _) = crate::keys::all(b'x');
         let fail = |left: usize| left.checked_sub(1);
-        if start >= index.as_ref() && self.fails.fetch_update(Relaxed, Relaxed, fail).is_ok() {
+        if from >= index.as_ref() && self.fails.fetch_update(Relaxed, Relaxed, fail).is_ok() {
             let reason = "the connection for reads was lost".to_owned();
             return Err(KvError::Unavailable(reason));
         }
-        self.memory.range(start, end, limit, direction).await
+        Ok(())
     }
 
-    async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
+    async fn write(&self, transaction: Transaction) -> Result<(), KvError> {
         let rows = u32::try_from(transaction.writes.len()).unwrap();
         let takes = TRANSACTION + ROW * rows;
         tokio::time::sleep(takes).await;
         self.took.lock().push(takes);
         self.memory.commit(transaction).await
-    }
-
-    fn name(&self) -> &'static str {
-        "timed"
     }
 }
 

@@ -13,29 +13,15 @@ struct Slow {
 }
 
 #[async_trait]
-impl Kv for Slow {
-    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
-        self.memory.get(key).await
+impl OverMemory for Slow {
+    fn memory(&self) -> &Memory {
+        &self.memory
     }
 
-    async fn range(
-        &self,
-        start: &[u8],
-        end: &[u8],
-        limit: usize,
-        direction: Direction,
-    ) -> Result<Rows, KvError> {
-        self.memory.range(start, end, limit, direction).await
-    }
-
-    async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
+    async fn write(&self, transaction: Transaction) -> Result<(), KvError> {
         let micros = transaction.bytes() * 1_000_000 / self.bytes_per_second;
         tokio::time::sleep(Duration::from_micros(micros as u64)).await;
         self.memory.commit(transaction).await
-    }
-
-    fn name(&self) -> &'static str {
-        "slow"
     }
 }
 

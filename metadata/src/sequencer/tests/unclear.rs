@@ -41,22 +41,12 @@ impl Unclear {
 }
 
 #[async_trait]
-impl Kv for Unclear {
-    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
-        self.memory.get(key).await
+impl OverMemory for Unclear {
+    fn memory(&self) -> &Memory {
+        &self.memory
     }
 
-    async fn range(
-        &self,
-        start: &[u8],
-        end: &[u8],
-        limit: usize,
-        direction: Direction,
-    ) -> Result<Rows, KvError> {
-        self.memory.range(start, end, limit, direction).await
-    }
-
-    async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
+    async fn write(&self, transaction: Transaction) -> Result<(), KvError> {
         let next = self.next.lock().take();
         let Some(next) = next else {
             return self.memory.commit(transaction).await;
@@ -69,10 +59,6 @@ impl Kv for Unclear {
         }
         run(self.memory.clone(), options(2)).await.kill().await;
         Err(KvError::Unknown("the connection was lost".to_owned()))
-    }
-
-    fn name(&self) -> &'static str {
-        "unclear"
     }
 }
 
