@@ -290,31 +290,26 @@ impl World {
                 for extent in extents(&self.state, &self.kv, at).await {
                     let first = batches.peek().expect("a batch for each extent");
                     assert_eq!(extent.base_offset.0, first.base_offset);
-                    assert_eq!(extent.stored().unwrap().raw_start, first.raw_start);
-                    let (mut next, mut raw) =
-                        (extent.base_offset.0, extent.stored().unwrap().raw_start);
+                    let stored = extent.stored().unwrap();
+                    assert_eq!(stored.raw_start, first.raw_start);
+                    let place = (stored.object, stored.block.position);
+                    assert_eq!(place, (first.object, first.position), "{at:?}");
+                    let (mut next, mut raw) = (extent.base_offset.0, stored.raw_start);
                     let mut latest = Timestamp(i64::MIN);
-                    let flags = first.batch.flags;
+                    let (block, flags) = (first.block, first.batch.flags);
                     assert_eq!(extent.flags, flags.into(), "{at:?}");
                     // All batches that lie behind each other in one block and are alike are in one extent.
-                    let block = (
-                        extent.stored().unwrap().object,
-                        extent.stored().unwrap().block.position,
-                    );
                     while let Some(accepted) = batches.next_if(|accepted| {
-                        let joins = accepted.raw_start == raw && accepted.batch.flags == flags;
-                        (accepted.object, accepted.position) == block && joins
+                        let alike = (accepted.block, accepted.batch.flags) == (block, flags);
+                        accepted.raw_start == raw && alike
                     }) {
                         next += i64::from(accepted.batch.record_count);
                         raw += accepted.batch.raw_length;
                         latest = latest.max(accepted.batch.max_timestamp);
                     }
                     assert_eq!(extent.end_offset().0, next, "{at:?}");
-                    assert_eq!(
-                        extent.stored().unwrap().raw_start + extent.raw_length(),
-                        raw,
-                        "{at:?}"
-                    );
+                    let end = stored.raw_start + extent.raw_length();
+                    assert_eq!(end, raw, "{at:?}");
                     assert_eq!(extent.max_timestamp, latest, "{at:?}");
                 }
                 assert!(batches.next().is_none(), "{at:?}: an extent for each batch");

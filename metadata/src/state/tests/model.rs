@@ -28,6 +28,8 @@ pub(super) struct Model {
     forgotten_end: i64,
     /// When an older store was accepted last.
     older_accepted: Option<Timestamp>,
+    /// Committed so far.
+    blocks: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -54,6 +56,8 @@ pub(super) struct Accepted {
     pub(super) object: ObjectKey,
     /// Where its block lies.
     pub(super) position: u32,
+    /// Counted over all that were ever committed: an object's name may come again once it is forgotten.
+    pub(super) block: u64,
     /// Bytes of its block before it.
     pub(super) raw_start: u32,
     accepted: Timestamp,
@@ -244,6 +248,7 @@ impl Model {
         self.objects.insert(commit.object);
         let mut verdicts = Vec::new();
         for block in &commit.blocks {
+            self.blocks += 1;
             let mut raw_start = 0;
             for batch in &block.batches {
                 verdicts.push(self.batch(now, commit.object, block, *batch, raw_start));
@@ -328,6 +333,7 @@ impl Model {
             batch,
             object,
             position: block.range.position,
+            block: self.blocks,
             raw_start,
             accepted: now,
             forgotten: false,
