@@ -104,9 +104,9 @@ async fn where_an_operator_accepted_the_older_store_an_agent_begins_anew() {
     second.kill().await;
 }
 
-/// An agent that stops says of what it sent that nobody knows, and of what it did not send that it was not done.
-#[tokio::test(start_paused = true)]
-async fn what_an_agent_that_stops_had_sent_is_unknown() {
+/// An older copy of a store, and an agent that knows more and sent a command to its holder before that was gone.
+async fn sent_before_the_store_is_lost() -> (Net, Memory, Agent, JoinHandle<Result<Answer, Error>>)
+{
     let (memory, net, first, a, b) = two_agents(Travel::Links).await;
     assert_eq!(committed(&a.metadata, plain(1, 0)).await, 0);
     let older = memory.copy();
@@ -116,6 +116,13 @@ async fn what_an_agent_that_stops_had_sent_is_unknown() {
     let sent = spawn(a.metadata.submit(plain(3, 0)));
     seconds(1).await;
     first.kill().await;
+    (net, older, a, sent)
+}
+
+/// An agent that stops says of what it sent that nobody knows, and of what it did not send that it was not done.
+#[tokio::test(start_paused = true)]
+async fn what_an_agent_that_stops_had_sent_is_unknown() {
+    let (net, older, a, sent) = sent_before_the_store_is_lost().await;
     seconds(1).await;
     let kept = spawn(a.metadata.submit(plain(4, 0)));
     seconds(1).await;
@@ -133,15 +140,7 @@ async fn what_an_agent_that_stops_had_sent_is_unknown() {
 /// not look as if it had been refused there.
 #[tokio::test(start_paused = true)]
 async fn what_an_agent_had_sent_to_the_lost_store_is_unknown() {
-    let (memory, net, first, a, b) = two_agents(Travel::Links).await;
-    assert_eq!(committed(&a.metadata, plain(1, 0)).await, 0);
-    let older = memory.copy();
-    assert_eq!(committed(&a.metadata, plain(2, 0)).await, 10);
-    b.kill().await;
-    first.stuck.send_replace(true);
-    let unanswered = spawn(a.metadata.submit(plain(3, 0)));
-    seconds(1).await;
-    first.kill().await;
+    let (net, older, a, unanswered) = sent_before_the_store_is_lost().await;
     accept(&older).await;
     let second = net.start(older, "one:1", 2);
     let unanswered = timeout(PATIENCE, unanswered).await.expect("answered");
