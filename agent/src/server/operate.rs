@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use metadata::{Acceptance, Checked, Metadata, Raised, Rejected, WRITER_LEVEL};
+use metadata::kv::Kv;
+use metadata::{Acceptance, Checked, Metadata, Options, Raised, Rejected, WRITER_LEVEL};
 use tokio::time::timeout;
 
 use super::metadata_store::{self, check_folder, open_store, refused};
@@ -53,24 +54,7 @@ pub enum Operated {
 pub async fn operate(operation: Operation, operated: Operated) -> anyhow::Result<String> {
     match operated {
         Operated::Processes { addresses, tls } => {
-            let (rooms, tried) = (Tasks::new(), addresses.clone());
-            let metadata = connect(addresses, wire(tls.as_ref())?, None, None, &rooms);
-            let said = timeout(REACH_TIME_MAX, say(&metadata, operation));
-            let said = tokio::select! {
-                said = said => match said {
-                    Ok(said) => said,
-                    Err(_) => anyhow::bail!(
-                        "no process that holds the order answers within {} s at {}: correct --metadata, or give --store URL \
-                         (and --bucket URL) if none runs",
-                        REACH_TIME_MAX.as_secs(),
-                        tried.join(",")
-                    ),
-                },
-                failure = rooms.failed() => anyhow::bail!("{failure}"),
-            };
-            // The sequencer closes its session by itself, if it does not hear of the end.
-            let _ = timeout(CLOSE_TIME_MAX, metadata.close()).await;
-            said
+            say_to_processes(operation, addresses, tls.as_ref()).await
         }
         Operated::Store {
             store,
@@ -84,49 +68,90 @@ pub async fn operate(operation: Operation, operated: Operated) -> anyhow::Result
                 None => None,
             };
             let names = Names::of_metadata(bucket, store.to_string());
-            let kv = open_store(&store, in_use(&operation)).await?;
-            if metadata::is_empty(kv.as_ref()).await? {
-                return Err(nothing(&store));
-            }
-            if let Some(bucket) = &opened {
-                let checked = identity::check_bucket(&names, kv.as_ref(), bucket).await;
-                checked.map_err(anyhow::Error::msg)?;
-            }
-            let before = metadata::check(kv.as_ref()).await;
-            let before = before.map_err(|error| refused(&names, error))?;
-            if operation == Operation::AcceptOlderStore && opened.is_none() {
-                needs_bucket(&before, &names)?;
-            }
-            let options = metadata_store::options(opened.as_ref());
-            let otherwise = in_use(&operation);
-            let done = match operation {
-                Operation::Finalize => {
-                    let level = metadata::finalize(kv.as_ref(), options).await;
-                    level.map(|level| raised(before.level, level))
-                }
-                Operation::ReleaseHold => {
-                    let released = metadata::release_hold(kv.as_ref(), options).await;
-                    let said = before.hold.map_or(NO_HOLD, |_| RELEASED);
-                    released.map(|()| said.to_owned())
-                }
-                Operation::AcceptOlderStore => {
-                    let accepted = metadata::accept_older_store(kv.as_ref(), options).await;
-                    accepted.map(|accepted| lost(&accepted))
-                }
-                Operation::MarkLost(Records { topic, range }) => {
-                    let kv = kv.as_ref();
-                    match metadata::mark_lost(kv, options, &topic, range).await {
-                        Ok(marked) => return given_up(&Records { topic, range }, marked),
-                        Err(error) => Err(error),
-                    }
-                }
-            };
-            done.map_err(|error| match error {
-                metadata::Error::InUse(_) => anyhow::anyhow!("{error}: {otherwise}"),
-                error => refused(&names, error),
-            })
+            say_to_store(operation, &store, opened.as_ref(), &names).await
         }
     }
+}
+
+async fn say_to_processes(
+    operation: Operation,
+    addresses: Vec<String>,
+    tls: Option<&PeerTls>,
+) -> anyhow::Result<String> {
+    let (rooms, tried) = (Tasks::new(), addresses.clone());
+    let metadata = connect(addresses, wire(tls)?, None, None, &rooms);
+    let said = timeout(REACH_TIME_MAX, say(&metadata, operation));
+    let said = tokio::select! {
+        said = said => match said {
+            Ok(said) => said,
+            Err(_) => anyhow::bail!(
+                "no process that holds the order answers within {} s at {}: correct --metadata, or give --store URL (and \
+                 --bucket URL) if none runs",
+                REACH_TIME_MAX.as_secs(),
+                tried.join(",")
+            ),
+        },
+        failure = rooms.failed() => anyhow::bail!("{failure}"),
+    };
+    // The sequencer closes its session by itself, if it does not hear of the end.
+    let _ = timeout(CLOSE_TIME_MAX, metadata.close()).await;
+    said
+}
+
+async fn say_to_store(
+    operation: Operation,
+    store: &StoreUrl,
+    bucket: Option<&Store>,
+    names: &Names,
+) -> anyhow::Result<String> {
+    let in_use = in_use(&operation);
+    let kv = open_store(store, in_use).await?;
+    let kv = kv.as_ref();
+    if metadata::is_empty(kv).await? {
+        return Err(nothing(store));
+    }
+    if let Some(bucket) = bucket {
+        let checked = identity::check_bucket(names, kv, bucket).await;
+        checked.map_err(anyhow::Error::msg)?;
+    }
+    let before = metadata::check(kv).await;
+    let before = before.map_err(|error| refused(names, error))?;
+    if operation == Operation::AcceptOlderStore && bucket.is_none() {
+        needs_bucket(&before, names)?;
+    }
+    let done = change(kv, metadata_store::options(bucket), &before, operation).await;
+    done.unwrap_or_else(|error| match error {
+        metadata::Error::InUse(_) => Err(anyhow::anyhow!("{error}: {in_use}")),
+        error => Err(refused(names, error)),
+    })
+}
+
+/// What to tell the operator; inside, why it was not done where the store is not to blame.
+async fn change(
+    kv: &dyn Kv,
+    options: Options,
+    before: &Checked,
+    operation: Operation,
+) -> Result<anyhow::Result<String>, metadata::Error> {
+    Ok(match operation {
+        Operation::Finalize => {
+            let level = metadata::finalize(kv, options).await?;
+            Ok(raised(before.level, level))
+        }
+        Operation::ReleaseHold => {
+            metadata::release_hold(kv, options).await?;
+            Ok(before.hold.map_or(NO_HOLD, |_| RELEASED).to_owned())
+        }
+        Operation::AcceptOlderStore => {
+            let accepted = metadata::accept_older_store(kv, options).await?;
+            Ok(lost(&accepted))
+        }
+        Operation::MarkLost(records) => {
+            let Records { topic, range } = &records;
+            let marked = metadata::mark_lost(kv, options, topic, *range).await?;
+            given_up(&records, marked)
+        }
+    })
 }
 
 /// A store that is not there is not made: whoever says one of these words means one that is, and named another.
