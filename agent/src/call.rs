@@ -124,6 +124,20 @@ impl Call {
         }
     }
 
+    /// The same of a topic, where the right to do something of that kind anywhere is enough.
+    ///
+    /// # Errors
+    /// TOPIC_AUTHORIZATION_FAILED.
+    pub(crate) fn allow_topic(
+        &self,
+        name: &str,
+        anywhere: Operation,
+        here: Operation,
+    ) -> Result<(), ErrorCode> {
+        let everything = self.allow(Resource::Cluster, anywhere);
+        everything.or_else(|_| self.allow(Resource::Topic(name), here))
+    }
+
     /// Parts topics with which the client may do that from those with which it may not: TOPIC_AUTHORIZATION_FAILED.
     pub(crate) fn part<T>(
         &self,

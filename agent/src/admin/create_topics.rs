@@ -12,7 +12,7 @@ use protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use protocol::{ErrorCode, Uuid};
 
 use super::{
-    AT_ONCE, Mode, PARTITIONS_MAX, Refused, allow, refuse, rejected, unanswered, unexpected,
+    AT_ONCE, Mode, PARTITIONS_MAX, Refused, allow_topic, refuse, rejected, unanswered, unexpected,
 };
 use crate::call::{Call, Resource};
 use crate::context::{Context, TopicDefaults};
@@ -27,7 +27,8 @@ pub(crate) async fn handle(call: &Call, request: CreateTopicsRequest) -> CreateT
     let mode = Mode::of(request.validate_only);
     let mut wanted = once_each(request.topics);
     for named in &mut wanted {
-        named.allowed = may_create(call, &named.topic.name);
+        let create = Operation::Create;
+        named.allowed = allow_topic(call, &named.topic.name, create, create);
     }
     if let Err(refused) = check_total(&context.topics, &wanted) {
         return CreateTopicsResponse {
@@ -75,12 +76,6 @@ fn once_each(topics: Vec<CreatableTopic>) -> Vec<Named> {
         }
     }
     all
-}
-
-/// The right to make any topic, or this one.
-fn may_create(call: &Call, name: &str) -> Result<(), Refused> {
-    let any = call.allow(Resource::Cluster, Operation::Create);
-    any.or_else(|_| allow(call, Resource::Topic(name), Operation::Create))
 }
 
 async fn answer(

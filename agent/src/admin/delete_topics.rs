@@ -9,8 +9,8 @@ use protocol::messages::delete_topics::{DeletableTopicResult, DeleteTopicState};
 use protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use protocol::{ErrorCode, Uuid};
 
-use super::{AT_ONCE, Refused, allow, refuse, rejected, unanswered, unexpected};
-use crate::call::{Call, Resource};
+use super::{AT_ONCE, Refused, allow_topic, refuse, rejected, unanswered, unexpected};
+use crate::call::Call;
 use crate::context::Context;
 
 pub(crate) async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
@@ -89,7 +89,7 @@ fn find(call: &Call, catalogue: &Catalogue, wanted: DeleteTopicState) -> Meant {
         Ok(topic) => topic,
         Err(why) => return refused(name, why),
     };
-    match may_delete(call, &topic.name) {
+    match allow_topic(call, &topic.name, Operation::Delete, Operation::Delete) {
         Ok(()) => Meant {
             name: Some(topic.name.clone()),
             topic_id: Uuid(topic.id.0),
@@ -105,14 +105,7 @@ fn find(call: &Call, catalogue: &Catalogue, wanted: DeleteTopicState) -> Meant {
 
 /// Whether a topic may be deleted, or whether there is one of that name may be said.
 fn may_know(call: &Call, name: &str) -> Result<(), Refused> {
-    let any = call.allow(Resource::Cluster, Operation::Delete);
-    any.or_else(|_| allow(call, Resource::Topic(name), Operation::Describe))
-}
-
-/// The right to remove any topic, or this one.
-fn may_delete(call: &Call, name: &str) -> Result<(), Refused> {
-    let any = call.allow(Resource::Cluster, Operation::Delete);
-    any.or_else(|_| allow(call, Resource::Topic(name), Operation::Delete))
+    allow_topic(call, name, Operation::Delete, Operation::Describe)
 }
 
 fn unknown_id() -> Refused {

@@ -40,10 +40,24 @@ impl Mode {
 
 /// Asks whether the client may do that.
 fn allow(call: &Call, resource: Resource<'_>, operation: Operation) -> Result<(), Refused> {
-    call.allow(resource, operation).map_err(|code| {
-        let message = format!("the right {operation} on {} is missing", resource.kind());
-        (code, message)
-    })
+    let allowed = call.allow(resource, operation);
+    allowed.map_err(|code| missing(code, resource, operation))
+}
+
+/// See [`Call::allow_topic`].
+fn allow_topic(
+    call: &Call,
+    name: &str,
+    anywhere: Operation,
+    here: Operation,
+) -> Result<(), Refused> {
+    let allowed = call.allow_topic(name, anywhere, here);
+    allowed.map_err(|code| missing(code, Resource::Topic(name), here))
+}
+
+fn missing(code: ErrorCode, resource: Resource<'_>, operation: Operation) -> Refused {
+    let message = format!("the right {operation} on {} is missing", resource.kind());
+    (code, message)
 }
 
 fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, Refused> {

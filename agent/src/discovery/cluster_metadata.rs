@@ -152,8 +152,7 @@ async fn by_name(call: &Call, name: &str, create: AutoCreate) -> Result<Arc<Topi
         return Ok(Arc::clone(topic));
     }
     if create == AutoCreate::Enabled {
-        let anywhere = call.allow(Resource::Cluster, Operation::Create);
-        anywhere.or_else(|_| call.allow(Resource::Topic(name), Operation::Create))?;
+        call.allow_topic(name, Operation::Create, Operation::Create)?;
     }
     match (topic_name::check(name), create) {
         (Err(_), _) => Err(ErrorCode::INVALID_TOPIC_EXCEPTION),
