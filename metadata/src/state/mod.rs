@@ -151,8 +151,7 @@ impl State {
                 self.of_this_epoch(made)
             }
             Command::DeleteTopic(topic) => {
-                let mut logs = self.partitions.of(*topic);
-                let held = logs.any(|(_, log)| log.is_known());
+                let held = self.partitions.any_is_known(*topic);
                 self.topics.delete(*topic, held, &self.limits)
             }
             Command::CreatePartitions(create) => {

@@ -1,7 +1,11 @@
 //! Partitions: watermarks, what they hold, and the extents since the last checkpoint. Which there are is the topics' to
 //! say; one without a row is as by default.
 
+mod pages;
+
 use std::collections::VecDeque;
+
+use pages::Pages;
 
 use super::hash::IdMap;
 use super::table::{Dirty, Page, Table, Wrote, decode_row};
@@ -17,7 +21,7 @@ use crate::types::{
 /// The partitions of all topics that are not deleted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Partitions {
-    by_topic: IdMap<TopicId, Vec<PartitionLog>>,
+    by_topic: IdMap<TopicId, Pages>,
     dirty: Dirty<TopicPartition>,
 }
 
@@ -70,8 +74,7 @@ impl PartitionLog {
         }
     }
 
-    /// Whether anything is known of it: it may have rows then.
-    pub(super) fn is_known(&self) -> bool {
+    fn is_known(&self) -> bool {
         self.known != Known::default()
     }
 
@@ -130,12 +133,12 @@ impl PartitionLog {
 impl Partitions {
     pub(crate) fn get(&self, partition: TopicPartition) -> Option<&PartitionLog> {
         let logs = self.by_topic.get(&partition.topic)?;
-        logs.get(usize::try_from(partition.partition.0).ok()?)
+        logs.get(partition.partition.0)
     }
 
     fn get_mut(&mut self, partition: TopicPartition) -> Option<&mut PartitionLog> {
         let logs = self.by_topic.get_mut(&partition.topic)?;
-        logs.get_mut(usize::try_from(partition.partition.0).ok()?)
+        logs.get_mut(partition.partition.0)
     }
 
     /// Those of a topic.
@@ -143,32 +146,29 @@ impl Partitions {
         &self,
         topic: TopicId,
     ) -> impl Iterator<Item = (TopicPartition, &PartitionLog)> {
-        let logs = self.by_topic.get(&topic).into_iter().flatten();
-        (0..).zip(logs).map(move |(index, log)| {
+        let logs = self.by_topic.get(&topic).into_iter().flat_map(Pages::iter);
+        logs.map(move |(index, log)| {
             let partition = PartitionIndex(index);
             (TopicPartition { topic, partition }, log)
         })
     }
 
+    /// Whether anything is known of one of a topic's: there may be rows then.
+    pub(super) fn any_is_known(&self, topic: TopicId) -> bool {
+        let mut made = self.by_topic.get(&topic).into_iter().flat_map(Pages::made);
+        made.any(PartitionLog::is_known)
+    }
+
     /// A topic that was loaded has so many, whose rows follow.
     pub(super) fn loaded(&mut self, topic: TopicId, total: i32) {
-        self.resize(topic, Some(total));
-        let logs = self.by_topic.get_mut(&topic).into_iter().flatten();
-        logs.for_each(|log| log.unproven = true);
+        self.by_topic.entry(topic).or_default().loaded(total);
     }
 
     /// The topic has so many, or is gone (`None`).
     pub(super) fn resize(&mut self, topic: TopicId, total: Option<i32>) {
         match total {
-            Some(total) => {
-                let logs = self.by_topic.entry(topic).or_default();
-                let total = usize::try_from(total).unwrap_or(0);
-                logs.reserve_exact(total.saturating_sub(logs.len()));
-                logs.resize(total, PartitionLog::default());
-            }
-            None => {
-                self.by_topic.remove(&topic);
-            }
+            Some(total) => self.by_topic.entry(topic).or_default().grow(total),
+            None => drop(self.by_topic.remove(&topic)),
         }
     }
 
