@@ -46,6 +46,7 @@ pub(crate) async fn load(kv: &dyn Kv) -> Result<State, Error> {
         let reason = "the row of what there is one of in the cluster is missing, or of long ago";
         return Err(Error::Corrupt(reason.to_owned()));
     }
+    state.check_rows()?;
     state.tables().into_iter().for_each(|table| table.loaded());
     Ok(state)
 }

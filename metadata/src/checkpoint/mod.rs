@@ -18,12 +18,12 @@ use bytes::Bytes;
 use futures::future::try_join_all;
 
 use crate::error::Error;
-use crate::index::{Joint, Place, Tail, read_tail};
+use crate::index::{Place, Tail, read_tail};
 use crate::keys::Key;
 use crate::kv::{Kv, Transaction};
 use crate::state::table::{Page, Table, Tails, Wrote, encode_row};
 use crate::state::{State, TABLES};
-use crate::types::Lsn;
+use crate::types::{Lsn, Offset};
 
 pub use crate::state::table::Steps;
 
@@ -165,7 +165,7 @@ impl Checkpoint {
     }
 
     /// What the next steps need and is not here, in the order in which they need it.
-    fn unread(&self, state: &State, ahead: Ahead) -> Vec<(Place, Joint)> {
+    fn unread(&self, state: &State, ahead: Ahead) -> Vec<(Place, Offset)> {
         let soon = state.partitions.soon(ahead.partitions);
         let unread = soon.filter(|(place, _)| !self.tails.contains_key(place));
         unread.take(ahead.at_once).collect()
@@ -202,21 +202,22 @@ impl Checkpoint {
     ) -> Result<bool, Error> {
         let mut page = Page::new(state.lsn, self.steps, &mut self.tails);
         page.writes = std::mem::take(transaction);
-        state.cluster.write(&mut page)?;
-        // However small steps are, each writes something besides.
         let mut page = page.counted();
-        let uncounted = page.writes.writes.len();
+        let before = page.writes.writes.len();
         while let Some(table) = state.tables().into_iter().nth(self.table) {
             match table.write(&mut page)? {
                 Wrote::All => self.table += 1,
                 Wrote::Full => break,
+                Wrote::NeedsTail if page.writes.writes.len() > before => break,
                 Wrote::NeedsTail => {
-                    let any = page.writes.writes.len() > uncounted;
                     *transaction = page.writes;
-                    return Ok(any);
+                    return Ok(false);
                 }
             }
         }
+        // With each transaction, for it says how many rows of others there are.
+        state.cluster.count_partition_rows(page.partition_rows);
+        state.cluster.write(&mut page)?;
         *transaction = page.writes;
         if self.table == TABLES {
             state.tables().into_iter().for_each(|table| table.finish());
@@ -227,9 +228,9 @@ impl Checkpoint {
     }
 }
 
-async fn read(kv: &dyn Kv, wanted: Vec<(Place, Joint)>) -> Read {
-    let reads = wanted.into_iter().map(|(place, joint)| async move {
-        let tail = read_tail(kv, place, joint).await?;
+async fn read(kv: &dyn Kv, wanted: Vec<(Place, Offset)>) -> Read {
+    let reads = wanted.into_iter().map(|(place, start)| async move {
+        let tail = read_tail(kv, place, start).await?;
         Ok((place, tail))
     });
     try_join_all(reads).await

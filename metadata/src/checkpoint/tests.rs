@@ -252,6 +252,62 @@ async fn rows_that_do_not_reach_memory_are_found_and_nothing_is_written() {
     }
 }
 
+/// A store clears so many rows at once and no more, and would refuse the same transaction for ever.
+#[tokio::test]
+async fn the_outcomes_of_a_session_are_cleared_in_pieces() {
+    const OUTCOMES: u64 = 12_000;
+    for closes in [false, true] {
+        let kv = Memory::new();
+        let mut state = with_partitions(1);
+        let open = |closing| Command::OpenSession { closing, nonce: 1 };
+        execute(&mut state, open(Vec::new()));
+        let ask = |state: &mut State, sequence, seen| {
+            let asked = Submission {
+                session: 1,
+                sequence,
+                seen,
+                command: Command::AllocateProducerIds { count: 1 },
+            };
+            state.execute(Lsn(state.lsn.0 + 1), NOW, &asked);
+        };
+        (1..=OUTCOMES).for_each(|sequence| ask(&mut state, sequence, 1));
+        write(&kv, &mut state).await;
+        // One process goes on, the other begins with the rows.
+        for loads in [false, true] {
+            let kv = kv.copy();
+            let mut state = match loads {
+                true => load(&kv).await.unwrap(),
+                false => state.clone(),
+            };
+            match closes {
+                true => execute(&mut state, open(vec![1])),
+                false => ask(&mut state, OUTCOMES + 1, OUTCOMES + 1),
+            }
+            let transactions = write(&kv, &mut state).await;
+            assert!(transactions > 2, "{transactions}");
+            let left = kv.snapshot().into_keys();
+            let left = left.filter(|key| matches!(Key::decode(key), Ok(Key::Outcome(1, ..))));
+            assert_eq!(left.count(), usize::from(!closes), "{closes} {loads}");
+        }
+    }
+}
+
+/// A crash between the pieces of a checkpoint leaves outcomes whose session has no row, and never gets one.
+#[tokio::test]
+async fn outcomes_of_no_session_are_cleared() {
+    let kv = Memory::new();
+    let mut state = with_partitions(1);
+    write(&kv, &mut state).await;
+    let key = Key::Outcome(9, 3, 0).encode();
+    let mut stray = Transaction::default();
+    let outcome = encode_row(&key, &crate::command::Outcome::TopicDeleted);
+    stray.set(key.clone(), outcome);
+    kv.commit(stray).await.unwrap();
+    let mut loaded = load(&kv).await.unwrap();
+    write(&kv, &mut loaded).await;
+    assert!(!kv.snapshot().contains_key(&key));
+}
+
 /// A store may give up a transaction that takes long, and would again each time.
 #[tokio::test]
 async fn the_rows_of_deleted_topics_are_cleared_in_pieces() {

@@ -24,27 +24,10 @@ pub(crate) struct Rows {
     summaries: [Option<Row>; 2],
 }
 
-/// Where memory joins index rows.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Joint {
-    /// Memory begins there.
-    pub(crate) start: Offset,
-    /// No row may end later, where memory says that there are none and cannot be sure: the partition has no row of its own,
-    /// which may have been lost. A checkpoint that was cut short leaves index rows, but none of what was not committed.
-    pub(crate) rows_end_max: Option<Offset>,
-}
-
-/// Reads what an append of extents from `joint.start` on needs.
-///
-/// # Errors
-/// [`Error::Corrupt`] where rows hold more than the partition knows of: an append would clear them.
-pub(crate) async fn read_tail(kv: &dyn Kv, place: Place, joint: Joint) -> Result<Tail, Error> {
-    let start = joint.start;
+/// Reads what an append of extents from `start` on needs.
+pub(crate) async fn read_tail(kv: &dyn Kv, place: Place, start: Offset) -> Result<Tail, Error> {
     if start.0 <= 0 {
-        return match joint.rows_end_max {
-            Some(end) => no_rows_past(kv, place, end).await.map(|()| None),
-            None => Ok(None),
-        };
+        return Ok(None);
     }
     let last = async |level| {
         let (from, end) = (place.key(level, start), place.level_end(level));
@@ -59,14 +42,6 @@ pub(crate) async fn read_tail(kv: &dyn Kv, place: Place, joint: Joint) -> Result
         false => try_join(last(1), last(2)).await?.into(),
     };
     Ok(Some(Rows { chunk, summaries }))
-}
-
-async fn no_rows_past(kv: &dyn Kv, place: Place, end: Offset) -> Result<(), Error> {
-    let (from, past) = place.past(0, end);
-    match kv.range(&from, &past, 1, Direction::Forward).await? {
-        rows if rows.is_empty() => Ok(()),
-        _ => Err(broken(place.partition, end, end)),
-    }
 }
 
 /// Appends to a partition's index rows what `tail` was read for. The rows that the next append goes on from, once this one

@@ -26,7 +26,7 @@ use crate::error::Error;
 use crate::keys::Key;
 use crate::types::{Extent, Offset, TopicPartition};
 
-pub(crate) use append::{Joint, Tail, append, read_tail};
+pub(crate) use append::{Tail, append, read_tail};
 pub(crate) use chunk::Chunk;
 pub(crate) use free::{free_first, oldest};
 pub(crate) use lookup::{CHUNKS_PER_READ, Lookup};

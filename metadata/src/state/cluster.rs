@@ -22,6 +22,18 @@ pub(crate) struct Cluster {
     known: Known,
     /// The row holds everything up to here.
     as_of: Lsn,
+    /// Rows of partitions in the store, but for those of topics that are marked as deleted there. What is missing there
+    /// would pass for partitions that were never used.
+    partition_rows: u64,
+}
+
+wire_struct! {
+    /// What its row holds.
+    struct Row {
+        as_of: Lsn,
+        known: Known,
+        partition_rows: u64,
+    }
 }
 
 wire_struct! {
@@ -207,6 +219,15 @@ impl Cluster {
         }))
     }
 
+    /// So many more rows of partitions are in the store with the page.
+    pub(crate) fn count_partition_rows(&mut self, more: i64) {
+        self.partition_rows = self.partition_rows.saturating_add_signed(more);
+    }
+
+    pub(crate) fn partition_rows(&self) -> u64 {
+        self.partition_rows
+    }
+
     /// The row that this was loaded from holds everything up to here.
     pub(crate) fn as_of(&self) -> Lsn {
         self.as_of
@@ -219,14 +240,21 @@ impl Table for Cluster {
     fn begin(&mut self) {}
 
     fn write(&mut self, page: &mut Page) -> Result<Wrote, Error> {
-        page.set(Key::Cluster, &(page.lsn, self.known));
+        let row = Row {
+            as_of: page.lsn,
+            known: self.known,
+            partition_rows: self.partition_rows,
+        };
+        page.set(Key::Cluster, &row);
         Ok(Wrote::All)
     }
 
     fn load(&mut self, key: Key, row: Decoder) -> Result<(), Unreadable> {
         match key {
             Key::Cluster => {
-                (self.as_of, self.known) = decode_row(row)?;
+                let row: Row = decode_row(row)?;
+                (self.as_of, self.known) = (row.as_of, row.known);
+                self.partition_rows = row.partition_rows;
                 Ok(())
             }
             _ => Err(Unreadable),

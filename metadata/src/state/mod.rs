@@ -39,6 +39,7 @@ use topics::Topics;
 use crate::codec::{Decoder, Unreadable};
 use crate::command::{Command, Outcome, Rejected, Submission};
 use crate::effect::{Asked, ClusterEffect, Effect, ProducersEffect, SessionEffect};
+use crate::error::Error;
 use crate::keys::Key;
 use crate::types::{Lsn, ProducerId, Timestamp, TopicId, TopicPartition};
 use table::Table;
@@ -253,10 +254,12 @@ impl State {
     /// Partitions are there, with nothing in them, because their topic says so.
     fn topic_changed(&mut self, topic: TopicId, before: i32) {
         let total = self.topics.get(topic).map(|known| known.topic.partitions);
-        self.partitions.resize(topic, total);
         if total.is_none() {
+            let rows = self.partitions.rows_of(topic);
+            self.topics.left_rows(topic, rows);
             self.producers.drop_topic(topic, before);
         }
+        self.partitions.resize(topic, total);
     }
 
     /// Every partition's log, in order.
@@ -271,7 +274,8 @@ impl State {
             Key::Topic(topic) => {
                 self.topics.load(key, row)?;
                 if let Some(known) = self.topics.get(topic) {
-                    self.partitions.loaded(topic, known.topic.partitions);
+                    let total = known.topic.partitions;
+                    self.partitions.resize(topic, Some(total));
                 }
                 Ok(())
             }
@@ -289,6 +293,26 @@ impl State {
             Key::Cluster => self.cluster.load(key, row),
             _ => Err(Unreadable),
         }
+    }
+
+    /// Once all rows are loaded.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where rows are missing that were written: their partitions would pass for such as were never used.
+    pub(crate) fn check_rows(&self) -> Result<(), Error> {
+        let (written, found) = (self.cluster.partition_rows(), self.partition_rows());
+        match written == found {
+            true => Ok(()),
+            false => Err(Error::Corrupt(format!(
+                "{written} rows of partitions were written, and {found} are there"
+            ))),
+        }
+    }
+
+    /// Rows of partitions in the store, as they are counted there.
+    pub(crate) fn partition_rows(&self) -> u64 {
+        let topics = self.topics.iter().map(|topic| topic.topic.id);
+        topics.map(|topic| self.partitions.rows_of(topic)).sum()
     }
 
     /// The kinds of rows that [`State::load`] takes, in the order in which it needs them.

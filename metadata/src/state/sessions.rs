@@ -26,9 +26,14 @@ pub(crate) struct Sessions {
     dirty: Dirty<u64>,
     /// Of the session that is written next: the sequence and part of the outcome to go on with.
     next: (u64, u16),
+    /// Outcomes in rows of sessions that are closed, until they are cleared.
+    closed: BTreeMap<u64, Rows>,
     /// Parts of outcomes loaded, until their session's row comes.
     loading: BTreeMap<(u64, u64), BytesMut>,
 }
+
+/// How many rows each outcome has that is in rows, by sequence. A range of them may be more than a store clears at once.
+type Rows = BTreeMap<u64, i32>;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Session {
@@ -40,6 +45,8 @@ pub(crate) struct Session {
     pub(crate) outcomes: BTreeMap<u64, Outcome>,
     /// What they take.
     bytes: u64,
+    /// Those in rows, among them such as the agent has seen.
+    rows: Rows,
     /// The row this was loaded from holds everything up to here.
     pub(crate) as_of: Lsn,
     dirty: bool,
@@ -134,6 +141,8 @@ impl Sessions {
                 if known.is_none_or(|known| known.as_of < lsn) {
                     let opened = Session {
                         nonce: *nonce,
+                        // Of a checkpoint that a crash cut short before the session's own row.
+                        rows: self.closed.remove(&session).unwrap_or_default(),
                         ..Session::default()
                     };
                     if let Some(before) = self.sessions.insert(session, opened) {
@@ -146,6 +155,7 @@ impl Sessions {
                 // Its row is cleared, whether or not it is listed already.
                 if let Some(closed) = self.sessions.remove(&session) {
                     self.bytes -= closed.bytes;
+                    self.closed.insert(session, closed.rows);
                     self.dirty.mark(session);
                 }
             }
@@ -213,12 +223,22 @@ impl Sessions {
 
     /// Outcomes first, then the row that vouches for them. False: there are more.
     fn write_session(&mut self, id: u64, page: &mut Page) -> bool {
-        let key = |sequence| Key::Outcome(id, sequence, 0);
         let Some(session) = self.sessions.get_mut(&id) else {
+            let rows = self.closed.entry(id).or_default();
+            if !clear_outcomes(id, rows, |_| true, page) {
+                return false;
+            }
+            self.closed.remove(&id);
             page.clear(Key::Session(id));
-            page.clear_range(key(0), Key::Outcome(id, u64::MAX, u16::MAX));
             return true;
         };
+        let first_kept = session.outcomes.keys().next();
+        // Whatever number an agent gave its last command, there is one behind it.
+        let behind = session.last.saturating_add(1);
+        let seen = first_kept.copied().unwrap_or(behind);
+        if !clear_outcomes(id, &mut session.rows, |sequence| sequence < seen, page) {
+            return false;
+        }
         for (sequence, outcome) in session.outcomes.range(self.next.0..) {
             let mut whole = Encoder::default();
             outcome.put(&mut whole);
@@ -231,13 +251,9 @@ impl Sessions {
                     return false;
                 }
                 page.set(Key::Outcome(id, *sequence, part), &Piece(piece));
+                session.rows.insert(*sequence, i32::from(part) + 1);
             }
         }
-        let first_kept = session.outcomes.keys().next();
-        // Whatever number an agent gave its last command, there is one behind it.
-        let behind = session.last.saturating_add(1);
-        let seen = first_kept.copied().unwrap_or(behind);
-        page.clear_range(key(0), key(seen));
         let row = Row {
             as_of: page.lsn,
             last: session.last,
@@ -247,6 +263,28 @@ impl Sessions {
         session.dirty = false;
         true
     }
+}
+
+/// Clears rows of outcomes, the first ones, as many as the page takes. False: there are more.
+fn clear_outcomes(
+    id: u64,
+    rows: &mut Rows,
+    is_seen: impl Fn(u64) -> bool,
+    page: &mut Page,
+) -> bool {
+    let mut cleared = None;
+    while let Some(first) = rows.first_entry().filter(|first| is_seen(*first.key())) {
+        if page.clearable() <= 0 {
+            break;
+        }
+        cleared = Some(*first.key());
+        page.cleared(first.remove());
+    }
+    if let Some(last) = cleared {
+        let all = (Key::Outcome(id, 0, 0), Key::Outcome(id, last, u16::MAX));
+        page.clear_range(all.0, all.1);
+    }
+    rows.keys().next().is_none_or(|next| !is_seen(*next))
 }
 
 /// An outcome of no more is small: as many as there may be sessions take less than there is room.
@@ -290,6 +328,8 @@ impl Wire for Piece {
 impl Table for Sessions {
     fn begin(&mut self) {
         self.dirty.begin();
+        // Another session's turn may have come first.
+        self.next = (0, 0);
     }
 
     fn write(&mut self, page: &mut Page) -> Result<Wrote, Error> {
@@ -306,12 +346,15 @@ impl Table for Sessions {
     fn load(&mut self, key: Key, row: Decoder) -> Result<(), Unreadable> {
         match key {
             Key::Outcome(session, sequence, _) => {
+                let rows = self.closed.entry(session).or_default();
+                *rows.entry(sequence).or_default() += 1;
                 let joined = self.loading.entry((session, sequence)).or_default();
                 joined.extend_from_slice(&decode_row::<Piece>(row)?.0);
             }
             Key::Session(id) => {
                 let row: Row = decode_row(row)?;
                 let mut session = Session {
+                    rows: self.closed.remove(&id).unwrap_or_default(),
                     as_of: row.as_of,
                     last: row.last,
                     nonce: row.nonce,
@@ -333,5 +376,7 @@ impl Table for Sessions {
 
     fn loaded(&mut self) {
         self.loading = BTreeMap::new();
+        // Of sessions without a row: the log opens them, or nobody ever will.
+        self.closed.keys().for_each(|id| self.dirty.mark(*id));
     }
 }

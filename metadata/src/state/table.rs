@@ -53,7 +53,8 @@ pub struct Steps {
     pub bytes: usize,
     /// Extents of one partition that are indexed, at least 1.
     pub extents: usize,
-    /// Partitions of deleted topics whose rows are cleared, at least 1: stores limit the time of a transaction.
+    /// Rows that are cleared by ranges, at least 1: partitions of deleted topics, outcomes that were seen. Stores limit the
+    /// time of a transaction, and some the rows that it clears.
     pub cleared: i32,
 }
 
@@ -74,6 +75,8 @@ pub(crate) struct Page<'a> {
     pub(crate) steps: Steps,
     pub(crate) tails: &'a mut Tails,
     pub(crate) writes: Transaction,
+    /// Rows of partitions that the store has more with this page.
+    pub(crate) partition_rows: i64,
     counted: usize,
     bytes: usize,
     cleared: i32,
@@ -86,6 +89,7 @@ impl<'a> Page<'a> {
             steps,
             tails,
             writes: Transaction::default(),
+            partition_rows: 0,
             counted: 0,
             bytes: 0,
             cleared: 0,
@@ -117,16 +121,16 @@ impl<'a> Page<'a> {
         let new = self.writes.writes[self.counted..].iter();
         self.bytes += new.map(crate::kv::Write::bytes).sum::<usize>();
         self.counted = self.writes.writes.len();
-        self.bytes >= self.steps.bytes || self.clearable() == 0
+        self.bytes >= self.steps.bytes || self.clearable() <= 0
     }
 
-    /// Partitions that may still be cleared.
+    /// Rows that may still be cleared by ranges.
     pub(crate) fn clearable(&self) -> i32 {
         self.steps.cleared.saturating_sub(self.cleared)
     }
 
-    pub(crate) fn cleared(&mut self, partitions: i32) {
-        self.cleared = self.cleared.saturating_add(partitions);
+    pub(crate) fn cleared(&mut self, rows: i32) {
+        self.cleared = self.cleared.saturating_add(rows);
     }
 }
 

@@ -64,6 +64,8 @@ struct Left {
     held: bool,
     /// Partitions before this one are cleared.
     cleared: i32,
+    /// Rows of its partitions that count as the store's, until the mark is there.
+    rows: u64,
 }
 
 wire_struct! {
@@ -289,6 +291,7 @@ impl Topics {
             topic: gone,
             held,
             cleared: 0,
+            rows: 0,
         };
         self.mark(topic, Some(left), Lsn(0));
         self.dirty.mark(topic);
@@ -298,6 +301,14 @@ impl Topics {
     /// Remembers that it is gone.
     fn mark(&mut self, topic: TopicId, left: Option<Left>, as_of: Lsn) {
         self.deleted.insert(topic, Deleted { left, as_of });
+    }
+
+    /// So many rows of partitions are left of one that was just deleted.
+    pub(super) fn left_rows(&mut self, topic: TopicId, rows: u64) {
+        let deleted = self.deleted.get_mut(&topic);
+        if let Some(left) = deleted.and_then(|deleted| deleted.left.as_mut()) {
+            left.rows = rows;
+        }
     }
 
     fn fold_partitions(&mut self, lsn: Lsn, topic: TopicId, total: i32) -> bool {
@@ -345,6 +356,7 @@ impl Topics {
         let Some(some) = left else {
             return true;
         };
+        page.partition_rows -= std::mem::take(&mut some.rows).cast_signed();
         let (from, total, held) = (some.cleared, some.topic.topic.partitions, some.held);
         let end = total.min(from.saturating_add(page.clearable()));
         page.cleared(end.saturating_sub(from));
@@ -485,6 +497,7 @@ impl Table for Topics {
                         topic,
                         held: row.held,
                         cleared: 0,
+                        rows: 0,
                     };
                     self.mark(id, Some(left), row.as_of);
                     self.dirty.mark(id);

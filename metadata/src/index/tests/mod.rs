@@ -191,20 +191,13 @@ impl World {
         let Some(start) = extents.first().map(|first| first.base_offset) else {
             return;
         };
-        let joint = Joint {
-            start,
-            rows_end_max: Some(self.end()),
-        };
-        let tail = read_tail(&self.kv, PLACE, joint).await.unwrap();
+        let tail = read_tail(&self.kv, PLACE, start).await.unwrap();
         let mut writes = Transaction::default();
         let next = append(PLACE, self.log_start, tail, extents, &mut writes).unwrap();
         self.kv.commit(writes).await.unwrap();
         // What the next append goes on from is what it would find.
-        let joint = Joint {
-            start: self.end(),
-            rows_end_max: None,
-        };
-        assert_eq!(next, read_tail(&self.kv, PLACE, joint).await.unwrap());
+        let found = read_tail(&self.kv, PLACE, self.end()).await.unwrap();
+        assert_eq!(next, found);
         let found = verify(&self.kv, PLACE).await.unwrap();
         assert_eq!(found.map(|(_, end)| end), Some(self.end()));
     }

@@ -58,11 +58,8 @@ fn shuffled(count: u32, from: u32, offset: Offset) -> Vec<Extent> {
 /// What makes rows of those extents.
 async fn writes(kv: &Memory, extents: &[Extent]) -> Transaction {
     let mut writes = Transaction::default();
-    let joint = Joint {
-        start: extents[0].base_offset,
-        rows_end_max: None,
-    };
-    let tail = read_tail(kv, PLACE, joint).await.unwrap();
+    let start = extents[0].base_offset;
+    let tail = read_tail(kv, PLACE, start).await.unwrap();
     append(PLACE, Offset(0), tail, extents, &mut writes).unwrap();
     writes
 }

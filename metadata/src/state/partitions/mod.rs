@@ -12,7 +12,7 @@ use super::table::{Dirty, Page, Table, Wrote, decode_row};
 use crate::codec::{Decoder, Unreadable};
 use crate::effect::{Block, Judged, PartitionEffect, extents};
 use crate::error::Error;
-use crate::index::{self, Joint, Place};
+use crate::index::{self, Place};
 use crate::keys::Key;
 use crate::types::{
     Bounds, Epochs, Extent, Lsn, ObjectKey, Offset, PartitionIndex, TopicId, TopicPartition,
@@ -33,9 +33,8 @@ pub(crate) struct PartitionLog {
     recent: VecDeque<Extent>,
     /// The row this was loaded from holds everything up to here.
     as_of: Lsn,
+    has_row: bool,
     dirty: bool,
-    /// It was loaded with its topic and had no row: it was never written, or its row was lost.
-    unproven: bool,
 }
 
 wire_struct! {
@@ -159,9 +158,10 @@ impl Partitions {
         made.any(PartitionLog::is_known)
     }
 
-    /// A topic that was loaded has so many, whose rows follow.
-    pub(super) fn loaded(&mut self, topic: TopicId, total: i32) {
-        self.by_topic.entry(topic).or_default().loaded(total);
+    /// Rows of a topic's that are in the store.
+    pub(super) fn rows_of(&self, topic: TopicId) -> u64 {
+        let made = self.by_topic.get(&topic).into_iter().flat_map(Pages::made);
+        made.filter(|log| log.has_row).count() as u64
     }
 
     /// The topic has so many, or is gone (`None`).
@@ -229,14 +229,10 @@ impl Partitions {
     }
 
     /// The indexes of partitions that are written next, with where the extents in memory join them.
-    pub(crate) fn soon(&self, count: usize) -> impl Iterator<Item = (Place, Joint)> {
+    pub(crate) fn soon(&self, count: usize) -> impl Iterator<Item = (Place, Offset)> {
         self.dirty.soon(count).filter_map(|partition| {
             let log = self.get(partition)?;
-            let joint = Joint {
-                start: log.recent_start(),
-                rows_end_max: log.unproven.then_some(log.known.high_watermark),
-            };
-            Some((log.index_of(partition), joint))
+            Some((log.index_of(partition), log.recent_start()))
         })
     }
 
@@ -270,7 +266,8 @@ impl Partitions {
             }
         }
         if whole {
-            (log.dirty, log.unproven) = (false, false);
+            log.dirty = false;
+            page.partition_rows += i64::from(!std::mem::replace(&mut log.has_row, true));
             page.set(Key::Partition(partition), &(lsn, log.known.clone()));
         }
         Ok(whole)
@@ -311,7 +308,7 @@ impl Table for Partitions {
         };
         let log = self.get_mut(partition).ok_or(Unreadable)?;
         (log.as_of, log.known) = decode_row(row)?;
-        log.unproven = false;
+        log.has_row = true;
         Ok(())
     }
 }

@@ -13,37 +13,28 @@ const PAGE: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pages {
     total: usize,
-    /// Those before this one came with their topic's row.
-    loaded: usize,
     /// Of a page that is shorter than the topic says, the rest was not used yet.
     pages: Vec<Vec<PartitionLog>>,
 }
 
-/// What is known of a partition that was made and not used.
-static MADE: PartitionLog = unused(false);
-/// The same of one that was loaded with its topic, and whose row was not there.
-static LOADED: PartitionLog = unused(true);
-
-const fn unused(unproven: bool) -> PartitionLog {
-    let held = Held {
-        stored_bytes: 0,
-        raw_bytes: 0,
-        records: 0,
-    };
-    PartitionLog {
-        known: Known {
-            log_start: Offset(0),
-            high_watermark: Offset(0),
-            epochs: None,
-            held,
-            generation: 0,
+/// What is known of one that was never used.
+static UNUSED: PartitionLog = PartitionLog {
+    known: Known {
+        log_start: Offset(0),
+        high_watermark: Offset(0),
+        epochs: None,
+        held: Held {
+            stored_bytes: 0,
+            raw_bytes: 0,
+            records: 0,
         },
-        recent: VecDeque::new(),
-        as_of: Lsn(0),
-        dirty: false,
-        unproven,
-    }
-}
+        generation: 0,
+    },
+    recent: VecDeque::new(),
+    as_of: Lsn(0),
+    has_row: false,
+    dirty: false,
+};
 
 impl Pages {
     /// There are so many now. Partitions are never taken away.
@@ -51,20 +42,11 @@ impl Pages {
         self.total = self.total.max(usize::try_from(total).unwrap_or(0));
     }
 
-    /// There are so many, as the topic's row says, and their own rows follow.
-    pub(super) fn loaded(&mut self, total: i32) {
-        self.grow(total);
-        self.loaded = self.total;
-    }
-
     pub(super) fn get(&self, index: i32) -> Option<&PartitionLog> {
         let index = self.place(index)?;
         let page = self.pages.get(index / PAGE);
         let made = page.and_then(|page| page.get(index % PAGE));
-        Some(made.unwrap_or(match index < self.loaded {
-            true => &LOADED,
-            false => &MADE,
-        }))
+        Some(made.unwrap_or(&UNUSED))
     }
 
     /// To be used: it is made with its page unless it is there.
@@ -79,8 +61,7 @@ impl Pages {
             let first = page * PAGE;
             let length = PAGE.min(self.total - first);
             logs.reserve_exact(length - logs.len());
-            let made = (first + logs.len()..first + length).map(|at| unused(at < self.loaded));
-            logs.extend(made);
+            logs.resize(length, PartitionLog::default());
         }
         logs.get_mut(place)
     }
@@ -108,7 +89,7 @@ mod tests {
     #[test]
     fn what_is_not_used_takes_no_room() {
         let mut pages = Pages::default();
-        pages.loaded(100_000);
+        pages.grow(100_000);
         assert_eq!(pages.made().count(), 0);
         assert_eq!(pages.iter().count(), 100_000);
         assert!(pages.get(99_999).is_some() && pages.get(100_000).is_none());
@@ -119,21 +100,17 @@ mod tests {
         assert_eq!(pages.made().count(), 100_000 % PAGE + PAGE);
     }
 
-    /// Whichever are made, and when: those that came with the topic's row are unproven, those made later are not.
     #[test]
-    fn a_page_that_grows_keeps_what_is_known_and_adds_what_is_not() {
+    fn a_page_that_grows_keeps_what_is_known() {
         let mut pages = Pages::default();
-        pages.loaded(3);
+        pages.grow(3);
         pages.get_mut(1).unwrap().known.high_watermark = Offset(7);
         pages.grow(70);
-        let unproven: Vec<bool> = pages.iter().map(|(_, log)| log.unproven).collect();
         pages.get_mut(69).unwrap();
         pages.get_mut(10).unwrap();
-        let made: Vec<bool> = pages.made().map(|log| log.unproven).collect();
-        assert_eq!(made, unproven);
-        assert_eq!(unproven.iter().filter(|is| **is).count(), 3);
-        assert_eq!(pages.get(1).unwrap().known.high_watermark, Offset(7));
+        assert_eq!(pages.made().count(), 70);
         let known = pages.iter().filter(|(_, log)| log.is_known());
         assert_eq!(known.map(|(index, _)| index).collect::<Vec<_>>(), [1]);
+        assert_eq!(UNUSED, PartitionLog::default());
     }
 }

@@ -19,6 +19,7 @@ use crate::kv::{Kv, Memory, Transaction};
 use crate::level::As;
 use crate::sequencer::takeover::replay;
 use crate::state::invariants;
+use crate::state::table::{Page, Table, Tails, open_row};
 use crate::types::{Lsn, Offset};
 
 /// What is written together, and so is of one age.
@@ -122,7 +123,27 @@ async fn mixed(world: &World, since: Lsn, snapshots: &[Memory], chosen: &[usize]
         }
     }
     kv.commit(transaction).await.unwrap();
+    recount(&kv).await;
     kv
+}
+
+/// The cluster's row goes with each transaction, and so is never older than the rows that it counts.
+async fn recount(kv: &Memory) {
+    let mut state = State::default();
+    for kind in State::KINDS {
+        let rows = kv.snapshot().into_iter();
+        for (key, row) in rows.filter(|(key, _)| key.get(1) == Some(kind)) {
+            let row = open_row(&key, row).unwrap();
+            state.load(Key::decode(&key).unwrap(), row).unwrap();
+        }
+    }
+    let (written, found) = (state.cluster.partition_rows(), state.partition_rows());
+    let more = found.cast_signed() - written.cast_signed();
+    state.cluster.count_partition_rows(more);
+    let mut tails = Tails::new();
+    let mut page = Page::new(state.cluster.as_of(), Steps::default(), &mut tails);
+    state.cluster.write(&mut page).unwrap();
+    kv.commit(page.writes).await.unwrap();
 }
 
 /// Whoever makes another generation of an index copies rows: those of any age are in the one that is read in the end.
