@@ -137,13 +137,13 @@ impl BatchProducer {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateTopic {
-    /// Already checked for Kafka's syntax by the agent; collisions are judged here.
+    /// As [`crate::check_topic_name`] has it.
     pub name: String,
     /// Fresh and random: `decide` has no randomness of its own.
     pub id: TopicId,
     /// At least 1.
     pub partitions: i32,
-    /// Stored and echoed; object storage replicates.
+    /// At least 1. Stored and echoed; object storage replicates.
     pub replication_factor: i16,
     /// Only what the user set; already checked by the agent.
     pub configs: BTreeMap<String, String>,

@@ -28,6 +28,7 @@ mod queue;
 pub mod rpc;
 mod sequencer;
 mod state;
+mod topic_name;
 mod types;
 mod update;
 mod view;
@@ -53,6 +54,7 @@ pub use sequencer::{
     start,
 };
 pub use state::{Hold, Limits, PRODUCER_BYTES, Usage};
+pub use topic_name::check_topic_name;
 pub use types::{
     BatchFlags, BlockCodec, BlockRange, Bounds, BucketId, Content, EPOCHS_MAX, EpochStart, Epochs,
     Extent, ExtentFlags, LOST_MAX, Located, Lost, LostRange, Lsn, Marker, NamingEpoch, ObjectKey,

@@ -11,6 +11,7 @@ use crate::command::{CreatePartitions, CreateTopic, Outcome, Rejected};
 use crate::effect::{Effect, TopicCreated, TopicEffect};
 use crate::error::Error;
 use crate::keys::Key;
+use crate::topic_name::check_topic_name;
 use crate::types::{
     Bounds, LOST_MAX, Lost, LostRange, Lsn, PartitionIndex, ProducerId, Timestamp, TopicId,
     TopicPartition,
@@ -127,9 +128,7 @@ impl Topics {
         first_producer: ProducerId,
         limits: &Limits,
     ) -> Decided {
-        if create.partitions < 1 {
-            return Err(Rejected::InvalidPartitions);
-        }
+        check_form(create)?;
         self.check_partitions(0, create.partitions, limits)?;
         let bytes = bytes(&create.name, &create.configs);
         if bytes > TOPIC_BYTES_MAX {
@@ -407,6 +406,20 @@ impl Topics {
     #[cfg(test)]
     pub(super) fn is_clean(&self) -> bool {
         self.dirty.is_empty()
+    }
+}
+
+/// What an agent has checked, and another peer may not have. Asked where a topic is made and nowhere else: stores hold some
+/// that were made before there was this rule.
+fn check_form(create: &CreateTopic) -> Result<(), Rejected> {
+    // Kafka's name for no topic.
+    let is_none = create.id == TopicId(0);
+    if is_none || check_topic_name(&create.name).is_err() || create.replication_factor < 1 {
+        return Err(Rejected::InvalidCommand);
+    }
+    match create.partitions {
+        1.. => Ok(()),
+        _ => Err(Rejected::InvalidPartitions),
     }
 }
 

@@ -208,3 +208,46 @@ async fn sessions_of_many_that_fell_silent_are_closed_in_few_commits() {
     assert!(drains < 20, "{drains} drains for {COUNT} sessions");
     process.terminate().await;
 }
+
+/// An agent checks names and numbers before it asks; another peer does not have to.
+#[tokio::test(start_paused = true)]
+async fn topics_of_a_form_that_no_agent_asks_for_are_refused() {
+    use crate::command::{Command, CreateTopic, Outcome, Rejected};
+    let (_, net, process, a, _b) = two_agents(Travel::Grpc).await;
+    let (awake, _) = watch::channel(false);
+    let mut link = net.dial("one:1", awake.subscribe()).await.unwrap();
+    let hello = Up::Hello(no_session()).encode();
+    link.sender.send(hello).await.unwrap();
+    let topics = ["", "..", "x\0y", &"x".repeat(60_000)].map(|name| (name.to_owned(), 1));
+    let topics = topics
+        .into_iter()
+        .chain([("payments".to_owned(), i16::MIN)]);
+    for (sequence, (name, replication_factor)) in (1..).zip(topics) {
+        let create = CreateTopic {
+            name,
+            id: crate::TopicId(1_000 + u128::from(sequence)),
+            partitions: 1,
+            replication_factor,
+            configs: [].into(),
+        };
+        let submit = Up::Submit {
+            sequence,
+            seen: sequence,
+            command: Command::CreateTopic(create),
+        };
+        link.sender.send(submit.encode()).await.unwrap();
+        let answer = async {
+            loop {
+                let frame = link.receiver.recv().await.expect("an answer");
+                if let Down::Answer { outcome, .. } = Down::decode(frame).unwrap() {
+                    return outcome;
+                }
+            }
+        };
+        let outcome = timeout(PATIENCE, answer).await.unwrap();
+        assert_eq!(outcome, Outcome::Rejected(Rejected::InvalidCommand));
+    }
+    let catalogue = a.metadata.confirmed_catalogue().await.unwrap();
+    assert_eq!(catalogue.topics().count(), 1, "the one of before");
+    process.terminate().await;
+}

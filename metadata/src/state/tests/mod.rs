@@ -2,6 +2,7 @@
 
 mod ages;
 mod first_batches;
+mod forms;
 mod history;
 mod model;
 mod replay;
