@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -159,6 +160,7 @@ where
     Ok(Link {
         sender,
         receiver,
+        from: None,
         _driver: Some(driver),
     })
 }
@@ -176,6 +178,7 @@ pub async fn accept(
     socket
         .set_nodelay(true)
         .map_err(|error| error.to_string())?;
+    let from = socket.peer_addr().ok().map(|peer| peer.ip());
     let mut first = [0];
     let peeked = timeout(HANDSHAKE_TIME_MAX, socket.peek(&mut first)).await;
     if let Ok(Ok(0)) = peeked {
@@ -183,20 +186,25 @@ pub async fn accept(
         return Ok(());
     }
     match wire {
-        Wire::Plain => serve(socket, links).await,
+        Wire::Plain => serve(socket, from, links).await,
         Wire::Tls(_) if matches!(peeked, Ok(Ok(_))) && first != TLS_HANDSHAKE => {
             Err(NO_TLS.to_owned())
         }
         Wire::Tls(tls) => {
             let socket = timeout(HANDSHAKE_TIME_MAX, tls.acceptor.accept(socket)).await;
             let socket = socket.map_err(|_| "no TLS handshake in time".to_owned())?;
-            serve(socket.map_err(|error| error.to_string())?, links).await
+            let socket = socket.map_err(|error| error.to_string())?;
+            serve(socket, from, links).await
         }
     }
 }
 
-/// The sequencer's end of a link over any ordered bytes.
-pub(super) async fn serve<I>(io: I, links: mpsc::Sender<Link>) -> Result<(), String>
+/// The sequencer's end of a link over any ordered bytes, from a peer at that machine.
+pub(super) async fn serve<I>(
+    io: I,
+    from: Option<IpAddr>,
+    links: mpsc::Sender<Link>,
+) -> Result<(), String>
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -204,6 +212,7 @@ where
     let (begun, mut streams) = mpsc::channel(1);
     let service = service_fn(move |request: Request<Incoming>| {
         let mut begin = Begin {
+            from,
             links: links.clone(),
             begun: begun.clone(),
         };
@@ -280,6 +289,7 @@ async fn pump(mut frames: Streaming<Bytes>, into: mpsc::Sender<Bytes>) {
 
 /// Makes a link of the stream that the peer begins.
 struct Begin {
+    from: Option<IpAddr>,
     links: mpsc::Sender<Link>,
     begun: mpsc::Sender<Pumping>,
 }
@@ -293,11 +303,12 @@ impl StreamingService<Bytes> for &mut Begin {
     type Future = Beginning;
 
     fn call(&mut self, request: tonic::Request<Streaming<Bytes>>) -> Beginning {
-        let (links, begun) = (self.links.clone(), self.begun.clone());
+        let (from, links, begun) = (self.from, self.links.clone(), self.begun.clone());
         Box::pin(async move {
             let (into, receiver) = mpsc::channel(FRAMES_MAX);
             let (sender, frames) = mpsc::channel(FRAMES_MAX);
-            let link = Link::new(sender, receiver);
+            let mut link = Link::new(sender, receiver);
+            link.from = from;
             let gone = |_| Status::unavailable("this process is stopping");
             links.send(link).await.map_err(gone)?;
             let pumping: Pumping = Box::pin(pump(request.into_inner(), into));

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub(super) const FRAMES_MAX: usize = 16;
 pub struct Link {
     pub(super) sender: mpsc::Sender<Bytes>,
     pub(super) receiver: mpsc::Receiver<Bytes>,
+    /// The machine at the other end, where it came from another one.
+    pub(super) from: Option<IpAddr>,
     /// What carries the frames, if they leave the process.
     pub(super) _driver: Option<JoinSet<()>>,
 }
@@ -29,6 +32,7 @@ impl Link {
         Self {
             sender,
             receiver,
+            from: None,
             _driver: None,
         }
     }

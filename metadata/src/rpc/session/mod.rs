@@ -17,7 +17,7 @@ use super::message::{Down, Up, Versions, no_common_version};
 use crate::catalogue::Agent;
 use crate::handle::Metadata;
 use crate::sequencer::lineage::Lineage;
-use crate::sequencer::{Role, Status};
+use crate::sequencer::{Looker, Role, Status};
 use work::Session;
 
 /// The first frame must come in this time, and must be answered in it.
@@ -32,8 +32,12 @@ pub(super) async fn serve(mut link: Link, status: Status, ours: Versions) {
     match greeting {
         Ok(Up::Who(asker)) => {
             if let Role::Holding(metadata) = status.role() {
-                let mut waiting = metadata.shared().waiting.lock();
-                waiting.looked(asker.address, asker.level);
+                let looker = Looker {
+                    from: link.from,
+                    address: asker.address,
+                    level: asker.level,
+                };
+                metadata.shared().waiting.lock().looked(looker);
             }
             let nonce = status.nonce();
             return say(&link, Down::Iam { nonce }).await;

@@ -88,6 +88,34 @@ async fn a_level_is_not_raised_while_a_candidate_that_waits_cannot_read_it() {
     assert_eq!(raised, Raised::At(2));
 }
 
+/// One at that machine asks the holder who it is.
+async fn look(net: &Net, from: u8, address: &str, level: u32) {
+    let port = net.open.lock().get("one:1").cloned().unwrap();
+    let (mut near, mut far) = pair();
+    far.from = Some([10, 0, 0, from].into());
+    port.links.send(far).await.unwrap();
+    let address = address.to_owned();
+    let asker = Asker { level, address };
+    near.sender.send(Up::Who(asker).encode()).await.unwrap();
+    near.receiver.recv().await.expect("it says who it is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn addresses_that_a_peer_invents_hide_no_candidate_that_waits() {
+    let _level = As::level(2);
+    let (memory, net, _process, a, _b) = two_agents(Travel::Links).await;
+    for _ in 0..2 {
+        for number in 0..100 {
+            look(&net, 9, &format!("invented:{number}"), 2).await;
+        }
+        look(&net, 2, "two:2", 1).await;
+        look(&net, 9, "two:2", 2).await;
+    }
+    let why = kept(&a.metadata).await;
+    assert!(why.contains("the metadata process at two:2,"), "{why}");
+    assert_eq!(level_of(&memory), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_command_of_an_old_version_is_told_to_be_said_with_the_new_one() {
     let _level = As::level(2);

@@ -185,7 +185,7 @@ impl Net {
             Travel::Grpc => {
                 let (client, server) = tokio::io::duplex(64 * 1024);
                 let (links, mut accepted) = mpsc::channel(1);
-                spawn(super::grpc::serve(server, links));
+                spawn(super::grpc::serve(server, None, links));
                 let near = super::grpc::begin(client).await?;
                 (near, accepted.recv().await.ok_or(DialError::Refused)?)
             }
