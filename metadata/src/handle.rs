@@ -20,6 +20,7 @@ use crate::queue::{Asked, QUEUE_MAX, ReplyTo, Room};
 use crate::sequencer::Waiting;
 use crate::sequencer::lineage::Known;
 use crate::sequencer::reads::{self, Read};
+use crate::shown::Shown;
 use crate::state::Usage;
 use crate::types::{
     Bounds, BucketId, Extent, Located, LostRange, NamingEpoch, Offset, Timestamp, TopicPartition,
@@ -359,7 +360,7 @@ impl Metadata {
         match answer.outcome {
             Outcome::BucketBound(bound) => Ok(bound),
             // What the agent asked in a session that is closed was not done; in the next one it may ask again.
-            other => Err(Error::unavailable(format!("the sequencer said {other:?}"))),
+            other => Err(unexpected(&other)),
         }
     }
 
@@ -385,9 +386,9 @@ impl Metadata {
         let answer = self.submit(Command::RaiseFeatureLevel(level)).await?;
         match answer.outcome {
             Outcome::FeatureLevel(level) => Ok(Raised::At(level)),
-            Outcome::FeatureLevelKept(why) => Ok(Raised::Kept(why)),
+            Outcome::FeatureLevelKept(why) => Ok(Raised::Kept(Shown::sentence(why).to_string())),
             Outcome::Rejected(rejected) => Ok(Raised::Kept(rejected.to_string())),
-            other => Err(Error::unavailable(format!("the sequencer said {other:?}"))),
+            other => Err(unexpected(&other)),
         }
     }
 
@@ -398,7 +399,7 @@ impl Metadata {
     pub async fn release_hold(&self) -> Result<(), Error> {
         match self.submit(Command::ReleaseHold).await?.outcome {
             Outcome::HoldReleased => Ok(()),
-            other => Err(Error::unavailable(format!("the sequencer said {other:?}"))),
+            other => Err(unexpected(&other)),
         }
     }
 
@@ -419,7 +420,7 @@ impl Metadata {
         match self.submit(command).await?.outcome {
             Outcome::MarkedLost => Ok(Ok(())),
             Outcome::Rejected(why) => Ok(Err(why)),
-            other => Err(Error::unavailable(format!("the sequencer said {other:?}"))),
+            other => Err(unexpected(&other)),
         }
     }
 
@@ -477,4 +478,10 @@ impl Metadata {
         let asked = timeout(ANSWER_TIME_MAX, asking).await;
         asked.unwrap_or_else(|_| Err(Error::unavailable(NO_ANSWER)))
     }
+}
+
+/// What the sequencer answered is no answer to what it was asked.
+fn unexpected(outcome: &Outcome) -> Error {
+    let said = Shown::sentence(format_args!("the sequencer said {outcome:?}")).to_string();
+    Error::unavailable(said)
 }

@@ -27,6 +27,7 @@ mod numbering;
 mod queue;
 pub mod rpc;
 mod sequencer;
+mod shown;
 mod state;
 mod topic_name;
 mod types;
@@ -53,6 +54,7 @@ pub use sequencer::{
     accept_older_store, belongs_to, check, finalize, holds, is_empty, mark_lost, release_hold,
     start,
 };
+pub use shown::Shown;
 pub use state::{Hold, Limits, PRODUCER_BYTES, Usage};
 pub use topic_name::check_topic_name;
 pub use types::{

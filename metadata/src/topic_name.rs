@@ -1,5 +1,7 @@
 //! Kafka's rule for names of topics. Agents ask it before they ask for a topic; whoever else asks is held to it by `state`.
 
+use crate::shown::Shown;
+
 /// Kafka's limit: file names of its log segments had to fit.
 const LENGTH_MAX: usize = 249;
 
@@ -23,7 +25,8 @@ pub fn check_topic_name(name: &str) -> Result<(), String> {
     match name.chars().find(|c| !allowed(*c)) {
         None => Ok(()),
         Some(_) => Err(format!(
-            "the topic name '{name}' has characters other than ASCII letters, digits, '.', '_' and '-'"
+            "the topic name '{}' has characters other than ASCII letters, digits, '.', '_' and '-'",
+            Shown::name(name)
         )),
     }
 }

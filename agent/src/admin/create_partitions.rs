@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use futures::future::join_all;
-use metadata::{Command, CreatePartitions, Outcome, Topic};
+use metadata::{Command, CreatePartitions, Outcome, Shown, Topic};
 use protocol::ErrorCode;
 use protocol::acl::Operation;
 use protocol::messages::create_partitions::{CreatePartitionsTopic, CreatePartitionsTopicResult};
@@ -74,7 +74,7 @@ async fn grow(call: &Call, wanted: &CreatePartitionsTopic, mode: Mode) -> Result
     let context = call.context.as_ref();
     let catalogue = context.metadata.catalogue();
     let Some(topic) = catalogue.topic(&wanted.name) else {
-        let message = format!("there is no topic '{}'", wanted.name);
+        let message = format!("there is no topic '{}'", Shown::name(&wanted.name));
         return refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message);
     };
     let create = check(topic, wanted)?;

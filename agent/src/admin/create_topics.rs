@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures::future::join_all;
-use metadata::{Catalogue, Command, CreateTopic, Outcome, TopicId};
+use metadata::{Catalogue, Command, CreateTopic, Outcome, Shown, TopicId};
 use protocol::acl::Operation;
 use protocol::messages::create_topics::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfigs, CreatableTopicResult,
@@ -208,7 +208,7 @@ fn check_collision(names: &MetricNames, name: &str) -> Result<(), Refused> {
     match metric_name(name).and_then(|name| names.get(&name)) {
         None => Ok(()),
         Some(other) => {
-            let message = format!("topic '{name}' collides with '{other}'");
+            let message = format!("topic '{name}' collides with '{}'", Shown::name(other));
             refuse(ErrorCode::INVALID_TOPIC_EXCEPTION, message)
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use futures::future::join_all;
-use metadata::{Catalogue, Command, Outcome, Rejected, TopicId};
+use metadata::{Catalogue, Command, Outcome, Rejected, Shown, TopicId};
 use protocol::acl::Operation;
 use protocol::messages::delete_topics::{DeletableTopicResult, DeleteTopicState};
 use protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
@@ -74,7 +74,7 @@ fn find(call: &Call, catalogue: &Catalogue, wanted: DeleteTopicState) -> Meant {
         ),
         (Some(name), 0) => may_know(call, name).and_then(|()| {
             catalogue.topic(name).ok_or_else(|| {
-                let message = format!("there is no topic '{name}'");
+                let message = format!("there is no topic '{}'", Shown::name(name));
                 (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message)
             })
         }),

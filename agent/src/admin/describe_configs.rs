@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use metadata::Topic;
+use metadata::{Shown, Topic};
 use protocol::ErrorCode;
 use protocol::acl::Operation;
 use protocol::messages::describe_configs::{
@@ -87,7 +87,7 @@ fn describe_topic(call: &Call, name: &str) -> Result<Vec<DescribeConfigsResource
             .map(|setting| topic_setting(topic, setting))
             .collect()),
         None => {
-            let message = format!("there is no topic '{name}'");
+            let message = format!("there is no topic '{}'", Shown::name(name));
             refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message)
         }
     }
@@ -122,7 +122,8 @@ fn describe_broker(call: &Call, name: &str) -> Result<Vec<DescribeConfigsResourc
         return Ok(Vec::new());
     }
     if name.parse() != Ok(context.node.node_id) {
-        let message = format!("this is broker {}, not '{name}'", context.node.node_id);
+        let (own, name) = (context.node.node_id, Shown::name(name));
+        let message = format!("this is broker {own}, not '{name}'");
         return refuse(ErrorCode::INVALID_REQUEST, message);
     }
     let settings = broker_config::settings(context).into_iter();

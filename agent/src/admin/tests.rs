@@ -266,3 +266,49 @@ async fn settings_of_the_broker_are_read_only() {
     })
     .await;
 }
+
+/// They are clients' own words, put into answers and from there into their logs.
+#[tokio::test]
+async fn what_was_asked_for_is_repeated_in_few_words_and_on_one_line() {
+    with_context(AutoCreate::Disabled, async |context| {
+        let long = "x\n\x1b[2J".repeat(5_000);
+        let mut said = Vec::new();
+        let mut wanted = topic("a");
+        wanted.configs[0].value = Some(long.clone());
+        let mut unknown = topic("b");
+        unknown.configs[0].name.clone_from(&long);
+        let made = create(context, vec![topic(&long), wanted, unknown], false).await;
+        said.extend(made.topics.into_iter().map(|each| each.error_message));
+        let grow = CreatePartitionsRequest {
+            topics: vec![CreatePartitionsTopic {
+                name: long.clone(),
+                count: 1,
+                assignments: None,
+            }],
+            ..CreatePartitionsRequest::default()
+        };
+        let grown = call(context, ApiKey::CreatePartitions, 3).await;
+        let grown = create_partitions::handle(&grown, grow).await;
+        said.extend(grown.results.into_iter().map(|each| each.error_message));
+        let remove = DeleteTopicsRequest {
+            topics: vec![DeleteTopicState {
+                name: Some(long.clone()),
+                topic_id: Uuid(0),
+            }],
+            ..DeleteTopicsRequest::default()
+        };
+        let removed = call(context, ApiKey::DeleteTopics, 6).await;
+        let removed = delete_topics::handle(&removed, remove).await;
+        said.extend(removed.responses.into_iter().map(|it| it.error_message));
+        for kind in [2, 4] {
+            said.push(describe(context, kind, &long, &[]).await.error_message);
+        }
+        assert_eq!(said.len(), 7);
+        for message in said {
+            let message = message.unwrap();
+            let is_one_line = !message.contains(char::is_control);
+            assert!(is_one_line && message.len() < 500, "{message}");
+        }
+    })
+    .await;
+}

@@ -1,6 +1,6 @@
 //! Damage and what clients are told of it.
 
-use metadata::{Bounds, Error, Extent, Metadata, ObjectKey, Offset, Stored, TopicPartition};
+use metadata::{Bounds, Error, Extent, Metadata, ObjectKey, Offset, Shown, Stored, TopicPartition};
 use protocol::ErrorCode;
 
 use super::said;
@@ -90,6 +90,7 @@ impl Damage {
         let catalogue = metadata.catalogue();
         let topic = catalogue.topic_by_id(self.partition.topic);
         let topic = topic.map_or("(deleted)", |topic| topic.name.as_str());
+        let topic = Shown::name(topic);
         let (partition, from) = (self.partition.partition.0, self.from.0);
         // As `penstock metadata mark-lost` takes them.
         let records = self
@@ -98,7 +99,7 @@ impl Damage {
         let (object, position) = self.stored.unzip();
         tracing::error!(
             kind = self.kind.name(),
-            topic,
+            %topic,
             topic_id = %self.partition.topic,
             partition,
             from,

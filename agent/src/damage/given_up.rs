@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use metadata::{Catalogue, Extent, Lost, Metadata, Offset, TopicPartition};
+use metadata::{Catalogue, Extent, Lost, Metadata, Offset, Shown, TopicPartition};
 
 use super::said;
 
@@ -35,7 +35,7 @@ impl GivenUp {
         if said::admit((None, at, end)).is_some() {
             let topic = self.0.topic_by_id(at.topic);
             tracing::warn!(
-                topic = topic.map(|topic| topic.name.as_str()),
+                topic = topic.map(|topic| tracing::field::display(Shown::name(&topic.name))),
                 partition = at.partition.0,
                 from = offset.0,
                 to = end.0 - 1,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
-use metadata::{Answer, ObjectKey, Outcome, Verdict, planted};
+use metadata::{Answer, ObjectKey, Outcome, Shown, Verdict, planted};
 use protocol::ErrorCode;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
@@ -347,7 +347,7 @@ fn fate(answer: Result<Answer, ErrorCode>, batches: usize) -> Fate {
             metrics::count_answer_not_believed();
             let said = match other {
                 Outcome::Committed(verdicts) => format!("{} verdicts", verdicts.len()),
-                other => format!("{other:?}"),
+                other => Shown::sentence(format_args!("{other:?}")).to_string(),
             };
             tracing::error!(
                 batches,

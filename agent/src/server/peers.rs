@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use metadata::kv::Kv;
 use metadata::rpc::{Dial, Link, Reach, Server, Wire, accept, dial, who};
-use metadata::{Agent, Candidate, Metadata, Options, Probe, Status};
+use metadata::{Agent, Candidate, Metadata, Options, Probe, Shown, Status};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -151,6 +151,8 @@ async fn take(
                 ended = accept(&wire, socket, links) => ended,
                 () = stop.requested() => Ok(()),
             };
+            // It may be in the peer's own words.
+            let ended = ended.map_err(|reason| Shown::sentence(reason).to_string());
             if let Err(reason) = ended
                 && let Some(unsaid) = closed.admit(peer.ip(), &reason)
             {

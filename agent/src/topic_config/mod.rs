@@ -10,7 +10,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use metadata::Topic;
+use metadata::{Shown, Topic};
 
 pub(crate) use ingest::{Ingest, TimestampType};
 pub(crate) use kind::Kind;
@@ -25,7 +25,8 @@ pub(crate) fn check<'a>(
 ) -> Result<BTreeMap<String, String>, String> {
     let mut checked = BTreeMap::new();
     for (name, value) in given {
-        let setting = find(name).ok_or_else(|| format!("unknown topic setting '{name}'"))?;
+        let unknown = || format!("unknown topic setting '{}'", Shown::name(name));
+        let setting = find(name).ok_or_else(unknown)?;
         let value = value.ok_or_else(|| format!("the setting '{name}' has no value"))?;
         let lawful = setting.kind.read(value).and_then(|plain| {
             // Kafka's gzip knows -1 and from 1 on, nothing between.
@@ -34,8 +35,12 @@ pub(crate) fn check<'a>(
                 _ => Ok(plain),
             }
         });
-        let plain = lawful
-            .map_err(|lawful| format!("'{value}' is not a value of {name}: write {lawful}"))?;
+        let plain = lawful.map_err(|lawful| {
+            format!(
+                "'{}' is not a value of {name}: write {lawful}",
+                Shown::name(value)
+            )
+        })?;
         if checked.insert(name.to_owned(), plain).is_some() {
             return Err(format!("the setting '{name}' is given twice"));
         }

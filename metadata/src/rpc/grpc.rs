@@ -31,6 +31,7 @@ use tonic::{Status, Streaming};
 
 use super::link::{DialError, FRAMES_MAX, Link};
 use super::message::FRAME_BYTES_MAX;
+use crate::shown::Shown;
 
 const PATH: &str = "/penstock.metadata.v1.Sequencer/Session";
 /// For TLS, HTTP/2 and the beginning of the stream.
@@ -89,7 +90,7 @@ pub async fn dial(wire: &Wire, address: &str) -> Result<Link, DialError> {
             let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
             let host = host.trim_matches(['[', ']']).to_owned();
             let name = tokio_rustls::rustls::pki_types::ServerName::try_from(host)
-                .map_err(|error| DialError::Failed(error.to_string()))?;
+                .map_err(DialError::failed)?;
             let socket = tls.connector.connect(name, socket).await.map_err(failed)?;
             // In TLS 1.3 a client is done before the server has looked at its certificate.
             begin(socket)
@@ -119,7 +120,7 @@ async fn connect(address: &str) -> Result<TcpStream, DialError> {
 fn failed(error: io::Error) -> DialError {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => DialError::Refused,
-        _ => DialError::Failed(error.to_string()),
+        _ => DialError::failed(error),
     }
 }
 
@@ -128,7 +129,6 @@ pub(super) async fn begin<I>(io: I) -> Result<Link, DialError>
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let broken = |error: &dyn std::fmt::Display| DialError::Failed(error.to_string());
     let (requests, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE)
@@ -138,7 +138,7 @@ where
         .max_header_list_size(HEADER_BYTES_MAX)
         .handshake::<_, Body>(TokioIo::new(io))
         .await
-        .map_err(|error| broken(&error))?;
+        .map_err(DialError::failed)?;
     let mut driver = JoinSet::new();
     driver.spawn(async move {
         // Its end is seen at the stream.
@@ -154,7 +154,7 @@ where
     let answered = timeout(HANDSHAKE_TIME_MAX, grpc.streaming(ask, path, Frames)).await;
     let answered = answered
         .map_err(|_| DialError::Failed("no answer".to_owned()))?
-        .map_err(|status| broken(&status))?;
+        .map_err(DialError::failed)?;
     let (into, receiver) = mpsc::channel(FRAMES_MAX);
     driver.spawn(pump(answered.into_inner(), into));
     Ok(Link {
@@ -280,7 +280,7 @@ async fn pump(mut frames: Streaming<Bytes>, into: mpsc::Sender<Bytes>) {
             }
             Ok(None) => return,
             Err(status) => {
-                tracing::debug!(%status, "a link broke");
+                tracing::debug!(status = %Shown::sentence(status), "a link broke");
                 return;
             }
         }

@@ -11,6 +11,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::shown::Shown;
+
 /// Frames that wait in either direction.
 pub(super) const FRAMES_MAX: usize = 16;
 
@@ -55,6 +57,13 @@ pub enum DialError {
     /// Anything else; it may still live.
     #[error("{0}")]
     Failed(String),
+}
+
+impl DialError {
+    /// What went wrong may be in the peer's own words.
+    pub(super) fn failed(error: impl fmt::Display) -> Self {
+        Self::Failed(Shown::sentence(error).to_string())
+    }
 }
 
 type Dialing = Pin<Box<dyn Future<Output = Result<Link, DialError>> + Send>>;

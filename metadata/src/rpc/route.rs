@@ -16,6 +16,7 @@ use super::link::{Dial, Link};
 use super::message::{Down, Welcome};
 use crate::error::Error;
 use crate::level;
+use crate::shown::Shown;
 
 /// For a connection, its handshakes and the first answer; a sequencer takes no longer to begin a session. Others are asked
 /// long before.
@@ -166,9 +167,9 @@ impl Route {
     fn failed(&mut self, address: String, reason: String) {
         let said = self.said.get(&address);
         if said.is_some_and(|said| said.elapsed() < SAID_INTERVAL) {
-            return tracing::debug!(address, reason, "no sequencer here");
+            return tracing::debug!(address = %Shown::name(&address), reason, "no sequencer here");
         }
-        tracing::warn!(address, reason, "no sequencer here");
+        tracing::warn!(address = %Shown::name(&address), reason, "no sequencer here");
         self.said.insert(address, Instant::now());
     }
 
@@ -210,7 +211,7 @@ async fn greet(dial: &Dial, address: &str, hello: Bytes) -> Met {
     match link.receiver.recv().await.map(Down::decode) {
         Some(Ok(Down::Welcome(welcome))) => Met::Sequencer(link, welcome),
         Some(Ok(Down::Redirect(to))) => Met::Other(to),
-        Some(Ok(Down::End(reason))) => Met::Nobody(reason),
+        Some(Ok(Down::End(reason))) => Met::Nobody(Shown::sentence(reason).to_string()),
         Some(Ok(Down::TooNew { level })) => match level::check(level) {
             Err(error) => Met::TooNew(error),
             Ok(()) => nobody("it takes this agent for an older one"),

@@ -12,13 +12,14 @@ use super::{Sequencer, Serves};
 use crate::catalogue::Agent;
 use crate::command::{Command, Submission};
 use crate::level;
+use crate::shown::Shown;
 
 /// A candidate that did not look for so long waits no more. Looks are 0.2 s apart, where the store answers.
 const WAITING_TIME: Duration = Duration::from_secs(5);
 /// Candidates remembered at a time, more than any cluster has.
 const WAITING_MAX: usize = 64;
-/// Longer names are cut, and addresses that are longer are of nobody.
-const NAME_BYTES_MAX: usize = 300;
+/// Addresses that are longer are of nobody.
+const ADDRESS_BYTES_MAX: usize = 300;
 
 /// Candidates that wait for their turn, and when each last looked.
 #[derive(Debug, Default)]
@@ -37,7 +38,7 @@ pub(crate) struct Looker {
 
 impl Waiting {
     pub(crate) fn looked(&mut self, looker: Looker) {
-        if !(1..=NAME_BYTES_MAX).contains(&looker.address.len()) {
+        if !(1..=ADDRESS_BYTES_MAX).contains(&looker.address.len()) {
             return;
         }
         let now = Instant::now();
@@ -111,8 +112,9 @@ impl Sequencer {
         }
         if let Some((address, reads)) = self.shared.waiting.lock().below(level) {
             return Some(format!(
-                "the metadata process at {address}, which waits for its turn, reads up to level {reads} and not level \
-                 {level}: upgrade it first"
+                "the metadata process at {}, which waits for its turn, reads up to level {reads} and not level {level}: \
+                 upgrade it first",
+                Shown::name(address)
             ));
         }
         let mut sessions = self.state.sessions.ids();
@@ -127,10 +129,10 @@ impl Sequencer {
 
 fn name(agent: &Agent) -> String {
     let at = agent.listeners.first();
-    let at = at.map_or_else(String::new, |at| format!(" at {}:{}", at.host, at.port));
-    let mut name = format!("agent {}{at}", agent.node_id);
-    name.truncate(name.floor_char_boundary(NAME_BYTES_MAX));
-    name
+    let at = at.map_or_else(String::new, |at| {
+        format!(" at {}:{}", Shown::name(&at.host), at.port)
+    });
+    format!("agent {}{at}", agent.node_id)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::queue::QUEUE_MAX;
 use crate::rpc::message::{PARTITIONS_MAX, Question, Reply, Up};
 use crate::sequencer::reads::{Hot, HotByTime, Read, Wanted};
+use crate::shown::Shown;
 use crate::types::TopicPartition;
 use crate::view::Views;
 
@@ -88,7 +89,7 @@ impl Questions {
             return Ok(());
         };
         if let Reply::Failed(reason) = reply {
-            read.refuse(&Error::Damaged(reason));
+            read.refuse(&Error::Damaged(Shown::sentence(reason).to_string()));
             return Ok(());
         }
         // Whoever asked may have gone.

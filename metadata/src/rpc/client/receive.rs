@@ -11,6 +11,7 @@ use crate::catalogue::{Agent, TopicsUpdate};
 use crate::command::{Answer, Outcome, Rejected};
 use crate::rpc::message::{Down, Up};
 use crate::rpc::session::collision;
+use crate::shown::Shown;
 use crate::types::Scope;
 use crate::update::{Update, ViewUpdate};
 use crate::view::View;
@@ -37,7 +38,7 @@ impl Work {
                 Ok(())
             }
             Down::Warning(text) => {
-                tracing::warn!(text, "the sequencer says");
+                tracing::warn!(text = %Shown::sentence(text), "the sequencer says");
                 Ok(())
             }
             Down::Reply { id, reply } => self.questions.answer(id, reply, &self.shared.views),
@@ -45,7 +46,7 @@ impl Work {
                 self.hear(durable);
                 Ok(())
             }
-            Down::End(reason) => Err(reason),
+            Down::End(reason) => Err(Shown::sentence(reason).to_string()),
             Down::Redirect(_) | Down::Welcome(_) | Down::Iam { .. } | Down::TooNew { .. } => {
                 Err("a second welcome".to_owned())
             }

@@ -18,6 +18,7 @@ use crate::catalogue::Agent;
 use crate::handle::Metadata;
 use crate::sequencer::lineage::Lineage;
 use crate::sequencer::{Looker, Role, Status};
+use crate::shown::Shown;
 use work::Session;
 
 /// The first frame must come in this time, and must be answered in it.
@@ -99,7 +100,9 @@ pub(super) fn collision(rival: &Agent) -> String {
         node_id, listeners, ..
     } = rival;
     let at = listeners.first();
-    let at = at.map_or_else(String::new, |at| format!("{}:{}", at.host, at.port));
+    let at = at.map_or_else(String::new, |at| {
+        format!("{}:{}", Shown::name(&at.host), at.port)
+    });
     format!(
         "another agent, which clients are told to reach at {at}, has node id {node_id} as well, and clients see only the one that came later: give each its own --node-id"
     )

@@ -116,6 +116,24 @@ async fn addresses_that_a_peer_invents_hide_no_candidate_that_waits() {
     assert_eq!(level_of(&memory), 1);
 }
 
+/// What a peer calls itself is put into a line of a log, and on a terminal.
+#[tokio::test(start_paused = true)]
+async fn who_stands_in_the_way_is_named_on_one_line() {
+    let _level = As::level(2);
+    let (_memory, net, _process, a, _b) = two_agents(Travel::Links).await;
+    let is_one_line = |why: &str| !why.contains(char::is_control) && why.len() < 600;
+    look(&net, 2, "two\n\x1b[2J:2", 1).await;
+    let why = kept(&a.metadata).await;
+    assert!(is_one_line(&why) && why.contains("two\\n"), "{why}");
+    let host = "old\n".repeat(400);
+    let _link = old(&net, Some(Node::new(77, host, 9092))).await;
+    let why = kept(&a.metadata).await;
+    assert!(
+        is_one_line(&why) && why.contains("agent 77 at old"),
+        "{why}"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_command_of_an_old_version_is_told_to_be_said_with_the_new_one() {
     let _level = As::level(2);
