@@ -16,6 +16,7 @@ use super::link::{Dial, Link};
 use super::message::{Down, Welcome};
 use crate::error::Error;
 use crate::level;
+use crate::sequencer::ADDRESS_BYTES_MAX;
 use crate::shown::Shown;
 
 /// For a connection, its handshakes and the first answer; a sequencer takes no longer to begin a session. Others are asked
@@ -157,7 +158,8 @@ impl Route {
             .silent
             .as_ref()
             .is_some_and(|(silent, since)| *silent == to && since.elapsed() < SHUNNED_TIME);
-        if self.redirects <= REDIRECTS_MAX && !to.is_empty() && !shunned && !asked.contains(&to) {
+        let is_address = (1..=ADDRESS_BYTES_MAX).contains(&to.len());
+        if self.redirects <= REDIRECTS_MAX && is_address && !shunned && !asked.contains(&to) {
             self.round.retain(|each| *each != to);
             self.round.push_front(to);
         }
@@ -165,11 +167,13 @@ impl Route {
 
     /// The log is told now and then, for it is tried again all the time.
     fn failed(&mut self, address: String, reason: String) {
-        let said = self.said.get(&address);
-        if said.is_some_and(|said| said.elapsed() < SAID_INTERVAL) {
-            return tracing::debug!(address = %Shown::name(&address), reason, "no sequencer here");
+        // Redirects lead to ever other addresses, if they like.
+        self.said.retain(|_, said| said.elapsed() < SAID_INTERVAL);
+        let shown = Shown::name(&address);
+        if self.said.contains_key(&address) {
+            return tracing::debug!(address = %shown, reason, "no sequencer here");
         }
-        tracing::warn!(address = %Shown::name(&address), reason, "no sequencer here");
+        tracing::warn!(address = %shown, reason, "no sequencer here");
         self.said.insert(address, Instant::now());
     }
 
@@ -218,5 +222,33 @@ async fn greet(dial: &Dial, address: &str, hello: Bytes) -> Met {
         },
         Some(_) => nobody("it does not speak the protocol"),
         None => nobody("nobody answered the greeting"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::rpc::link::DialError;
+
+    /// A process that sends agents to ever other places, or to what is none, fills no memory with them.
+    #[tokio::test(start_paused = true)]
+    async fn redirects_are_followed_to_addresses_and_forgotten_again() {
+        let dial = Dial::new(|_| async { Err(DialError::Refused) });
+        let mut route = Route::new(vec!["one:1".to_owned()], dial, Arc::new(|| 0));
+        for number in 0..1_000 {
+            route.begin_round();
+            route.follow("x".repeat(1_000_000), &[]);
+            route.follow(String::new(), &[]);
+            assert_eq!(route.round, ["one:1"]);
+            let address = format!("invented:{number}");
+            route.follow(address.clone(), &[]);
+            assert_eq!(route.round.pop_front(), Some(address.clone()));
+            route.failed(address, "refused".to_owned());
+            advance(Duration::from_secs(1)).await;
+        }
+        let said = u64::try_from(route.said.len()).unwrap();
+        assert!(said <= SAID_INTERVAL.as_secs() + 1, "{said}");
     }
 }

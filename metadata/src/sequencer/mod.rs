@@ -62,7 +62,7 @@ pub(crate) use liveness::Heard;
 pub use operate::{Acceptance, accept_older_store, finalize, mark_lost, release_hold};
 pub use options::{Options, Serves};
 pub use probe::{Found, Probe};
-pub(crate) use readers::{Looker, Waiting};
+pub(crate) use readers::{ADDRESS_BYTES_MAX, Looker, Waiting};
 pub(crate) use status::Role;
 pub use status::Status;
 

@@ -19,7 +19,7 @@ const WAITING_TIME: Duration = Duration::from_secs(5);
 /// Candidates remembered at a time, more than any cluster has.
 const WAITING_MAX: usize = 64;
 /// Addresses that are longer are of nobody.
-const ADDRESS_BYTES_MAX: usize = 300;
+pub(crate) const ADDRESS_BYTES_MAX: usize = 300;
 
 /// Candidates that wait for their turn, and when each last looked.
 #[derive(Debug, Default)]

@@ -37,6 +37,9 @@ const fn of_level(level: u32) -> Versions {
     }
 }
 
+/// Those of ours have 22.
+const CLUSTER_ID_BYTES_MAX: usize = 64;
+
 /// Versions of the protocol, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Versions {
@@ -176,7 +179,7 @@ impl Welcome {
     pub(super) fn decode(frame: &mut Decoder) -> Result<Self, Unreadable> {
         Ok(Self {
             version: frame.u32()?,
-            cluster_id: frame.text()?,
+            cluster_id: decode_cluster(frame)?,
             session: decode_session(frame)?,
             lineage: Lineage {
                 chain: Arc::new(Chain::decode(frame)?),
@@ -185,6 +188,16 @@ impl Welcome {
             level: frame.u32()?,
             naming: NamingEpoch(frame.u32()?),
         })
+    }
+}
+
+/// It is shown in sentences, and to clients as it is.
+fn decode_cluster(frame: &mut Decoder) -> Result<String, Unreadable> {
+    let id = frame.text()?;
+    let is_plain = id.bytes().all(|byte| byte.is_ascii_graphic());
+    match is_plain && id.len() <= CLUSTER_ID_BYTES_MAX {
+        true => Ok(id),
+        false => Err(Unreadable),
     }
 }
 

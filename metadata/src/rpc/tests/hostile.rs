@@ -251,3 +251,19 @@ async fn topics_of_a_form_that_no_agent_asks_for_are_refused() {
     assert_eq!(catalogue.topics().count(), 1, "the one of before");
     process.terminate().await;
 }
+
+/// Agents show it in sentences and tell it clients.
+#[test]
+fn a_cluster_is_called_by_few_plain_characters() {
+    let called = |cluster_id: &str| {
+        let welcome = Welcome {
+            cluster_id: cluster_id.to_owned(),
+            ..welcome(1)
+        };
+        Down::decode(Down::Welcome(welcome).encode())
+    };
+    assert!(called("_-0123456789abcdefghiw").is_ok());
+    for wrong in ["a\nb", "a b", &"x".repeat(60_000)] {
+        assert!(called(wrong).is_err());
+    }
+}
