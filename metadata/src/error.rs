@@ -89,6 +89,17 @@ impl Error {
         }
     }
 
+    /// A row without which no store is whole is not there.
+    pub(crate) fn missing(key: Key) -> Self {
+        Self::of_row(key, "is missing")
+    }
+
+    /// Something is wrong with a row of which there is one.
+    pub(crate) fn of_row(key: Key, what: &str) -> Self {
+        let name = key.in_words().unwrap_or("a row");
+        Self::Corrupt(format!("{name} {what}"))
+    }
+
     /// The row under that key is damaged, or belongs under another one.
     pub(crate) fn unreadable(key: &Bytes) -> Self {
         let name =

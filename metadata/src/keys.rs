@@ -104,6 +104,19 @@ impl Key {
         key.freeze()
     }
 
+    /// What the row is called where an operator is told of it, and what it is for, of those of which there is one.
+    pub(crate) fn in_words(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Format => "the format row, which says whose store it is and who can read it,",
+            Self::Owner => "the owner row, which says who may write,",
+            Self::Head => "the head row, which says how far the log goes,",
+            Self::Lineage => "the lineage row, which says who wrote which part of the log,",
+            Self::Checkpoint => "the checkpoint row, which says where the log begins,",
+            Self::Cluster => "the cluster row, which has what there is one of in the cluster,",
+            _ => return None,
+        })
+    }
+
     /// What a key names.
     pub(crate) fn decode(key: &Bytes) -> Result<Self, Unreadable> {
         let mut rest = Decoder::new(key.clone());

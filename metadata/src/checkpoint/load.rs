@@ -33,7 +33,8 @@ pub(crate) async fn cluster(kv: &dyn Kv) -> Result<State, Error> {
 pub(crate) async fn load(kv: &dyn Kv) -> Result<State, Error> {
     let mut state = State::default();
     let key = Key::Checkpoint.encode();
-    let row = kv.get(&key).await?.ok_or(Unreadable)?;
+    let row = kv.get(&key).await?;
+    let row = row.ok_or_else(|| Error::missing(Key::Checkpoint))?;
     let lsn = open_row(&key, row).and_then(decode_row);
     state.lsn = lsn.map_err(|_| Error::unreadable(&key))?;
     for kind in State::KINDS {
@@ -43,8 +44,7 @@ pub(crate) async fn load(kv: &dyn Kv) -> Result<State, Error> {
     }
     if state.cluster.as_of() < state.lsn {
         // It goes with each transaction of a checkpoint.
-        let reason = "the row of what there is one of in the cluster is missing, or of long ago";
-        return Err(Error::Corrupt(reason.to_owned()));
+        return Err(Error::of_row(Key::Cluster, "is missing, or of long ago"));
     }
     state.check_rows()?;
     state.tables().into_iter().for_each(|table| table.loaded());

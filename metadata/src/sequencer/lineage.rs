@@ -12,7 +12,6 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::store::Head;
-use crate::codec::Unreadable;
 use crate::error::Error;
 use crate::history::{Chain, HistoryId, Holds, Point};
 use crate::keys::Key;
@@ -105,11 +104,14 @@ pub(super) struct Past {
 
 impl Past {
     pub(super) async fn read(kv: &dyn Kv) -> Result<Self, Error> {
-        let mut chain = row(kv, Key::Lineage).await?;
+        let mut chain = the_row(kv, Key::Lineage).await?;
         for _ in 0..ATTEMPTS {
-            let (owner, head) = (row(kv, Key::Owner).await?, row(kv, Key::Head).await?);
+            let (owner, head) = (
+                the_row(kv, Key::Owner).await?,
+                the_row(kv, Key::Head).await?,
+            );
             // A new owner writes itself into the chain: with the same chain before and after, nobody took over between.
-            let again = row(kv, Key::Lineage).await?;
+            let again = the_row(kv, Key::Lineage).await?;
             if again == chain {
                 let chain = lineage(chain)?;
                 return Ok(Self { owner, head, chain });
@@ -149,8 +151,13 @@ pub(super) fn lineage(row: Bytes) -> Result<Chain, Error> {
     Chain::from_row(row).map_err(|_| Error::unreadable(&Key::Lineage.encode()))
 }
 
-async fn row(kv: &dyn Kv, key: Key) -> Result<Bytes, Error> {
-    Ok(kv.get(&key.encode()).await?.ok_or(Unreadable)?)
+/// A row without which no store is whole.
+///
+/// # Errors
+/// `Corrupt` where it is missing.
+pub(super) async fn the_row(kv: &dyn Kv, key: Key) -> Result<Bytes, Error> {
+    let row = kv.get(&key.encode()).await?;
+    row.ok_or_else(|| Error::missing(key))
 }
 
 /// What the bucket remembers of this cluster.

@@ -3,13 +3,12 @@
 
 use tokio::time::sleep;
 
-use super::lineage::{Memory, Past, ask, witness_once};
+use super::lineage::{Memory, Past, ask, the_row, witness_once};
 use super::store::{Address, Holder, Owner};
 use super::takeover::{self, Begin, execute_own, open, take_over};
 use super::tick::TICK;
 use super::time::StateTime;
 use super::{Options, Serves};
-use crate::codec::Unreadable;
 use crate::command::{Command, Outcome, Rejected};
 use crate::error::Error;
 use crate::history::{HistoryId, Holds, Point};
@@ -170,7 +169,7 @@ async fn take(kv: &dyn Kv, options: &Options) -> Result<(Holder, State), Error> 
         && !kv.is_exclusive()
     {
         sleep(3 * TICK).await;
-        let head = kv.get(&Key::Head.encode()).await?.ok_or(Unreadable)?;
+        let head = the_row(kv, Key::Head).await?;
         if head != past.head {
             return Err(Error::InUse(format!("the one at {address} serves from it")));
         }

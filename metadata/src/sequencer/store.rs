@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::sleep;
 
-use super::lineage::{Known, Memory, Past};
+use super::lineage::{Known, Memory, Past, the_row};
 use super::{Options, Serves};
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::effect::{ClusterEffect, Effect, LogBytes};
@@ -75,7 +75,7 @@ pub(super) async fn shut_out(
     let (Some(level), Some(last)) = (raised.max(), transactions.last_mut()) else {
         return Ok(());
     };
-    let row = kv.get(&Key::Format.encode()).await?.ok_or(Unreadable)?;
+    let row = the_row(kv, Key::Format).await?;
     let format = Format::decode(row)?.raised(level);
     last.set(Key::Format.encode(), format.encode());
     Ok(())
@@ -401,7 +401,7 @@ impl Holder {
         options: &Options,
     ) -> Result<Option<Resolved>, Error> {
         self.check_owner(kv).await?;
-        let found = kv.get(&Key::Head.encode()).await?.ok_or(Unreadable)?;
+        let found = the_row(kv, Key::Head).await?;
         if found == *expected {
             return Ok(Some(Resolved::Landed));
         }

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 
 use super::Options;
-use super::lineage::{Lineage, Memory, Past, ask, lineage};
+use super::lineage::{Lineage, Memory, Past, ask, lineage, the_row};
 use super::store::{Head, Holder, Owner, log_transactions, shut_out};
 use crate::checkpoint;
 use crate::codec::Unreadable;
@@ -23,8 +23,6 @@ use crate::level::{self, Format};
 use crate::state::{Hold, State};
 use crate::types::{BucketId, Lsn, Timestamp};
 
-const NO_FORMAT: &str =
-    "it has rows, but not the one that says whose they are and who can read them";
 /// Rows read at a time.
 const ROWS_PER_READ: usize = 1000;
 /// Attempts when others take over at the same time.
@@ -57,8 +55,7 @@ pub(super) async fn format(kv: &dyn Kv) -> Result<Option<Format>, Error> {
         return Ok(None);
     }
     // Made by another process a moment ago, or without what says whose it is: nothing is written over that.
-    let row = kv.get(&Key::Format.encode()).await?;
-    Format::decode(row.ok_or_else(|| Error::Corrupt(NO_FORMAT.to_owned()))?).map(Some)
+    Format::decode(the_row(kv, Key::Format).await?).map(Some)
 }
 
 /// Takes over from that owner; `None` if it is another one by now.
@@ -84,7 +81,7 @@ pub(super) async fn begin(
     let Format { cluster_id, .. } = open(kv, options).await?;
     let witness = ask(options.witness.as_ref(), &cluster_id).await?;
     for _ in 0..ATTEMPTS {
-        let owner = kv.get(&Key::Owner.encode()).await?.ok_or(Unreadable)?;
+        let owner = the_row(kv, Key::Owner).await?;
         let held = succeed(kv, options, owner, witness.as_slice()).await?;
         if let Some((holder, state)) = held {
             return Ok((holder, state, cluster_id));
@@ -141,7 +138,7 @@ pub(super) async fn take_over(
     let (mut owner, row) = (owner, mine.encode());
     for round in 0..ROUNDS_MAX {
         let head = Head::decode(loaded.head.clone())?.lsn;
-        let chain = kv.get(&Key::Lineage.encode()).await?.ok_or(Unreadable)?;
+        let chain = the_row(kv, Key::Lineage).await?;
         let mut chain = lineage(chain)?;
         memories
             .iter()
@@ -176,8 +173,8 @@ pub(super) async fn take_over(
             Ok(()) => owner = row.clone(),
             // Ours is recognized by its nonce, and by the link that goes with it.
             Err(KvError::Conflict | KvError::TooOld | KvError::Unknown(_)) => {
-                let found = kv.get(&Key::Owner.encode()).await?.ok_or(Unreadable)?;
-                let link = kv.get(&Key::Lineage.encode()).await?.ok_or(Unreadable)?;
+                let found = the_row(kv, Key::Owner).await?;
+                let link = the_row(kv, Key::Lineage).await?;
                 if found == row && link == chain.to_row() {
                     return Ok(Some(loaded.held(mine, chain)));
                 }
@@ -279,7 +276,7 @@ fn keep_changing() -> Error {
 }
 
 async fn head(kv: &dyn Kv) -> Result<Bytes, Error> {
-    Ok(kv.get(&Key::Head.encode()).await?.ok_or(Unreadable)?)
+    the_row(kv, Key::Head).await
 }
 
 /// Rows of kinds that this version does not know would be lost on it.

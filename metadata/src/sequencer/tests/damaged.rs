@@ -190,13 +190,13 @@ async fn a_row_that_lies_under_another_ones_key_is_refused_by_name() {
 #[tokio::test(start_paused = true)]
 async fn a_row_of_which_there_is_one_is_missed_and_nothing_is_made_in_its_place() {
     let memory = store().await;
-    for key in [
-        Key::Format,
-        Key::Owner,
-        Key::Head,
-        Key::Lineage,
-        Key::Checkpoint,
-        Key::Cluster,
+    for (key, name) in [
+        (Key::Format, "the format row, which says whose store it is"),
+        (Key::Owner, "the owner row, which says who may write"),
+        (Key::Head, "the head row, which says how far"),
+        (Key::Lineage, "the lineage row, which says who wrote"),
+        (Key::Checkpoint, "the checkpoint row, which says where"),
+        (Key::Cluster, "the cluster row, which has"),
     ] {
         let damaged = memory.copy();
         let mut lose = Transaction::default();
@@ -208,6 +208,8 @@ async fn a_row_of_which_there_is_one_is_missed_and_nothing_is_made_in_its_place(
             panic!("it is served without {key:?}")
         };
         assert!(matches!(error, Error::Corrupt(_)), "{key:?}: {error}");
+        let said = error.to_string();
+        assert!(said.contains(name) && said.contains("is missing"), "{said}");
         // Nor do those who only look take it for one that is still empty, or for a good one.
         let checked = check(&damaged).await.map(drop);
         assert!(matches!(checked, Err(Error::Corrupt(_))), "{key:?}");
