@@ -180,6 +180,8 @@ wire_enum! {
         /// The feature level stays as it is, and the sentence says why.
         14 => FeatureLevelKept(why: String),
         15 => MarkedLost,
+        /// There was none to release.
+        16 => NoHold,
     }
 }
 

@@ -392,13 +392,15 @@ impl Metadata {
         }
     }
 
-    /// Objects that the metadata does not know may be deleted again, after an older store was accepted.
+    /// Objects that the metadata does not know may be deleted again, after an older store was accepted. Returns whether they
+    /// were held.
     ///
     /// # Errors
     /// As [`Metadata::submit`].
-    pub async fn release_hold(&self) -> Result<(), Error> {
+    pub async fn release_hold(&self) -> Result<bool, Error> {
         match self.submit(Command::ReleaseHold).await?.outcome {
-            Outcome::HoldReleased => Ok(()),
+            Outcome::HoldReleased => Ok(true),
+            Outcome::NoHold => Ok(false),
             other => Err(unexpected(&other)),
         }
     }

@@ -139,8 +139,8 @@ async fn change(
             Ok(raised(before.level, level))
         }
         Operation::ReleaseHold => {
-            metadata::release_hold(kv, options).await?;
-            Ok(before.hold.map_or(NO_HOLD, |_| RELEASED).to_owned())
+            let held = metadata::release_hold(kv, options).await?;
+            Ok(released(held))
         }
         Operation::AcceptOlderStore => {
             let accepted = metadata::accept_older_store(kv, options).await?;
@@ -199,12 +199,6 @@ fn nothing(store: &StoreUrl) -> anyhow::Error {
     anyhow::anyhow!("there is no metadata in {store}, and nothing was changed: correct --store")
 }
 
-const RELEASED: &str = "Objects that the metadata does not know may be deleted again.";
-/// By a process that does not say whether there was one.
-const HOLD_GONE: &str =
-    "There is no hold any more: objects that the metadata does not know may be deleted.";
-const NO_HOLD: &str = "There is no hold: objects that the metadata does not know may be deleted. Nothing was changed.";
-
 async fn say(metadata: &Metadata, operation: Operation) -> anyhow::Result<String> {
     metadata.joined().await;
     let before = metadata.feature_level();
@@ -214,8 +208,8 @@ async fn say(metadata: &Metadata, operation: Operation) -> anyhow::Result<String
             Raised::Kept(why) => anyhow::bail!("the feature level stays as it is: {why}"),
         },
         Operation::ReleaseHold => {
-            metadata.release_hold().await?;
-            Ok(HOLD_GONE.to_owned())
+            let held = metadata.release_hold().await?;
+            Ok(released(held))
         }
         Operation::AcceptOlderStore => {
             anyhow::bail!("stop all processes, and give the store itself: --store URL")
@@ -235,6 +229,18 @@ fn given_up(records: &Records, marked: Result<(), Rejected>) -> anyhow::Result<S
         )),
         Err(why) => anyhow::bail!("{records} is not given up, and nothing was changed: {why}"),
     }
+}
+
+fn released(held: bool) -> String {
+    let said = match held {
+        true => {
+            "The hold is released: objects that the metadata does not know may be deleted again."
+        }
+        false => {
+            "There is no hold: objects that the metadata does not know may be deleted. Nothing was changed."
+        }
+    };
+    said.to_owned()
 }
 
 fn raised(before: u32, level: u32) -> String {

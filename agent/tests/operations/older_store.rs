@@ -144,11 +144,13 @@ async fn an_old_file_is_refused_until_an_operator_accepts_it() {
         (ErrorCode::NONE, 2)
     );
     assert!(broker.terminate().await.success());
-    said(
-        &[&["release-hold"], &of_both[..]].concat(),
-        &["may be deleted again"],
-    )
-    .await;
+    let metadata = Process::start("metadata", &of_both).await;
+    metadata.until_ready("200").await;
+    let there = metadata.listen.to_string();
+    let release = ["release-hold", "--metadata", &there];
+    said(&release, &["The hold is released", "may be deleted again"]).await;
+    said(&release, &["There is no hold:", "Nothing was changed"]).await;
+    metadata.terminate().await;
     said(&[&["finalize"], &of_both[..]].concat(), &["feature level"]).await;
 }
 

@@ -28,7 +28,8 @@ async fn what_is_so_already_is_said_to_be() {
     let flags = used(data.path()).await;
     let already = ["writes at feature level", "already"];
     said("finalize", &flags, &already).await;
-    said("release-hold", &flags, &["There is no hold"]).await;
+    let no_hold = ["There is no hold:", "Nothing was changed"];
+    said("release-hold", &flags, &no_hold).await;
     let both: Vec<&str> = flags.iter().map(String::as_str).collect();
     let metadata = Process::start("metadata", &both).await;
     metadata.until_ready("200").await;
@@ -37,7 +38,7 @@ async fn what_is_so_already_is_said_to_be() {
     ran.refused(&["open in another process", "--metadata HOST:PORT"]);
     let there = ["--metadata".to_owned(), metadata.listen.to_string()];
     said("finalize", &there, &already).await;
-    said("release-hold", &there, &["There is no hold"]).await;
+    said("release-hold", &there, &no_hold).await;
     metadata.terminate().await;
 }
 

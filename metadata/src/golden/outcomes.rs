@@ -41,6 +41,7 @@ fn rejections() -> Vec<Rejected> {
     ]
 }
 
+/// Those of the first file.
 pub(super) fn outcomes() -> Vec<Outcome> {
     let placed = |base_offset, duplicate| {
         Ok(Placed {
@@ -73,6 +74,23 @@ pub(super) fn outcomes() -> Vec<Outcome> {
         Outcome::BucketBound(Some(BucketId(u128::MAX - 1))),
     ];
     all.extend(rejections().into_iter().map(Outcome::Rejected));
+    all
+}
+
+#[test]
+fn every_outcome_is_written_and_read_as_ever() {
+    let later = vec![Outcome::NoHold];
+    for (name, outcomes) in [
+        ("outcomes-1.bin", outcomes()),
+        ("outcomes-2.bin", later.clone()),
+    ] {
+        let mut encoded = Encoder::default();
+        outcomes.put(&mut encoded);
+        let mut old = Decoder::new(golden(name, &encoded.into_bytes()));
+        assert_eq!(Wire::take(&mut old), Ok(outcomes));
+        assert_eq!(old.end(), Ok(()));
+    }
+    let all = [outcomes(), later].concat();
     cover!(
         all,
         Outcome,
@@ -90,16 +108,7 @@ pub(super) fn outcomes() -> Vec<Outcome> {
         Outcome::OlderStoreAccepted,
         Outcome::HoldReleased,
         Outcome::MarkedLost,
+        Outcome::NoHold,
         Outcome::Rejected(_),
     );
-    all
-}
-
-#[test]
-fn every_outcome_is_written_and_read_as_ever() {
-    let mut encoded = Encoder::default();
-    outcomes().put(&mut encoded);
-    let mut old = Decoder::new(golden("outcomes-1.bin", &encoded.into_bytes()));
-    assert_eq!(Wire::take(&mut old), Ok(outcomes()));
-    assert_eq!(old.end(), Ok(()));
 }

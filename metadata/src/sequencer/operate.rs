@@ -104,13 +104,17 @@ pub async fn finalize(kv: &dyn Kv, options: Options) -> Result<u32, Error> {
     }
 }
 
-/// Objects that are not known may be deleted again.
+/// Objects that are not known may be deleted again. Returns whether they were held.
 ///
 /// # Errors
 /// As [`accept_older_store`].
-pub async fn release_hold(kv: &dyn Kv, options: Options) -> Result<(), Error> {
+pub async fn release_hold(kv: &dyn Kv, options: Options) -> Result<bool, Error> {
     let release = |_: &State| Ok(Command::ReleaseHold);
-    offline(kv, options, release).await.map(|_| ())
+    match offline(kv, options, release).await? {
+        Outcome::HoldReleased => Ok(true),
+        Outcome::NoHold => Ok(false),
+        other => Err(Error::unavailable(format!("the state said {other:?}"))),
+    }
 }
 
 /// Gives records up that cannot be read: readers of that topic step over them from then on.

@@ -98,11 +98,13 @@ impl State {
     }
 
     pub(super) fn release_hold(&self) -> Decided {
-        let effects = match self.cluster.hold() {
-            Some(_) => vec![Effect::Cluster(ClusterEffect::HoldReleased)],
-            None => Vec::new(),
-        };
-        Ok((Outcome::HoldReleased, effects))
+        Ok(match self.cluster.hold() {
+            Some(_) => {
+                let released = Effect::Cluster(ClusterEffect::HoldReleased);
+                (Outcome::HoldReleased, vec![released])
+            }
+            None => (Outcome::NoHold, Vec::new()),
+        })
     }
 
     /// What a version of the next level writes beside each topic's making, once it may.

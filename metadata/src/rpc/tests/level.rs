@@ -55,7 +55,7 @@ async fn a_level_is_raised_once_every_agent_can_read_it() {
     assert_eq!(level_of(&memory), 2, "older versions see it at once");
     let refused = a.metadata.raise_feature_level(Some(3)).await.unwrap();
     assert!(matches!(refused, Raised::Kept(_)), "{refused:?}");
-    a.metadata.release_hold().await.unwrap();
+    assert!(!a.metadata.release_hold().await.unwrap(), "there was none");
 }
 
 /// What a version must read for it to open the store.

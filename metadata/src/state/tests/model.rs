@@ -28,6 +28,8 @@ pub(super) struct Model {
     forgotten_end: i64,
     /// When an older store was accepted last.
     older_accepted: Option<Timestamp>,
+    /// Objects that nobody knows are kept.
+    held: bool,
     /// Committed so far.
     blocks: u64,
 }
@@ -160,9 +162,13 @@ impl Model {
                 self.next_producer = (self.next_producer + (1 << 40)).max(epoch << 40);
                 self.forgotten_end = self.next_producer;
                 self.older_accepted = self.older_accepted.max(Some(now));
+                self.held = true;
                 Ok(Outcome::OlderStoreAccepted)
             }
-            Command::ReleaseHold => Ok(Outcome::HoldReleased),
+            Command::ReleaseHold => Ok(match std::mem::take(&mut self.held) {
+                true => Outcome::HoldReleased,
+                false => Outcome::NoHold,
+            }),
             Command::MarkLost { topic, range } => self.lose(*topic, *range),
             Command::OpenSession { closing, .. } => {
                 self.sessions.retain(|id, _| !closing.contains(id));

@@ -73,7 +73,8 @@ async fn an_older_store_that_is_accepted_goes_on_without_handing_anything_out_tw
         running.close().await;
         let hold = check(&memory).await.unwrap().hold;
         assert!(hold.is_some(), "objects that were lost stay");
-        release_hold(&memory, bucket.options(5)).await.unwrap();
+        assert!(release_hold(&memory, bucket.options(5)).await.unwrap());
+        assert!(!release_hold(&memory, bucket.options(5)).await.unwrap());
         assert_eq!(check(&memory).await.unwrap().hold, None);
         let again = accept_older_store(&memory, bucket.options(6))
             .await
