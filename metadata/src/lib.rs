@@ -52,7 +52,7 @@ pub use level::behave_as;
 pub use sequencer::{
     Acceptance, Candidate, Checked, Found, Options, Probe, Sequencer, Serves, Status,
     accept_older_store, belongs_to, check, finalize, holds, is_empty, mark_lost, release_hold,
-    start,
+    start, takes_writes,
 };
 pub use shown::Shown;
 pub use state::{Hold, Limits, PRODUCER_BYTES, Usage};

@@ -12,6 +12,7 @@ mod remembered;
 pub(crate) mod s3;
 pub mod segment;
 mod store;
+mod trial;
 mod witness;
 
 #[cfg(test)]
@@ -22,4 +23,5 @@ pub use download::{Place, RawBlock};
 pub use error::{ErrorKind, StoreError};
 pub use open::{OpenError, StoreOptions};
 pub use store::{Cause, Store};
+pub use trial::Trial;
 pub use witness::{Witness, WitnessError, WitnessVersion};

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::bucket::{SECRET, Server, credentials, free_address};
-use super::tools::{Ran, contents, run};
+use super::tools::{Mount, Ran, contents, run};
 use crate::support::broker::{Broker, penstock};
 
 async fn doctor(arguments: &[&str]) -> Ran {
@@ -92,6 +92,43 @@ async fn what_is_wrong_with_a_folder_or_a_store_is_said() {
         &["is damaged", "copy"],
     );
     assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+}
+
+/// Reading works all the same.
+#[tokio::test]
+async fn a_full_disk_is_said_of_the_bucket_and_of_the_metadata() {
+    let Some(mount) = Mount::new("size=24m") else {
+        return;
+    };
+    let data = mount.path().join("data");
+    let broker = Broker::in_folder(&data, &[]).await;
+    assert!(broker.terminate().await.success());
+    let (bucket, store) = (bucket_of(&data), store_of(&data));
+    let ballast = mount.path().join("ballast");
+    let mut file = std::fs::File::create(&ballast).unwrap();
+    for piece in [64 * 1024, 4096, 1] {
+        while std::io::Write::write_all(&mut file, &vec![1; piece]).is_ok() {}
+    }
+    let no_room = "No space left on device";
+    wrong(
+        &doctor(&["--bucket", &bucket]).await,
+        &["Nothing can be stored", no_room, "make room"],
+    );
+    let full = doctor(&["--bucket", "memory:", "--store", &store]).await;
+    wrong(&full, &["written", no_room, "make room"]);
+    assert_eq!(full.stdout.matches(no_room).count(), 1, "{full:?}");
+    let absent = format!("redb://{}", data.join("absent.redb").display());
+    wrong(
+        &doctor(&["--bucket", "memory:", "--store", &absent]).await,
+        &["cannot be made", no_room, "check"],
+    );
+    std::fs::remove_file(&ballast).unwrap();
+    let before = contents(mount.path()).len();
+    well(&doctor(&["--bucket", &bucket, "--store", &store]).await);
+    assert!(
+        contents(mount.path()).len() <= before + 1,
+        "a folder, at most"
+    );
 }
 
 #[tokio::test]

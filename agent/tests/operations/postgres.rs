@@ -12,6 +12,12 @@ use crate::support::client::{Client, batch};
 use crate::support::processes::Process;
 use protocol::ErrorCode;
 
+/// What a disk does that has no room.
+const FULL_DISK: &str = "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS \
+     $$ BEGIN RAISE EXCEPTION 'the disk is full' USING ERRCODE = '53100'; END $$; \
+     CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON penstock.rows \
+     FOR EACH ROW EXECUTE FUNCTION full_disk()";
+
 /// `penstock dev` on free ports, its bucket in a folder.
 fn dev(data: &Path, store: &str) -> Command {
     let mut command = penstock(["dev", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
@@ -127,13 +133,21 @@ async fn the_doctor_says_what_is_wrong_with_a_database() {
     .await;
     let folder = tempfile::tempdir().unwrap();
     let broker = Broker::start(&mut dev(folder.path(), &server.url(""))).await;
-    // It is only read, so it may be looked at while it is used.
+    // Nothing that whoever uses it needs is touched, so it may be looked at meanwhile.
+    let rows = || server.sql(DATABASE, "SELECT count(*) FROM penstock.rows");
+    let (owner, before) = (owner(&server), rows());
     diagnosed(
         &server.url(""),
         0,
-        &["can be read", "A small read takes", "All is well."],
+        &[
+            "can be read",
+            "can be written",
+            "A small read takes",
+            "All is well.",
+        ],
     )
     .await;
+    assert_eq!((self::owner(&server), rows()), (owner, before));
     assert!(broker.terminate().await.success());
     diagnosed(&server.url(""), 0, &["can be read"]).await;
     let port = server.port();
@@ -151,6 +165,47 @@ async fn the_doctor_says_what_is_wrong_with_a_database() {
         &server.url(""),
         1,
         &["2 (schema penstock)", "newer Penstock"],
+    )
+    .await;
+}
+
+/// The row that each take-over rewrites.
+fn owner(server: &Server) -> String {
+    server.sql(DATABASE, "SELECT v FROM penstock.rows WHERE k = '\\x006f'")
+}
+
+#[tokio::test]
+async fn the_doctor_says_what_keeps_a_database_from_being_written() {
+    let Some(server) = Server::with(&[], |_| {}) else {
+        return;
+    };
+    let role =
+        format!("CREATE ROLE app LOGIN PASSWORD 'app'; GRANT CREATE ON DATABASE {DATABASE} TO app");
+    server.sql(DATABASE, &role);
+    let store = format!("postgres://app:app@127.0.0.1:{}/{DATABASE}", server.port());
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(&mut dev(folder.path(), &store)).await;
+    assert!(broker.terminate().await.success());
+    for right in ["INSERT", "UPDATE", "DELETE"] {
+        server.sql(
+            DATABASE,
+            &format!("REVOKE {right} ON penstock.rows FROM app"),
+        );
+        let refused = [
+            "can be read",
+            "Nothing can be written",
+            "permission denied",
+            "GRANT",
+        ];
+        diagnosed(&store, 1, &refused).await;
+        server.sql(DATABASE, &format!("GRANT {right} ON penstock.rows TO app"));
+    }
+    diagnosed(&store, 0, &["can be written", "All is well."]).await;
+    server.sql(DATABASE, FULL_DISK);
+    diagnosed(
+        &store,
+        1,
+        &["Nothing can be written", "the disk is full", "make room"],
     )
     .await;
 }
@@ -199,11 +254,7 @@ async fn a_process_that_cannot_write_the_database_says_so_and_is_not_ready() {
     let mut metadata = Process::start("metadata", &["--store", &store]).await;
     metadata.until_ready("200").await;
     metadata.stop().await;
-    let full = "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS \
-                $$ BEGIN RAISE EXCEPTION 'the disk is full' USING ERRCODE = '53100'; END $$; \
-                CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON penstock.rows \
-                FOR EACH ROW EXECUTE FUNCTION full_disk()";
-    server.sql(DATABASE, full);
+    server.sql(DATABASE, FULL_DISK);
     metadata.restart();
     metadata.until_ready("503").await;
     let said = metadata.page("/health/ready").await.unwrap_or_default();

@@ -26,6 +26,7 @@ mod status;
 mod store;
 mod subscribers;
 pub(crate) mod takeover;
+mod takes_writes;
 mod tick;
 mod time;
 mod touched;
@@ -102,6 +103,15 @@ enum Ended {
 /// When the store cannot be read, is damaged, or was written by a newer version.
 pub async fn check(kv: &dyn Kv) -> Result<Checked, Error> {
     takeover::check(kv).await
+}
+
+/// Whether the store takes writes. It is tried with a row that nobody reads and that is cleared again; whoever holds the order
+/// holds on.
+///
+/// # Errors
+/// When it cannot be written, with its reason.
+pub async fn takes_writes(kv: &dyn Kv) -> Result<(), Error> {
+    takes_writes::takes_writes(kv).await
 }
 
 /// Whether nobody ever wrote to the store. Writes nothing.

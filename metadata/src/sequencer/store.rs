@@ -26,7 +26,7 @@ const BUSY_PAUSE_MIN: Duration = Duration::from_millis(10);
 const BUSY_PAUSE_MAX: Duration = Duration::from_millis(320);
 
 /// Rows of a drain's log are cut to so many bytes, and a transaction takes about so many bytes of them.
-const LOG_ROW_BYTES: usize = 60 * 1024;
+pub(super) const LOG_ROW_BYTES: usize = 60 * 1024;
 const LOG_TRANSACTION_BYTES: usize = 768 * 1024;
 
 /// What this sequencer last wrote as owner and head.
@@ -82,7 +82,7 @@ pub(super) async fn shut_out(
 }
 
 /// Sends a transaction again while a busy store says for certain that it did not do it, but not for long.
-async fn commit(kv: &dyn Kv, transaction: Transaction) -> Result<(), KvError> {
+pub(super) async fn commit(kv: &dyn Kv, transaction: Transaction) -> Result<(), KvError> {
     let mut pause = BUSY_PAUSE_MIN;
     loop {
         match kv.commit(transaction.clone()).await {

@@ -3,21 +3,22 @@
 
 #[cfg(feature = "postgres")]
 mod postgres;
+mod redb;
 mod s3;
 
+#[cfg(feature = "fdb")]
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bytes::Bytes;
-use metadata::kv::Redb;
-use metadata::{Checked, NamingEpoch, ObjectKey};
+use metadata::Checked;
+use metadata::kv::Kv;
 use tokio::time::Instant;
 
 use super::logging;
 use crate::config::{Doctor, StoreUrl};
 use crate::identity::{self, Found, Join, Known, Names};
-use crate::storage::{Cause, Store, StoreOptions, Witness, WitnessError};
+use crate::storage::{Store, StoreOptions, Witness, WitnessError};
 
 /// Requests whose latency is measured.
 const ROUNDS: usize = 20;
@@ -46,7 +47,7 @@ pub(super) async fn run(options: Doctor) -> anyhow::Result<ExitCode> {
             report.well("The metadata is kept in memory only.");
             None
         }
-        Some(StoreUrl::Redb(path)) => check_redb(path, &mut report).await,
+        Some(StoreUrl::Redb(path)) => redb::check(path, &mut report).await,
         #[cfg(feature = "postgres")]
         Some(StoreUrl::Postgres(url)) => postgres::check(url, &mut report).await,
         #[cfg(feature = "fdb")]
@@ -189,32 +190,48 @@ async fn check_bucket(options: &Doctor, report: &mut Report) -> Option<Store> {
     Some(store)
 }
 
-/// Stores, reads and deletes as an agent does.
+/// Stores, reads and deletes as an agent does, but not among its segments.
 async fn check_objects(store: &Store, report: &mut Report) {
     let (mut puts, mut gets) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let key = ObjectKey::new(NamingEpoch::default(), rand::random(), 0);
-        let began = Instant::now();
-        if let Err(error) = store
-            .put_segment(key, vec![Bytes::from_static(PROBE)])
-            .await
-        {
-            return report.wrong(&format!("Nothing can be stored in the bucket: {error}."));
-        }
-        puts.push(began.elapsed());
-        let began = Instant::now();
-        let read = store.get_range(key, 0..PROBE.len() as u64, Cause::Doctor);
-        match read.await {
-            Ok(bytes) if bytes == PROBE => gets.push(began.elapsed()),
-            Ok(_) => report.wrong("What is read from the bucket is not what was stored in it."),
-            Err(error) => report.wrong(&format!("What was stored cannot be read: {error}.")),
-        }
-        if let Err(error) = store.delete(key).await {
-            return report.wrong(&format!("Nothing can be deleted from the bucket: {error}."));
+        match try_object(store).await {
+            Ok((put, get)) => {
+                puts.push(put);
+                gets.push(get);
+            }
+            Err(said) => return report.wrong(&said),
         }
     }
     report.well("Objects can be stored, read and deleted.");
     report.well(&latency(puts, gets));
+}
+
+/// How long it took to store and to read one; else what is wrong.
+async fn try_object(store: &Store) -> Result<(Duration, Duration), String> {
+    const ADVICE: &str = "make room in it, or check its permissions";
+    let trial = store.trial();
+    let began = Instant::now();
+    let stored = trial.put(PROBE).await;
+    let put = began.elapsed();
+    stored.map_err(|error| format!("Nothing can be stored in the bucket ({error}): {ADVICE}."))?;
+    let began = Instant::now();
+    let read = trial.get().await;
+    let get = began.elapsed();
+    let deleted = trial.delete().await;
+    deleted.map_err(|error| {
+        let left = left(trial.key());
+        format!("Nothing can be deleted from the bucket ({error}): check its permissions.{left}")
+    })?;
+    match read {
+        Ok(bytes) if bytes == PROBE => Ok((put, get)),
+        Ok(_) => Err("What is read from the bucket is not what was stored in it.".to_owned()),
+        Err(error) => Err(format!("What was stored cannot be read: {error}.")),
+    }
+}
+
+/// What nobody deleted, as one more sentence.
+fn left(key: &str) -> String {
+    format!(" The object {key} is left in it, and harms nobody.")
 }
 
 /// How long requests took.
@@ -237,61 +254,31 @@ fn latency(puts: Vec<Duration>, gets: Vec<Duration>) -> String {
     )
 }
 
-/// Reads, and writes nothing: a file that is not there is not made. What the metadata says of itself, if it can be read.
-async fn check_redb(path: &Path, report: &mut Report) -> Option<Checked> {
-    let shown = path.display();
-    if !path.exists() {
-        let folder = path.parent().is_some_and(Path::is_dir);
-        if folder {
-            report.well(&format!(
-                "There is no metadata in {shown} yet; the first agent makes it."
-            ));
-            return Some(Checked::default());
-        }
-        report.wrong(&format!(
-            "The folder of {shown} is not there: make it, or correct --store."
-        ));
-        return None;
-    }
-    let owned = path.to_owned();
-    let opened = tokio::task::spawn_blocking(move || Redb::open(&owned)).await;
-    let read = match opened.expect("opening does not panic") {
-        Ok(redb) => metadata::check(&redb).await,
-        Err(error) => Err(error.into()),
-    };
-    match read {
-        Ok(checked) => {
-            report.well(&format!("The metadata in {shown} can be opened and read."));
-            return Some(checked);
-        }
-        // As it is while all is well.
-        Err(metadata::Error::InUse(_)) => report.note(&format!(
-            "The metadata in {shown} was not looked at, nor whether the bucket is its bucket: a process has it open, which \
-             keeps all others out. That one says in its /health/ready how it is; or stop it and ask again."
+/// Tries whether the metadata takes writes; `what` is what it is called, and `advice` what to do if it does not. An agent may
+/// be at work: nothing that it needs is touched.
+async fn check_writes(kv: &dyn Kv, what: &str, advice: &str, report: &mut Report) {
+    match metadata::takes_writes(kv).await {
+        Ok(()) => report.well(&sentence(&format!("{what} can be written"))),
+        Err(metadata::Error::Unavailable { reason, .. }) => report.wrong(&format!(
+            "Nothing can be written to {what} ({reason}): {advice}."
         )),
-        Err(metadata::Error::Corrupt(why)) => report.wrong(&format!(
-            "The metadata in {shown} is damaged ({why}): start no agent with it, keep the file, and bring back a copy."
-        )),
-        Err(error @ metadata::Error::NewerFormat { .. }) => {
-            report.wrong(&format!("The metadata in {shown} is not for this version: {error}."));
-        }
         Err(error) => report.wrong(&format!(
-            "The metadata in {shown} cannot be read ({error}): check the path, its permissions and the disk."
+            "Nothing can be written to {what} ({error}): {advice}."
         )),
     }
-    None
 }
 
-/// Reads, and writes nothing, so an agent may be at work.
+/// An agent may be at work.
 #[cfg(feature = "fdb")]
 async fn check_foundationdb(
     cluster_file: &Path,
     prefix: &str,
     report: &mut Report,
 ) -> Option<Checked> {
-    let read = match metadata::kv::FoundationDb::open(cluster_file, prefix) {
-        Ok(store) => metadata::check(&store).await,
-        Err(error) => Err(error.into()),
+    let opened = metadata::kv::FoundationDb::open(cluster_file, prefix);
+    let read = match &opened {
+        Ok(store) => metadata::check(store).await,
+        Err(error) => Err(error.clone().into()),
     };
     let shown = cluster_file.display();
     match read {
@@ -299,6 +286,10 @@ async fn check_foundationdb(
             report.well(&format!(
                 "The metadata under the prefix {prefix} in the cluster of {shown} can be read."
             ));
+            if let Ok(store) = &opened {
+                let advice = "see what the status of fdbcli says";
+                check_writes(store, "it", advice, report).await;
+            }
             return Some(checked);
         }
         Err(metadata::Error::Corrupt(why)) => report.wrong(&format!(
@@ -321,4 +312,38 @@ fn sentence(text: &str) -> String {
     let mut rest = text.trim_end_matches('.').chars();
     let first = rest.next().into_iter().flat_map(char::to_uppercase);
     first.chain(rest).chain(['.']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::TryStreamExt as _;
+    use object_store::ObjectStore as _;
+    use object_store::path::Path;
+
+    use super::*;
+    use crate::storage::tests::faulty::{Fate, Faulty};
+
+    #[tokio::test]
+    async fn what_cannot_be_deleted_is_named_and_is_no_segment() {
+        let faulty = Arc::new(Faulty::default());
+        let store = Store::from_object_store(faulty.clone(), Path::from("p"), true);
+        try_object(&store).await.unwrap();
+        let left = async || {
+            let listed = faulty.objects.list(None);
+            listed.try_collect::<Vec<_>>().await.unwrap()
+        };
+        assert_eq!(left().await, []);
+        faulty.plan([Fate::Works, Fate::Works], Fate::Refused);
+        let said = try_object(&store).await.unwrap_err();
+        let left = left().await;
+        let key = left[0].location.as_ref();
+        assert!(key.starts_with("p/doctor/"), "{key}");
+        for part in ["Nothing can be deleted", "permissions", key] {
+            assert!(said.contains(part), "no {part:?} in {said:?}");
+        }
+        let stored = try_object(&store).await.unwrap_err();
+        assert!(stored.contains("Nothing can be stored"), "{stored}");
+    }
 }

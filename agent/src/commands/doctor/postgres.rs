@@ -1,4 +1,4 @@
-//! Looks at a metadata store in PostgreSQL, and writes nothing: a schema that is not there is not made.
+//! Looks at a metadata store in PostgreSQL, and tries whether it can be written. A schema that is not there is not made.
 
 use metadata::Checked;
 use metadata::kv::{Examined, Kv, Postgres, PostgresUrl};
@@ -61,6 +61,17 @@ async fn check_rows(url: &PostgresUrl, report: &mut Report) -> Option<Checked> {
             "A process writes the metadata in it all the time: it was not read as a whole, as that process did when it began."
         }
     });
+    match metadata::takes_writes(&kv).await {
+        Ok(()) => report.well("The metadata in it can be written."),
+        Err(metadata::Error::Unavailable { reason, .. }) => {
+            report.wrong(&format!(
+                "Nothing can be written to the metadata in it: {reason}."
+            ));
+        }
+        Err(error) => report.wrong(&format!(
+            "Nothing can be written to the metadata in it: {error}."
+        )),
+    }
     let mut took = Vec::new();
     for _ in 0..ROUNDS {
         let began = Instant::now();

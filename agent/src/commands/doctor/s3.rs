@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use super::{PROBE, ROUNDS, Report, latency};
+use super::{PROBE, ROUNDS, Report, latency, left};
 use crate::clock::Clock;
 use crate::storage::{StoreOptions, paths, s3};
 
@@ -38,11 +38,12 @@ pub(super) async fn check(url: &str, options: &StoreOptions, report: &mut Report
         key: paths::probe(&prefix, &format!("{:032x}", rand::random::<u128>())).to_string(),
         prefix: prefix.to_string(),
     };
-    if checks.objects(report).await {
+    let stored = checks.objects(report).await;
+    if stored {
         checks.condition(report).await;
         checks.latency(report).await;
     }
-    checks.delete(report).await;
+    checks.delete(stored, report).await;
     checks.versioning(report).await;
     checks.lifecycle(report).await;
     match *skew.lock() {
@@ -135,11 +136,18 @@ impl Checks {
             .map_err(|error| error.to_string())
     }
 
-    async fn delete(&self, report: &mut Report) {
+    /// Whether or not the probe is there.
+    async fn delete(&self, stored: bool, report: &mut Report) {
         let delete = self.client.delete_object().bucket(&self.bucket);
         match delete.key(&self.key).send().await {
             Ok(_) => report.well("Objects can be deleted."),
-            Err(error) => report.wrong(&refusal("deleted", "s3:DeleteObject", &error)),
+            Err(error) => {
+                let mut said = refusal("deleted", "s3:DeleteObject", &error);
+                if stored {
+                    said.push_str(&left(&self.key));
+                }
+                report.wrong(&said);
+            }
         }
     }
 

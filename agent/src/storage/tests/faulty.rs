@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::future::ready;
+use futures::stream::{BoxStream, once};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -64,15 +65,16 @@ impl Faulty {
         self.script.lock().requests
     }
 
+    fn fate(&self) -> Fate {
+        let mut script = self.script.lock();
+        script.requests += 1;
+        let planned = script.next.pop_front();
+        planned.or(script.then).unwrap_or(Fate::Works)
+    }
+
     async fn request<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let fate = {
-            let mut script = self.script.lock();
-            script.requests += 1;
-            let planned = script.next.pop_front();
-            planned.or(script.then).unwrap_or(Fate::Works)
-        };
         let (path, source) = ("it".to_owned(), "planned".into());
-        match fate {
+        match self.fate() {
             Fate::Works => work.await,
             Fate::Takes(millis) => {
                 sleep(Duration::from_millis(millis)).await;
@@ -122,12 +124,18 @@ impl ObjectStore for Faulty {
         self.request(self.objects.get_opts(location, options)).await
     }
 
+    /// Refused or done.
     fn delete_stream(
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        self.script.lock().requests += 1;
-        self.objects.delete_stream(locations)
+        match self.fate() {
+            Fate::Refused => {
+                let (path, source) = ("it".to_owned(), "planned".into());
+                once(ready(Err(Error::PermissionDenied { path, source }))).boxed()
+            }
+            _ => self.objects.delete_stream(locations),
+        }
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {

@@ -24,6 +24,7 @@ pub(super) mod code {
     pub(crate) const NO_SUCH_COLUMN: &str = "42703";
     pub(crate) const NO_SUCH_FUNCTION: &str = "42883";
     pub(crate) const NO_SUCH_TABLE: &str = "42P01";
+    pub(crate) const DISK_FULL: &str = "53100";
     pub(crate) const TOO_MANY_CONNECTIONS: &str = "53300";
     pub(crate) const PAST_A_LIMIT: &str = "54000";
     pub(crate) const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -63,6 +64,9 @@ pub(super) fn failed(error: &DbError, url: &PostgresUrl) -> KvError {
             "PostgreSQL says \"{said}\": a pooler in transaction or statement mode lies between; use session mode, or \
              connect without it"
         ),
+        code::DISK_FULL => {
+            format!("PostgreSQL says \"{said}\": make room on the disk of its server")
+        }
         code::READ_ONLY => format!("PostgreSQL takes no writes (\"{said}\"): is it a standby?"),
         other => format!("PostgreSQL says \"{said}\" ({other})"),
     };

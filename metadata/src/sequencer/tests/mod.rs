@@ -22,6 +22,7 @@ mod silent;
 mod slow;
 mod snapshots;
 mod takeover;
+mod takes_writes;
 mod unclear;
 mod watch;
 mod wide;
@@ -45,7 +46,7 @@ use crate::handle::Metadata;
 use crate::kv::over_memory::OverMemory;
 use crate::kv::{Kv, KvError, Memory, Transaction};
 use crate::types::{
-    BatchFlags, BlockCodec, BlockRange, Extent, Located, NamingEpoch, ObjectKey, Offset,
+    BatchFlags, BlockCodec, BlockRange, Extent, Located, Lsn, NamingEpoch, ObjectKey, Offset,
     PartitionIndex, ProducerEpoch, ProducerId, Sequence, Share, Timestamp, TopicId, TopicPartition,
 };
 
