@@ -36,6 +36,8 @@ pub(super) struct Reopening {
     database: Option<Database>,
     /// Since the last commit that succeeded.
     failures: u32,
+    /// Why it failed last.
+    why: String,
     not_before: Option<Instant>,
 }
 
@@ -46,6 +48,7 @@ impl Reopening {
             opener,
             database,
             failures: 0,
+            why: String::new(),
             not_before: None,
         })
     }
@@ -69,7 +72,7 @@ impl Reopening {
                 Err(error)
             }
             Err(Failed::Poisoned(error)) => {
-                self.failed();
+                self.failed(&error);
                 Err(error)
             }
         }
@@ -82,14 +85,19 @@ impl Reopening {
 
     fn reopen(&mut self) -> Result<Database, KvError> {
         if self.not_before.is_some_and(|time| Instant::now() < time) {
-            let text = "the database failed and is opened again soon";
-            return Err(KvError::Unavailable(text.to_owned()));
+            let why = &self.why;
+            let text = format!("the database failed ({why}) and is opened again soon");
+            return Err(KvError::Unavailable(text));
         }
-        (self.opener)(Missing::Refuse).inspect_err(|_| self.failed())
+        (self.opener)(Missing::Refuse).inspect_err(|error| self.failed(error))
     }
 
     /// The first attempt to open it anew may be at once, so that a single fault passes quickly.
-    fn failed(&mut self) {
+    fn failed(&mut self, why: &KvError) {
+        self.why = match why {
+            KvError::Unavailable(reason) | KvError::Unknown(reason) => reason.clone(),
+            other => other.to_string(),
+        };
         let (first, longest) = REOPEN_AFTER;
         self.not_before = self.failures.checked_sub(1).map(|repeated| {
             let wait = first.saturating_mul(1 << repeated.min(10));

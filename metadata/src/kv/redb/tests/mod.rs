@@ -242,6 +242,23 @@ async fn a_file_that_is_gone_is_not_made_again_and_not_asked_for_without_pause()
     assert!(!path.exists());
 }
 
+/// Also while it is not tried: whoever asks then has nothing else to go by.
+#[tokio::test]
+async fn why_it_failed_is_said_until_it_works_again() {
+    let disk = Disk::default();
+    let store = disk.start();
+    count_up(&store, 1).await;
+    disk.break_after(0);
+    let mut waited = false;
+    for _ in 0..20 {
+        let failed = store.commit(set("n", "9")).await.unwrap_err().to_string();
+        let causes = failed.matches("no storage space").count();
+        assert_eq!(causes, 1, "{failed}");
+        waited |= failed.contains("opened again soon");
+    }
+    assert!(waited);
+}
+
 /// A small filesystem of its own, gone when dropped.
 struct Mount(tempfile::TempDir);
 
@@ -281,7 +298,10 @@ async fn a_full_disk_is_outlived() {
     for number in 0..100_u8 {
         match store.commit(set(vec![number], vec![number; 50_000])).await {
             Ok(()) => confirmed.push(number),
-            Err(KvError::Unknown(_) | KvError::Unavailable(_)) => failed += 1,
+            Err(KvError::Unknown(why) | KvError::Unavailable(why)) => {
+                failed += 1;
+                assert_eq!(why.matches("No space left").count(), 1, "{why}");
+            }
             Err(error) => panic!("{error:?}"),
         }
     }
