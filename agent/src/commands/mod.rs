@@ -5,8 +5,11 @@ mod dev;
 mod doctor;
 mod logging;
 mod metadata;
+mod panics;
 
 use std::process::ExitCode;
+
+pub use panics::say_damage;
 
 use crate::config::Command;
 

@@ -461,3 +461,39 @@ async fn damaged_data_is_refused() {
     let mut client = Client::connect(broker.listen).await;
     assert_eq!(client.fetch("t", 0, 0).await.high_watermark, 1);
 }
+
+/// redb panics on most of these, whatever was given to find out.
+#[tokio::test]
+async fn a_file_on_which_redb_panics_is_refused_with_a_sentence() {
+    let folder = used().await;
+    let file = folder.path().join("metadata.redb");
+    let good = std::fs::read(&file).unwrap();
+    let panics = |page: usize| {
+        let mut damaged = good.clone();
+        damaged[page..page + 4096].fill(0);
+        std::fs::write(&file, damaged).unwrap();
+        Redb::open(&file).is_err_and(|error| error.to_string().contains("panicked"))
+    };
+    let page = (0..good.len()).step_by(4096).find(|page| panics(*page));
+    page.expect("it panics on some page");
+    let damaged = std::fs::read(&file).unwrap();
+    let store = format!("redb://{}", file.display());
+    let says = ["metadata.redb is damaged", "bring back a copy"];
+    run(&mut dev(folder.path(), &[])).await.refused(&says);
+    std::fs::write(&file, &damaged).unwrap();
+    let ran = run(&mut penstock(["doctor", "--store", &store])).await;
+    assert!(!ran.status.success());
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    says.iter()
+        .for_each(|part| assert!(said.contains(part), "{said}"));
+}
+
+#[tokio::test]
+async fn a_file_of_no_bytes_is_refused() {
+    let folder = used().await;
+    let file = folder.path().join("metadata.redb");
+    std::fs::write(&file, []).unwrap();
+    let ran = run(&mut dev(folder.path(), &[])).await;
+    ran.refused(&["metadata.redb has 0 bytes", "bring back a copy"]);
+    assert_eq!(std::fs::read(&file).unwrap(), []);
+}

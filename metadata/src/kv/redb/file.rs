@@ -1,6 +1,6 @@
 //! The file: opened, refused with a sentence, and opened anew after errors that leave it unusable.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::Duration;
@@ -121,17 +121,52 @@ pub(super) fn open(path: &Path, missing: Missing) -> Result<Database, KvError> {
         |error: io::Error| KvError::Unavailable(format!("{shown} cannot be opened: {error}"));
     let mut options = OpenOptions::new();
     options.read(true).write(true);
-    options.create(missing == Missing::Create);
-    let file = options.open(path).map_err(unusable)?;
-    if missing == Missing::Refuse && file.metadata().map_err(unusable)?.len() == 0 {
-        return Err(unusable(io::Error::other("it was emptied")));
+    let made = match missing {
+        Missing::Create => options.clone().create_new(true).open(path),
+        Missing::Refuse => Err(ErrorKind::AlreadyExists.into()),
+    };
+    let (file, is_new) = match made {
+        Ok(file) => (file, true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            (options.open(path).map_err(unusable)?, false)
+        }
+        Err(error) => return Err(unusable(error)),
+    };
+    if !is_new && file.metadata().map_err(unusable)?.len() == 0 {
+        return Err(emptied(path, &file, missing));
     }
     let file = FileBackend::new(file).map_err(|error| refused(path, error))?;
-    let database = database(file).map_err(|error| refused(path, error))?;
+    let database = database(file).map_err(|error| {
+        if is_new && !matches!(error, DatabaseError::DatabaseAlreadyOpen) {
+            // Nothing can be in it, and the next start shall not take it for a loss.
+            let _ = fs::remove_file(path);
+        }
+        refused(path, error)
+    })?;
     // The file's name must outlive a power cut as well.
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(|error| KvError::Unavailable(format!("{shown}: {error}")))?;
     Ok(database)
+}
+
+/// A file of no bytes is one whose rows are lost, as by a restore that was interrupted. A crash amid a first start may leave one
+/// as well, and the two look alike: a person, who knows which it was, has to delete a file in that case, which is better than
+/// a new cluster in the place of one whose records are acknowledged.
+fn emptied(path: &Path, file: &File, missing: Missing) -> KvError {
+    let shown = path.display();
+    match (missing, file.try_lock()) {
+        // By another process, which has just made it.
+        (_, Err(TryLockError::WouldBlock)) => {
+            KvError::InUse(format!("{shown} is open in another process"))
+        }
+        (Missing::Refuse, _) => {
+            KvError::Unavailable(format!("{shown} cannot be opened: it was emptied"))
+        }
+        (Missing::Create, _) => KvError::Corrupt(format!(
+            "{shown} has 0 bytes, as after a restore that was interrupted; if a first start was, and nothing was ever stored \
+             there, delete it, else"
+        )),
+    }
 }
 
 /// In a file or what stands for one, locked against other processes.
@@ -165,6 +200,13 @@ pub(super) fn refused(path: &Path, error: DatabaseError) -> KvError {
             if error.kind() == ErrorKind::InvalidData =>
         {
             KvError::Corrupt(format!("{shown} is not a database of Penstock: {error}"))
+        }
+        DatabaseError::Storage(StorageError::Io(error))
+            if error.kind() == ErrorKind::UnexpectedEof =>
+        {
+            KvError::Corrupt(format!(
+                "{shown} is cut off: it ends before what it holds does"
+            ))
         }
         error => KvError::Unavailable(format!("{shown} cannot be opened: {error}")),
     }

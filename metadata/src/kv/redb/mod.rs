@@ -1,8 +1,9 @@
 //! Rows in one file of this machine, through redb: copy-on-write B-trees, one fsync per commit, locked against other
 //! processes. All work runs on one thread of its own, in the order asked. After an I/O error (a full disk, say) the file
 //! is opened anew, so that the store comes back with the disk; what an fsync that failed left behind is not believed
-//! (`renewed`).
+//! (`renewed`). redb panics on some of what it finds in a damaged file, and so may any call: that is damage, too (`at_work`).
 
+mod at_work;
 mod file;
 mod renewed;
 mod rows;
@@ -10,7 +11,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Direction, Kv, KvError, Rows, Transaction};
+use at_work::AtWork;
 use file::{Opener, Reopening, open};
 use rows::{commit, get, range};
 
@@ -72,17 +74,30 @@ impl Redb {
     /// With a sentence for the operator: `InUse` by another process, `Corrupt` or not a database, `NewerFormat`, or
     /// `Unavailable`.
     pub fn open(path: &Path) -> Result<Self, KvError> {
-        let path = path.to_owned();
-        Self::start(Box::new(move |missing| open(&path, missing)))
+        let owned = path.to_owned();
+        let opening = || Self::start(Box::new(move |missing| open(&owned, missing)));
+        AtWork::on(path).unless_it_panics(opening)
+    }
+
+    /// The file on which this thread is at work, if it is: redb panics on some damage, and a process that then aborts has no
+    /// other place to say so than its panic hook.
+    #[must_use]
+    pub fn at_work_on() -> Option<PathBuf> {
+        AtWork::file()
     }
 
     fn start(opener: Opener) -> Result<Self, KvError> {
         let file = Reopening::start(opener)?;
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
         let worker = Worker { file, queue };
+        let path = AtWork::file();
+        let work = move || {
+            let _at_work = path.as_deref().map(AtWork::on);
+            worker.run();
+        };
         let thread = thread::Builder::new()
             .name("redb".to_owned())
-            .spawn(|| worker.run())
+            .spawn(work)
             .map_err(|error| KvError::Unavailable(format!("no thread for redb: {error}")))?;
         Ok(Self(Arc::new(Running {
             jobs,
@@ -96,10 +111,11 @@ impl Redb {
         job: impl FnOnce(Reply<T>) -> Job,
         lost: fn(String) -> KvError,
     ) -> Result<T, KvError> {
-        const ENDED: &str = "redb's thread has ended";
+        // It does so before its handles are gone only by a panic, and nothing makes it come back.
+        const ENDED: &str = "redb panicked on what is in its file";
         let (reply, answer) = oneshot::channel();
         let sent = self.0.jobs.send(job(reply)).await;
-        sent.map_err(|_| KvError::Unavailable(ENDED.to_owned()))?;
+        sent.map_err(|_| KvError::Corrupt(ENDED.to_owned()))?;
         answer.await.map_err(|_| lost(ENDED.to_owned()))?
     }
 }
@@ -108,7 +124,7 @@ impl Redb {
 impl Kv for Redb {
     async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
         let key = key.to_vec();
-        self.ask(|reply| Job::Get(key, reply), KvError::Unavailable)
+        self.ask(|reply| Job::Get(key, reply), KvError::Corrupt)
             .await
     }
 
@@ -127,7 +143,7 @@ impl Kv for Redb {
             direction,
             reply,
         };
-        self.ask(job, KvError::Unavailable).await
+        self.ask(job, KvError::Corrupt).await
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {

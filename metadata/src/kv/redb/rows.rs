@@ -1,5 +1,7 @@
 //! One call's work on the open database.
 
+use std::io::ErrorKind;
+
 use bytes::Bytes;
 use redb::{
     CommitError, Database, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
@@ -22,6 +24,10 @@ impl From<StorageError> for Failed {
         let text = error.to_string();
         match error {
             StorageError::Corrupted(_) => Self::Plain(KvError::Corrupt(text)),
+            // The file was cut off under the process. Before it commits, redb makes it longer.
+            StorageError::Io(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                Self::Poisoned(KvError::Corrupt(format!("the file is cut off: {text}")))
+            }
             StorageError::ValueTooLarge(_) => Self::Plain(KvError::TooLarge),
             _ => Self::Poisoned(KvError::Unavailable(text)),
         }

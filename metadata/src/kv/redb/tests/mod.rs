@@ -88,6 +88,97 @@ fn other_formats_are_told_apart() {
     }
 }
 
+#[test]
+fn a_file_that_is_cut_off_or_emptied_is_damaged_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    drop(Redb::open(&path).unwrap());
+    let whole = fs::read(&path).unwrap();
+    for length in [0, 20, 1000, 4096, 10_000, whole.len() / 2, whole.len() - 1] {
+        let cut = &whole[..length];
+        fs::write(&path, cut).unwrap();
+        let opened = Redb::open(&path);
+        let Err(KvError::Corrupt(text)) = opened else {
+            panic!("{length}: {opened:?}")
+        };
+        assert!(text.contains("store.redb"), "{text}");
+        assert_eq!(text.contains("0 bytes"), length == 0, "{text}");
+        assert!(fs::read(&path).unwrap() == cut, "{length}");
+    }
+}
+
+/// Not even where there is no room for its first rows.
+#[test]
+fn a_file_that_could_not_be_made_is_not_left_empty() {
+    let Some(mount) = Mount::new("16k") else {
+        println!("SKIPPED: only root may mount a small filesystem");
+        return;
+    };
+    let path = mount.0.path().join("store.redb");
+    let opened = Redb::open(&path);
+    assert!(matches!(opened, Err(KvError::Unavailable(_))), "{opened:?}");
+    assert!(!path.exists());
+}
+
+/// redb panics on many of these.
+#[tokio::test]
+async fn a_file_with_a_bad_page_is_damaged_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let store = Redb::open(&path).unwrap();
+    for number in 0..8 {
+        count_up(&store, number * 4).await;
+        store
+            .commit(set(vec![number; 100], vec![0; 3000]))
+            .await
+            .unwrap();
+    }
+    drop(store);
+    let whole = fs::read(&path).unwrap();
+    let mut found = [0; 3];
+    for page in (0..whole.len()).step_by(4096) {
+        let mut damaged = whole.clone();
+        damaged[page..page + 4096].fill(0);
+        if damaged == whole {
+            continue;
+        }
+        fs::write(&path, damaged).unwrap();
+        match Redb::open(&path) {
+            Ok(store) => found[usize::from(is_damaged(&store, page).await)] += 1,
+            Err(KvError::Corrupt(text)) => {
+                assert!(text.contains("store.redb"), "{text}");
+                found[2] += 1;
+            }
+            Err(error) => panic!("page {page}: {error:?}"),
+        }
+        assert_eq!(Redb::at_work_on(), None);
+    }
+    println!("well, found when used, found when opened: {found:?}");
+    assert!(found[2] > 0, "{found:?}");
+}
+
+/// Whether it is found in what is read or written; then it is so the next time, too.
+async fn is_damaged(store: &Redb, page: usize) -> bool {
+    let mut found = Vec::new();
+    for _ in 0..2 {
+        let rows = store.range(&[], &[255], 1000, Direction::Forward).await;
+        found.push(rows.map(drop).err());
+        found.push(store.commit(set("n", "1")).await.err());
+    }
+    let known = |error: &Option<KvError>| {
+        matches!(
+            error,
+            None | Some(KvError::Corrupt(_) | KvError::Unknown(_))
+        )
+    };
+    assert!(found.iter().all(known), "page {page}: {found:?}");
+    let last = found
+        .iter()
+        .rposition(|error| matches!(error, Some(KvError::Corrupt(_))));
+    assert!(matches!(last, None | Some(2 | 3)), "page {page}: {found:?}");
+    last.is_some()
+}
+
 /// Commits that say `n` in two rows, until one fails: the last that was confirmed, and the last that was tried.
 async fn count_up(store: &Redb, from: u8) -> (u8, u8) {
     for number in from..from + 4 {
