@@ -155,6 +155,15 @@ pub(crate) fn other_cluster(names: &Names, theirs: &str, ours: &str) -> String {
     )
 }
 
+/// The same of a store in which there is nothing.
+pub(crate) fn emptied(names: &Names, theirs: &str) -> String {
+    let Names { bucket, metadata } = names;
+    format!(
+        "the bucket {bucket} belongs to cluster {theirs}, and the metadata in {metadata} is empty: name the metadata of \
+         cluster {theirs}, or bring it back from a copy if it was lost, or name a bucket or prefix that is empty"
+    )
+}
+
 /// Whether that is the bucket of a metadata store which is about to be worked on, as far as it can be told now: another one
 /// remembers nothing of it, and a store that went back in time would not be noticed.
 ///

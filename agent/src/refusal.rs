@@ -70,6 +70,8 @@ pub(crate) fn metadata(error: &Error) -> ErrorCode {
         | Error::Damaged(_)
         | Error::WentBack(_)
         | Error::OtherBucket { .. }
+        | Error::Replaced { .. }
+        | Error::Emptied(_)
         | Error::AddressShared(_)
         | Error::NewerFormat { .. }
         | Error::InUse(_) => ErrorCode::KAFKA_STORAGE_ERROR,
@@ -208,6 +210,8 @@ mod tests {
             | Error::Closing
             | Error::WentBack(_)
             | Error::OtherBucket { .. }
+            | Error::Replaced { .. }
+            | Error::Emptied(_)
             | Error::AddressShared(_)
             | Error::NewerFormat { .. }
             | Error::InUse(_) => error,
@@ -233,6 +237,11 @@ mod tests {
                 bucket: String::new(),
                 metadata: String::new(),
             },
+            Error::Replaced {
+                found: String::new(),
+                cluster: String::new(),
+            },
+            Error::Emptied(String::new()),
         ]
         .map(listed)
         .into()

@@ -55,6 +55,17 @@ pub enum Error {
          each its own"
     )]
     OtherBucket { bucket: String, metadata: String },
+    /// The store was emptied under a process that watched it, or another cluster's took its place.
+    #[error(
+        "the metadata store is {found}, and this process remembers cluster {cluster} in it: bring back a copy of the store"
+    )]
+    Replaced { found: String, cluster: String },
+    /// Nothing is in the store, and the bucket is that of a cluster.
+    #[error(
+        "the metadata store is empty, and the bucket remembers cluster {0}: bring back a copy of the store, or give a new \
+         cluster a bucket of its own"
+    )]
+    Emptied(String),
     /// Another process that may hold the order answers at the address that others are told of this one.
     #[error(
         "two metadata processes answer at {0}, as behind a load balancer or a Kubernetes Service: give each an address of \

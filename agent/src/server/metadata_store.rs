@@ -167,6 +167,7 @@ pub(super) fn refused(names: &Names, error: metadata::Error) -> anyhow::Error {
         metadata::Error::OtherBucket { bucket, metadata } => {
             anyhow::anyhow!(identity::other_cluster(names, &bucket, &metadata))
         }
+        metadata::Error::Emptied(bucket) => anyhow::anyhow!(identity::emptied(names, &bucket)),
         error => anyhow::anyhow!(identity::went_back(names, &error)),
     }
 }

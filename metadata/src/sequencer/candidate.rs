@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::lineage::{Memory, Past, ask, leave_word};
+use super::lineage::{Memory, Past, ask, leave_last_word, leave_word};
 use super::probe::{Found, Probe};
 use super::status::{Role, Status, Trouble};
 use super::store::{Address, Owner};
@@ -49,6 +49,8 @@ pub struct Candidate {
     address: String,
     probe: Probe,
     roles: watch::Sender<Role>,
+    /// The cluster that it saw in the store.
+    watched: OnceLock<String>,
     /// The newest point that this process ever saw in the store, or wrote.
     remembered: Mutex<Option<Point>>,
     /// Tells this process from others that answer at its address.
@@ -84,6 +86,7 @@ impl Candidate {
             nonce: (options.random)(),
             doubted: Mutex::default(),
             trouble: Trouble::default(),
+            watched: OnceLock::new(),
             remembered: Mutex::new(None),
             options,
         }
@@ -238,7 +241,7 @@ impl Candidate {
 
     async fn look(&self, seen: &mut Option<Seen>) -> Result<Option<(Metadata, Sequencer)>, Error> {
         let kv = self.kv.as_ref();
-        let Format { cluster_id, .. } = takeover::open(kv, &self.options).await?;
+        let Format { cluster_id, .. } = self.open().await?;
         let past = Past::read(kv).await?;
         let memory = self.memory();
         if let Some(memory) = &memory
@@ -286,6 +289,22 @@ impl Candidate {
         };
         let (kv, options) = (Arc::clone(&self.kv), self.options.clone());
         Ok(Some(assemble(kv, options, held, cluster_id, NO_SESSION)))
+    }
+
+    /// The store, of one cluster for as long as this process lives.
+    async fn open(&self) -> Result<Format, Error> {
+        let kv = self.kv.as_ref();
+        let Some(watched) = self.watched.get() else {
+            let format = takeover::open(kv, &self.options).await?;
+            self.watched.get_or_init(|| format.cluster_id.clone());
+            return Ok(format);
+        };
+        let opened = takeover::open_again(kv, watched).await;
+        let point = *self.remembered.lock();
+        if let Err(Error::Replaced { .. }) = &opened {
+            leave_last_word(self.options.witness.as_ref(), watched, point).await;
+        }
+        opened
     }
 
     async fn doubt_holder(&self) -> Result<(), Error> {

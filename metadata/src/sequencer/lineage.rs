@@ -172,13 +172,7 @@ pub(super) async fn ask(
         return Ok(None);
     };
     planted!("witness-not-asked", return Ok(None));
-    let read = timeout(TIME_MAX, (witness.read)()).await;
-    let read = read.unwrap_or_else(|_| Err("it does not answer".to_owned()));
-    let Some(Remembered { cluster, point, .. }) = read.map_err(|reason| {
-        let reason = format!("what the bucket remembers cannot be read: {reason}");
-        Error::unavailable(reason)
-    })?
-    else {
+    let Some(Remembered { cluster, point, .. }) = read(witness).await? else {
         return Ok(None);
     };
     if cluster != cluster_id {
@@ -188,6 +182,26 @@ pub(super) async fn ask(
         });
     }
     Ok(point.map(Memory::of_bucket))
+}
+
+async fn read(witness: &Witness) -> Result<Option<Remembered>, Error> {
+    let read = timeout(TIME_MAX, (witness.read)()).await;
+    let read = read.unwrap_or_else(|_| Err("it does not answer".to_owned()));
+    read.map_err(|reason| {
+        let reason = format!("what the bucket remembers cannot be read: {reason}");
+        Error::unavailable(reason)
+    })
+}
+
+/// The cluster whose bucket it is, if it says so.
+///
+/// # Errors
+/// `Unavailable` when it cannot be asked.
+pub(super) async fn bucket_of(witness: Option<&Witness>) -> Result<Option<String>, Error> {
+    let Some(witness) = witness else {
+        return Ok(None);
+    };
+    Ok(read(witness).await?.map(|remembered| remembered.cluster))
 }
 
 /// Keeps the bucket's memory fresh for as long as it is polled. Resolves when the bucket remembers what the store does
@@ -270,6 +284,19 @@ pub(super) async fn leave_word(
 ) {
     if let (Some(witness), Some(point)) = (witness, point) {
         let knows = async |memory: Memory| Ok(Past::read(kv).await?.check(&memory).is_err());
+        tell(witness, cluster_id, point, knows).await;
+    }
+}
+
+/// The same where nothing of that cluster is left in the store: a copy of it may be older than what this process saw.
+pub(super) async fn leave_last_word(
+    witness: Option<&Witness>,
+    cluster_id: &str,
+    point: Option<Point>,
+) {
+    if let (Some(witness), Some(point)) = (witness, point) {
+        let newer = |memory: Point| memory.history != point.history || memory.lsn >= point.lsn;
+        let knows = async |memory: Memory| Ok(newer(memory.point));
         tell(witness, cluster_id, point, knows).await;
     }
 }

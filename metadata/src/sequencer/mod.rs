@@ -238,9 +238,17 @@ impl Sequencer {
             ended = Box::pin(self.serve_until_closed()) => ended,
             upset = upset => Err(upset),
         };
+        let (bucket, point) = (witness.as_ref(), known.lock().point());
+        if let Err(Error::WentBack(_) | Error::Corrupt(_)) = &ended
+            && let Err(replaced @ Error::Replaced { .. }) =
+                takeover::open_again(kv.as_ref(), cluster_id).await
+        {
+            // That is what is wrong with it.
+            lineage::leave_last_word(bucket, cluster_id, point).await;
+            return Err(replaced);
+        }
         if let Err(Error::WentBack(_)) = &ended {
-            let point = known.lock().point();
-            lineage::leave_word(kv.as_ref(), witness.as_ref(), cluster_id, point).await;
+            lineage::leave_word(kv.as_ref(), bucket, cluster_id, point).await;
         }
         ended?;
         if let Some(witness) = &witness {

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 
 use super::Options;
-use super::lineage::{Lineage, Memory, Past, ask, lineage, the_row};
+use super::lineage::{Lineage, Memory, Past, ask, bucket_of, lineage, the_row};
 use super::store::{Head, Holder, Owner, log_transactions, shut_out};
 use crate::checkpoint;
 use crate::codec::Unreadable;
@@ -34,12 +34,34 @@ const ROUNDS_BESIDE: usize = 5;
 /// After that nobody appends any more.
 const ROUNDS_MAX: usize = ROUNDS_BESIDE + 5;
 
-/// The cluster's id and levels. A store that is empty is made one.
+/// The cluster's id and levels. A store that is empty is made one, unless the bucket remembers a cluster: then its rows are
+/// lost, and what is written now would lie in the way of a copy that is brought back.
+///
+/// # Errors
+/// `Emptied`, with nothing written.
 pub(super) async fn open(kv: &dyn Kv, options: &Options) -> Result<Format, Error> {
-    match format(kv).await? {
-        Some(format) => Ok(format),
-        None => create(kv, options).await,
+    if let Some(format) = format(kv).await? {
+        return Ok(format);
     }
+    match bucket_of(options.witness.as_ref()).await? {
+        None => create(kv, options).await,
+        // By another process meanwhile, perhaps, which then told the bucket.
+        Some(cluster) => format(kv).await?.ok_or(Error::Emptied(cluster)),
+    }
+}
+
+/// The same, by a process that saw that cluster in the store before: a store has one for all its life.
+///
+/// # Errors
+/// `Replaced`, with nothing written.
+pub(super) async fn open_again(kv: &dyn Kv, cluster: &str) -> Result<Format, Error> {
+    let found = match format(kv).await? {
+        Some(format) if format.cluster_id == cluster => return Ok(format),
+        Some(other) => format!("that of cluster {}", other.cluster_id),
+        None => "empty".to_owned(),
+    };
+    let cluster = cluster.to_owned();
+    Err(Error::Replaced { found, cluster })
 }
 
 /// The same, of a store that is left as it is; `None` of one in which nobody ever wrote.

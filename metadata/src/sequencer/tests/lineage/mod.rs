@@ -1,6 +1,7 @@
 //! Stores that went back in time: whoever remembers more than they hold serves from them no more.
 
 mod accepted;
+mod emptied;
 
 use std::collections::BTreeMap;
 
@@ -252,7 +253,9 @@ async fn a_witness_that_cannot_be_read_is_waited_for_and_one_that_cannot_be_writ
 async fn the_bucket_of_another_cluster_is_refused() {
     let (_, bucket, running) = witnessed().await;
     running.close().await;
-    let error = refused(&Memory::new(), bucket.options(2)).await;
+    let other = Memory::new();
+    run(other.clone(), options(2)).await.close().await;
+    let error = refused(&other, bucket.options(3)).await;
     assert!(matches!(error, Error::OtherBucket { .. }), "{error}");
 }
 
