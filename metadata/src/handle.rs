@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::catalogue::{Agent, Catalogue};
@@ -18,6 +18,7 @@ use crate::kv::Kv;
 use crate::numbering::{Numbering, Unheard};
 use crate::queue::{Asked, QUEUE_MAX, ReplyTo, Room};
 use crate::sequencer::Waiting;
+use crate::sequencer::doubts::Doubts;
 use crate::sequencer::lineage::Known;
 use crate::sequencer::reads::{self, Read};
 use crate::shown::Shown;
@@ -59,8 +60,8 @@ pub(crate) struct Shared {
     pub(crate) waiting: Mutex<Waiting>,
     /// Who wrote the store and how far it is durable, as its holder knows, or as it was last told of it.
     pub(crate) lineage: OnceLock<Known>,
-    /// An agent was told of what the store does not hold: it leaves word in the bucket, which is to be asked.
-    pub(crate) doubted: Notify,
+    /// What agents were told that the store does not hold.
+    pub(crate) doubts: Doubts,
 }
 
 #[derive(Debug, Default)]
@@ -124,7 +125,7 @@ impl Shared {
             room: Room::new(),
             waiting: Mutex::default(),
             lineage: OnceLock::from(lineage),
-            doubted: Notify::new(),
+            doubts: Doubts::default(),
         }
     }
 
@@ -150,7 +151,7 @@ impl Shared {
             room: Room::new(),
             waiting: Mutex::default(),
             lineage: OnceLock::new(),
-            doubted: Notify::new(),
+            doubts: Doubts::default(),
         }
     }
 }

@@ -50,7 +50,7 @@ impl Drop for As {
     }
 }
 
-/// Of this row only, so that any later version can say why it refuses.
+/// Of this row only, so that any later version can say why it refuses. With every version it comes first, and the row is sealed.
 const VERSION: u8 = 1;
 
 /// The store's first row: whose it is, and who may read it.
@@ -93,14 +93,14 @@ impl Format {
     /// # Errors
     /// `NewerFormat` when this version cannot read the store.
     pub(crate) fn decode(row: Bytes) -> Result<Self, Error> {
-        // Whatever a newer one looks like, its version comes first.
+        // Whatever a newer one looks like, its version comes first, and its seal is this one's: else it is damaged.
         let key = Key::Format.encode();
         let unreadable = |_| Error::unreadable(&key);
-        let version = Decoder::new(row.clone()).u8().map_err(unreadable)?;
+        let mut row = Decoder::sealed(&key, row).map_err(unreadable)?;
+        let version = row.u8().map_err(unreadable)?;
         if version != VERSION {
             return Err(newer(version.to_string()));
         }
-        let mut row = Decoder::versioned(&key, row, VERSION).map_err(unreadable)?;
         let (writer, reader_min) = (row.u32()?, row.u32()?);
         check(reader_min)?;
         let cluster_id = row.text()?;

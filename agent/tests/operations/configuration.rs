@@ -417,7 +417,11 @@ async fn data_of_a_newer_format_is_refused() {
     let folder = used().await;
     rewrite(folder.path(), FORMAT_ROW, |row| {
         assert_eq!(row[0], 1, "this test must learn the new format");
-        [&[99], &row[1..]].concat()
+        let content = [&[99], &row[1..row.len() - 4]].concat();
+        let sealed = [FORMAT_ROW, &content].concat();
+        let seal = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &sealed);
+        let seal = u32::try_from(seal).unwrap();
+        [&content[..], &seal.to_be_bytes()].concat()
     })
     .await;
     let before = rows(folder.path()).await;

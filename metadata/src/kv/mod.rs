@@ -163,7 +163,7 @@ pub enum KvError {
     #[error("the outcome of a transaction is unknown: {0}")]
     Unknown(String),
     /// The transaction took too long. Nothing was written.
-    #[error("the transaction is too old")]
+    #[error("a statement or transaction took too long: the store is slow, or has too much to do")]
     TooOld,
     /// It has too much to do just now. Nothing was written; asked again soon, it may.
     #[error("{0}")]

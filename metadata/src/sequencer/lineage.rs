@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
+use super::doubts::Doubts;
 use super::store::Head;
 use crate::error::Error;
 use crate::history::{Chain, HistoryId, Holds, Point};
@@ -211,12 +211,12 @@ pub(super) async fn keep_witness(
     witness: Option<&Witness>,
     cluster_id: &str,
     known: &Known,
-    doubted: &Notify,
+    doubts: &Doubts,
 ) -> Error {
     let Some(witness) = witness else {
         return pending().await;
     };
-    let mut written = None;
+    let (mut written, mut asked_at) = (None, None::<Instant>);
     loop {
         let now = known.lock().clone();
         if now.point().is_some() && now.point() != written {
@@ -228,10 +228,13 @@ pub(super) async fn keep_witness(
                 Err(error) => return error,
             }
         }
-        if timeout(WRITE_INTERVAL, doubted.notified()).await.is_ok() {
-            // Nobody's word alone stops a holder: an agent that stops has the bucket remember first.
-            sleep(DOUBT_PAUSE).await;
-            written = None;
+        if timeout(WRITE_INTERVAL, doubts.heard()).await.is_ok() {
+            // Nobody's word alone stops a holder: an agent that stops has the bucket remember first. Nor does it have the
+            // bucket asked more often than it is written to anyhow, for it may come from a stranger, again and again.
+            let soon = Instant::now() + DOUBT_PAUSE;
+            let at = asked_at.map_or(soon, |before| soon.max(before + WRITE_INTERVAL));
+            sleep_until(at).await;
+            (written, asked_at) = (None, Some(at));
         }
     }
 }

@@ -2,6 +2,7 @@
 //! checkpoints between them. It owns nothing that it cannot load again from the store.
 
 mod candidate;
+pub(crate) mod doubts;
 mod drain;
 pub(crate) mod feed;
 #[cfg_attr(
@@ -230,9 +231,9 @@ impl Sequencer {
         let (kv, witness) = (Arc::clone(&self.kv), self.options.witness.clone());
         let (shared, known) = (Arc::clone(&self.shared), Arc::clone(&self.holder.known));
         let cluster_id = shared.cluster_id.get().map_or("", String::as_str);
-        let doubted = &shared.doubted;
+        let doubts = &shared.doubts;
         let upset =
-            lineage::keep_witness(kv.as_ref(), witness.as_ref(), cluster_id, &known, doubted);
+            lineage::keep_witness(kv.as_ref(), witness.as_ref(), cluster_id, &known, doubts);
         let ended = tokio::select! {
             biased;
             ended = Box::pin(self.serve_until_closed()) => ended,

@@ -269,6 +269,7 @@ impl Holder {
         rows: u64,
         options: &Options,
     ) -> Result<(), Failed> {
+        let mut last = KvError::Conflict;
         for _ in 0..2 {
             let head = Head::decode(self.head.clone())?;
             let next = head.next(lsn, rows, options).encode();
@@ -284,7 +285,10 @@ impl Holder {
                     return Ok(());
                 }
                 // A store may report a conflict for what it knows not to have happened: look who holds it.
-                Err(KvError::Conflict | KvError::TooOld) => self.explain(kv).await?,
+                Err(error @ (KvError::Conflict | KvError::TooOld)) => {
+                    self.explain(kv).await?;
+                    last = error;
+                }
                 #[cfg(feature = "planted-bugs")]
                 Err(KvError::Unknown(_)) if crate::planted::is("unknown-is-done") => {
                     self.wrote(next, lsn);
@@ -309,8 +313,10 @@ impl Holder {
                 Err(error) => return Err(error.into()),
             }
         }
-        let reason = "transactions conflict again and again";
-        Err(Error::unavailable(reason).into())
+        Err(match last {
+            KvError::TooOld => last.into(),
+            _ => Error::unavailable("transactions conflict again and again").into(),
+        })
     }
 
     /// In the place of `before`, whom others know by the same lineage.

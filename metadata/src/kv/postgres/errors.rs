@@ -43,6 +43,8 @@ pub(super) fn failed(error: &DbError, url: &PostgresUrl) -> KvError {
         code::SERIALIZATION | code::DEADLOCK => return KvError::Conflict,
         code::CANCELLED => return KvError::TooOld,
         code::PAST_A_LIMIT => return KvError::TooLarge,
+        // As the function says it of a row that is not there.
+        code::OTHER_FORMAT if said.starts_with("none") => return no_version(url),
         code::OTHER_FORMAT => return KvError::NewerFormat(said.to_owned()),
         code::DATA_CORRUPTED | code::INDEX_CORRUPTED => {
             return KvError::Corrupt(format!("PostgreSQL says that {said}"));
@@ -71,6 +73,15 @@ pub(super) fn failed(error: &DbError, url: &PostgresUrl) -> KvError {
         other => format!("PostgreSQL says \"{said}\" ({other})"),
     };
     KvError::Unavailable(text)
+}
+
+/// The row is gone that says of which format the others are.
+pub(super) fn no_version(url: &PostgresUrl) -> KvError {
+    KvError::Corrupt(format!(
+        "table format of schema {} in database {} has lost its row, so nobody knows how to read the others",
+        url.schema,
+        url.database()
+    ))
 }
 
 /// Of a read: it can only be absent.

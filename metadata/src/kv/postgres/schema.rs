@@ -146,7 +146,16 @@ pub(super) async fn find(client: &Client, url: &PostgresUrl) -> Result<bool, KvE
             _ => return Err(errors::read_failed(&error, url)),
         },
     };
-    match first_row(&messages, 0).and_then(|text| text.parse::<i64>().ok()) {
+    let Some(version) = first_row(&messages, 0) else {
+        let ours = format!("SELECT to_regproc('{schema}.write') IS NOT NULL");
+        let found = client.simple_query(&ours).await;
+        let found = found.map_err(|error| errors::read_failed(&error, url))?;
+        return Err(match first_row(&found, 0) {
+            Some("t") => errors::no_version(url),
+            _ => foreign(),
+        });
+    };
+    match version.parse::<i64>().ok() {
         Some(FORMAT) => Ok(true),
         Some(newer) if newer > FORMAT => {
             Err(KvError::NewerFormat(format!("{newer} (schema {schema})")))

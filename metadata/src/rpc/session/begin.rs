@@ -53,8 +53,8 @@ impl Session {
             let Some(lineage) = lineage(&metadata) else {
                 return Ok(None);
             };
-            if is_unheld(hello.remembered, &lineage) {
-                metadata.shared().doubted.notify_one();
+            if let Some(point) = unheld(hello.remembered, &lineage) {
+                metadata.shared().doubts.hear(&point, lineage.durable);
             }
             let chain = Arc::clone(&lineage.chain);
             let welcome = Welcome {
@@ -79,18 +79,9 @@ impl Session {
     }
 }
 
-/// Whether an agent was told of what the store does not hold. It stops by itself; here somebody shall look, too.
-fn is_unheld(remembered: Option<Point>, lineage: &Lineage) -> bool {
-    let unheld = |point: &Point| lineage.chain.holds(lineage.durable, point) == Holds::No;
-    let Some(point) = remembered.filter(unheld) else {
-        return false;
-    };
-    tracing::error!(
-        agent = point.lsn.0,
-        holder = lineage.durable.0,
-        "an agent was told of what this store does not hold: the store went back in time"
-    );
-    true
+/// What an agent was told of and the store does not hold. It stops by itself; here somebody shall look, too.
+fn unheld(remembered: Option<Point>, lineage: &Lineage) -> Option<Point> {
+    remembered.filter(|point| lineage.chain.holds(lineage.durable, point) == Holds::No)
 }
 
 async fn open(metadata: &Metadata, nonce: u64) -> Result<SessionId, Error> {

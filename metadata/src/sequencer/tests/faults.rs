@@ -291,3 +291,19 @@ async fn a_late_claim_of_its_own_does_not_depose_it() {
         running.close().await;
     }
 }
+
+/// A slow store is no quarrel about rows.
+#[tokio::test(start_paused = true)]
+async fn what_takes_too_long_is_called_slow() {
+    for (fault, says) in [
+        (Fault::TooOld, "took too long"),
+        (Fault::Conflict, "conflict again and again"),
+    ] {
+        let memory = Memory::new();
+        let running = fresh(&memory).await;
+        memory.faults().inject([fault.clone(), fault]);
+        let refused = running.metadata.submit(plain(1, 0)).await.unwrap_err();
+        assert!(refused.to_string().contains(says), "{refused}");
+        running.kill().await;
+    }
+}

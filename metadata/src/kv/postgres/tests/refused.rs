@@ -141,6 +141,17 @@ async fn formats_that_are_newer_or_not_ours_are_left_alone() {
     assert_eq!(contents(&server), before);
     server.sql(DATABASE, "UPDATE penstock.format SET version = 1");
     kv.commit(set("n", "2")).await.unwrap();
+    // Lost, by those who start and those who were connected before.
+    server.sql(DATABASE, "DELETE FROM penstock.format");
+    for error in [
+        refused(&server.url("")).await,
+        kv.commit(set("n", "3")).await.unwrap_err(),
+    ] {
+        assert!(
+            matches!(&error, KvError::Corrupt(text) if text.contains("lost its row")),
+            "{error:?}"
+        );
+    }
 
     server.sql(
         DATABASE,

@@ -303,3 +303,34 @@ async fn whoever_stops_leaves_word_for_the_next() {
         .unwrap();
     run(memory, bucket.options(4)).await.close().await;
 }
+
+/// As of a peer that makes up what it was told.
+#[tokio::test(start_paused = true)]
+async fn doubts_without_end_have_the_bucket_asked_no_more_often_than_it_is_written() {
+    let (_, bucket, running) = witnessed().await;
+    let reads = Arc::new(AtomicU64::new(0));
+    let (inner, counted) = (bucket.witness(), Arc::clone(&reads));
+    running.close().await;
+    let mut options = bucket.options(2);
+    options.witness = Some(Witness {
+        read: Arc::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            (inner.read)()
+        }),
+        ..bucket.witness()
+    });
+    let memory = Memory::new();
+    *bucket.remembered.lock() = None;
+    let running = run(memory, options).await;
+    create_topic(&running.metadata, TOPIC, "orders", 3).await;
+    committed(&running.metadata, plain(1, 0)).await;
+    let point = running.metadata.shared().point().unwrap();
+    let before = reads.load(Ordering::Relaxed);
+    for _ in 0..600 {
+        running.metadata.shared().doubts.hear(&point, point.lsn);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let asked = reads.load(Ordering::Relaxed) - before;
+    assert!((5..=8).contains(&asked), "{asked}");
+    running.close().await;
+}
