@@ -20,7 +20,7 @@ use crate::queue::{Asked, QUEUE_MAX, ReplyTo, Room};
 use crate::sequencer::Waiting;
 use crate::sequencer::doubts::Doubts;
 use crate::sequencer::lineage::Known;
-use crate::sequencer::reads::{self, Read};
+use crate::sequencer::reads::{self, PARTITIONS_MAX, Read};
 use crate::shown::Shown;
 use crate::state::Usage;
 use crate::types::{
@@ -245,7 +245,7 @@ impl Metadata {
         // A full queue has worse to tell; closing the session says the same.
         let _ = self
             .queue
-            .try_send(Asked::Read(Read::Withdraw { subscriber: 0 }));
+            .try_send(Asked::Read(Read::Withdraw { subscriber: 0 }, None));
     }
 
     /// What this agent knows of a partition, kept fresh from now on. `None`: there is no such partition.
@@ -267,7 +267,17 @@ impl Metadata {
         &self,
         partitions: Vec<TopicPartition>,
     ) -> Result<Vec<Option<Bounds>>, Error> {
-        self.read(|reply| Read::Bounds { partitions, reply }).await
+        // Whole where it can be: most have few.
+        if partitions.len() <= PARTITIONS_MAX {
+            return self.read(|reply| Read::Bounds { partitions, reply }).await;
+        }
+        let mut found = Vec::with_capacity(partitions.len());
+        for some in partitions.chunks(PARTITIONS_MAX) {
+            let partitions = some.to_vec();
+            let bounds = self.read(|reply| Read::Bounds { partitions, reply });
+            found.extend(bounds.await?);
+        }
+        Ok(found)
     }
 
     /// The catalogue, confirmed: with every topic whose making was answered before this call, through whatever agent.
@@ -458,9 +468,7 @@ impl Metadata {
 
     /// Puts something into the queue, behind what is there, once there is room.
     pub(crate) async fn put(&self, mut asked: Asked) -> Result<(), Error> {
-        if let Asked::Command(submission, reply) = &mut asked {
-            self.shared.room.take(&submission.command, reply).await;
-        }
+        self.shared.room.take(&mut asked).await;
         self.queue.send(asked).await.map_err(|_| Error::Closing)
     }
 
@@ -475,7 +483,7 @@ impl Metadata {
     ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         let asking = async {
-            self.put(Asked::Read(read(reply))).await?;
+            self.put(Asked::Read(read(reply), None)).await?;
             answer.await.unwrap_or(Err(Error::Closing))
         };
         let asked = timeout(ANSWER_TIME_MAX, asking).await;

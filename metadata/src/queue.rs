@@ -1,5 +1,5 @@
 //! What waits for a sequencer, or for a link to one: bounded in number by the channel, and in bytes by room that each
-//! command takes until it is answered.
+//! command takes until it is answered, and each question until a drain takes it.
 
 use std::sync::Arc;
 
@@ -13,6 +13,9 @@ use crate::sequencer::reads::Read;
 pub(crate) const QUEUE_MAX: usize = 16 * 1024;
 /// Bytes of commands that are not answered yet, all agents together. A command that is larger goes alone.
 const QUEUE_BYTES_MAX: u32 = 64 * 1024 * 1024;
+/// What the questions weigh that may wait for a drain, all agents together: what is asked of the order stands behind no
+/// more of them. A drain answers about as many.
+const QUESTION_BYTES_MAX: u32 = 8 * 1024 * 1024;
 /// Of a command, whatever is in it.
 const COMMAND_BYTES: usize = 256;
 
@@ -20,7 +23,7 @@ const COMMAND_BYTES: usize = 256;
 #[derive(Debug)]
 pub(crate) enum Asked {
     Command(Submission, ReplyTo),
-    Read(Read),
+    Read(Read, Held),
     /// Finish what was asked before, write a checkpoint, end.
     Close,
 }
@@ -33,13 +36,19 @@ const UNANSWERED: &str = "the process ended before the outcome was known";
 pub(crate) struct ReplyTo {
     /// Until it is answered.
     sender: Option<oneshot::Sender<Result<Answer, Error>>>,
-    room: Option<OwnedSemaphorePermit>,
+    room: Held,
     happened: Happened,
 }
 
+/// Room that something takes until this is dropped; none for what takes none.
+pub(crate) type Held = Option<OwnedSemaphorePermit>;
+
 /// Room in the queue.
 #[derive(Clone, Debug)]
-pub(crate) struct Room(Arc<Semaphore>);
+pub(crate) struct Room {
+    commands: Arc<Semaphore>,
+    questions: Arc<Semaphore>,
+}
 
 impl From<oneshot::Sender<Result<Answer, Error>>> for ReplyTo {
     fn from(sender: oneshot::Sender<Result<Answer, Error>>) -> Self {
@@ -80,31 +89,48 @@ impl Drop for ReplyTo {
 
 impl Room {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(QUEUE_BYTES_MAX as usize)))
+        Self {
+            commands: Arc::new(Semaphore::new(QUEUE_BYTES_MAX as usize)),
+            questions: Arc::new(Semaphore::new(QUESTION_BYTES_MAX as usize)),
+        }
     }
 
     /// At once, or not at all.
     pub(crate) fn try_take(&self, command: &Command, reply: &mut ReplyTo) -> bool {
-        let taken = Arc::clone(&self.0).try_acquire_many_owned(weight(command));
+        let taken = Arc::clone(&self.commands).try_acquire_many_owned(units(weight(command)));
         reply.room = taken.ok();
         reply.room.is_some()
     }
 
-    /// As soon as there is some; in the order of asking.
-    pub(crate) async fn take(&self, command: &Command, reply: &mut ReplyTo) {
-        // It is never closed.
-        let taken = Arc::clone(&self.0).acquire_many_owned(weight(command));
-        reply.room = taken.await.ok();
+    /// As soon as there is some; in the order of asking. What concerns an agent's stream waits with commands, which come
+    /// behind it, and not with the questions of all others.
+    pub(crate) async fn take(&self, asked: &mut Asked) {
+        // They are never closed.
+        match asked {
+            Asked::Command(Submission { command, .. }, reply) => {
+                let taken = Arc::clone(&self.commands).acquire_many_owned(units(weight(command)));
+                reply.room = taken.await.ok();
+            }
+            Asked::Read(read, held) => {
+                let (room, max) = match read.is_of_a_stream() {
+                    true => (&self.commands, QUEUE_BYTES_MAX),
+                    false => (&self.questions, QUESTION_BYTES_MAX),
+                };
+                let taken = Arc::clone(room).acquire_many_owned(units(read.weight()).min(max));
+                *held = taken.await.ok();
+            }
+            Asked::Close => {}
+        }
     }
 
     /// Bytes that are taken.
     pub(crate) fn taken(&self) -> usize {
-        QUEUE_BYTES_MAX as usize - self.0.available_permits()
+        QUEUE_BYTES_MAX as usize - self.commands.available_permits()
     }
 }
 
 /// About what a command takes in memory.
-fn weight(command: &Command) -> u32 {
+pub(crate) fn weight(command: &Command) -> usize {
     let bytes = match command {
         Command::CommitObject(commit) => {
             let batches = commit.blocks.iter().map(|block| block.batches.len());
@@ -119,7 +145,12 @@ fn weight(command: &Command) -> u32 {
         Command::OpenSession { closing, .. } => size_of_val(closing.as_slice()),
         _ => 0,
     };
-    u32::try_from(COMMAND_BYTES + bytes)
+    COMMAND_BYTES + bytes
+}
+
+/// What is larger than all room takes it all.
+fn units(weight: usize) -> u32 {
+    u32::try_from(weight)
         .unwrap_or(u32::MAX)
         .min(QUEUE_BYTES_MAX)
 }

@@ -15,7 +15,8 @@ use crate::types::{Lsn, Timestamp};
 
 /// A drain takes no more commands when its log is so large: stores limit transactions.
 pub(super) const DRAIN_BYTES_MAX: usize = 500 * 1024;
-/// Nor when deciding, or answering again, took so many bytes of memory, whatever is written of it: others wait.
+/// Nor when deciding, or answering again, took so many bytes of memory, whatever is written of it: others wait. Reads count
+/// for what their answers make the sequencer do.
 const DRAIN_WORK_MAX: u64 = 8 * 1024 * 1024;
 const SKIPS: &str = "a command before it was refused";
 
@@ -57,7 +58,10 @@ impl Sequencer {
                     drain.effects.extend(decision.effects);
                     drain.answers.push((decision.outcome, reply));
                 }
-                Some(Asked::Read(read)) => drain.reads.push(read),
+                Some(Asked::Read(read, _)) => {
+                    drain.work += read.weight() as u64;
+                    drain.reads.push(read);
+                }
                 Some(Asked::Close) => {
                     waiting.push_front(Asked::Close);
                     break;
@@ -150,14 +154,20 @@ impl Sequencer {
         Ok(())
     }
 
-    /// Reads first: an agent that asked to watch a partition is told of it before anything is acknowledged to it.
+    /// Streams first: an agent that asked to watch a partition is told of it before anything is acknowledged to it. No
+    /// acknowledgement waits for what others only want to know.
     fn answer(&mut self, answers: Vec<(Outcome, ReplyTo)>, reads: Vec<Read>) {
-        for read in reads {
+        let (streams, questions): (Vec<_>, Vec<_>) =
+            reads.into_iter().partition(Read::is_of_a_stream);
+        for read in streams {
             self.answer_read(read);
         }
         let lsn = self.state.lsn;
         for (outcome, reply) in answers {
             reply.send(Ok(Answer { lsn, outcome }));
+        }
+        for read in questions {
+            self.answer_read(read);
         }
     }
 
@@ -165,7 +175,7 @@ impl Sequencer {
         match asked {
             // Nothing of it was ever written, whatever became of the drain before it.
             Asked::Command(_, reply) => reply.send(Err(error.clone().never_happened())),
-            Asked::Read(read) => read.refuse(error),
+            Asked::Read(read, _) => read.refuse(error),
             Asked::Close => self.closing = true,
         }
     }

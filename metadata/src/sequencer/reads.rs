@@ -19,6 +19,17 @@ use crate::view::{LOCATED_MAX, View, Views, enough};
 
 /// Rows may move away under a reader so often before it is told to come again.
 const MOVES_MAX: usize = 4;
+/// Partitions in one question: who wants to know of more asks again.
+pub(crate) const PARTITIONS_MAX: usize = 4096;
+/// Extents that are looked at for one question of a time. A commit may have made a quarter of a million of them, and nobody
+/// else is served meanwhile: whoever asks goes on behind them.
+const LOOKED_MAX: usize = 16 * 1024;
+/// What a question weighs, whatever is in it.
+const READ_BYTES: usize = 256;
+/// For each partition in it: finding it, and its bounds in memory and in a frame.
+const PARTITION_BYTES: usize = 256;
+/// Looking at many extents, or handing them out.
+const EXTENTS_BYTES: usize = 256 * 1024;
 
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
@@ -42,6 +53,9 @@ pub(crate) enum Read {
     ByTime {
         partition: TopicPartition,
         wanted: Wanted,
+        /// Behind what was looked at before, and what was found there.
+        from: Offset,
+        found: Option<Extent>,
         reply: Reply<Option<HotByTime>>,
     },
     /// An agent's stream begins. Answered with `None` if its session is closed.
@@ -108,6 +122,8 @@ pub(crate) struct HotByTime {
     place: Option<Place>,
     until: Offset,
     found: Option<Extent>,
+    /// Memory has more from here on, which nobody looked at.
+    next: Option<Offset>,
 }
 
 impl HotByTime {
@@ -118,11 +134,71 @@ impl HotByTime {
             place: None,
             until: Offset(0),
             found: Some(extent),
+            next: None,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_a_part(&self) -> bool {
+        self.next.is_some()
+    }
+
+    fn look(
+        log: &PartitionLog,
+        partition: TopicPartition,
+        wanted: Wanted,
+        from: Offset,
+        found: Option<Extent>,
+    ) -> Self {
+        let (bounds, until) = (log.bounds(), log.recent_start());
+        let recent = log.recent();
+        let first = recent.partition_point(|extent| extent.base_offset < from);
+        let last = recent.len().min(first + LOOKED_MAX);
+        let found = best(wanted, recent.range(first..last), found);
+        let next = recent.get(last).map(|extent| extent.base_offset);
+        Self {
+            bounds,
+            place: (bounds.log_start < until).then(|| log.index_of(partition)),
+            until,
+            found,
+            next: next.filter(|_| !wanted.is_first(found)),
         }
     }
 }
 
+impl Wanted {
+    /// Whether nothing behind what was found is better.
+    fn is_first(self, found: Option<Extent>) -> bool {
+        matches!(self, Self::AtOrAfter(_)) && found.is_some()
+    }
+}
+
 impl Read {
+    /// About what it makes the sequencer do, and hold until somebody takes the answer: in bytes, as commands weigh.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Bounds { partitions, .. } | Self::Unwatch { partitions, .. } => {
+                weight(partitions.len(), false)
+            }
+            Self::Watch { partitions, .. } => weight(partitions.len(), true),
+            Self::View { .. } | Self::Locate { .. } | Self::ByTime { .. } => weight(1, true),
+            Self::Attach { .. } | Self::Withdraw { .. } => weight(0, false),
+        }
+    }
+
+    /// Whether it concerns an agent's stream: what the agent asks next builds on it.
+    pub(crate) fn is_of_a_stream(&self) -> bool {
+        match self {
+            Self::Attach { .. }
+            | Self::Watch { .. }
+            | Self::Unwatch { .. }
+            | Self::Withdraw { .. } => true,
+            Self::Bounds { .. } | Self::View { .. } | Self::Locate { .. } | Self::ByTime { .. } => {
+                false
+            }
+        }
+    }
+
     /// Of those that subscribe, `publish` takes care.
     pub(super) fn answer(self, state: &State, views: &Views) {
         match self {
@@ -148,16 +224,13 @@ impl Read {
             Self::ByTime {
                 partition,
                 wanted,
+                from,
+                found,
                 reply,
             } => {
                 let log = state.partitions.get(partition);
-                let _ = reply.send(Ok(log.map(|log| HotByTime {
-                    bounds: log.bounds(),
-                    place: (log.bounds().log_start < log.recent_start())
-                        .then(|| log.index_of(partition)),
-                    until: log.recent_start(),
-                    found: best(wanted, log.recent().iter(), None),
-                })));
+                let look = |log| HotByTime::look(log, partition, wanted, from, found);
+                let _ = reply.send(Ok(log.map(look)));
             }
             Self::Attach { .. }
             | Self::Watch { .. }
@@ -178,6 +251,12 @@ impl Read {
             Self::Unwatch { .. } | Self::Withdraw { .. } => {}
         }
     }
+}
+
+/// Of a question about so many partitions, whose extents are looked at or not.
+pub(crate) fn weight(partitions: usize, extents: bool) -> usize {
+    let extents = if extents { EXTENTS_BYTES } else { 0 };
+    READ_BYTES + partitions * PARTITION_BYTES + extents
 }
 
 fn hot(state: &State, partition: TopicPartition, offset: Offset, raw_bytes_max: u64) -> Hot {
@@ -364,14 +443,9 @@ async fn by_time(
     partition: TopicPartition,
     wanted: Wanted,
 ) -> Result<Option<Extent>, Error> {
-    let ask = |reply| Read::ByTime {
-        partition,
-        wanted,
-        reply,
-    };
     let mut moved = Moved::default();
     loop {
-        let Some(hot) = metadata.read(ask).await? else {
+        let Some(hot) = hot_by_time(metadata, partition, wanted).await? else {
             return Ok(None);
         };
         let Some(place) = hot.place else {
@@ -385,6 +459,34 @@ async fn by_time(
         match cold {
             Err(error @ Error::Damaged(_)) => moved.since(place, &hot.bounds, error)?,
             cold => return Ok(best(wanted, hot.found.iter(), cold?)),
+        }
+    }
+}
+
+/// What memory says of a time, in so many questions as it takes. Extents that move to index rows meanwhile are looked at
+/// twice.
+async fn hot_by_time(
+    metadata: &Metadata,
+    partition: TopicPartition,
+    wanted: Wanted,
+) -> Result<Option<HotByTime>, Error> {
+    let (mut from, mut found) = (Offset(0), None);
+    loop {
+        let ask = |reply| Read::ByTime {
+            partition,
+            wanted,
+            from,
+            found,
+            reply,
+        };
+        let hot = metadata.read(ask).await?;
+        match &hot {
+            Some(HotByTime {
+                next: Some(next),
+                found: best,
+                ..
+            }) => (from, found) = (*next, *best),
+            _ => return Ok(hot),
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::error::Error;
 use crate::queue::QUEUE_MAX;
-use crate::rpc::message::{PARTITIONS_MAX, Question, Reply, Up};
+use crate::rpc::message::{Question, Reply, Up};
 use crate::sequencer::reads::{Hot, HotByTime, Read, Wanted};
 use crate::shown::Shown;
 use crate::types::TopicPartition;
@@ -38,12 +38,6 @@ impl Questions {
             read.refuse(&Error::unavailable(
                 "too many questions wait for the sequencer",
             ));
-            return None;
-        }
-        if let Read::Bounds { partitions, .. } = &read
-            && partitions.len() > PARTITIONS_MAX
-        {
-            read.refuse(&Error::unavailable("too many partitions in one question"));
             return None;
         }
         self.last += 1;

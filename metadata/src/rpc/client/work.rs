@@ -195,7 +195,7 @@ impl Work {
                     self.outgoing.extend(self.commands.newest(seen));
                 }
             }
-            Some(Asked::Read(read)) => {
+            Some(Asked::Read(read, _)) => {
                 if let Some(frame) = self.take_read(read)
                     && self.linked
                 {

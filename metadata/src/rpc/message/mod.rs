@@ -23,8 +23,6 @@ pub(crate) use up::{Up, command_bytes, submit};
 
 /// A frame that is longer is not sent, and ends the link it came by.
 pub(crate) const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Partitions in one question; the answer to more would not fit in a frame.
-pub(crate) const PARTITIONS_MAX: usize = 256 * 1024;
 /// Partitions that are watched, or let go, with one frame; agents name a thousand at a time.
 const WATCHED_MAX: usize = 4096;
 /// Blocks of a commit, and batches of all of them together. A segment of 8 MiB has fewer, for no batch is smaller than its

@@ -1,8 +1,9 @@
 //! What an agent can ask.
 
+use super::WATCHED_MAX;
 use super::parts::{decode_list, decode_partition, encode_partition, encode_partitions};
-use super::{PARTITIONS_MAX, WATCHED_MAX};
 use crate::codec::{Decoder, Encoder, Unreadable};
+use crate::sequencer::reads::{PARTITIONS_MAX, weight};
 use crate::types::{Offset, Timestamp, TopicPartition};
 
 /// What can be asked.
@@ -21,6 +22,15 @@ pub(crate) enum Question {
 }
 
 impl Question {
+    /// What it weighs until the answer is on its way, as a [`crate::sequencer::reads::Read`] does.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Bounds(partitions) => weight(partitions.len(), false),
+            Self::Watch(partitions) => weight(partitions.len(), true),
+            Self::Locate { .. } | Self::Timestamp(..) | Self::MaxTimestamp(_) => weight(1, true),
+        }
+    }
+
     pub(super) fn encode(&self, frame: &mut Encoder) {
         match self {
             Self::Bounds(partitions) => {

@@ -1,11 +1,11 @@
 //! What questions are answered with.
 
-use super::PARTITIONS_MAX;
 use super::parts::{
     decode_bounds, decode_extents, decode_flag, decode_option, encode_bounds, encode_extents,
     encode_option,
 };
 use crate::codec::{Decoder, Encoder, Unreadable, Wire};
+use crate::sequencer::reads::PARTITIONS_MAX;
 use crate::types::{Bounds, Extent, Located};
 
 /// What was asked for.

@@ -9,7 +9,7 @@ use super::work::{Answered, End, Pending, Session};
 use crate::command::{Command, Submission};
 use crate::error::Error;
 use crate::handle::Metadata;
-use crate::queue::Asked;
+use crate::queue::{Asked, weight};
 use crate::rpc::message::{Question, Reply, Up};
 use crate::sequencer::reads::Read;
 
@@ -28,6 +28,7 @@ impl Session {
                     return Err("a command that was asked on this link before".into());
                 }
                 self.asked_last = sequence;
+                let bytes = bytes.max(weight(&command));
                 let (reply, answer) = oneshot::channel();
                 let submission = Submission {
                     session: self.id,
@@ -44,6 +45,7 @@ impl Session {
                 self.put(Asked::Command(submission, reply.into())).await?;
             }
             Up::Ask { id, question } => {
+                let bytes = bytes.max(question.weight());
                 self.asked_bytes += bytes;
                 self.ask(id, question, bytes).await?;
             }
@@ -52,9 +54,12 @@ impl Session {
                     subscriber,
                     partitions,
                 };
-                self.put(Asked::Read(read)).await?;
+                self.put(Asked::Read(read, None)).await?;
             }
-            Up::Withdraw => self.put(Asked::Read(Read::Withdraw { subscriber })).await?,
+            Up::Withdraw => {
+                self.put(Asked::Read(Read::Withdraw { subscriber }, None))
+                    .await?
+            }
             // That it was heard is what it wants.
             Up::Ping => {}
             Up::Goodbye => {
@@ -103,7 +108,7 @@ impl Session {
                 let reply = found.map(Reply::Watched);
                 Answered { id, bytes, reply }
             });
-            return self.put(Asked::Read(read)).await;
+            return self.put(Asked::Read(read, None)).await;
         }
         let metadata = self.metadata.clone();
         self.questions.spawn(async move {

@@ -31,7 +31,7 @@ use crate::update::Update;
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// An agent leaves a process from which it hears nothing for 2 s.
 const BEAT_INTERVAL: Duration = Duration::from_millis(500);
-/// Commands and questions of one agent that are not answered, and bytes of their frames; it has to wait with more.
+/// Commands and questions of one agent that are not answered, and what they weigh; it has to wait with more.
 const COMMANDS_MAX: usize = 1024;
 const QUESTIONS_MAX: usize = 256;
 const ASKED_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -39,14 +39,14 @@ const CUT_OFF: &str = "the stream is cut off: begin afresh";
 
 pub(super) struct Pending {
     pub(super) sequence: u64,
-    /// Of its frame.
+    /// That it weighs, or its frame has.
     pub(super) bytes: usize,
     pub(super) answer: oneshot::Receiver<Result<Answer, Error>>,
 }
 
 pub(super) struct Answered {
     pub(super) id: u64,
-    /// Of the question's frame.
+    /// That the question weighs, or its frame has.
     pub(super) bytes: usize,
     pub(super) reply: Result<Reply, Error>,
 }

@@ -14,6 +14,7 @@ mod moved;
 mod pace;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod questions;
 mod quiet;
 mod random;
 mod redb;
