@@ -18,7 +18,8 @@ pub(crate) enum Update {
     Naming(NamingEpoch),
 }
 
-/// How a watched partition changed: extents that follow those told before, or, with [`Scope::All`], the newest ones.
+/// How a watched partition changed: extents that follow those told before, or, with [`Scope::All`], the newest ones. Never
+/// more than a view keeps: where more are new at once, the newest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ViewUpdate {
     pub(crate) partition: TopicPartition,

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::rpc::message::{Down, Hello, Up};
-use crate::types::SessionId;
+use crate::types::{Located, Offset, SessionId};
+use crate::update::Update;
 
 async fn ended(link: &mut Link) -> bool {
     let end = async { while link.receiver.recv().await.is_some() {} };
@@ -264,4 +265,53 @@ fn a_cluster_is_called_by_few_plain_characters() {
     for wrong in ["a\nb", "a b", &"x".repeat(60_000)] {
         assert!(called(wrong).is_err());
     }
+}
+
+/// Who watches is told of it in one frame, which all of them must be able to take.
+#[tokio::test(start_paused = true)]
+async fn a_commit_of_many_extents_is_told_in_small_frames() {
+    use crate::rpc::message::Question;
+    use crate::sequencer::tests::{batch, commit};
+    const COUNT: usize = 200_000;
+    let (_, net, process, a, b) = two_agents(Travel::Links).await;
+    let view = b.metadata.view(partition(0)).await.unwrap().unwrap();
+    let (awake, _) = watch::channel(false);
+    let mut link = net.dial("one:1", awake.subscribe()).await.unwrap();
+    let watches = Up::Ask {
+        id: 1,
+        question: Question::Watch(vec![partition(0)]),
+    };
+    for frame in [Up::Hello(no_session()), watches] {
+        link.sender.send(frame.encode()).await.unwrap();
+    }
+    seconds(1).await;
+    let batches = vec![batch(1, None); COUNT];
+    let asked = spawn(a.metadata.submit(commit(1, 0, batches)));
+    let end = i64::try_from(COUNT).unwrap();
+    loop {
+        let frame = timeout(PATIENCE, link.receiver.recv()).await.unwrap();
+        let frame = frame.expect("the link goes on");
+        assert!(frame.len() < 1024 * 1024, "{} bytes", frame.len());
+        if let Ok(Down::Update(Update::Views(views))) = Down::decode(frame)
+            && views[0].bounds.high_watermark.0 == end
+        {
+            break;
+        }
+    }
+    asked.await.unwrap().unwrap();
+    // An agent's view goes on from there, and what it lacks is found.
+    while view.bounds().high_watermark.0 < end {
+        seconds(1).await;
+    }
+    for offset in [0, 1, end / 2, end - 1] {
+        let found = b.metadata.locate(partition(0), Offset(offset), 1).await;
+        let Ok(Located::Extents { extents, .. }) = found else {
+            panic!("{found:?}")
+        };
+        assert_eq!(extents[0].base_offset.0, offset);
+    }
+    let newest = view.look(Offset(end - 1), 1);
+    assert!(matches!(newest, crate::Look::Extents { .. }), "{newest:?}");
+    assert!(matches!(view.look(Offset(0), 1), crate::Look::Earlier(_)));
+    process.terminate().await;
 }
