@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use metadata::kv::Kv;
-use metadata::rpc::{Dial, Link, Reach, Server, Wire, accept, dial, who};
+use metadata::rpc::{Budget, Dial, Link, Reach, Server, Wire, accept, dial, who};
 use metadata::{Agent, Candidate, Metadata, Options, Probe, Shown, Status};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -129,6 +129,7 @@ async fn take(
     mut stop: Stop,
 ) {
     let connections = Tasks::new();
+    let budget = Budget::default();
     let closed = Closed::default();
     loop {
         let accepted = tokio::select! {
@@ -145,10 +146,10 @@ async fn take(
             continue;
         }
         let (wire, links, mut stop) = (wire.clone(), links.clone(), rooms.stopping());
-        let closed = closed.clone();
+        let (closed, budget) = (closed.clone(), budget.clone());
         connections.spawn("peer", async move {
             let ended = tokio::select! {
-                ended = accept(&wire, socket, links) => ended,
+                ended = accept(&wire, socket, links, &budget) => ended,
                 () = stop.requested() => Ok(()),
             };
             // It may be in the peer's own words.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context as _;
-use metadata::rpc::{Dial, DialError, Link, Reach, Server, Wire, accept, connect, dial, pair};
+use metadata::rpc::{
+    Budget, Dial, DialError, Link, Reach, Server, Wire, accept, connect, dial, pair,
+};
 use metadata::{
     Candidate, Command, CommitObject, CreateTopic, Error, Found, Metadata, Options, Probe, TopicId,
 };
@@ -196,12 +198,14 @@ async fn over_sockets(
 ) -> anyhow::Result<Dial> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?.to_string();
+    let budget = Budget::default();
     tasks.spawn(async move {
         let mut sockets = JoinSet::new();
         loop {
             let (socket, _) = listener.accept().await?;
             let links = links.clone();
-            sockets.spawn(async move { accept(&Wire::Plain, socket, links).await });
+            let budget = budget.clone();
+            sockets.spawn(async move { accept(&Wire::Plain, socket, links, &budget).await });
         }
     });
     Ok(Dial::new(move |_| {

@@ -19,6 +19,8 @@ use crate::types::{ObjectKey, TopicId};
 #[error("a row of the metadata store cannot be read")]
 pub(crate) struct Unreadable;
 
+/// Names with values, as settings of a topic are: each takes two bytes in a row, and a hundred in memory.
+pub(crate) const TEXTS_MAX: usize = 1024;
 /// Of a seal.
 pub(crate) const SEAL_BYTES: usize = 4;
 
@@ -271,8 +273,13 @@ impl Decoder {
 
     /// Names and their values.
     pub(crate) fn texts(&mut self) -> Result<BTreeMap<String, String>, Unreadable> {
-        let pairs = self.list(|row| Ok((row.text()?, row.text()?)))?;
-        Ok(pairs.into_iter().collect())
+        let count = self.count()?;
+        if count > TEXTS_MAX {
+            return Err(Unreadable);
+        }
+        (0..count)
+            .map(|_| Ok((self.text()?, self.text()?)))
+            .collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,8 +28,10 @@ use tonic::body::Body;
 use tonic::client::GrpcService;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::StreamingService;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
+use super::budget::{Budget, Part};
+use super::counted::Counted;
 use super::link::{DialError, FRAMES_MAX, Link};
 use super::message::FRAME_BYTES_MAX;
 use crate::shown::Shown;
@@ -156,11 +159,14 @@ where
         .map_err(|_| DialError::Failed("no answer".to_owned()))?
         .map_err(DialError::failed)?;
     let (into, receiver) = mpsc::channel(FRAMES_MAX);
-    driver.spawn(pump(answered.into_inner(), into));
+    driver.spawn(async move {
+        let _ = pump(answered.into_inner(), into).await;
+    });
     Ok(Link {
         sender,
         receiver,
         from: None,
+        part: None,
         _driver: Some(driver),
     })
 }
@@ -173,6 +179,7 @@ pub async fn accept(
     wire: &Wire,
     socket: TcpStream,
     links: mpsc::Sender<Link>,
+    budget: &Budget,
 ) -> Result<(), String> {
     // As above.
     socket
@@ -186,7 +193,7 @@ pub async fn accept(
         return Ok(());
     }
     match wire {
-        Wire::Plain => serve(socket, from, links).await,
+        Wire::Plain => serve(socket, from, links, budget).await,
         Wire::Tls(_) if matches!(peeked, Ok(Ok(_))) && first != TLS_HANDSHAKE => {
             Err(NO_TLS.to_owned())
         }
@@ -194,7 +201,7 @@ pub async fn accept(
             let socket = timeout(HANDSHAKE_TIME_MAX, tls.acceptor.accept(socket)).await;
             let socket = socket.map_err(|_| "no TLS handshake in time".to_owned())?;
             let socket = socket.map_err(|error| error.to_string())?;
-            serve(socket, from, links).await
+            serve(socket, from, links, budget).await
         }
     }
 }
@@ -204,18 +211,22 @@ pub(super) async fn serve<I>(
     io: I,
     from: Option<IpAddr>,
     links: mpsc::Sender<Link>,
+    budget: &Budget,
 ) -> Result<(), String>
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let deadline = tokio::time::Instant::now() + HANDSHAKE_TIME_MAX;
     let (begun, mut streams) = mpsc::channel(1);
+    let part = budget.part();
     let service = service_fn(move |request: Request<Incoming>| {
         let mut begin = Begin {
             from,
             links: links.clone(),
             begun: begun.clone(),
+            part: Arc::clone(&part),
         };
+        let request = request.map(|body| Counted::new(body, Arc::clone(&part)));
         async move {
             let known = request.uri().path() == PATH;
             let mut grpc = tonic::server::Grpc::new(Frames)
@@ -243,7 +254,10 @@ where
         tokio::select! {
             ended = &mut connection => return ended.map_err(|error| error.to_string()),
             Some(begun) = streams.recv() => stream = Some(begun),
-            () = run(&mut stream), if stream.is_some() => return finish(connection).await,
+            ended = run(&mut stream), if stream.is_some() => {
+                ended?;
+                return finish(connection).await;
+            }
             () = sleep_until(deadline), if stream.is_none() => return Err("it asks for nothing".to_owned()),
         }
     }
@@ -257,31 +271,35 @@ async fn finish(connection: impl Future<Output = hyper::Result<()>>) -> Result<(
     }
 }
 
-type Pumping = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Pumping = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
-async fn run(stream: &mut Option<Pumping>) {
-    if let Some(stream) = stream {
-        stream.await;
+async fn run(stream: &mut Option<Pumping>) -> Result<(), String> {
+    match stream {
+        Some(stream) => stream.await,
+        None => Ok(()),
     }
 }
 
-/// Frames from the peer, until there are no more or nobody wants them.
-async fn pump(mut frames: Streaming<Bytes>, into: mpsc::Sender<Bytes>) {
+/// Frames from the peer, until there are no more or nobody wants them. With why this process takes no more of them, if so.
+async fn pump(mut frames: Streaming<Bytes>, into: mpsc::Sender<Bytes>) -> Result<(), String> {
     loop {
         let frame = tokio::select! {
             frame = frames.message() => frame,
-            () = into.closed() => return,
+            () = into.closed() => return Ok(()),
         };
         match frame {
             Ok(Some(frame)) => {
                 if into.send(frame).await.is_err() {
-                    return;
+                    return Ok(());
                 }
             }
-            Ok(None) => return,
+            Ok(None) => return Ok(()),
+            Err(status) if status.code() == Code::ResourceExhausted => {
+                return Err(status.message().to_owned());
+            }
             Err(status) => {
                 tracing::debug!(status = %Shown::sentence(status), "a link broke");
-                return;
+                return Ok(());
             }
         }
     }
@@ -292,6 +310,7 @@ struct Begin {
     from: Option<IpAddr>,
     links: mpsc::Sender<Link>,
     begun: mpsc::Sender<Pumping>,
+    part: Arc<Part>,
 }
 
 type Outgoing = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
@@ -303,12 +322,16 @@ impl StreamingService<Bytes> for &mut Begin {
     type Future = Beginning;
 
     fn call(&mut self, request: tonic::Request<Streaming<Bytes>>) -> Beginning {
-        let (from, links, begun) = (self.from, self.links.clone(), self.begun.clone());
+        let (links, begun) = (self.links.clone(), self.begun.clone());
+        let (from, part) = (self.from, Some(Arc::clone(&self.part)));
         Box::pin(async move {
             let (into, receiver) = mpsc::channel(FRAMES_MAX);
             let (sender, frames) = mpsc::channel(FRAMES_MAX);
-            let mut link = Link::new(sender, receiver);
-            link.from = from;
+            let link = Link {
+                from,
+                part,
+                ..Link::new(sender, receiver)
+            };
             let gone = |_| Status::unavailable("this process is stopping");
             links.send(link).await.map_err(gone)?;
             let pumping: Pumping = Box::pin(pump(request.into_inner(), into));

@@ -11,10 +11,11 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::budget::Part;
 use crate::shown::Shown;
 
-/// Frames that wait in either direction.
-pub(super) const FRAMES_MAX: usize = 16;
+/// Frames that wait in either direction. Each may be large; what else waits is counted at both ends.
+pub(super) const FRAMES_MAX: usize = 2;
 
 /// One end. Dropping it ends the stream for the other side, too.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Link {
     pub(super) receiver: mpsc::Receiver<Bytes>,
     /// The machine at the other end, where it came from another one.
     pub(super) from: Option<IpAddr>,
+    /// Where the frames are counted that come in, if they are.
+    pub(super) part: Option<Arc<Part>>,
     /// What carries the frames, if they leave the process.
     pub(super) _driver: Option<JoinSet<()>>,
 }
@@ -35,7 +38,15 @@ impl Link {
             sender,
             receiver,
             from: None,
+            part: None,
             _driver: None,
+        }
+    }
+
+    /// A frame that came in is in other hands.
+    pub(super) fn took(&self, frame: &Bytes) {
+        if let Some(part) = &self.part {
+            part.sub(frame.len());
         }
     }
 }

@@ -2,7 +2,9 @@
 //! takes agents in while this process holds the order and sends them on while it does not. `link` is all they know of the
 //! wire: frames in order, both ways; `message` says what is in them, `grpc` carries them.
 
+mod budget;
 mod client;
+mod counted;
 mod grpc;
 mod link;
 mod message;
@@ -15,6 +17,7 @@ mod tls;
 mod topics;
 mod who;
 
+pub use budget::Budget;
 pub use client::{Client, Reach, connect};
 pub use grpc::{Wire, accept, dial};
 pub use link::{Dial, DialError, Link, pair};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
+use crate::types::Extent;
 use crate::update::Update;
 
 /// Updates that may wait for one subscriber, one for each drain that touches what it watches.
@@ -67,6 +68,11 @@ impl Feed {
 }
 
 impl Updates {
+    /// About what waits, in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.items.load(Ordering::Acquire) * size_of::<Extent>()
+    }
+
     /// The next update; `None` once cut off.
     pub(crate) async fn next(&mut self) -> Option<Update> {
         let update = self.receiver.recv().await?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::limits::Limits;
 use super::table::{Dirty, Page, Table, Wrote, decode_row};
 use crate::catalogue::Topic;
-use crate::codec::{Decoder, Unreadable};
+use crate::codec::{Decoder, TEXTS_MAX, Unreadable};
 use crate::command::{CreatePartitions, CreateTopic, Outcome, Rejected};
 use crate::effect::{Effect, TopicCreated, TopicEffect};
 use crate::error::Error;
@@ -21,6 +21,10 @@ use crate::types::{
 const TOPIC_BYTES_MAX: u64 = 64 * 1024;
 /// What a setting takes besides its text.
 const SETTING_BYTES: usize = 64;
+const _: () = assert!(
+    TOPIC_BYTES_MAX <= (TEXTS_MAX * SETTING_BYTES) as u64,
+    "what is written can be read"
+);
 
 type Decided = Result<(Outcome, Vec<Effect>), Rejected>;
 

@@ -1,7 +1,7 @@
 //! Agents as they travel.
 
-use super::AGENT_BYTES_MAX;
-use super::parts::{decode_flag, decode_option, encode_option};
+use super::parts::{decode_flag, decode_list, decode_option, encode_option};
+use super::{AGENT_BYTES_MAX, LISTENERS_MAX};
 use crate::catalogue::{Agent, Listener, Roles};
 use crate::codec::{Decoder, Encoder, Unreadable};
 
@@ -28,7 +28,7 @@ pub(super) fn decode_agent(frame: &mut Decoder) -> Result<Agent, Unreadable> {
     };
     let agent = Agent {
         node_id: frame.i32()?,
-        listeners: frame.list(listener)?,
+        listeners: decode_list(frame, LISTENERS_MAX, listener)?,
         zone: decode_option(frame, Decoder::text)?,
         roles: Roles {
             produce: decode_flag(frame)?,

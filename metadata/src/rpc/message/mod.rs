@@ -23,6 +23,12 @@ pub(crate) use up::{Up, command_bytes, submit};
 
 /// A frame that is longer is not sent, and ends the link it came by.
 pub(crate) const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The first frame of a link, from whoever it is.
+pub(crate) const GREETING_BYTES_MAX: usize = 64 * 1024;
+/// Listeners of an agent.
+const LISTENERS_MAX: usize = 64;
+/// Agents, topics, views, or extents of all views in one frame: lists are cut into frames far below that.
+const ITEMS_MAX: usize = 64 * 1024;
 /// Partitions that are watched, or let go, with one frame; agents name a thousand at a time.
 const WATCHED_MAX: usize = 4096;
 /// Blocks of a commit, and batches of all of them together. A segment of 8 MiB has fewer, for no batch is smaller than its

@@ -61,8 +61,8 @@ pub(super) fn encode_extents(extents: &[Extent], frame: &mut Encoder) {
     extents.iter().for_each(|extent| extent.put(frame));
 }
 
-pub(super) fn decode_extents(frame: &mut Decoder) -> Result<Vec<Extent>, Unreadable> {
-    frame.list(Extent::take)
+pub(super) fn decode_extents(frame: &mut Decoder, max: usize) -> Result<Vec<Extent>, Unreadable> {
+    decode_list(frame, max, Extent::take)
 }
 
 pub(super) fn encode_bounds(bounds: Bounds, frame: &mut Encoder) {

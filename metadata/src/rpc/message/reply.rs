@@ -1,9 +1,10 @@
 //! What questions are answered with.
 
 use super::parts::{
-    decode_bounds, decode_extents, decode_flag, decode_option, encode_bounds, encode_extents,
-    encode_option,
+    decode_bounds, decode_extents, decode_flag, decode_list, decode_option, encode_bounds,
+    encode_extents, encode_option,
 };
+use super::{ITEMS_MAX, WATCHED_MAX};
 use crate::codec::{Decoder, Encoder, Unreadable, Wire};
 use crate::sequencer::reads::PARTITIONS_MAX;
 use crate::types::{Bounds, Extent, Located};
@@ -62,10 +63,10 @@ impl Reply {
     pub(super) fn decode(frame: &mut Decoder) -> Result<Self, Unreadable> {
         Ok(match frame.u8()? {
             1 => Self::Bounds(decode_many_bounds(frame)?),
-            2 => Self::Watched(frame.list(decode_flag)?),
+            2 => Self::Watched(decode_list(frame, WATCHED_MAX, decode_flag)?),
             3 => Self::Located(Located::Extents {
                 bounds: decode_bounds(frame)?,
-                extents: decode_extents(frame)?,
+                extents: decode_extents(frame, ITEMS_MAX)?,
             }),
             4 => Self::Located(Located::OutOfRange(decode_bounds(frame)?)),
             5 => Self::Located(Located::UnknownPartition),
@@ -79,11 +80,7 @@ impl Reply {
 
 /// A partition that is not there takes a byte here and forty in memory, so that their number needs a bound.
 fn decode_many_bounds(frame: &mut Decoder) -> Result<Vec<Option<Bounds>>, Unreadable> {
-    let count = frame.count()?;
-    if count > PARTITIONS_MAX {
-        return Err(Unreadable);
-    }
-    (0..count)
-        .map(|_| decode_option(frame, decode_bounds))
-        .collect()
+    decode_list(frame, PARTITIONS_MAX, |frame| {
+        decode_option(frame, decode_bounds)
+    })
 }

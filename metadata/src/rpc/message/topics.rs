@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::parts::{decode_flag, decode_scope, encode_scope};
+use super::ITEMS_MAX;
+use super::parts::{decode_flag, decode_list, decode_scope, encode_scope};
 use crate::catalogue::{Topic, TopicsUpdate};
 use crate::codec::{Decoder, Encoder, Unreadable, Wire};
 use crate::types::{Lost, Lsn, Timestamp};
@@ -23,7 +24,7 @@ pub(super) fn decode_topics(frame: &mut Decoder) -> Result<TopicsUpdate, Unreada
     Ok(TopicsUpdate {
         lsn: Lsn(frame.u64()?),
         scope: decode_scope(frame)?,
-        changed: frame.list(|frame| decode_topic(frame).map(Arc::new))?,
+        changed: decode_list(frame, ITEMS_MAX, |frame| decode_topic(frame).map(Arc::new))?,
         gone: frame.list(Decoder::topic)?,
         more: decode_flag(frame)?,
     })

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::ITEMS_MAX;
 use super::agent::{decode_agent, encode_agent};
 use super::parts::{
-    decode_bounds, decode_extents, decode_partition, decode_scope, encode_bounds, encode_extents,
-    encode_partition, encode_scope,
+    decode_bounds, decode_extents, decode_list, decode_partition, decode_scope, encode_bounds,
+    encode_extents, encode_partition, encode_scope,
 };
 use super::topics::{decode_topics, encode_topics};
 use crate::codec::{Decoder, Encoder, Unreadable};
@@ -43,10 +44,10 @@ pub(super) fn encode_update(update: &Update, frame: &mut Encoder) {
 pub(super) fn decode_update(frame: &mut Decoder) -> Result<Update, Unreadable> {
     Ok(match frame.u8()? {
         TOPICS => Update::Topics(Arc::new(decode_topics(frame)?)),
-        VIEWS => Update::Views(frame.list(decode_view)?),
-        AGENTS => Update::Agents(Arc::new(
-            frame.list(|frame| decode_agent(frame).map(Arc::new))?,
-        )),
+        VIEWS => Update::Views(decode_views(frame)?),
+        AGENTS => Update::Agents(Arc::new(decode_list(frame, ITEMS_MAX, |frame| {
+            decode_agent(frame).map(Arc::new)
+        })?)),
         NAMING => Update::Naming(NamingEpoch(frame.u32()?)),
         _ => return Err(Unreadable),
     })
@@ -59,11 +60,20 @@ fn encode_view(view: &ViewUpdate, frame: &mut Encoder) {
     encode_extents(&view.extents, frame);
 }
 
-fn decode_view(frame: &mut Decoder) -> Result<ViewUpdate, Unreadable> {
+fn decode_views(frame: &mut Decoder) -> Result<Vec<ViewUpdate>, Unreadable> {
+    let mut room = ITEMS_MAX;
+    decode_list(frame, ITEMS_MAX, |frame| {
+        let view = decode_view(frame, room)?;
+        room -= view.extents.len();
+        Ok(view)
+    })
+}
+
+fn decode_view(frame: &mut Decoder, extents_max: usize) -> Result<ViewUpdate, Unreadable> {
     Ok(ViewUpdate {
         partition: decode_partition(frame)?,
         scope: decode_scope(frame)?,
         bounds: decode_bounds(frame)?,
-        extents: decode_extents(frame)?,
+        extents: decode_extents(frame, extents_max)?,
     })
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::link::Link;
-use super::message::{Down, Up, Versions, no_common_version};
+use super::message::{Down, GREETING_BYTES_MAX, Up, Versions, no_common_version};
 use crate::catalogue::Agent;
 use crate::handle::Metadata;
 use crate::sequencer::lineage::Lineage;
@@ -29,6 +29,13 @@ pub(super) async fn serve(mut link: Link, status: Status, ours: Versions) {
     let Ok(Some(frame)) = timeout(HELLO_TIME_MAX, link.receiver.recv()).await else {
         return;
     };
+    link.took(&frame);
+    if frame.len() > GREETING_BYTES_MAX {
+        return tracing::info!(
+            bytes = frame.len(),
+            "closed a link whose greeting is too long"
+        );
+    }
     let greeting = Up::decode_as(ours, frame);
     match greeting {
         Ok(Up::Who(asker)) => {

@@ -27,6 +27,11 @@ impl Outgoing {
         self.frames.is_empty()
     }
 
+    /// Of all that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether more may be made.
     pub(super) fn has_room(&self) -> bool {
         self.frames.len() < FRAMES_MAX && self.bytes < BYTES_MAX

@@ -18,6 +18,7 @@ use crate::command::Answer;
 use crate::error::Error;
 use crate::handle::Metadata;
 use crate::history::Chain;
+use crate::rpc::budget::OVER;
 use crate::rpc::link::Link;
 use crate::rpc::message::{Down, Reply, Up};
 use crate::rpc::topics::Frames;
@@ -74,6 +75,8 @@ pub(super) struct Session {
     pub(super) questions: JoinSet<Answered>,
     /// Of all that is not answered.
     pub(super) asked_bytes: usize,
+    /// What it took when all links of the process were last told.
+    counted: usize,
     /// What waits for room in the queue. Nothing more is read meanwhile.
     pub(super) putting: Option<Putting>,
     pub(super) outgoing: Outgoing,
@@ -121,6 +124,7 @@ impl Session {
             commands: VecDeque::new(),
             questions: JoinSet::new(),
             asked_bytes: 0,
+            counted: 0,
             putting: None,
             outgoing: Outgoing::default(),
             beat: now + BEAT_INTERVAL,
@@ -133,12 +137,36 @@ impl Session {
         tracing::debug!(session = self.id, "an agent's stream begins");
         let reason = loop {
             let event = self.select().await;
-            if let Err(reason) = self.apply(event).await {
+            let applied = self.apply(event).await;
+            if let Err(reason) = applied.and_then(|()| self.count()) {
                 break reason;
             }
         };
         tracing::debug!(session = self.id, reason, "an agent's stream ends");
-        say(&self.link, Down::End(reason)).await;
+        let link = self.give_up();
+        say(&link, Down::End(reason)).await;
+    }
+
+    /// What it takes counts among what all links take; an error if that is too much.
+    fn count(&mut self) -> Result<(), End> {
+        let Some(part) = &self.link.part else {
+            return Ok(());
+        };
+        let takes = self.asked_bytes + self.outgoing.bytes() + self.updates.bytes();
+        part.add(takes);
+        part.sub(std::mem::replace(&mut self.counted, takes));
+        match part.is_over() {
+            true => Err(OVER.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// All but the link: a peer may take a while to hear the last word.
+    fn give_up(self) -> Link {
+        if let Some(part) = &self.link.part {
+            part.sub(self.counted);
+        }
+        self.link
     }
 
     async fn select(&mut self) -> Event {
@@ -210,6 +238,7 @@ impl Session {
             Event::Received(Some(frame)) => {
                 self.moved = Instant::now();
                 self.heard.again();
+                self.link.took(&frame);
                 let bytes = frame.len();
                 let up = Up::decode(frame).map_err(|_| "a frame that cannot be read")?;
                 self.receive(up, bytes).await?;

@@ -1,12 +1,13 @@
 //! How much one frame may ask a process to hold in memory.
 
 use super::*;
-use crate::command::{Command, CommitBatch, CommitBlock, CommitObject};
+use crate::command::{Command, CommitBatch, CommitBlock, CommitObject, CreateTopic};
 use crate::rpc::message::{Down, FRAME_BYTES_MAX, Question, Up};
 use crate::types::{
-    BatchFlags, BlockCodec, BlockRange, ObjectKey, PartitionIndex, Timestamp, TopicId,
+    BatchFlags, BlockCodec, BlockRange, Bounds, Content, Extent, ExtentFlags, ObjectKey, Offset,
+    PartitionIndex, Scope, Timestamp, TopicId,
 };
-use crate::update::Update;
+use crate::update::{Update, ViewUpdate};
 
 /// In memory things take several times what they do in a frame: their number has a bound of its own.
 #[test]
@@ -49,7 +50,19 @@ fn lists_that_would_take_much_more_in_memory_are_refused() {
     };
     let ask = |question| Up::Ask { id: 1, question };
     let many = |count| vec![partition(0); count];
+    let create = |settings: usize| {
+        let named = |number: usize| (number.to_string(), String::new());
+        Command::CreateTopic(CreateTopic {
+            name: "orders".to_owned(),
+            id: TopicId(1),
+            partitions: 1,
+            replication_factor: 1,
+            configs: (0..settings).map(named).collect(),
+        })
+    };
     for (up, fits) in [
+        (submit(create(1_000)), true),
+        (submit(create(2_000)), false),
         (submit(commit(1, 200_000)), true),
         (submit(commit(200_000, 200_000)), true),
         (submit(commit(1, 300_000)), false),
@@ -79,7 +92,7 @@ fn an_agent_that_would_fill_the_list_of_all_is_refused() {
         Up::decode(Up::Hello(hello).encode())
     };
     assert!(hello(1, 253).is_ok() && hello(5, 253).is_ok());
-    for (listeners, host) in [(1, 15_000_000), (1, 3_000), (1_000_000, 0)] {
+    for (listeners, host) in [(1, 15_000_000), (1, 3_000), (1_000_000, 0), (100, 0)] {
         assert!(hello(listeners, host).is_err());
     }
     // As many as are served at a time.
@@ -89,4 +102,29 @@ fn an_agent_that_would_fill_the_list_of_all_is_refused() {
     let frame = Down::Update(Update::Agents(Arc::new(all))).encode();
     assert!(frame.len() < FRAME_BYTES_MAX);
     assert!(Down::decode(frame).is_ok());
+}
+
+/// What a process hears from whoever says that it holds the order.
+#[test]
+fn lists_from_a_sequencer_are_bounded_as_well() {
+    let update = |extents: usize| {
+        let extent = Extent {
+            base_offset: Offset(0),
+            offset_span: 1,
+            record_count: 1,
+            max_timestamp: Timestamp(0),
+            flags: ExtentFlags::default(),
+            content: Content::Lost,
+        };
+        let view = ViewUpdate {
+            partition: partition(0),
+            scope: Scope::All,
+            bounds: Bounds::default(),
+            extents: vec![extent; extents],
+        };
+        Down::Update(Update::Views(vec![view.clone(), view]))
+    };
+    for (extents, fits) in [(1_024, true), (30_000, true), (40_000, false)] {
+        assert_eq!(Down::decode(update(extents).encode()).is_ok(), fits);
+    }
 }

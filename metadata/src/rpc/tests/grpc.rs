@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::super::message::FRAME_BYTES_MAX;
-use super::super::{Pem, Wire, accept, dial};
+use super::super::{Budget, Pem, Wire, accept, dial};
 use super::*;
 
 /// Accepts on a free port; the address, and the links.
@@ -16,7 +16,7 @@ async fn listen(wire: Wire) -> (String, mpsc::Receiver<Link>) {
         while let Ok((socket, _)) = listener.accept().await {
             let (wire, links) = (wire.clone(), links.clone());
             spawn(async move {
-                let _ = accept(&wire, socket, links).await;
+                let _ = accept(&wire, socket, links, &Budget::default()).await;
             });
         }
     });
@@ -82,7 +82,9 @@ async fn who_comes_and_says_nothing_is_no_trouble() {
     drop(TcpStream::connect(&address).await.unwrap());
     let (socket, _) = listener.accept().await.unwrap();
     let (links, _) = mpsc::channel(1);
-    accept(&Wire::Plain, socket, links).await.unwrap();
+    accept(&Wire::Plain, socket, links, &Budget::default())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -165,4 +167,47 @@ fn files_that_are_not_what_they_should_be_are_refused_with_a_reason() {
     };
     let reason = Wire::tls(nonsense).unwrap_err();
     assert!(reason.contains("certificate"), "{reason}");
+}
+
+/// Sixteen megabytes from each of whoever reaches the port would be a lot, before any of them said who it is.
+#[tokio::test]
+async fn a_long_greeting_is_refused_before_it_is_here() {
+    let (address, mut accepted) = listen(Wire::Plain).await;
+    let agent = dial(&Wire::Plain, &address).await.unwrap();
+    let mut server = accepted.recv().await.unwrap();
+    let _ = agent.sender.send(Bytes::from(vec![7; 100_000])).await;
+    assert_eq!(frame(&mut server).await, None);
+}
+
+#[tokio::test]
+async fn a_link_that_takes_more_than_its_share_is_cut_and_others_are_not() {
+    let budget = Budget::of(1024 * 1024);
+    let mut ends = Vec::new();
+    for _ in 0..2 {
+        let (client, server) = tokio::io::duplex(64 * 1024);
+        let (links, mut accepted) = mpsc::channel(1);
+        let budget = budget.clone();
+        let served = spawn(async move { super::super::grpc::serve(server, links, &budget).await });
+        let agent = super::super::grpc::begin(client).await.unwrap();
+        ends.push((agent, accepted.recv().await.unwrap(), served));
+    }
+    for (agent, _, _) in &ends {
+        agent
+            .sender
+            .send(Bytes::from_static(b"hello"))
+            .await
+            .unwrap();
+    }
+    let large = Bytes::from(vec![7; 2 * 1024 * 1024]);
+    ends[0].0.sender.send(large).await.unwrap();
+    let (_, server, served) = &mut ends[0];
+    assert!(frame(server).await.is_some(), "the greeting");
+    assert_eq!(frame(server).await, None);
+    let reason = served.await.unwrap().unwrap_err();
+    assert!(reason.contains("share"), "{reason}");
+    let (agent, server, _) = &mut ends[1];
+    let small = Bytes::from(vec![7; 200_000]);
+    agent.sender.send(small.clone()).await.unwrap();
+    assert!(frame(server).await.is_some(), "the greeting");
+    assert_eq!(frame(server).await, Some(small));
 }

@@ -267,6 +267,24 @@ fn a_cluster_is_called_by_few_plain_characters() {
     }
 }
 
+/// Newer versions may append to a greeting; nobody has so much to say.
+#[tokio::test(start_paused = true)]
+async fn a_greeting_that_is_too_long_ends_the_link() {
+    let (_, net, process, _a, _b) = two_agents(Travel::Links).await;
+    let (awake, _) = watch::channel(false);
+    for (appended, welcomed) in [(1_000, true), (100_000, false)] {
+        let mut hello = no_session();
+        hello.versions.max += 1;
+        let frame = [Up::Hello(hello).encode(), vec![0; appended].into()].concat();
+        let mut link = net.dial("one:1", awake.subscribe()).await.unwrap();
+        let _ = link.sender.send(frame.into()).await;
+        let first = timeout(PATIENCE, link.receiver.recv()).await.unwrap();
+        let first = first.map(|frame| Down::decode(frame).unwrap());
+        assert_eq!(matches!(first, Some(Down::Welcome(_))), welcomed);
+    }
+    process.terminate().await;
+}
+
 /// Who watches is told of it in one frame, which all of them must be able to take.
 #[tokio::test(start_paused = true)]
 async fn a_commit_of_many_extents_is_told_in_small_frames() {

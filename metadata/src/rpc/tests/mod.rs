@@ -185,7 +185,9 @@ impl Net {
             Travel::Grpc => {
                 let (client, server) = tokio::io::duplex(64 * 1024);
                 let (links, mut accepted) = mpsc::channel(1);
-                spawn(super::grpc::serve(server, None, links));
+                spawn(async move {
+                    super::grpc::serve(server, None, links, &super::Budget::default()).await
+                });
                 let near = super::grpc::begin(client).await?;
                 (near, accepted.recv().await.ok_or(DialError::Refused)?)
             }
