@@ -499,5 +499,5 @@ async fn a_file_of_no_bytes_is_refused() {
     std::fs::write(&file, []).unwrap();
     let ran = run(&mut dev(folder.path(), &[])).await;
     ran.refused(&["metadata.redb has 0 bytes", "bring back a copy"]);
-    assert_eq!(std::fs::read(&file).unwrap(), []);
+    assert!(std::fs::read(&file).unwrap().is_empty());
 }

@@ -187,7 +187,8 @@ async fn a_link_that_takes_more_than_its_share_is_cut_and_others_are_not() {
         let (client, server) = tokio::io::duplex(64 * 1024);
         let (links, mut accepted) = mpsc::channel(1);
         let budget = budget.clone();
-        let served = spawn(async move { super::super::grpc::serve(server, links, &budget).await });
+        let served =
+            spawn(async move { super::super::grpc::serve(server, None, links, &budget).await });
         let agent = super::super::grpc::begin(client).await.unwrap();
         ends.push((agent, accepted.recv().await.unwrap(), served));
     }

@@ -96,7 +96,7 @@ async fn nobody_makes_a_cluster_in_an_empty_store_whose_bucket_remembers_one() {
     );
     for said in [
         finalize(&memory, bucket.options(4)).await.map(drop),
-        release_hold(&memory, bucket.options(5)).await,
+        release_hold(&memory, bucket.options(5)).await.map(drop),
         accept_older_store(&memory, bucket.options(6))
             .await
             .map(drop),
