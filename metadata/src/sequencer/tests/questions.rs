@@ -65,6 +65,11 @@ async fn a_time_is_looked_for_in_many_extents_a_part_at_a_time() {
     };
     let batches = (0..COUNT).map(|index| CommitBatch {
         max_timestamp: at(index),
+        // Neighbours that differ are extents of their own.
+        flags: BatchFlags {
+            transactional: index % 2 == 0,
+            control: false,
+        },
         ..batch(1, None)
     });
     let answer = running.metadata.submit(commit(1, 0, batches.collect()));
