@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::peers::{PeerPort, wire};
+use super::peers::{CONNECTIONS_MAX, PeerPort, wire};
 use super::start::bind;
-use super::{Signals, metadata_store};
+use super::{Signals, metadata_store, open_files};
 use crate::config::{PeerTls, StoreUrl};
 use crate::http;
 use crate::identity::{self, Names};
@@ -36,6 +36,7 @@ pub struct MetadataSettings {
 /// With a sentence for the operator.
 pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
     let prometheus = metrics::install()?;
+    open_files::allow(CONNECTIONS_MAX);
     let wire = wire(settings.tls.as_ref())?;
     let port = PeerPort::open(settings.listen, settings.advertise, wire, "listen").await?;
     let http_listener = match settings.http {

@@ -9,6 +9,7 @@ mod operate;
 mod peers;
 mod prompt;
 mod rooms;
+mod shares;
 mod start;
 
 use std::net::SocketAddr;

@@ -1,13 +1,14 @@
-//! As many open files as connections may need: shells often allow a thousand, and a broker has a socket per client.
+//! As many open files as connections may need: shells often allow a thousand, and a process has a socket for each client or
+//! peer.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Besides client connections: the store, segments being written, connections to the bucket.
 const OTHER_FILES: u64 = 512;
 
-/// Raises the soft limit towards what `connections_max` needs; says so where the system does not allow it.
-pub(super) fn allow(connections_max: usize) {
-    let wanted = connections_max as u64 + OTHER_FILES;
+/// Raises the soft limit towards what so many connections need; says so where the system does not allow it.
+pub(super) fn allow(connections: usize) {
+    let wanted = connections as u64 + OTHER_FILES;
     let limit = getrlimit(Resource::Nofile);
     let Some(allowed) = raised(limit.current, limit.maximum, wanted) else {
         return;
@@ -23,7 +24,7 @@ pub(super) fn allow(connections_max: usize) {
         tracing::warn!(
             allowed,
             wanted,
-            "fewer open files are allowed than --connections-max needs; raise the limit (ulimit -n, LimitNOFILE)"
+            "fewer open files are allowed than all connections need (--connections-max, and 4096 at a port for peers); raise the limit (ulimit -n, LimitNOFILE)"
         );
     }
 }

@@ -1,7 +1,7 @@
 //! The port on which agents and the metadata's processes speak with each other, and the candidate for the order behind it.
 //! Never the clients' port. Called by `metadata_store` and `metadata_role`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::closed::Closed;
 use super::metadata_store::refused;
+use super::shares::{Place, Shares};
 use super::start::bind;
 use crate::config::PeerTls;
 use crate::identity::Names;
@@ -21,7 +22,9 @@ use crate::storage::Store;
 use crate::tasks::{Stop, Tasks};
 
 /// Connections of peers at a time; more are turned away.
-const CONNECTIONS_MAX: usize = 4096;
+pub(super) const CONNECTIONS_MAX: usize = 4096;
+/// Of one machine, behind which there may be a load balancer with many agents.
+const OF_A_MACHINE_MAX: usize = CONNECTIONS_MAX / 4;
 /// Links that wait to be served.
 const LINKS_MAX: usize = 16;
 
@@ -121,6 +124,37 @@ impl PeerPort {
     }
 }
 
+/// Who may come in, and what the log hears of others.
+struct Gate {
+    connections: Tasks,
+    shares: Shares,
+    closed: Closed,
+}
+
+impl Gate {
+    /// A place for one that comes from there.
+    fn admit(&self, peer: SocketAddr) -> Option<Place> {
+        const REASON: &str = "too many connections, of all or from there";
+        let place = match self.connections.live() {
+            ..CONNECTIONS_MAX => self.shares.take(peer.ip()),
+            _ => None,
+        };
+        if place.is_none()
+            && let Some(unsaid) = self.closed.admit(peer.ip(), REASON)
+        {
+            tracing::warn!(%peer, unsaid, "turned a peer away: {REASON}");
+        }
+        place
+    }
+
+    fn failed(&self, own: Option<SocketAddr>, error: &std::io::Error) {
+        let own = own.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |own| own.ip());
+        if let Some(unsaid) = self.closed.admit(own, &error.to_string()) {
+            tracing::warn!(%error, unsaid, "cannot accept a peer's connection");
+        }
+    }
+}
+
 async fn take(
     listener: TcpListener,
     wire: Wire,
@@ -128,26 +162,33 @@ async fn take(
     rooms: Tasks,
     mut stop: Stop,
 ) {
-    let connections = Tasks::new();
+    let gate = Gate {
+        connections: Tasks::new(),
+        shares: Shares::of(OF_A_MACHINE_MAX),
+        closed: Closed::default(),
+    };
     let budget = Budget::default();
-    let closed = Closed::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.requested() => return,
         };
-        let Ok((socket, peer)) = accepted else {
-            // Out of file descriptors, most likely: give it time.
-            tokio::time::sleep(Duration::from_millis(100)).await;
+        let (socket, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                gate.failed(listener.local_addr().ok(), &error);
+                // Out of file descriptors, most likely: give it time.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Some(place) = gate.admit(peer) else {
             continue;
         };
-        if connections.live() >= CONNECTIONS_MAX {
-            tracing::warn!(%peer, "turned a peer away: too many connections");
-            continue;
-        }
         let (wire, links, mut stop) = (wire.clone(), links.clone(), rooms.stopping());
-        let (closed, budget) = (closed.clone(), budget.clone());
-        connections.spawn("peer", async move {
+        let (closed, budget) = (gate.closed.clone(), budget.clone());
+        gate.connections.spawn("peer", async move {
+            let _place = place;
             let ended = tokio::select! {
                 ended = accept(&wire, socket, links, &budget) => ended,
                 () = stop.requested() => Ok(()),

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use metadata::{Agent, Listener};
 use tokio::net::TcpListener;
 
+use super::peers::CONNECTIONS_MAX;
 use super::rooms::{Outside, Rooms};
 use super::{Order, Settings, Signals, accept, metadata_store, open_files};
 use crate::clock::Clock;
@@ -38,7 +39,9 @@ impl Server {
     /// that of the bucket.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let prometheus = metrics::install()?;
-        open_files::allow(settings.connections_max);
+        let has_peers = matches!(settings.order, Order::Here { peer: Some(_), .. });
+        let of_peers = if has_peers { CONNECTIONS_MAX } else { 0 };
+        open_files::allow(settings.connections_max + of_peers);
         let (listen, listeners) = bind_all(&settings.listen).await?;
         let http_listener = match settings.http {
             Some(address) => Some(bind(address, "http").await?),
