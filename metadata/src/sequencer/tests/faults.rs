@@ -301,7 +301,7 @@ async fn what_takes_too_long_is_called_slow() {
     ] {
         let memory = Memory::new();
         let running = fresh(&memory).await;
-        memory.faults().inject([fault.clone(), fault]);
+        memory.faults().inject([fault, fault]);
         let refused = running.metadata.submit(plain(1, 0)).await.unwrap_err();
         assert!(refused.to_string().contains(says), "{refused}");
         running.kill().await;

@@ -31,7 +31,7 @@ async fn holding(candidate: Candidate) -> JoinHandle<Result<(), Error>> {
 /// What ends a process.
 async fn end(candidate: Candidate) -> Error {
     let ended = candidate.run(std::future::pending());
-    let ended = tokio::time::timeout(Duration::from_secs(30), ended).await;
+    let ended = Box::pin(tokio::time::timeout(Duration::from_secs(30), ended)).await;
     ended.expect("it ends").unwrap_err()
 }
 
@@ -91,7 +91,7 @@ async fn nobody_makes_a_cluster_in_an_empty_store_whose_bucket_remembers_one() {
     let parts = ["is empty", "the bucket remembers", &id, "bring back a copy"];
     says(&refused(&memory, bucket.options(2)).await, &parts);
     says(
-        &end(candidate(&memory, bucket.options(3), "a:1")).await,
+        &Box::pin(end(candidate(&memory, bucket.options(3), "a:1"))).await,
         &parts,
     );
     for said in [
