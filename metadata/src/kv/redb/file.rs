@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::time::Duration;
 
@@ -62,7 +63,11 @@ impl Reopening {
             Some(database) => database,
             None => self.reopen()?,
         };
-        match work(&database) {
+        // Where redb panics it is not closed either: that would write to a file that is damaged.
+        let database = ManuallyDrop::new(database);
+        let done = work(&database);
+        let database = ManuallyDrop::into_inner(database);
+        match done {
             Ok(done) => {
                 self.database = Some(database);
                 Ok(done)
