@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::sleep_until;
 
 use super::link::{Dial, Link};
 use super::message::Welcome;
@@ -119,8 +119,9 @@ impl Client {
                 biased;
                 found = &mut finding => return Some(found),
                 asked = self.work.queue.recv(), if !self.work.closing => self.work.take(asked),
-                () = sleep(TICK) => self.work.expire(),
+                () = sleep_until(self.work.tick_at) => {}
             }
+            self.work.tick();
         }
     }
 }

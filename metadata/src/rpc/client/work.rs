@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::TICK;
 use super::commands::Commands;
@@ -46,6 +46,8 @@ pub(super) struct Work {
     pub(super) outgoing: VecDeque<Bytes>,
     linked: bool,
     pub(super) closing: bool,
+    /// When deadlines are looked at next, however much happens until then.
+    pub(super) tick_at: Instant,
 }
 
 /// Why work on a link ends.
@@ -84,6 +86,7 @@ impl Work {
             outgoing: VecDeque::new(),
             linked: false,
             closing: false,
+            tick_at: Instant::now() + TICK,
         }
     }
 
@@ -152,12 +155,11 @@ impl Work {
                 Event::Received(None) => return Ended::Lost("the link ended".to_owned()),
                 Event::Sent => {}
                 Event::Asked(asked) => self.take(asked),
-                Event::Tick => {
-                    self.expire();
-                    if heard.elapsed() >= SILENCE_MAX {
-                        return Ended::Silent;
-                    }
-                }
+                Event::Tick => {}
+            }
+            self.tick();
+            if heard.elapsed() >= SILENCE_MAX {
+                return Ended::Silent;
             }
             if pinged.elapsed() >= PING_INTERVAL {
                 pinged = Instant::now();
@@ -180,7 +182,7 @@ impl Work {
             asked = self.queue.recv(), if self.outgoing.is_empty() && !self.closing => {
                 Event::Asked(asked)
             }
-            () = sleep(TICK) => Event::Tick,
+            () = sleep_until(self.tick_at) => Event::Tick,
         }
     }
 
@@ -235,10 +237,15 @@ impl Work {
         self.questions.take(read)
     }
 
-    /// Gives up what waited too long.
-    pub(super) fn expire(&mut self) {
-        self.commands.expire();
-        self.questions.expire();
+    /// Gives up what waited too long, if it is time to look. To be called after whatever happens: an agent that is busy
+    /// never waits as long as a tick.
+    pub(super) fn tick(&mut self) {
+        let now = Instant::now();
+        if now >= self.tick_at {
+            self.tick_at = now + TICK;
+            self.commands.expire();
+            self.questions.expire();
+        }
     }
 
     /// Lets the sequencer close the session now, and nothing wait for it.

@@ -5,6 +5,7 @@ mod addresses;
 mod agents;
 mod alive;
 mod bounds;
+mod busy;
 mod crowd;
 mod failover;
 mod frozen;
@@ -14,6 +15,7 @@ mod hostile;
 mod level;
 mod naming;
 mod order;
+mod played;
 mod versions;
 
 use std::collections::BTreeMap;

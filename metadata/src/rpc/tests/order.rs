@@ -1,10 +1,10 @@
 //! The order of frames: a view is there before an answer that covers it, whoever asks whom.
 
+use super::played::{Played, answer, asked};
 use super::*;
-use crate::catalogue::{Topic, TopicsUpdate};
 use crate::command::{Outcome, Rejected};
 use crate::rpc::message::{Down, Question, Reply, Up};
-use crate::types::{Bounds, Lost, Lsn, Offset, Scope, Timestamp};
+use crate::types::{Bounds, Lsn, Offset, Scope};
 use crate::update::{Update, ViewUpdate};
 
 async fn next(link: &mut Link) -> Down {
@@ -105,72 +105,6 @@ async fn what_is_sent_behind_a_command_that_never_came_is_refused_until_the_agen
     while !matches!(next(&mut link).await, Down::Answer { sequence: 2, .. }) {}
     assert_eq!(high_watermark(&a.metadata, 0).await, 10);
     process.terminate().await;
-}
-
-/// A process of the test's own, as an agent sees it.
-struct Played {
-    links: mpsc::Receiver<Link>,
-    _thawed: watch::Sender<bool>,
-}
-
-impl Played {
-    fn at(net: &Net, address: &str) -> Self {
-        let (links, incoming) = mpsc::channel(1);
-        let thawed = watch::Sender::new(false);
-        let port = Port {
-            links,
-            frozen: thawed.subscribe(),
-        };
-        net.open.lock().insert(address.to_owned(), port);
-        Self {
-            links: incoming,
-            _thawed: thawed,
-        }
-    }
-
-    /// The agent's next link, after a welcome.
-    async fn welcome(&mut self, known: u64) -> Link {
-        let mut link = timeout(PATIENCE, self.links.recv())
-            .await
-            .expect("it comes")
-            .unwrap();
-        let hello = asked(&mut link).await;
-        assert!(
-            matches!(&hello, Up::Hello(hello) if hello.session.id == known),
-            "{hello:?}"
-        );
-        answer(&link, Down::Welcome(welcome(7))).await;
-        let topic = Topic {
-            id: TOPIC,
-            name: "orders".to_owned(),
-            partitions: 3,
-            replication_factor: 1,
-            configs: BTreeMap::new(),
-            created: Timestamp(0),
-            lost: Lost::default(),
-        };
-        let update = TopicsUpdate {
-            scope: Scope::All,
-            changed: vec![Arc::new(topic)],
-            ..TopicsUpdate::default()
-        };
-        answer(&link, Down::Update(Update::Topics(Arc::new(update)))).await;
-        link
-    }
-}
-
-async fn asked(link: &mut Link) -> Up {
-    loop {
-        let frame = timeout(PATIENCE, link.receiver.recv()).await;
-        let up = Up::decode(frame.expect("in time").expect("it says more")).unwrap();
-        if up != Up::Ping {
-            return up;
-        }
-    }
-}
-
-async fn answer(link: &Link, down: Down) {
-    link.sender.send(down.encode()).await.unwrap();
 }
 
 /// So that the sequencer, which takes frames in order, has the watch before the command.
