@@ -20,6 +20,7 @@ const COMMAND_BYTES_MAX: usize = FRAME_BYTES_MAX - 64;
 const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 pub(super) const SESSION_CLOSED: &str = "the agent's session was closed";
+const SKIPS: &str = "a command before it was refused";
 
 /// By sequence; at most [`QUEUE_MAX`] of [`WAITING_BYTES_MAX`].
 #[derive(Default)]
@@ -28,6 +29,8 @@ pub(super) struct Commands {
     bytes: usize,
     /// The last that was kept.
     last: u64,
+    /// The last that was kept when some were given up.
+    given_up: u64,
 }
 
 struct Submitted {
@@ -50,14 +53,16 @@ impl Commands {
         };
         let length = submitted.command.len();
         let skips = submission.sequence > self.last + 1 && submission.seen < submission.sequence;
+        // It waited in the queue, and its agent had not heard of that when it asked.
+        let behind = submission.seen <= self.given_up;
         if submission.session != session {
             submitted.fail(SESSION_CLOSED);
         } else if length > COMMAND_BYTES_MAX {
             submitted.fail("the command is too large for the sequencer");
         } else if self.waiting.len() >= QUEUE_MAX || self.bytes + length > WAITING_BYTES_MAX {
             submitted.fail("too many commands wait for the sequencer");
-        } else if skips {
-            submitted.fail("a command before it was refused");
+        } else if skips || behind {
+            submitted.fail(SKIPS);
         } else {
             self.last = submission.sequence;
             self.bytes += length;
@@ -87,10 +92,15 @@ impl Commands {
     pub(super) fn answer(&mut self, sequence: u64, answer: Answer) {
         if let Some(submitted) = self.waiting.remove(&sequence) {
             self.bytes -= submitted.command.len();
+            let refused = answer.outcome == Outcome::Rejected(Rejected::TooManyOutcomes);
             match &answer.outcome {
                 // On an earlier link, when the session was open, it may have been done.
                 Outcome::Rejected(Rejected::SessionClosed) => submitted.fail(SESSION_CLOSED),
                 _ => submitted.reply.send(Ok(answer)),
+            }
+            if refused {
+                // Its session does not remember that it was: asked again, what is behind it would be decided.
+                self.give_up(sequence, SKIPS);
             }
         }
     }
@@ -99,19 +109,23 @@ impl Commands {
     pub(super) fn expire(&mut self) {
         let now = Instant::now();
         let mut waiting = self.waiting.iter();
-        let Some((first, _)) = waiting.find(|(_, each)| each.deadline <= now) else {
-            return;
-        };
-        let first = *first;
+        if let Some((first, _)) = waiting.find(|(_, each)| each.deadline <= now) {
+            self.give_up(*first, "the sequencer did not answer in time");
+        }
+    }
+
+    /// All from `first` on.
+    fn give_up(&mut self, first: u64, reason: &str) {
+        self.given_up = self.last;
         for (_, submitted) in self.waiting.split_off(&first) {
             self.bytes -= submitted.command.len();
-            submitted.fail("the sequencer did not answer in time");
+            submitted.fail(reason);
         }
     }
 
     /// Nobody will know what became of them.
     pub(super) fn fail_all(&mut self, reason: &str) {
-        (self.bytes, self.last) = (0, 0);
+        (self.bytes, self.last, self.given_up) = (0, 0, 0);
         for (_, submitted) in std::mem::take(&mut self.waiting) {
             submitted.fail(reason);
         }
@@ -206,5 +220,48 @@ mod tests {
                 ..
             }))
         ));
+    }
+
+    /// What waits in the handle's queue meanwhile may build on it.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_asked_before_its_agent_heard_that_some_were_given_up_is_refused() {
+        let mut commands = Commands::default();
+        assert!(take(&mut commands, large(1, 1)).0);
+        tokio::time::sleep(COMMAND_TIME_MAX).await;
+        commands.expire();
+        let second = Submission {
+            seen: 1,
+            ..large(2, 1)
+        };
+        let (kept, said) = take(&mut commands, second.clone());
+        assert!(!kept && said.is_some(), "it would overtake the first");
+        assert!(take(&mut commands, large(3, 1)).0, "its agent has heard");
+        commands.fail_all("a new session");
+        let first = Submission {
+            sequence: 1,
+            ..second
+        };
+        assert!(take(&mut commands, first).0, "numbers begin again");
+    }
+
+    /// On the next link it would be decided without the first, of which the session remembers nothing.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_behind_a_command_that_was_refused_for_room_is_given_up() {
+        let mut commands = Commands::default();
+        let (reply, mut second) = oneshot::channel();
+        assert!(take(&mut commands, large(1, 1)).0);
+        let behind = |sequence| Submission {
+            seen: 1,
+            ..large(sequence, 1)
+        };
+        assert!(commands.take(7, behind(2), reply.into()));
+        let outcome = Outcome::Rejected(Rejected::TooManyOutcomes);
+        let lsn = Lsn(1);
+        commands.answer(1, Answer { lsn, outcome });
+        assert!(commands.is_empty() && commands.bytes == 0);
+        let said = second.try_recv().expect("it is answered");
+        assert!(matches!(said, Err(Error::Unavailable { .. })), "{said:?}");
+        assert!(!take(&mut commands, behind(3)).0, "nor what comes later");
+        assert!(take(&mut commands, large(4, 1)).0, "its agent has heard");
     }
 }
