@@ -261,7 +261,8 @@ fn raised(before: u32, level: u32) -> String {
 fn lost(accepted: &Acceptance) -> String {
     match accepted {
         Acceptance::Needless => {
-            "The store holds all that the bucket remembers of it: there is nothing to accept, and nothing was changed."
+            "The store holds all that the bucket remembers of it, or was accepted without it before: there is nothing to \
+             accept, and nothing was changed."
                 .to_owned()
         }
         Acceptance::Accepted {

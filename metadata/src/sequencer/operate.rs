@@ -21,7 +21,8 @@ use crate::types::{LostRange, Lsn};
 /// What became of a store that had gone back in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acceptance {
-    /// It holds what is remembered of it: there is nothing to accept, and nothing was done.
+    /// It holds what is remembered of it, or that it does not was accepted before, and the bucket could not be told: there
+    /// is nothing to accept, and nothing was done.
     Needless,
     Accepted {
         /// The one that begins.
@@ -46,7 +47,7 @@ pub async fn accept_older_store(kv: &dyn Kv, options: Options) -> Result<Accepta
     let remembered = witness.map(|Memory { point, .. }| point);
     let kept = past.lsn()?;
     if let Some(point) = &remembered
-        && past.chain.holds(kept, point) == Holds::Yes
+        && matches!(past.chain.holds(kept, point), Holds::Yes | Holds::Accepted)
     {
         return Ok(Acceptance::Needless);
     }

@@ -169,7 +169,10 @@ pub(super) async fn take_over(
             // The store was another one when the owner row was read.
             return Ok(None);
         }
-        if let Some(begin) = begin {
+        // It did already where the transaction of an earlier round landed late.
+        if let Some(begin) = begin
+            && begin.history != chain.history()
+        {
             let given_up = begin.given_up.into_iter();
             given_up.for_each(|given| chain.give_up(given));
             chain.skip_leader_epochs(begin.leader_epoch.unsigned_abs().into());

@@ -280,27 +280,6 @@ async fn the_store_that_was_given_up_is_refused_when_it_comes_back() {
     running.close().await;
 }
 
-/// It may end anywhere, and is said again.
-#[tokio::test(start_paused = true)]
-async fn an_acceptance_that_stops_half_way_is_repeated() {
-    for commits in 0..4 {
-        let (memory, bucket, _) = one_record_behind().await;
-        let gated = Gated::open(&memory);
-        gated.let_through(commits);
-        tokio::select! {
-            done = accept_older_store(&gated, bucket.options(3)) => {
-                assert_eq!(commits, 3, "{done:?}");
-            }
-            () = seconds(30) => {
-                assert!(commits < 3);
-                went_back(&refused(&memory, bucket.options(4)).await);
-                accept_older_store(&memory, bucket.options(5)).await.unwrap();
-            }
-        }
-        run(memory, bucket.options(6)).await.close().await;
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_store_that_is_served_from_is_left_alone_by_operators() {
     let memory = Memory::new();

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod emptied;
+mod repeated;
 
 use std::collections::BTreeMap;
 
