@@ -141,13 +141,6 @@ pub(crate) fn newest(recent: &VecDeque<Extent>, max: usize) -> impl Iterator<Ite
     recent.iter().skip(skip).copied()
 }
 
-/// A partition's extents from `offset` on, but no more of them than a view keeps: one commit may have made a quarter of a
-/// million, and who watches is told of it in one piece.
-pub(crate) fn since(recent: &VecDeque<Extent>, offset: Offset) -> impl Iterator<Item = Extent> {
-    let first = recent.partition_point(|extent| extent.base_offset < offset);
-    newest(recent, recent.len() - first)
-}
-
 /// Extents until they hold enough bytes, or are [`LOCATED_MAX`]; at least one, if there is one.
 pub(crate) fn enough<'a>(
     extents: impl Iterator<Item = &'a Extent>,

@@ -1,7 +1,7 @@
 //! What is durable becomes visible: the catalogue and the views, before the answers of the same drain go out. So an ack
 //! means that the view of this process has it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -13,9 +13,9 @@ use super::subscribers::Watched;
 use super::touched::Touched;
 use crate::catalogue::{Agent, Catalogue, TopicsUpdate};
 use crate::effect::Effect;
-use crate::types::{Scope, SessionId, TopicId, TopicPartition};
+use crate::types::{Extent, Scope, SessionId, TopicId, TopicPartition};
 use crate::update::ViewUpdate;
-use crate::view::{newest, since};
+use crate::view::newest;
 
 impl Sequencer {
     pub(super) fn publish(&mut self, effects: &[Effect]) {
@@ -34,7 +34,7 @@ impl Sequencer {
         if touched.naming {
             self.publish_naming();
         }
-        self.publish_partitions(&touched.partitions);
+        self.publish_partitions(touched.partitions);
     }
 
     fn publish_topics(&mut self, touched: &BTreeSet<TopicId>) {
@@ -68,23 +68,25 @@ impl Sequencer {
         self.subscribers.naming(naming);
     }
 
-    fn publish_partitions(&mut self, touched: &BTreeSet<TopicPartition>) {
+    fn publish_partitions(&mut self, touched: BTreeMap<TopicPartition, VecDeque<Extent>>) {
         let mut updates = Vec::new();
-        for partition in touched {
-            let Some(log) = self.state.partitions.get(*partition) else {
+        for (partition, extents) in touched {
+            let Some(log) = self.state.partitions.get(partition) else {
                 continue;
             };
-            if let Some(view) = self.shared.views.get(*partition) {
-                let end = view.bounds().high_watermark;
-                view.append(log.bounds(), since(log.recent(), end));
+            let bounds = log.bounds();
+            if let Some(view) = self.shared.views.get(partition) {
+                view.append(bounds, extents.iter().copied());
             }
-            let end = log.bounds().high_watermark;
-            if let Some(told) = self.subscribers.told_until(*partition, end) {
+            if self
+                .subscribers
+                .watch_anywhere(Watched::Partition(partition))
+            {
                 updates.push(ViewUpdate {
-                    partition: *partition,
+                    partition,
                     scope: Scope::Change,
-                    bounds: log.bounds(),
-                    extents: since(log.recent(), told).collect(),
+                    bounds,
+                    extents: extents.into(),
                 });
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::feed::Feed;
 use crate::catalogue::{Agent, TopicsUpdate};
-use crate::types::{NamingEpoch, Offset, TopicId, TopicPartition};
+use crate::types::{NamingEpoch, TopicId, TopicPartition};
 use crate::update::{Update, ViewUpdate};
 
 /// Extents told at once to a subscriber that begins to watch. Readers that are further behind ask for them.
@@ -17,14 +17,6 @@ const SNAPSHOT_EXTENTS_MAX: usize = 16 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Watched {
     Partition(TopicPartition),
-}
-
-/// Who watches something.
-#[derive(Debug, Default)]
-struct Watchers {
-    ids: Vec<u64>,
-    /// Of a partition: the high watermark that all of them were told.
-    told: Offset,
 }
 
 impl Watched {
@@ -41,7 +33,8 @@ impl Watched {
 pub(super) struct Subscribers {
     last: u64,
     by_id: BTreeMap<u64, Subscriber>,
-    watchers: HashMap<Watched, Watchers>,
+    /// Who watches something. All of them were told of all that is durable.
+    watchers: HashMap<Watched, Vec<u64>>,
     /// As last told.
     agents: Arc<Vec<Arc<Agent>>>,
 }
@@ -135,10 +128,7 @@ impl Subscribers {
         for view in &views {
             let watched = Watched::Partition(view.partition);
             if subscriber.watched.insert(watched) {
-                let watchers = self.watchers.entry(watched).or_default();
-                watchers.ids.push(id);
-                // The others were told of everything that is durable as well.
-                watchers.told = view.bounds.high_watermark;
+                self.watchers.entry(watched).or_default().push(id);
             }
         }
         if !subscriber.feed.push(Update::Views(views)) {
@@ -180,12 +170,6 @@ impl Subscribers {
         self.watchers.contains_key(&watched)
     }
 
-    /// Up to where those who watch a partition were told of it, who are told up to `end` now; `None` if nobody does.
-    pub(super) fn told_until(&mut self, partition: TopicPartition, end: Offset) -> Option<Offset> {
-        let watchers = self.watchers.get_mut(&Watched::Partition(partition))?;
-        Some(std::mem::replace(&mut watchers.told, end))
-    }
-
     /// Extents of each partition that a subscriber is told when it begins to watch so many: the more of its queue is taken,
     /// the fewer, for what follows needs room as well. Bounds alone always fit.
     pub(super) fn room(&self, id: u64, partitions: usize) -> usize {
@@ -198,7 +182,7 @@ impl Subscribers {
         let mut told: BTreeMap<u64, Vec<ViewUpdate>> = BTreeMap::new();
         for view in views {
             let watchers = self.watchers.get(&Watched::Partition(view.partition));
-            for id in watchers.iter().flat_map(|watchers| &watchers.ids) {
+            for id in watchers.into_iter().flatten() {
                 told.entry(*id).or_default().push(view.clone());
             }
         }
@@ -248,10 +232,10 @@ impl Subscribers {
     }
 }
 
-fn forget(all: &mut HashMap<Watched, Watchers>, watched: Watched, id: u64) {
+fn forget(all: &mut HashMap<Watched, Vec<u64>>, watched: Watched, id: u64) {
     if let Some(watchers) = all.get_mut(&watched) {
-        watchers.ids.retain(|each| *each != id);
-        if watchers.ids.is_empty() {
+        watchers.retain(|each| *each != id);
+        if watchers.is_empty() {
             all.remove(&watched);
         }
     }

@@ -147,3 +147,25 @@ async fn a_deleted_topic_ends_its_views_and_leaves_the_catalogue() {
     );
     running.close().await;
 }
+
+/// Rows of a checkpoint go with a commit's transaction, its own extents among them, which memory has no more then.
+#[tokio::test(start_paused = true)]
+async fn a_view_has_what_a_checkpoint_took_from_memory() {
+    let memory = Memory::new();
+    let running = fresh(&memory).await;
+    let metadata = &running.metadata;
+    let view = metadata.view(partition(0)).await.unwrap().unwrap();
+    for number in 0..2000 {
+        let offset = Offset(committed(metadata, plain(number, 0)).await);
+        for known in [offset, Offset((offset.0 - 1000).max(0))] {
+            let look = view.look(known, 1);
+            let Look::Extents { extents, .. } = look else {
+                panic!("{number}: {known:?} is lost: {look:?}")
+            };
+            assert_eq!(extents[0].base_offset, known);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(metadata.stats().checkpoints > 0);
+    running.close().await;
+}
