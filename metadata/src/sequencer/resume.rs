@@ -59,6 +59,7 @@ impl Sequencer {
                     self.state.limits = self.options.limits;
                     self.log = Log::loaded(self.state.lsn, &self.options);
                     self.publish_all();
+                    self.tick.begin_again();
                     self.shared.ready.store(true, Ordering::Release);
                     tracing::info!("the metadata store is back");
                     return Ok(None);

@@ -18,7 +18,7 @@ pub(super) const TICK: Duration = Duration::from_millis(450);
 /// Sessions closed at a time; the others are with the next tick.
 const CLOSED_AT_ONCE: usize = 4096;
 
-/// After a take-over; longer than agents take to come.
+/// After a take-over, or an outage of the store; longer than agents take to come.
 const SETTLE: Duration = Duration::from_secs(3);
 
 /// When to look next, if ever, and what the head was.
@@ -39,7 +39,12 @@ impl Tick {
         }
     }
 
-    /// Whether agents that lost the last holder have had time to come here. Until then they keep the list they have.
+    /// All agents were cut off.
+    pub(super) fn begin_again(&mut self) {
+        self.began = Instant::now();
+    }
+
+    /// Whether agents that lost their stream have had time to come here. Until then they keep the list they have.
     pub(super) fn settled(&self) -> bool {
         self.began.elapsed() >= SETTLE
     }

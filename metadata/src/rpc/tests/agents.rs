@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::command::{Command, CreatePartitions, Outcome, Rejected};
-use crate::rpc::message::{Down, Up};
 use crate::sequencer::tests::{extents, object};
 use crate::types::{LostRange, Offset, PartitionIndex, Timestamp, TopicId};
 use crate::view::Look;
@@ -251,82 +250,4 @@ async fn an_agent_that_left_or_died_leaves_no_session_behind() {
     seconds(3).await;
     process.terminate().await;
     assert_eq!(sessions(), 1, "only the other one's");
-}
-
-fn nodes(agent: &Agent) -> Vec<i32> {
-    agent
-        .metadata
-        .agents()
-        .iter()
-        .map(|each| each.node_id)
-        .collect()
-}
-
-#[tokio::test(start_paused = true)]
-async fn all_agents_know_which_agents_serve_clients() {
-    let (memory, net, process, a, b) = two_agents(Travel::Links).await;
-    let second = net.start(memory, "two:2", 2);
-    let c = net.agent(&["one:1", "two:2"], 13).await;
-    seconds(5).await;
-    for agent in [&a, &b, &c] {
-        assert_eq!(nodes(agent), [11, 12, 13]);
-    }
-    // A take-over does not empty the list while agents come back one by one.
-    let d = net.agent(&["one:1", "two:2"], 14).await;
-    seconds(1).await;
-    assert_eq!(nodes(&d), [11, 12, 13, 14]);
-    process.kill().await;
-    for _ in 0..20 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        assert_eq!(nodes(&c), [11, 12, 13, 14]);
-    }
-    seconds(5).await;
-    // Those that know only the first one are gone.
-    assert_eq!((nodes(&c), nodes(&d)), (vec![13, 14], vec![13, 14]));
-    d.metadata.withdraw();
-    tokio::time::sleep(Duration::from_millis(10)).await;
-    assert_eq!((nodes(&c), nodes(&d)), (vec![13], vec![13]));
-    assert!(d.metadata.ready(), "it goes on with those it has");
-    committed_at_last(&d.metadata, &mut 0).await;
-    c.kill().await;
-    seconds(1).await;
-    assert_eq!(nodes(&d), [0; 0]);
-    second.terminate().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_agent_with_anothers_node_id_is_told_what_to_do() {
-    let (_, net, process, a, b) = two_agents(Travel::Links).await;
-    let hello = |agent| {
-        Up::Hello(Hello {
-            agent,
-            ..no_session()
-        })
-    };
-    let mut told = Vec::new();
-    let own = node(11);
-    let elsewhere = node(111);
-    for agent in [elsewhere, own] {
-        let frozen = watch::Sender::new(false);
-        let mut link = net.dial("one:1", frozen.subscribe()).await.unwrap();
-        let said = hello(Some(agent)).encode();
-        link.sender.send(said).await.unwrap();
-        seconds(1).await;
-        let mut warned = None;
-        while let Ok(frame) = link.receiver.try_recv() {
-            if let Down::Warning(text) = Down::decode(frame).unwrap() {
-                warned = Some(text);
-            }
-        }
-        told.push(warned);
-    }
-    let told: Vec<_> = told.iter().map(|told| told.as_deref()).collect();
-    let [Some(told), None] = told.as_slice() else {
-        panic!("{told:?}")
-    };
-    for part in ["agent11:9092", "node id 11", "--node-id"] {
-        assert!(told.contains(part), "{told}");
-    }
-    drop((a, b));
-    process.terminate().await;
 }

@@ -13,6 +13,7 @@ mod grpc;
 mod history;
 mod hostile;
 mod level;
+mod listed;
 mod naming;
 mod order;
 mod played;
