@@ -152,6 +152,8 @@ const AGENT: &[(&str, &[&str])] = &[
 
 /// The truth and the store below it know next to nothing of the rest of `metadata`.
 const METADATA: &[(&str, &[&str])] = &[
+    ("shown", &[]),
+    ("topic_name", &["shown"]),
     (
         "accounting",
         &["error", "index", "kv", "sequencer", "state", "types"],
@@ -177,6 +179,7 @@ const METADATA: &[(&str, &[&str])] = &[
             "keys",
             "kv",
             "level",
+            "topic_name",
             "types",
         ],
     ),

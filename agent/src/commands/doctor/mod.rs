@@ -1,9 +1,9 @@
 //! `penstock doctor`: looks at a bucket and a metadata store as an agent would, and says in sentences what is wrong and
 //! what to do. Called by `commands`.
 
+mod metadata_file;
 #[cfg(feature = "postgres")]
 mod postgres;
-mod redb;
 mod s3;
 
 #[cfg(feature = "fdb")]
@@ -47,7 +47,7 @@ pub(super) async fn run(options: Doctor) -> anyhow::Result<ExitCode> {
             report.well("The metadata is kept in memory only.");
             None
         }
-        Some(StoreUrl::Redb(path)) => redb::check(path, &mut report).await,
+        Some(StoreUrl::Redb(path)) => metadata_file::check(path, &mut report).await,
         #[cfg(feature = "postgres")]
         Some(StoreUrl::Postgres(url)) => postgres::check(url, &mut report).await,
         #[cfg(feature = "fdb")]
