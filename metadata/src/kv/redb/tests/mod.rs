@@ -114,6 +114,7 @@ fn a_file_that_could_not_be_made_is_not_left_empty() {
         println!("SKIPPED: only root may mount a small filesystem");
         return;
     };
+    fs::write(mount.0.path().join("ballast"), vec![1; 1 << 20]).unwrap_err();
     let path = mount.0.path().join("store.redb");
     let opened = Redb::open(&path);
     assert!(matches!(opened, Err(KvError::Unavailable(_))), "{opened:?}");
