@@ -485,7 +485,9 @@ async fn a_file_on_which_redb_panics_is_refused_with_a_sentence() {
     let says = ["metadata.redb is damaged", "bring back a copy"];
     run(&mut dev(folder.path(), &[])).await.refused(&says);
     std::fs::write(&file, &damaged).unwrap();
-    let ran = run(&mut penstock(["doctor", "--store", &store])).await;
+    let bucket = format!("file://{}", folder.path().join("bucket").display());
+    let doctor = ["doctor", "--bucket", &bucket, "--store", &store];
+    let ran = run(&mut penstock(doctor)).await;
     assert!(!ran.status.success());
     let said = format!("{}{}", ran.stdout, ran.stderr);
     says.iter()
