@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crc_fast::CrcAlgorithm;
 use metadata::kv::{Kv, Redb, Transaction};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -122,6 +123,7 @@ async fn a_full_disk_is_said_of_the_bucket_and_of_the_metadata() {
         &doctor(&["--bucket", "memory:", "--store", &absent]).await,
         &["cannot be made", no_room, "check"],
     );
+    drop(file);
     std::fs::remove_file(&ballast).unwrap();
     let before = contents(mount.path()).len();
     well(&doctor(&["--bucket", &bucket, "--store", &store]).await);
@@ -129,6 +131,16 @@ async fn a_full_disk_is_said_of_the_bucket_and_of_the_metadata() {
         contents(mount.path()).len() <= before + 1,
         "a folder, at most"
     );
+}
+
+/// Of the row that says of which format a store is.
+const KEY: [u8; 2] = [0, b'f'];
+
+/// The row with its seal, which every format has.
+fn sealed(row: &[u8]) -> bytes::Bytes {
+    let seal = crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, &[&KEY, row].concat());
+    let seal = u32::try_from(seal).unwrap().to_be_bytes();
+    [row, &seal].concat().into()
 }
 
 #[tokio::test]
@@ -146,7 +158,7 @@ async fn a_store_in_use_is_left_out_and_one_of_a_newer_format_is_not_well() {
     {
         let redb = Redb::open(&folder.path().join("metadata.redb")).unwrap();
         let mut transaction = Transaction::default();
-        transaction.set([0, b'f'].to_vec().into(), b"\x63\x00".to_vec().into());
+        transaction.set(KEY.to_vec().into(), sealed(b"\x63\x00"));
         redb.commit(transaction).await.unwrap();
     }
     wrong(

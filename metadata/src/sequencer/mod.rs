@@ -106,12 +106,12 @@ pub async fn check(kv: &dyn Kv) -> Result<Checked, Error> {
     takeover::check(kv).await
 }
 
-/// Whether the store takes writes. It is tried with a row that nobody reads and that is cleared again; whoever holds the order
-/// holds on.
+/// Tries whether the store takes writes, with a row that nobody reads and that is cleared again; whoever holds the order holds
+/// on. False: nothing was tried, for the store is empty.
 ///
 /// # Errors
 /// When it cannot be written, with its reason.
-pub async fn takes_writes(kv: &dyn Kv) -> Result<(), Error> {
+pub async fn takes_writes(kv: &dyn Kv) -> Result<bool, Error> {
     takes_writes::takes_writes(kv).await
 }
 

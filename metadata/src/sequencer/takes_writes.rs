@@ -12,29 +12,29 @@ const TRIAL: Key = Key::Log(Lsn(0), 0);
 /// The format row rarely changes: once when a store is made, and where the level is raised.
 const ATTEMPTS: usize = 3;
 
-/// Writes a row as large as the log's, and clears it.
+/// Writes a row as large as the log's, and clears it. False: the store is empty, and a row alone in it would be taken for
+/// damage, so nothing was tried.
 ///
 /// # Errors
 /// With the store's reason.
-pub(super) async fn takes_writes(kv: &dyn Kv) -> Result<(), Error> {
+pub(super) async fn takes_writes(kv: &dyn Kv) -> Result<bool, Error> {
     let mut clear = Transaction::default();
     clear.clear(TRIAL.encode());
     let mut last = KvError::Conflict;
     for _ in 0..ATTEMPTS {
-        let format = kv.get(&Key::Format.encode()).await?;
-        let is_empty = format.is_none();
+        let Some(format) = kv.get(&Key::Format.encode()).await? else {
+            return Ok(false);
+        };
         let mut write = Transaction::default();
-        write.expect(Key::Format.encode(), format);
+        write.expect(Key::Format.encode(), Some(format));
         // Before the row is there: a role that may not delete leaves none.
         write.clear_range(TRIAL.encode(), Key::Log(Lsn(1), 0).encode());
         write.set(TRIAL.encode(), vec![0; LOG_ROW_BYTES].into());
-        if is_empty {
-            // A store with this row alone would be taken for damaged.
-            write.writes.append(&mut clear.writes.clone());
-        }
         match commit(kv, write).await {
-            Ok(()) if is_empty => return Ok(()),
-            Ok(()) => return commit(kv, clear).await.map_err(|error| left(&error)),
+            Ok(()) => {
+                let cleared = commit(kv, clear).await;
+                return cleared.map(|()| true).map_err(|error| left(&error));
+            }
             Err(KvError::Conflict | KvError::TooOld) => last = KvError::Conflict,
             Err(error) => return Err(error.into()),
         }

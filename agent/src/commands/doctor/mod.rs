@@ -258,7 +258,8 @@ fn latency(puts: Vec<Duration>, gets: Vec<Duration>) -> String {
 /// be at work: nothing that it needs is touched.
 async fn check_writes(kv: &dyn Kv, what: &str, advice: &str, report: &mut Report) {
     match metadata::takes_writes(kv).await {
-        Ok(()) => report.well(&sentence(&format!("{what} can be written"))),
+        Ok(true) => report.well(&sentence(&format!("{what} can be written"))),
+        Ok(false) => {}
         Err(metadata::Error::Unavailable { reason, .. }) => report.wrong(&format!(
             "Nothing can be written to {what} ({reason}): {advice}."
         )),

@@ -62,7 +62,8 @@ async fn check_rows(url: &PostgresUrl, report: &mut Report) -> Option<Checked> {
         }
     });
     match metadata::takes_writes(&kv).await {
-        Ok(()) => report.well("The metadata in it can be written."),
+        Ok(true) => report.well("The metadata in it can be written."),
+        Ok(false) => {}
         Err(metadata::Error::Unavailable { reason, .. }) => {
             report.wrong(&format!(
                 "Nothing can be written to the metadata in it: {reason}."

@@ -13,13 +13,13 @@ async fn a_store_is_tried_beside_who_holds_the_order_and_left_as_it_was() {
     committed(&running.metadata, plain(1, 0)).await;
     for round in 2..20 {
         let before = memory.snapshot();
-        takes_writes(&memory).await.unwrap();
+        assert!(takes_writes(&memory).await.unwrap());
         assert_eq!(memory.snapshot(), before);
         let (tried, end) = tokio::join!(
             takes_writes(&memory),
             committed(&running.metadata, plain(round, 0))
         );
-        tried.unwrap();
+        assert!(tried.unwrap());
         assert_eq!(end, 10 * i64::try_from(round - 1).unwrap());
     }
     running.close().await;
@@ -29,7 +29,7 @@ async fn a_store_is_tried_beside_who_holds_the_order_and_left_as_it_was() {
 #[tokio::test]
 async fn a_store_that_is_empty_stays_empty() {
     let memory = Memory::new();
-    takes_writes(&memory).await.unwrap();
+    assert!(!takes_writes(&memory).await.unwrap());
     assert!(is_empty(&memory).await.unwrap());
     assert!(memory.snapshot().is_empty());
 }
