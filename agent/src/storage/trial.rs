@@ -17,10 +17,10 @@ pub struct Trial {
 }
 
 impl Store {
-    /// One of a name that nobody else has.
+    /// One under that number, which nobody else has.
     #[must_use]
-    pub fn trial(&self) -> Trial {
-        let name = format!("{:032x}", rand::random::<u128>());
+    pub fn trial(&self, number: u128) -> Trial {
+        let name = format!("{number:032x}");
         Trial {
             store: self.clone(),
             path: paths::probe(self.prefix(), &name),

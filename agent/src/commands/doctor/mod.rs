@@ -209,7 +209,7 @@ async fn check_objects(store: &Store, report: &mut Report) {
 /// How long it took to store and to read one; else what is wrong.
 async fn try_object(store: &Store) -> Result<(Duration, Duration), String> {
     const ADVICE: &str = "make room in it, or check its permissions";
-    let trial = store.trial();
+    let trial = store.trial(rand::random());
     let began = Instant::now();
     let stored = trial.put(PROBE).await;
     let put = began.elapsed();
