@@ -32,6 +32,8 @@ const (
 	floodPartitions = 8
 	// What was on its way when it happened may still be acknowledged.
 	ackSlack = 500 * time.Millisecond
+	// What every agent is asked for until it has it.
+	atHandMax = 30 * time.Second
 	// Readiness must tell within this time, on any machine; when one does nothing else, clients are served again in 2 s.
 	redMax, resumeMax = 20 * time.Second, 30 * time.Second
 	resumeGoal        = 2 * time.Second
@@ -81,12 +83,8 @@ func (o *outageRun) happen(ends []int64, stopFlood func()) error {
 	for _, each := range o.penstocks() {
 		o.before[each.Name] = memory(each.Pid)
 	}
-	// So that every agent has it at hand: it may have come through another one.
-	for range 3 {
-		o.readKnown(ends)
-	}
-	if o.reads.wrong > 0 {
-		return errors.New("not even before the outage can be read what is known: " + o.wrongRead)
+	if err := o.haveAtHand(ends); err != nil {
+		return fmt.Errorf("not even before the outage can be read what is known: %w", err)
 	}
 	for _, part := range o.parts {
 		if err := o.machine.do(o.verb("kill", "freeze"), part); err != nil {
@@ -197,6 +195,23 @@ func (o *outageRun) judgeReturn(back time.Time) {
 		after, known := green[agent.Name]
 		o.check(fmt.Sprintf("%s is ready again, after %.2f s", agent.Name, after.Seconds()), unless(known, "not in %v", resumeMax))
 	}
+}
+
+// haveAtHand reads through every agent what is read during the outage: it may have come through another one. A fetch gives
+// what it has half a second after it has something, which a slow machine may need several times.
+func (o *outageRun) haveAtHand(ends []int64) error {
+	for _, agent := range o.machine.of(roleAgent) {
+		var err error
+		for end := time.Now().Add(atHandMax); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			if err = fetchLast(agent.Address, ends); err == nil {
+				break
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", agent.Name, err)
+		}
+	}
+	return nil
 }
 
 // readKnown fetches through every agent the last record of some partitions that had been acknowledged before.
