@@ -639,7 +639,7 @@ fn every_api_has_tests_of_its_own() {
 }
 
 /// Read by tools, so they keep their names.
-const METRICS: [(&str, &str, &[&str]); 15] = [
+const METRICS: [(&str, &str, &[&str]); 16] = [
     (
         "counter",
         "penstock_object_store_requests_total",
@@ -655,6 +655,7 @@ const METRICS: [(&str, &str, &[&str]); 15] = [
     ("counter", "penstock_fetch_bytes_total", &["source"]),
     ("counter", "penstock_segments_total", &[]),
     ("histogram", "penstock_segment_bytes", &[]),
+    ("gauge", "penstock_holds_order", &[]),
     ("counter", "penstock_drains_total", &[]),
     ("counter", "penstock_damage_total", &["kind"]),
     ("gauge", "penstock_cluster_usage", &["kind"]),
