@@ -21,8 +21,7 @@ const AGENT: &[(&str, &[&str])] = &[
             "topic_name",
         ],
     ),
-    ("admission", &["arriving", "origin"]),
-    ("arriving", &["origin"]),
+    ("admission", &[]),
     ("brokers", &["call", "context"]),
     ("call", &["access", "admission", "context", "metrics"]),
     ("clock", &[]),
@@ -35,20 +34,13 @@ const AGENT: &[(&str, &[&str])] = &[
     ("config", &["zones"]),
     (
         "connection",
-        &[
-            "admission",
-            "call",
-            "dispatch",
-            "origin",
-            "reading",
-            "tasks",
-        ],
+        &["admission", "call", "dispatch", "reading", "tasks"],
     ),
     (
         "context",
         &["clock", "producer_ids", "random", "storage", "zones"],
     ),
-    ("damage", &["metrics", "refusal", "said", "storage"]),
+    ("damage", &["metrics", "refusal", "storage"]),
     (
         "discovery",
         &[
@@ -106,14 +98,7 @@ const AGENT: &[(&str, &[&str])] = &[
     ("metrics", &["tasks"]),
     (
         "offsets",
-        &[
-            "call",
-            "context",
-            "damage",
-            "refusal",
-            "storage",
-            "unpacking",
-        ],
+        &["call", "context", "damage", "refusal", "storage", "tasks"],
     ),
     (
         "produce",
@@ -127,15 +112,12 @@ const AGENT: &[(&str, &[&str])] = &[
             "storage",
             "tasks",
             "topic_config",
-            "unpacking",
         ],
     ),
-    ("origin", &[]),
     ("producer_ids", &[]),
     ("random", &[]),
     ("reading", &[]),
     ("refusal", &["storage"]),
-    ("said", &[]),
     (
         "server",
         &[
@@ -150,12 +132,10 @@ const AGENT: &[(&str, &[&str])] = &[
             "http",
             "identity",
             "metrics",
-            "origin",
             "produce",
             "producer_ids",
             "random",
             "reading",
-            "said",
             "storage",
             "tasks",
             "zones",
@@ -167,7 +147,6 @@ const AGENT: &[(&str, &[&str])] = &[
     ("topic_id", &["random"]),
     ("topic_name", &[]),
     ("transactions", &["call", "context"]),
-    ("unpacking", &["tasks"]),
     ("zones", &[]),
 ];
 
@@ -660,7 +639,7 @@ fn every_api_has_tests_of_its_own() {
 }
 
 /// Read by tools, so they keep their names.
-const METRICS: [(&str, &str, &[&str]); 17] = [
+const METRICS: [(&str, &str, &[&str]); 16] = [
     (
         "counter",
         "penstock_object_store_requests_total",
@@ -684,7 +663,6 @@ const METRICS: [(&str, &str, &[&str]); 17] = [
     ("counter", "penstock_answers_not_believed_total", &[]),
     ("gauge", "penstock_buffered_bytes", &[]),
     ("gauge", "penstock_connections", &[]),
-    ("counter", "penstock_turned_away_total", &["reason"]),
     ("counter", "penstock_requests_total", &["api", "error"]),
 ];
 

@@ -22,4 +22,3 @@ mod offset_for_leader_epoch;
 mod produce;
 mod rounds;
 mod smoke;
-mod truth;

@@ -44,5 +44,4 @@ mod placement;
 mod postgres;
 #[cfg(feature = "postgres")]
 mod shared_order;
-mod slow_clients;
 mod tail;
