@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -51,8 +51,11 @@ pub struct Candidate {
     roles: watch::Sender<Role>,
     /// The cluster that it saw in the store.
     watched: OnceLock<String>,
-    /// The newest point that this process ever saw in the store, or wrote.
+    /// The newest point that this process ever saw in the store, or wrote, once it is known that it counts: it may have been
+    /// an older store that nobody is to serve.
     remembered: Mutex<Option<Point>>,
+    /// The bucket was read, and remembers nothing that the store lacks.
+    agreed: AtomicBool,
     /// Tells this process from others that answer at its address.
     nonce: u64,
     /// Addresses of processes that took the order while this one held it and lived: what lies between may refuse for them.
@@ -88,6 +91,7 @@ impl Candidate {
             trouble: Trouble::default(),
             watched: OnceLock::new(),
             remembered: Mutex::new(None),
+            agreed: AtomicBool::new(false),
             options,
         }
     }
@@ -242,7 +246,15 @@ impl Candidate {
     async fn look(&self, seen: &mut Option<Seen>) -> Result<Option<(Metadata, Sequencer)>, Error> {
         let kv = self.kv.as_ref();
         let Format { cluster_id, .. } = self.open().await?;
+        // Before the store, which is never behind what the bucket remembers of it.
+        let asked = match seen.is_none() && !self.agreed.load(Ordering::Relaxed) {
+            true => ask(self.options.witness.as_ref(), &cluster_id).await.ok(),
+            false => None,
+        };
         let past = Past::read(kv).await?;
+        if asked.is_some_and(|known| known.is_none_or(|known| past.check(&known).is_ok())) {
+            self.agreed.store(true, Ordering::Relaxed);
+        }
         let memory = self.memory();
         if let Some(memory) = &memory
             && let Err(error) = past.check(memory)
@@ -251,7 +263,7 @@ impl Candidate {
             leave_word(kv, witness, &cluster_id, Some(memory.point)).await;
             return Err(error);
         }
-        self.remember(past.point()?);
+        let point = past.point()?;
         let Past { owner, head, .. } = past;
         let now = Instant::now();
         let (since, wrote) = match seen {
@@ -266,6 +278,9 @@ impl Candidate {
             since,
             wrote,
         });
+        if wrote || self.agreed.load(Ordering::Relaxed) {
+            self.remember(point);
+        }
         let holder = Owner::decode(owner.clone())?;
         if !self.is_gone(&holder, now - since).await? {
             return Ok(None);

@@ -133,3 +133,34 @@ async fn a_holder_whose_store_is_emptied_says_so_and_leaves_word() {
         went_back(&refused(&memory, bucket.options(2)).await);
     }
 }
+
+/// A store that goes back and comes again as it was. Somebody served the older one meanwhile, and whoever only looked at that
+/// must not have the bucket remember it in place of the newer one, which nobody would take then.
+#[tokio::test(start_paused = true)]
+async fn who_looked_at_an_older_store_takes_the_newer_one_once_it_is_back() {
+    let (memory, bucket, newer) = one_record_behind().await;
+    let running = run(memory.clone(), options(3)).await;
+    for number in 2..6 {
+        committed(&running.metadata, plain(number, 0)).await;
+    }
+    running.close().await;
+    *bucket.away.lock() = true;
+    let watcher = candidate(&memory, bucket.options(4), "two:1");
+    let status = watcher.status();
+    let mut watching = pin!(end(watcher));
+    tokio::select! {
+        ended = &mut watching => panic!("{ended}"),
+        () = tokio::time::sleep(Duration::from_secs(5)) => {}
+    }
+    put_back(&memory, newer).await;
+    *bucket.away.lock() = false;
+    let holds = async {
+        while !status.holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        ended = &mut watching => panic!("{ended}"),
+        () = holds => {}
+    }
+}
