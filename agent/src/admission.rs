@@ -1,25 +1,32 @@
 //! Byte permits: how much of what clients send may be in memory at once, charged before the bytes are read.
 //! `connection.rs` takes frame permits, `produce/` exchanges them for buffer permits once a batch is valid.
 //!
-//! Frames that are here already, small and large ones wait in separate lanes, so that nobody who sends slowly or much
-//! delays the rest. Replies do so too, because a client that does not read holds its reply for a minute.
+//! Frames that are here already, and small, large and huge ones that are still to come, wait in separate lanes, so that
+//! nobody who sends slowly or much delays the rest. Replies do so too, because a client that does not read holds its reply for a minute.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::arriving::{ArrivingLane, Room};
+use crate::origin::Origin;
 
 /// Bytes of a frame that are read before it needs a permit. A connection holds at most this much unadmitted, and a peer
 /// that trickles never gets further.
 pub(crate) const FIRST_CHUNK_BYTES: usize = 16 * 1024;
-/// Frames that were read whole on credit. No peer decides how long they take.
+/// Frames that are here. No peer decides how long they take.
 const WHOLE_FRAMES_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A frame up to this size waits in the lane of ordinary requests: Kafka's default `max.message.bytes` and some room.
 const SMALL_FRAME_BYTES_MAX: usize = 1_400_000;
 /// Frames being read and not yet handed to a room, together.
 const SMALL_FRAMES_BYTES_MAX: usize = 24 * 1024 * 1024;
-/// The same for large ones; one larger than all of this goes alone.
-const LARGE_FRAMES_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// A frame up to this size waits with other large ones.
+const LARGE_FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+const LARGE_FRAMES_BYTES_MAX: usize = 12 * 1024 * 1024;
+/// The same for those that are larger still. One that is larger than all of this goes alone.
+const HUGE_FRAMES_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What requests that are here, Produce aside, may grow into while they are answered.
 const DECODED_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -32,18 +39,37 @@ pub(crate) const REQUEST_BYTES: usize = 1024;
 /// segments and none takes all.
 const CONNECTION_SHARE: usize = 4;
 
+/// Produce requests whose batches unpack into much and wait for their turn to be looked at.
+const DENSE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// What polls that wait for records may hold meanwhile: five thousand consumers of fifty partitions each, and some room.
+const SMALL_POLLS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The same for those of very many partitions.
+const LARGE_POLLS_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// A poll up to this size, which is one of about four hundred partitions, waits among the small ones.
+const SMALL_POLL_BYTES_MAX: usize = 64 * 1024;
+
 /// A reply up to this size waits in the lane of small ones, which have a quarter of the bytes that replies may take.
 const SMALL_REPLY_BYTES_MAX: usize = 256 * 1024;
+/// Of what is left of its lane a reply may have one part, of as many as there are replies and this.
+const REPLY_SHARES: usize = 3;
+/// Where less than this part of a lane is left, who holds it is in the way of others.
+const CROWDED_SHARE: usize = 8;
 
 /// The permits of one agent. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
     whole_frames: Lane,
-    small_frames: Lane,
-    large_frames: Lane,
+    small_frames: ArrivingLane,
+    large_frames: ArrivingLane,
+    huge_frames: ArrivingLane,
     decoded: Lane,
+    dense: Lane,
     /// Validated batches waiting for their ack.
     buffered: Lane,
+    /// Requests that wait for records.
+    small_polls: Lane,
+    large_polls: Lane,
     /// Fetched bytes on their way to clients.
     small_replies: Lane,
     large_replies: Lane,
@@ -51,15 +77,77 @@ pub(crate) struct Admission {
 
 /// Given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Permit {
-    _bytes: OwnedSemaphorePermit,
-    waiting: Arc<AtomicUsize>,
+pub(crate) struct Permit(Held);
+
+#[derive(Debug)]
+enum Held {
+    Taken(Taken),
+    Arriving(Room),
+}
+
+/// Of a lane in which whoever has bytes keeps them.
+#[derive(Debug)]
+struct Taken {
+    bytes: OwnedSemaphorePermit,
+    lane: Lane,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.lane.line.holders.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Permit {
-    /// Whether others wait in its lane.
+    /// How many bytes it is for.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.0 {
+            Held::Taken(taken) => taken.bytes.num_permits(),
+            Held::Arriving(_) => 0,
+        }
+    }
+
+    fn merge(&mut self, more: OwnedSemaphorePermit) {
+        if let Held::Taken(taken) = &mut self.0 {
+            taken.bytes.merge(more);
+        }
+    }
+
+    /// Whether others wait in its lane, or get little because hardly anything is left.
     pub(crate) fn is_wanted(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
+        match &self.0 {
+            Held::Taken(taken) => taken.lane.is_crowded(),
+            Held::Arriving(room) => room.is_wanted(),
+        }
+    }
+
+    /// Gives back what is not needed.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        if let Held::Taken(taken) = &mut self.0 {
+            let more = taken.bytes.num_permits().saturating_sub(bytes);
+            drop(taken.bytes.split(more));
+        }
+    }
+
+    /// Of a frame that arrives: how long its sender was waited for, and how many bytes came. True where it is to be given
+    /// up, because it comes too slowly for those who wait for its permit.
+    pub(crate) fn must_leave(&self, waited: Duration, arrived: usize) -> bool {
+        matches!(&self.0, Held::Arriving(room) if room.must_leave(waited, arrived))
+    }
+
+    /// Resolves when that is so, as soon as others wait and it is known to come too slowly.
+    pub(crate) async fn told_to_leave(&self) {
+        match &self.0 {
+            Held::Arriving(room) => room.told_to_leave().await,
+            Held::Taken(_) => std::future::pending().await,
+        }
+    }
+
+    /// The frame is here.
+    pub(crate) fn is_whole(&self) {
+        if let Held::Arriving(room) = &self.0 {
+            room.is_whole();
+        }
     }
 }
 
@@ -67,8 +155,15 @@ impl Permit {
 struct Lane {
     bytes: Arc<Semaphore>,
     total: u32,
+    line: Arc<Line>,
+}
+
+#[derive(Debug, Default)]
+struct Line {
     /// How many wait in line.
-    waiting: Arc<AtomicUsize>,
+    waiting: AtomicUsize,
+    /// How many have a permit.
+    holders: AtomicUsize,
 }
 
 /// Counted until dropped, also where the wait is cancelled.
@@ -92,23 +187,34 @@ impl Admission {
     pub(crate) fn new(buffered_bytes_max: usize, reply_bytes_max: usize) -> Self {
         Self {
             whole_frames: Lane::new(WHOLE_FRAMES_BYTES_MAX),
-            small_frames: Lane::new(SMALL_FRAMES_BYTES_MAX),
-            large_frames: Lane::new(LARGE_FRAMES_BYTES_MAX),
+            small_frames: ArrivingLane::new(SMALL_FRAMES_BYTES_MAX),
+            large_frames: ArrivingLane::new(LARGE_FRAMES_BYTES_MAX),
+            huge_frames: ArrivingLane::new(HUGE_FRAMES_BYTES_MAX),
             decoded: Lane::new(DECODED_BYTES_MAX),
+            dense: Lane::new(DENSE_BYTES_MAX),
             buffered: Lane::new(buffered_bytes_max),
+            small_polls: Lane::new(SMALL_POLLS_BYTES_MAX),
+            large_polls: Lane::new(LARGE_POLLS_BYTES_MAX),
             small_replies: Lane::new(reply_bytes_max / 4),
             large_replies: Lane::new(reply_bytes_max - reply_bytes_max / 4),
         }
     }
 
+    /// For a frame that is here.
     pub(crate) async fn frame(&self, bytes: usize) -> Permit {
-        if bytes <= FIRST_CHUNK_BYTES {
-            self.whole_frames.take(bytes).await
-        } else if bytes <= SMALL_FRAME_BYTES_MAX {
-            self.small_frames.take(bytes).await
+        self.whole_frames.take(bytes).await
+    }
+
+    /// For a frame that is still to be read, from there.
+    pub(crate) async fn arriving_frame(&self, origin: Origin, bytes: usize) -> Permit {
+        let lane = if is_small(bytes) {
+            &self.small_frames
+        } else if bytes <= LARGE_FRAME_BYTES_MAX {
+            &self.large_frames
         } else {
-            self.large_frames.take(bytes).await
-        }
+            &self.huge_frames
+        };
+        Permit(Held::Arriving(lane.take(origin, bytes).await))
     }
 
     /// For a request that arrived whole in a frame of so many bytes, until its reply is written.
@@ -116,6 +222,13 @@ impl Admission {
         self.decoded
             .take(frame_bytes.saturating_mul(DECODED_FACTOR))
             .await
+    }
+
+    /// For a request's batches of so many bytes together that unpack into much, until they were looked at. None where there
+    /// is no room: nobody waits for it with a permit in hand that others need.
+    pub(crate) fn dense(&self, bytes: usize) -> Option<Permit> {
+        let bytes = bytes.saturating_add(REQUEST_BYTES);
+        self.dense.take_now(bytes.min(DENSE_BYTES_MAX))
     }
 
     /// For a request's batches of so many bytes together, until they are acknowledged. However few they are, they do not
@@ -131,18 +244,42 @@ impl Admission {
         self.buffered.total as usize / CONNECTION_SHARE
     }
 
-    pub(crate) async fn reply(&self, bytes: usize) -> Permit {
-        if bytes <= SMALL_REPLY_BYTES_MAX {
-            self.small_replies.take(bytes).await
-        } else {
-            self.large_replies.take(bytes).await
-        }
+    /// For a poll that holds so much while it waits for records. Where there is no room, nobody waits for it: who stands in
+    /// line holds as much as who waits for records.
+    pub(crate) fn poll(&self, bytes: usize) -> Option<Permit> {
+        let lane = match bytes <= SMALL_POLL_BYTES_MAX {
+            true => &self.small_polls,
+            false => &self.large_polls,
+        };
+        lane.take_now(bytes)
     }
 
-    /// How much the next reply should carry at the most: part of what is left, so that a few clients that do not read
-    /// cannot take it all.
-    pub(crate) fn reply_share(&self) -> usize {
-        (self.large_replies.available() / 4).max(SMALL_REPLY_BYTES_MAX)
+    /// For a reply that carries at least `least` bytes and at most `wanted`, as far as there are. Its share is of what is
+    /// left when its turn has come, and smaller the more replies there are: however many do not read, a next one finds
+    /// something.
+    pub(crate) async fn reply(&self, least: usize, wanted: usize) -> Permit {
+        let (lane, wanted) = self.reply_lane(least, wanted);
+        let mut permit = lane.take(least).await;
+        lane.grow(&mut permit, wanted);
+        permit
+    }
+
+    /// The same where nobody stands in line.
+    pub(crate) fn reply_now(&self, least: usize, wanted: usize) -> Option<Permit> {
+        let (lane, wanted) = self.reply_lane(least, wanted);
+        let mut permit = lane.take_now(least)?;
+        lane.grow(&mut permit, wanted);
+        Some(permit)
+    }
+
+    /// Its lane, and what it may have there. Who would get little among the large ones is small.
+    fn reply_lane(&self, least: usize, wanted: usize) -> (&Lane, usize) {
+        let small = wanted.min(SMALL_REPLY_BYTES_MAX);
+        let crowded = self.large_replies.share() < small;
+        match wanted == small || (crowded && least <= small) {
+            true => (&self.small_replies, small),
+            false => (&self.large_replies, wanted),
+        }
     }
 
     /// Bytes of batches waiting for their ack right now.
@@ -151,29 +288,64 @@ impl Admission {
     }
 }
 
+/// Whether a frame is of ordinary size.
+pub(crate) fn is_small(bytes: usize) -> bool {
+    bytes <= SMALL_FRAME_BYTES_MAX
+}
+
 impl Lane {
     fn new(bytes: usize) -> Self {
         let total = u32::try_from(bytes.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
         Self {
             bytes: Arc::new(Semaphore::new(total as usize)),
             total,
-            waiting: Arc::default(),
+            line: Arc::default(),
         }
     }
 
     /// Waits in line for that many bytes; one who wants more than there are gets them all.
     async fn take(&self, bytes: usize) -> Permit {
         let wanted = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.total);
-        let in_line = InLine::stand(&self.waiting);
+        let in_line = InLine::stand(&self.line.waiting);
         let bytes = Arc::clone(&self.bytes)
             .acquire_many_owned(wanted)
             .await
             .expect("the lanes are never closed");
         drop(in_line);
-        Permit {
-            _bytes: bytes,
-            waiting: Arc::clone(&self.waiting),
+        self.permit(bytes)
+    }
+
+    /// That many bytes, if they are there and nobody stands in line for them.
+    fn take_now(&self, bytes: usize) -> Option<Permit> {
+        let wanted = u32::try_from(bytes).ok()?;
+        let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(wanted);
+        bytes.ok().map(|bytes| self.permit(bytes))
+    }
+
+    fn permit(&self, bytes: OwnedSemaphorePermit) -> Permit {
+        self.line.holders.fetch_add(1, Ordering::Relaxed);
+        let lane = self.clone();
+        Permit(Held::Taken(Taken { bytes, lane }))
+    }
+
+    /// Adds to a permit what is missing to `wanted`, as far as that is its share. Who has something waits for no more.
+    fn grow(&self, permit: &mut Permit, wanted: usize) {
+        let more = wanted.min(self.share()).saturating_sub(permit.bytes());
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        if let Ok(more) = Arc::clone(&self.bytes).try_acquire_many_owned(more) {
+            permit.merge(more);
         }
+    }
+
+    /// Of what is left: however many have theirs already, something remains for one more.
+    fn share(&self) -> usize {
+        self.available() / (REPLY_SHARES + self.line.holders.load(Ordering::Relaxed))
+    }
+
+    fn is_crowded(&self) -> bool {
+        let little = self.available() < self.total as usize / CROWDED_SHARE;
+        let others = self.line.holders.load(Ordering::Relaxed) > 1;
+        self.line.waiting.load(Ordering::Relaxed) > 0 || (little && others)
     }
 
     fn taken(&self) -> usize {
@@ -189,13 +361,19 @@ impl Lane {
 mod tests {
     use super::*;
 
+    fn somewhere() -> Origin {
+        Origin::of(None)
+    }
+
     #[tokio::test]
-    async fn a_crowd_of_large_frames_does_not_delay_small_ones() {
+    async fn a_crowd_of_large_frames_does_not_delay_smaller_ones() {
         let admission = Admission::new(1 << 20, 1 << 20);
-        let _first = admission.frame(20 << 20).await;
-        let mut second = Box::pin(admission.frame(20 << 20));
+        let arriving = |bytes| admission.arriving_frame(somewhere(), bytes);
+        let _first = arriving(20 << 20).await;
+        let mut second = Box::pin(arriving(20 << 20));
         assert!(futures::poll!(&mut second).is_pending());
-        let _small = admission.frame(1 << 20).await;
+        let _large = arriving(2 << 20).await;
+        let _small = arriving(1 << 20).await;
         drop(_first);
         second.await;
     }
@@ -203,34 +381,68 @@ mod tests {
     #[tokio::test]
     async fn frames_that_are_here_wait_for_none_that_come_slowly() {
         let admission = Admission::new(1 << 20, 1 << 20);
-        let slow = futures::future::join_all((0..24).map(|_| admission.frame(1 << 20))).await;
-        assert!(futures::poll!(Box::pin(admission.frame(1 << 20))).is_pending());
+        let arriving = || admission.arriving_frame(somewhere(), 1 << 20);
+        let slow = futures::future::join_all((0..24).map(|_| arriving())).await;
+        assert!(futures::poll!(Box::pin(arriving())).is_pending());
         assert!(futures::poll!(Box::pin(admission.frame(FIRST_CHUNK_BYTES))).is_ready());
         drop(slow);
     }
 
+    /// Nobody stands in line behind hundreds who asked for much and do not read.
     #[tokio::test]
     async fn replies_that_nobody_reads_leave_room_for_others() {
         let admission = Admission::new(1 << 20, 256 << 20);
         let mut unread = Vec::new();
-        for _ in 0..100 {
-            let share = admission.reply_share();
-            if share <= SMALL_REPLY_BYTES_MAX {
-                break;
-            }
-            unread.push(admission.reply(share.min(50 << 20)).await);
+        for count in 0..300 {
+            let permit = admission.reply_now(16 << 10, 50 << 20);
+            let permit = permit.unwrap_or_else(|| panic!("no room behind {count}"));
+            assert!(permit.bytes() >= 16 << 10);
+            unread.push(permit);
         }
-        assert!(unread.len() > 10, "{}", unread.len());
-        for _ in 0..100 {
-            unread.push(admission.reply(admission.reply_share()).await);
+        assert!(unread[0].bytes() > 40 << 20, "{}", unread[0].bytes());
+        assert!(unread[0].is_wanted(), "they are in the way");
+        drop(unread);
+        assert!(!admission.reply(1, 1).await.is_wanted());
+    }
+
+    /// What is left when they stood in line was nothing.
+    #[tokio::test]
+    async fn a_share_is_of_what_is_left_after_standing_in_line() {
+        let admission = Admission::new(1 << 20, 4 << 20);
+        let first = admission.reply(3 << 20, 3 << 20).await;
+        let mut line: Vec<_> = (0..3)
+            .map(|_| Box::pin(admission.reply(300 << 10, 50 << 20)))
+            .collect();
+        for waits in &mut line {
+            assert!(futures::poll!(waits).is_pending());
         }
+        drop(first);
+        let shares = futures::future::join_all(line).await;
+        let shares: Vec<usize> = shares.iter().map(Permit::bytes).collect();
+        assert!(shares.iter().all(|share| *share >= 300 << 10), "{shares:?}");
+        assert!(shares.iter().sum::<usize>() <= 3 << 20, "{shares:?}");
+    }
+
+    #[tokio::test]
+    async fn polls_wait_in_no_line_and_few_large_ones_leave_room_for_many_small_ones() {
+        let admission = Admission::new(1 << 20, 1 << 20);
+        assert!(admission.poll(100 << 20).is_none(), "more than there is");
+        let large = admission.poll(LARGE_POLLS_BYTES_MAX);
+        assert!(large.is_some());
+        assert!(admission.poll(SMALL_POLL_BYTES_MAX + 1).is_none());
+        let small: Vec<_> = (0..5000).map(|_| admission.poll(12_000)).collect();
+        assert!(small.iter().all(Option::is_some));
+        drop(large);
+        let mut other = admission.poll(SMALL_POLL_BYTES_MAX + 1).unwrap();
+        other.shrink(1);
+        assert!(admission.poll(LARGE_POLLS_BYTES_MAX - 1).is_some());
     }
 
     #[tokio::test]
     async fn a_frame_larger_than_the_lane_goes_alone() {
         let admission = Admission::new(1 << 20, 1 << 20);
-        let huge = admission.frame(100 << 20).await;
-        let mut next = Box::pin(admission.frame(2 << 20));
+        let huge = admission.arriving_frame(somewhere(), 100 << 20).await;
+        let mut next = Box::pin(admission.arriving_frame(somewhere(), 5 << 20));
         assert!(futures::poll!(&mut next).is_pending());
         drop(huge);
         next.await;
@@ -240,9 +452,9 @@ mod tests {
     #[tokio::test]
     async fn whoever_has_a_permit_sees_whether_others_wait_for_it() {
         let admission = Admission::new(1 << 20, 1 << 20);
-        let first = admission.reply(1 << 20).await;
+        let first = admission.reply(1 << 20, 1 << 20).await;
         assert!(!first.is_wanted());
-        let mut second = Box::pin(admission.reply(1 << 20));
+        let mut second = Box::pin(admission.reply(1 << 20, 1 << 20));
         assert!(futures::poll!(&mut second).is_pending());
         assert!(first.is_wanted());
         drop(second);

@@ -5,6 +5,8 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -30,7 +32,7 @@ pub(crate) struct Call {
     principal: Principal,
     access: Access,
     /// For how many ms the client is asked to be silent after its answer.
-    throttle_time_ms: i32,
+    throttle_time_ms: AtomicI32,
     correlation_id: i32,
     /// What it holds of the agent's memory until its reply is written.
     held: Mutex<Option<Permit>>,
@@ -56,6 +58,8 @@ pub(crate) struct Reply {
     pub(crate) slices: Vec<Bytes>,
     /// Held until the reply is written.
     pub(crate) permit: Option<Permit>,
+    /// For so long the connection is not read, for clients that do not know how to be silent (KIP-219).
+    pub(crate) silence: Duration,
 }
 
 /// The second half of a request: what is left to do once its place in the order is taken. An error closes the connection.
@@ -70,6 +74,8 @@ pub(crate) enum Close {
     Idle,
     #[error("a request arrived too slowly")]
     TooSlow,
+    #[error("a request arrived more slowly than others could that waited for its memory")]
+    MadeRoom,
     #[error("the client does not read its replies")]
     NotReading,
     #[error("malformed request: {0}")]
@@ -97,7 +103,7 @@ impl Call {
             client_id: header.client_id,
             principal: Principal::Anonymous,
             access: Access::default(),
-            throttle_time_ms: 0,
+            throttle_time_ms: AtomicI32::new(0),
             correlation_id: header.correlation_id,
             held: Mutex::new(Some(permit)),
         }
@@ -167,13 +173,21 @@ impl Call {
         *self.held.lock() = Some(permit);
     }
 
+    /// Asks the client to be silent for so long once it is answered, where it was not asked for longer.
+    pub(crate) fn ask_for_silence(&self, silence: Duration) {
+        let silence = i32::try_from(silence.as_millis()).unwrap_or(i32::MAX);
+        self.throttle_time_ms.fetch_max(silence, Ordering::Relaxed);
+    }
+
     /// The reply, counted, in the call's version. It says how long the client is asked to be silent.
     pub(crate) fn reply<R: Request>(self, mut response: R::Response) -> Reply {
         count_request(R::KEY, response.first_error());
-        response.set_throttle_time(self.throttle_time_ms);
+        let throttle_time_ms = self.throttle_time_ms.into_inner();
+        response.set_throttle_time(throttle_time_ms);
         Reply {
             slices: protocol::encode_response::<R>(self.correlation_id, self.version, &response),
             permit: self.held.into_inner(),
+            silence: Duration::from_millis(u64::try_from(throttle_time_ms).unwrap_or(0)),
         }
     }
 
@@ -182,7 +196,7 @@ impl Call {
     pub(crate) fn under(self, access: Access, throttle_time_ms: i32) -> Self {
         Self {
             access,
-            throttle_time_ms,
+            throttle_time_ms: AtomicI32::new(throttle_time_ms),
             ..self
         }
     }

@@ -112,7 +112,7 @@ fn unsupported_version(api: ApiKey, header: &RequestHeader) -> Result<PendingRep
         return Ok(Box::pin(async move {
             Ok(Reply {
                 slices,
-                permit: None,
+                ..Reply::default()
             })
         }));
     }

@@ -75,6 +75,10 @@ fn describe() {
     );
     describe_gauge!("penstock_connections", "Open client connections");
     describe_counter!(
+        "penstock_turned_away_total",
+        "Connections that were refused, or ended for what the client did or did not do, by reason"
+    );
+    describe_counter!(
         "penstock_requests_total",
         "Requests answered, by API and first error in the answer"
     );
@@ -165,6 +169,9 @@ pub(crate) struct Front {
 
 impl Front {
     pub(crate) fn new() -> Self {
+        for reason in Turned::ALL {
+            turned(reason).increment(0);
+        }
         Self {
             connections: gauge!("penstock_connections"),
             buffered_bytes: gauge!("penstock_buffered_bytes"),
@@ -246,6 +253,62 @@ pub(crate) fn count_damage(kind: DamageKind) {
 
 fn damage(kind: DamageKind) -> Counter {
     counter!("penstock_damage_total", "kind" => kind.name())
+}
+
+/// Why a connection was refused or ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Turned {
+    /// There are as many connections as there may be.
+    Full,
+    /// There are as many of that address.
+    AddressFull,
+    /// A request took too long to arrive.
+    TooSlow,
+    /// A request arrived more slowly than others could that waited for its memory.
+    MadeRoom,
+    /// Replies were not read.
+    NotReading,
+    Malformed,
+    /// A request that is not spoken here, or cannot be.
+    Refused,
+    /// At the HTTP port: another one came, and nobody stood still for longer.
+    Http,
+}
+
+impl Turned {
+    const ALL: [Self; 8] = [
+        Self::Full,
+        Self::AddressFull,
+        Self::TooSlow,
+        Self::MadeRoom,
+        Self::NotReading,
+        Self::Malformed,
+        Self::Refused,
+        Self::Http,
+    ];
+
+    /// The metric's label.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Full => "connections_max",
+            Self::AddressFull => "connections_max_per_address",
+            Self::TooSlow => "too_slow",
+            Self::MadeRoom => "made_room",
+            Self::NotReading => "not_reading",
+            Self::Malformed => "malformed",
+            Self::Refused => "refused",
+            Self::Http => "http",
+        }
+    }
+}
+
+/// Counts a connection that was refused or ended.
+pub(crate) fn count_turned(reason: Turned) {
+    turned(reason).increment(1);
+}
+
+fn turned(reason: Turned) -> Counter {
+    counter!("penstock_turned_away_total", "reason" => reason.name())
 }
 
 /// Counts an answer to a commit that cannot be one.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::life::{Life, Living};
@@ -173,6 +173,56 @@ pub async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
         .expect("the work does not panic")
 }
 
+/// Work of one kind that takes the CPU for long: so much of it at once, and the rest in line. Whoever stops waiting for it
+/// leaves the line, or has it stopped.
+#[derive(Debug)]
+pub(crate) struct Workers(Arc<Semaphore>);
+
+/// Whether somebody still waits for a piece of work.
+#[derive(Debug)]
+pub(crate) struct Wanted(Arc<AtomicBool>);
+
+impl Wanted {
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Says so when it is dropped.
+struct Waits(Arc<AtomicBool>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Workers {
+    pub(crate) fn new(at_once: usize) -> Self {
+        Self(Arc::new(Semaphore::new(at_once)))
+    }
+
+    /// As [`compute`], in its turn. The work should end soon where nobody wants it any more; until it does, its place is
+    /// taken.
+    pub(crate) async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Wanted) -> T + Send + 'static,
+    ) -> T {
+        let place = Arc::clone(&self.0).acquire_owned().await;
+        let place = place.expect("it is never closed");
+        let waits = Waits(Arc::new(AtomicBool::new(true)));
+        let wanted = Wanted(Arc::clone(&waits.0));
+        let done = compute(move || {
+            let done = work(&wanted);
+            drop(place);
+            done
+        });
+        let done = done.await;
+        drop(waits);
+        done
+    }
+}
+
 /// Counts a task for as long as it exists, however it ends.
 struct Counted(watch::Sender<usize>);
 
@@ -206,6 +256,25 @@ mod tests {
         assert_eq!(tasks.live(), 3);
         tasks.stop();
         assert_eq!(tasks.wait(Duration::from_secs(30)).await, 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn work_that_nobody_waits_for_ends_and_leaves_its_place() {
+        let workers = Workers::new(1);
+        let (started, begun) = std::sync::mpsc::channel();
+        let endless = workers.compute(move |wanted| {
+            started.send(()).unwrap();
+            while wanted.is_wanted() {
+                std::hint::spin_loop();
+            }
+        });
+        let mut endless = Box::pin(endless);
+        assert!(futures::poll!(&mut endless).is_pending());
+        begun.recv().unwrap();
+        let mut next = Box::pin(workers.compute(|_| 7));
+        assert!(futures::poll!(&mut next).is_pending(), "one at a time");
+        drop(endless);
+        assert_eq!(next.await, 7);
     }
 
     #[tokio::test]

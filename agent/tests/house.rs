@@ -21,7 +21,8 @@ const AGENT: &[(&str, &[&str])] = &[
             "topic_name",
         ],
     ),
-    ("admission", &[]),
+    ("admission", &["arriving", "origin"]),
+    ("arriving", &["origin"]),
     ("brokers", &["call", "context"]),
     ("call", &["access", "admission", "context", "metrics"]),
     ("clock", &[]),
@@ -34,13 +35,20 @@ const AGENT: &[(&str, &[&str])] = &[
     ("config", &["zones"]),
     (
         "connection",
-        &["admission", "call", "dispatch", "reading", "tasks"],
+        &[
+            "admission",
+            "call",
+            "dispatch",
+            "origin",
+            "reading",
+            "tasks",
+        ],
     ),
     (
         "context",
         &["clock", "producer_ids", "random", "storage", "zones"],
     ),
-    ("damage", &["metrics", "refusal", "storage"]),
+    ("damage", &["metrics", "refusal", "said", "storage"]),
     (
         "discovery",
         &[
@@ -98,7 +106,14 @@ const AGENT: &[(&str, &[&str])] = &[
     ("metrics", &["tasks"]),
     (
         "offsets",
-        &["call", "context", "damage", "refusal", "storage", "tasks"],
+        &[
+            "call",
+            "context",
+            "damage",
+            "refusal",
+            "storage",
+            "unpacking",
+        ],
     ),
     (
         "produce",
@@ -112,12 +127,15 @@ const AGENT: &[(&str, &[&str])] = &[
             "storage",
             "tasks",
             "topic_config",
+            "unpacking",
         ],
     ),
+    ("origin", &[]),
     ("producer_ids", &[]),
     ("random", &[]),
     ("reading", &[]),
     ("refusal", &["storage"]),
+    ("said", &[]),
     (
         "server",
         &[
@@ -132,10 +150,12 @@ const AGENT: &[(&str, &[&str])] = &[
             "http",
             "identity",
             "metrics",
+            "origin",
             "produce",
             "producer_ids",
             "random",
             "reading",
+            "said",
             "storage",
             "tasks",
             "zones",
@@ -147,6 +167,7 @@ const AGENT: &[(&str, &[&str])] = &[
     ("topic_id", &["random"]),
     ("topic_name", &[]),
     ("transactions", &["call", "context"]),
+    ("unpacking", &["tasks"]),
     ("zones", &[]),
 ];
 
@@ -639,7 +660,7 @@ fn every_api_has_tests_of_its_own() {
 }
 
 /// Read by tools, so they keep their names.
-const METRICS: [(&str, &str, &[&str]); 16] = [
+const METRICS: [(&str, &str, &[&str]); 17] = [
     (
         "counter",
         "penstock_object_store_requests_total",
@@ -663,6 +684,7 @@ const METRICS: [(&str, &str, &[&str]); 16] = [
     ("counter", "penstock_answers_not_believed_total", &[]),
     ("gauge", "penstock_buffered_bytes", &[]),
     ("gauge", "penstock_connections", &[]),
+    ("counter", "penstock_turned_away_total", &["reason"]),
     ("counter", "penstock_requests_total", &["api", "error"]),
 ];
 

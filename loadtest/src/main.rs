@@ -8,6 +8,7 @@ mod produce;
 mod report;
 mod scrape;
 mod tail;
+mod unpack;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,8 @@ enum Command {
     Tail(tail::Options),
     /// Make many topics with many partitions, ask for them, and produce to partitions at random
     Partitions(partitions::Options),
+    /// Print what it costs to look into batches, in CPU seconds for a GiB of records
+    Unpack(unpack::Options),
 }
 
 #[tokio::main]
@@ -37,6 +40,7 @@ async fn main() -> ExitCode {
         Command::Produce(options) => produce::run(options).await,
         Command::Tail(options) => tail::run(options).await,
         Command::Partitions(options) => partitions::run(options).await,
+        Command::Unpack(options) => unpack::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

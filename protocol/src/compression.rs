@@ -117,7 +117,7 @@ pub fn decompress(
 
 /// The largest window of zstd to keep, as a power of two: a frame of ten bytes may claim 128 MiB, and the decoder reserves
 /// what it claims. Never below the 8 MiB that RFC 8878 asks every decoder for, never above zstd's own limit.
-fn zstd_window_log(bytes_max: usize) -> u32 {
+pub(crate) fn zstd_window_log(bytes_max: usize) -> u32 {
     let log = bytes_max
         .checked_next_power_of_two()
         .map_or(u32::MAX, usize::ilog2);
@@ -143,12 +143,11 @@ fn read_bounded(
 
 fn unsnap(bytes: &[u8], bytes_max: usize) -> Result<Bytes, CompressionError> {
     let mut unpacked = Vec::new();
-    if !bytes.starts_with(XERIAL_MAGIC) {
+    let Some(mut rest) = after_xerial_header(bytes) else {
         unsnap_block(bytes, &mut unpacked, bytes_max)?;
         return Ok(unpacked.into());
-    }
+    };
     let cut = || CompressionError::Invalid("snappy", "a block is cut short".to_owned());
-    let mut rest = bytes.get(XERIAL_HEADER_BYTES..).ok_or_else(cut)?;
     while !rest.is_empty() {
         let length = usize::try_from(rest.try_get_u32().map_err(|_| cut())?).map_err(|_| cut())?;
         let (block, after) = rest.split_at_checked(length).ok_or_else(cut)?;
@@ -158,10 +157,23 @@ fn unsnap(bytes: &[u8], bytes_max: usize) -> Result<Bytes, CompressionError> {
     Ok(unpacked.into())
 }
 
+/// What follows the header of snappy-java's frames; `None` where bytes do not begin with one.
+pub(crate) fn after_xerial_header(bytes: &[u8]) -> Option<&[u8]> {
+    match bytes.starts_with(XERIAL_MAGIC) {
+        true => bytes.get(XERIAL_HEADER_BYTES..),
+        false => None,
+    }
+}
+
 /// snappy can at best say 64 bytes in 3, so a claim beyond that is a lie and nothing is reserved for it.
 const SNAPPY_RATIO_MAX: usize = 24;
 
-fn unsnap_block(block: &[u8], to: &mut Vec<u8>, bytes_max: usize) -> Result<(), CompressionError> {
+/// Unpacks one block behind what `to` has, which may be `bytes_max` in all.
+pub(crate) fn unsnap_block(
+    block: &[u8],
+    to: &mut Vec<u8>,
+    bytes_max: usize,
+) -> Result<(), CompressionError> {
     let invalid = |error: snap::Error| CompressionError::Invalid("snappy", error.to_string());
     let claimed = snap::raw::decompress_len(block).map_err(invalid)?;
     if claimed > bytes_max.saturating_sub(to.len()) {
@@ -181,15 +193,27 @@ fn unsnap_block(block: &[u8], to: &mut Vec<u8>, bytes_max: usize) -> Result<(), 
     Ok(())
 }
 
-/// Packs `bytes`, as a producer does. Snappy comes in snappy-java's frames.
+/// Packs `bytes`, as a producer does that has time for little. Snappy comes in snappy-java's frames.
 ///
 /// # Errors
 /// When a codec fails, which none does on bytes in memory.
 pub fn compress(codec: Codec, bytes: &[u8]) -> std::io::Result<Bytes> {
+    compress_at(codec, 1, bytes)
+}
+
+/// The same at a level of the codec's own, where it has levels: gzip from 0 to 9, or -1 for its usual one, and zstd.
+///
+/// # Errors
+/// As [`compress`].
+pub fn compress_at(codec: Codec, level: i32, bytes: &[u8]) -> std::io::Result<Bytes> {
     Ok(match codec {
         Codec::None => Bytes::copy_from_slice(bytes),
         Codec::Gzip => {
-            let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            let level = u32::try_from(level).map_or_else(
+                |_| flate2::Compression::default(),
+                |level| flate2::Compression::new(level.min(9)),
+            );
+            let mut packed = flate2::write::GzEncoder::new(Vec::new(), level);
             packed.write_all(bytes)?;
             packed.finish()?.into()
         }
@@ -199,7 +223,7 @@ pub fn compress(codec: Codec, bytes: &[u8]) -> std::io::Result<Bytes> {
             packed.write_all(bytes)?;
             packed.finish().map_err(std::io::Error::other)?.into()
         }
-        Codec::Zstd => zstd::stream::encode_all(Cursor::new(bytes), 1)?.into(),
+        Codec::Zstd => zstd::stream::encode_all(Cursor::new(bytes), level)?.into(),
     })
 }
 

@@ -24,6 +24,8 @@ pub mod record_batch;
 pub mod records;
 #[cfg(feature = "samples")]
 pub mod sample;
+mod unpack;
+pub mod walk;
 mod wire;
 
 pub use api_key::ApiKey;
@@ -34,4 +36,5 @@ pub use frame::{
 };
 pub use header::RequestHeader;
 pub use primitives::{Records, Uuid};
+pub use unpack::Allowance;
 pub use wire::{Decode, DecodeError, Encode, Reader, Request, Writer};

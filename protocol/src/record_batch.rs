@@ -6,7 +6,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 use crc_fast::CrcAlgorithm;
 
-use crate::compression::{Codec, CompressionError};
+use crate::compression::{Codec, CompressionError, compress_at};
 
 /// Bytes before the records.
 pub const HEADER_BYTES: usize = 61;
@@ -18,6 +18,8 @@ const LENGTH_END: usize = 12;
 const CRC_START: usize = 17;
 const ATTRIBUTES_START: usize = 21;
 const MAX_TIMESTAMP_START: usize = 35;
+const BASE_OFFSET_BYTES: usize = 8;
+const CODEC: i16 = 7;
 const LOG_APPEND_TIME: i16 = 1 << 3;
 const TRANSACTIONAL: i16 = 1 << 4;
 const CONTROL: i16 = 1 << 5;
@@ -41,6 +43,12 @@ pub enum BatchError {
     /// The records contradict the header or themselves.
     #[error("the records contradict the batch's header: {0}")]
     Records(&'static str),
+    /// Looking into it takes more than whoever looks is allowed.
+    #[error("the record batch unpacks into too much")]
+    TooMuch,
+    /// Whoever looked into it was told to stop.
+    #[error("nobody waits for it any more")]
+    Unwanted,
 }
 
 /// The header's fields.
@@ -173,6 +181,16 @@ pub fn prefix(header: &BatchHeader, base_offset: i64, leader_epoch: i32) -> [u8;
 /// largest timestamp, and a new checksum. What is not a whole batch is returned as it is; bytes after it stay as they are.
 #[must_use]
 pub fn stamp_log_append_time(batch: &Bytes, now_ms: i64) -> Bytes {
+    restamp(batch, LOG_APPEND_TIME, now_ms)
+}
+
+/// The batch with another largest timestamp and a new checksum, for producers that say none or a wrong one.
+#[must_use]
+pub fn correct_max_timestamp(batch: &Bytes, max_timestamp: i64) -> Bytes {
+    restamp(batch, 0, max_timestamp)
+}
+
+fn restamp(batch: &Bytes, attributes: i16, max_timestamp: i64) -> Bytes {
     let Ok(header) = BatchHeader::read(batch) else {
         return batch.clone();
     };
@@ -180,11 +198,31 @@ pub fn stamp_log_append_time(batch: &Bytes, now_ms: i64) -> Bytes {
     let Some(whole) = stamped.get_mut(..header.size) else {
         return batch.clone();
     };
-    let attributes = header.attributes | LOG_APPEND_TIME;
+    let attributes = header.attributes | attributes;
     put(whole, ATTRIBUTES_START, &attributes.to_be_bytes());
-    put(whole, MAX_TIMESTAMP_START, &now_ms.to_be_bytes());
+    put(whole, MAX_TIMESTAMP_START, &max_timestamp.to_be_bytes());
     seal(whole);
     stamped.freeze()
+}
+
+/// The batch with the same records, given as they are when unpacked, packed by `codec` at `level`, and a new checksum.
+///
+/// # Errors
+/// When the header does not read, or the codec fails, which none does on bytes in memory.
+pub fn repack(batch: &[u8], records: &[u8], codec: Codec, level: i32) -> Result<Bytes, BatchError> {
+    let header = BatchHeader::read(batch)?;
+    let packed = compress_at(codec, level, records)
+        .map_err(|error| CompressionError::Invalid(codec.name(), error.to_string()))?;
+    let size = HEADER_BYTES.saturating_add(packed.len());
+    let length = i32::try_from(size.saturating_sub(LENGTH_END)).map_err(|_| BatchError::TooMuch)?;
+    let mut repacked = BytesMut::with_capacity(size);
+    repacked.extend_from_slice(batch.get(..HEADER_BYTES).ok_or(BatchError::Truncated)?);
+    repacked.extend_from_slice(&packed);
+    let attributes = header.attributes & !CODEC | codec.bits();
+    put(&mut repacked, BASE_OFFSET_BYTES, &length.to_be_bytes());
+    put(&mut repacked, ATTRIBUTES_START, &attributes.to_be_bytes());
+    seal(&mut repacked);
+    Ok(repacked.freeze())
 }
 
 /// Writes the checksum of what follows it.

@@ -1,5 +1,5 @@
-//! The records inside a batch, read only when needed: validation, search by time, tests. Keys and values are slices of
-//! the batch, or of what it unpacks into.
+//! The records inside a batch taken apart, for clients and tests; brokers only [`walk`](crate::walk) over them. Keys and
+//! values are slices of the batch, or of what it unpacks into.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -177,119 +177,6 @@ fn varlong(from: &mut impl Buf) -> Result<i64, BatchError> {
     Err(BatchError::Records("a varint runs on"))
 }
 
-/// The first record with a timestamp at or after `timestamp`: its offset delta and its timestamp.
-///
-/// # Errors
-/// As [`records`].
-pub fn first_at_or_after(
-    batch: &Bytes,
-    timestamp: i64,
-    bytes_max: usize,
-) -> Result<Option<(i32, i64)>, BatchError> {
-    for stamped in timestamps(batch, bytes_max)? {
-        let (delta, at) = stamped?;
-        if at >= timestamp {
-            return Ok(Some((delta, at)));
-        }
-    }
-    Ok(None)
-}
-
-/// The first of the records with the largest timestamp: its offset delta and that timestamp.
-///
-/// # Errors
-/// As [`records`], and when there is no record.
-pub fn first_with_max_timestamp(batch: &Bytes, bytes_max: usize) -> Result<(i32, i64), BatchError> {
-    let mut best: Option<(i32, i64)> = None;
-    for stamped in timestamps(batch, bytes_max)? {
-        let (delta, at) = stamped?;
-        if best.is_none_or(|(_, largest)| at > largest) {
-            best = Some((delta, at));
-        }
-    }
-    best.ok_or(BatchError::Records("a batch without records"))
-}
-
-fn timestamps(
-    batch: &Bytes,
-    bytes_max: usize,
-) -> Result<impl Iterator<Item = Result<(i32, i64), BatchError>>, BatchError> {
-    let (header, mut rest) = unpack(batch, bytes_max)?;
-    // Walked, not taken apart: the headers of a record can be many times larger in memory.
-    Ok((0..header.record_count).map(move |_| {
-        let mut unread = rest.as_ref();
-        let (offset_delta, timestamp_delta) = check_record(&mut unread)?;
-        let read = rest.len().saturating_sub(unread.len());
-        rest.advance(read);
-        let at = match header.has_log_append_time() {
-            true => header.max_timestamp,
-            false => header.base_timestamp.saturating_add(timestamp_delta),
-        };
-        Ok((offset_delta, at))
-    }))
-}
-
-/// Walks the records of an uncompressed batch from a producer: as many as the header says, their offsets dense from 0,
-/// and nothing after them (Kafka's LogValidator).
-///
-/// # Errors
-/// When the records contradict the header or themselves.
-pub fn check_inner(batch: &Bytes, header: &BatchHeader) -> Result<(), BatchError> {
-    if header.codec() != Some(Codec::None) {
-        return Err(BatchError::Records("compressed records cannot be walked"));
-    }
-    if header.record_count < 0 {
-        return Err(BatchError::Records("a negative number of records"));
-    }
-    let mut rest = batch
-        .get(HEADER_BYTES..header.size)
-        .ok_or(BatchError::Truncated)?;
-    for expected in 0..header.record_count {
-        if check_record(&mut rest)?.0 != expected {
-            return Err(BatchError::Records("offsets are not dense"));
-        }
-    }
-    if rest.is_empty() {
-        Ok(())
-    } else {
-        Err(BatchError::Records("bytes follow the last record"))
-    }
-}
-
-/// Checks one record's lengths without taking it apart; returns its offset delta and its timestamp delta.
-fn check_record(rest: &mut &[u8]) -> Result<(i32, i64), BatchError> {
-    let mut record = slice(rest)?.ok_or(BatchError::Records("a record without a length"))?;
-    record.try_get_i8().map_err(|_| BatchError::Truncated)?;
-    let timestamp_delta = varlong(&mut record)?;
-    let offset_delta = varint(&mut record)?;
-    slice(&mut record)?;
-    slice(&mut record)?;
-    let headers = varint(&mut record)?;
-    if headers < 0 {
-        return Err(BatchError::Records("a negative number of headers"));
-    }
-    for _ in 0..headers {
-        slice(&mut record)?.ok_or(BatchError::Records("a header without a name"))?;
-        slice(&mut record)?;
-    }
-    if !record.is_empty() {
-        return Err(BatchError::Records("a record is longer than what is in it"));
-    }
-    Ok((offset_delta, timestamp_delta))
-}
-
-/// A length and so many bytes; `None` for -1.
-fn slice<'a>(from: &mut &'a [u8]) -> Result<Option<&'a [u8]>, BatchError> {
-    let length = varint(from)?;
-    if length == -1 {
-        return Ok(None);
-    }
-    let length = usize::try_from(length).map_err(|_| BatchError::Records("a negative length"))?;
-    let (taken, rest) = from.split_at_checked(length).ok_or(BatchError::Truncated)?;
-    *from = rest;
-    Ok(Some(taken))
-}
-
 /// Builds a batch as a producer does. For the load test and for tests.
 #[must_use]
 pub fn build_batch(records: &[Record], options: BatchOptions) -> Bytes {
@@ -412,22 +299,7 @@ mod tests {
                 prop_assert_eq!(read.unwrap(), records.clone());
                 let header = BatchHeader::read(&batch).unwrap();
                 prop_assert!(crate::record_batch::crc_matches(&batch, &header));
-                if codec == Codec::None {
-                    prop_assert_eq!(check_inner(&batch, &header), Ok(()));
-                }
             }
-        }
-
-        #[test]
-        fn search_by_time_agrees_with_a_walk(records in any_records(), wanted in -1_000_000_i64..1_000_000) {
-            let batch = build_batch(&records, BatchOptions::default());
-            let walked = records.iter().find(|r| r.timestamp_delta >= wanted);
-            let walked = walked.map(|r| (r.offset_delta, r.timestamp_delta));
-            prop_assert_eq!(first_at_or_after(&batch, wanted, 1 << 20).unwrap(), walked);
-            let largest = records.iter().map(|r| r.timestamp_delta).max().unwrap();
-            let first = records.iter().find(|r| r.timestamp_delta == largest).unwrap();
-            let found = first_with_max_timestamp(&batch, 1 << 20).unwrap();
-            prop_assert_eq!(found, (first.offset_delta, largest));
         }
 
         #[test]
@@ -439,39 +311,11 @@ mod tests {
             if let Ok(read) = super::records(&damaged, 1 << 20) {
                 read.for_each(drop);
             }
-            if let Ok(header) = BatchHeader::read(&damaged) {
-                let _ = check_inner(&damaged, &header);
-            }
         }
     }
 
     #[test]
-    fn contradictions_are_named() {
-        let record = |offset_delta| Record {
-            offset_delta,
-            ..Record::default()
-        };
-        let check = |records: &[Record], change: fn(&mut BatchHeader)| {
-            let batch = build_batch(records, BatchOptions::default());
-            let mut header = BatchHeader::read(&batch).unwrap();
-            change(&mut header);
-            check_inner(&batch, &header)
-        };
-        assert_eq!(check(&[record(0), record(1)], |_| {}), Ok(()));
-        assert!(check(&[record(0), record(2)], |_| {}).is_err());
-        assert!(check(&[record(1)], |_| {}).is_err());
-        assert!(check(&[record(0), record(1)], |header| header.record_count = 1).is_err());
-        assert!(check(&[record(0), record(1)], |header| header.record_count = 3).is_err());
-        assert!(check(&[], |header| header.record_count = -1).is_err());
-        assert!(
-            check(&[record(0)], |header| header.attributes =
-                Codec::Gzip.bits())
-            .is_err()
-        );
-    }
-
-    #[test]
-    fn headers_stay_within_the_limit_and_a_search_needs_none() {
+    fn headers_stay_within_the_limit() {
         let bytes_max = 100 * HEADER_IN_MEMORY;
         let with = |headers: usize| {
             let record = Record {
@@ -487,26 +331,6 @@ mod tests {
             read(101).unwrap(),
             Err(BatchError::Records("a record has too many headers"))
         );
-        let found = first_at_or_after(&with(101), 7, bytes_max);
-        assert_eq!(found, Ok(Some((0, 7))));
-    }
-
-    #[test]
-    fn after_log_append_time_every_record_has_the_batchs_time() {
-        let record = |offset_delta, timestamp_delta| Record {
-            offset_delta,
-            timestamp_delta,
-            ..Record::default()
-        };
-        let batch = build_batch(&[record(0, 5), record(1, 9)], BatchOptions::default());
-        let stamped = crate::record_batch::stamp_log_append_time(&batch, 400);
-        assert_eq!(first_with_max_timestamp(&batch, 1 << 20), Ok((1, 9)));
-        assert_eq!(first_with_max_timestamp(&stamped, 1 << 20), Ok((0, 400)));
-        assert_eq!(
-            first_at_or_after(&stamped, 400, 1 << 20),
-            Ok(Some((0, 400)))
-        );
-        assert_eq!(first_at_or_after(&stamped, 401, 1 << 20), Ok(None));
     }
 
     #[test]
@@ -539,11 +363,6 @@ mod tests {
     fn survive(batch: &Bytes) {
         if let Ok(read) = records(batch, 1 << 16) {
             read.for_each(drop);
-        }
-        let _ = first_at_or_after(batch, 5, 1 << 16);
-        let _ = first_with_max_timestamp(batch, 1 << 16);
-        if let Ok(header) = BatchHeader::read(batch) {
-            let _ = check_inner(batch, &header);
         }
     }
 }

@@ -158,6 +158,10 @@ pub(super) fn settings(
         cache_memory: common.cache_memory.0,
         compression: common.compression,
         connections_max: common.connections_max as usize,
+        connections_max_per_address: common
+            .connections_max_per_address
+            .unwrap_or_else(|| common.connections_max.div_ceil(2))
+            as usize,
         shutdown_grace: Duration::from_secs(common.shutdown_grace),
     })
 }

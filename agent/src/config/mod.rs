@@ -285,6 +285,9 @@ pub struct Common {
     /// Client connections at a time
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub connections_max: u32,
+    /// Client connections at a time from one address; a /64 of IPv6 counts as one [default: half of --connections-max]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub connections_max_per_address: Option<u32>,
     /// S3 endpoint, for everything that is not AWS [default: from the AWS configuration]
     #[arg(long, value_name = "URL")]
     pub s3_endpoint: Option<String>,

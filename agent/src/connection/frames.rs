@@ -1,5 +1,6 @@
 //! Frames off a socket. A frame's first chunk is read on credit, judged, and only then is memory asked for the rest,
-//! so a length prefix costs nothing and a trickling peer holds almost nothing.
+//! so a length prefix costs nothing and a trickling peer holds almost nothing. Who then sends too slowly makes room for
+//! others.
 
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
@@ -9,11 +10,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use protocol::{ApiKey, RequestHeader, frame};
-use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::io::{AsyncReadExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
 use super::Close;
-use crate::admission::{Admission, FIRST_CHUNK_BYTES, Permit};
+use super::arrivals::Arrivals;
+use crate::admission::{self, Admission, FIRST_CHUNK_BYTES, Permit};
+use crate::origin::Origin;
 
 /// Kafka's `connections.max.idle.ms`.
 const IDLE_MAX: Duration = Duration::from_secs(600);
@@ -23,6 +26,8 @@ const FIRST_CHUNK_TIME_MAX: Duration = Duration::from_secs(10);
 /// sending holds its permit no longer than the first.
 const REST_TIME_MAX: Duration = Duration::from_secs(10);
 const BYTES_PER_SECOND_MIN: usize = 64 * 1024;
+/// How often a frame that arrives is compared with what others wait for.
+const COMPARE_EVERY: Duration = Duration::from_millis(100);
 /// Requests that name partitions, of which there may be many, each answered with about as much as was asked.
 const PARTITIONS_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// All others but Produce. Two bytes in them can ask for an answer of a hundred.
@@ -54,14 +59,16 @@ pub(super) struct Frames<R> {
     /// What was read and not yet handed out: never more than a first chunk and its length prefix. Empty when idle.
     ahead: BytesMut,
     admission: Admission,
+    origin: Origin,
 }
 
-impl<R: AsyncRead + Unpin> Frames<R> {
-    pub(super) fn new(socket: R, admission: Admission) -> Self {
+impl<R: Arrivals> Frames<R> {
+    pub(super) fn new(socket: R, admission: Admission, origin: Origin) -> Self {
         Self {
             socket,
             ahead: BytesMut::new(),
             admission,
+            origin,
         }
     }
 
@@ -74,15 +81,16 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         let chunk = length.min(FIRST_CHUNK_BYTES);
         self.read_ahead(LENGTH_BYTES + chunk, deadline).await?;
         let turn = self.judge(length, chunk)?;
-        let mut permit = self.admission.frame(length).await;
+        let mut permit = self.permit(length, chunk).await;
         let _prefix = self.ahead.split_to(LENGTH_BYTES);
         let first = self.ahead.split_to(chunk);
         // Copied, so that a small batch which lives on in a segment does not keep the whole read buffer.
         let bytes = if chunk == length {
             Bytes::copy_from_slice(&first)
         } else {
-            self.read_rest(&first, length).await?
+            self.read_rest(&first, length, &permit).await?
         };
+        permit.is_whole();
         if turn == Turn::Alone {
             permit = self.admission.decode(length).await;
         }
@@ -169,8 +177,36 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         Ok(turn)
     }
 
-    async fn read_rest(&mut self, first: &[u8], length: usize) -> Result<Bytes, Close> {
+    /// To read what is missing of a frame. One that waits for that until all of it is here waits for no peer any longer.
+    async fn permit(&mut self, length: usize, chunk: usize) -> Permit {
+        if chunk == length {
+            return self.admission.frame(length).await;
+        }
+        let arriving = self.admission.arriving_frame(self.origin, length);
+        if !admission::is_small(length) {
+            return arriving.await;
+        }
+        let (socket, admission) = (&mut self.socket, &self.admission);
+        let here = async move {
+            poll_fn(|cx| socket.poll_here(cx, length - chunk)).await;
+            admission.frame(length).await
+        };
+        tokio::select! {
+            biased;
+            permit = arriving => permit,
+            permit = here => permit,
+        }
+    }
+
+    async fn read_rest(
+        &mut self,
+        first: &[u8],
+        length: usize,
+        permit: &Permit,
+    ) -> Result<Bytes, Close> {
         let began = Instant::now();
+        // What this agent takes for itself is not the peer's.
+        let (mut waited, mut compare) = (Duration::ZERO, began + COMPARE_EVERY);
         let mut whole = BytesMut::with_capacity(length);
         whole.extend_from_slice(first);
         // The next frame's first bytes may be here already only if this frame is complete, so `ahead` is empty now.
@@ -179,11 +215,26 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             let seconds = u64::try_from(whole.len() / BYTES_PER_SECOND_MIN).unwrap_or(u64::MAX);
             let deadline = began + REST_TIME_MAX + Duration::from_secs(seconds);
             let mut window = (&mut self.socket).take((length - whole.len()) as u64);
-            let read = timeout_at(deadline, window.read_buf(&mut whole))
-                .await
-                .map_err(|_| Close::TooSlow)??;
-            if read == 0 {
-                return Err(Close::Gone);
+            let begins = Instant::now();
+            let read = timeout_at(compare.min(deadline), window.read_buf(&mut whole));
+            let read = tokio::select! {
+                biased;
+                read = read => read,
+                () = permit.told_to_leave() => return Err(Close::MadeRoom),
+            };
+            let now = Instant::now();
+            waited += now - begins;
+            match read.map(|read| read.map_err(Close::from)) {
+                Ok(Ok(0)) => return Err(Close::Gone),
+                Ok(Err(close)) => return Err(close),
+                Err(_) if now >= deadline => return Err(Close::TooSlow),
+                Ok(Ok(_)) | Err(_) => {}
+            }
+            if now >= compare {
+                if permit.must_leave(waited, whole.len()) {
+                    return Err(Close::MadeRoom);
+                }
+                compare = now + COMPARE_EVERY;
             }
         }
         Ok(whole.freeze())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::in_flight::Charge;
@@ -23,6 +23,9 @@ const SLICES_MAX: usize = 128;
 pub(super) struct InOrder {
     pub(super) pending: PendingReply,
     pub(super) charge: Charge,
+    /// Told once the reply is written, and for how long the client is asked to be silent: what comes next is not read
+    /// before, and so is not held for a client that does not read.
+    pub(super) written: Option<oneshot::Sender<Duration>>,
 }
 
 /// Writes until the requests end, then closes the sending side.
@@ -30,10 +33,19 @@ pub(super) async fn write_all(
     mut replies: mpsc::Receiver<InOrder>,
     mut socket: impl AsyncWrite + Unpin,
 ) -> Result<(), Close> {
-    while let Some(InOrder { pending, charge }) = replies.recv().await {
+    while let Some(InOrder {
+        pending,
+        charge,
+        written,
+    }) = replies.recv().await
+    {
         let reply = pending.await?;
         write_slices(&mut socket, reply.slices, reply.permit.as_ref()).await?;
         drop((reply.permit, charge));
+        if let Some(written) = written {
+            // The reader ends before its client's last reply only where the client is gone.
+            let _ = written.send(reply.silence);
+        }
     }
     // The client may be gone already; there is nobody left to tell.
     let _ = socket.shutdown().await;

@@ -1,37 +1,44 @@
 //! The life of one connection: a reader and a writer side by side in one task.
 
-use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncWrite;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use super::Close;
+use super::arrivals::Arrivals;
 use super::frames::{Frames, Turn};
 use super::in_flight::{InFlight, REQUESTS_MAX};
 use super::replies::{self, InOrder};
-use super::{Close, PendingReply};
 use crate::admission::Admission;
-use crate::call::Arrival;
+use crate::call::{Arrival, PendingReply};
 use crate::dispatch::Dispatch;
+use crate::origin::Origin;
 use crate::reading::Reader;
 use crate::tasks::Stop;
 
 /// What was asked before a request that ends the connection is answered for so long.
 const LAST_REPLIES_MAX: Duration = Duration::from_secs(10);
 
+/// A request that takes longer until its place in the order is taken is given up if its client has left.
+const LEFT_AFTER: Duration = Duration::from_secs(1);
+
 /// Serves a socket, given as its two directions, until the client leaves, misbehaves, or the agent stops and all replies are written.
 pub(crate) async fn serve(
     arrival: Arrival,
-    (read, write): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    (read, write): (impl Arrivals, impl AsyncWrite + Unpin),
     dispatch: Arc<Dispatch>,
     (admission, reader): (Admission, Reader),
     stop: Stop,
 ) -> Result<(), Close> {
     let (sender, receiver) = mpsc::channel(REQUESTS_MAX);
     let in_flight = InFlight::new(admission.connection_bytes_max());
-    let (arrival, frames) = (Arc::new(arrival), Frames::new(read, admission));
+    let frames = Frames::new(read, admission, Origin::of(arrival.address));
+    let arrival = Arc::new(arrival);
     let replies = (sender, in_flight);
     let reading = read_requests(arrival, frames, dispatch, replies, &reader, stop);
     let reading = reader.while_working(reading);
@@ -45,7 +52,9 @@ pub(crate) async fn serve(
         read = &mut reading => match read {
             Ok(()) => writing.await,
             // Without these answers the client could not tell what happened of its earlier requests.
-            Err(close @ (Close::Malformed(_) | Close::Refused(_))) => {
+            Err(
+                close @ (Close::Malformed(_) | Close::Refused(_) | Close::TooSlow | Close::MadeRoom),
+            ) => {
                 let _ = timeout(LAST_REPLIES_MAX, writing).await;
                 Err(close)
             }
@@ -57,7 +66,7 @@ pub(crate) async fn serve(
 /// Reads and begins requests in order until the agent stops.
 async fn read_requests(
     arrival: Arc<Arrival>,
-    mut frames: Frames<impl AsyncRead + Unpin>,
+    mut frames: Frames<impl Arrivals>,
     dispatch: Arc<Dispatch>,
     (replies, in_flight): (mpsc::Sender<InOrder>, InFlight),
     reader: &Reader,
@@ -78,15 +87,31 @@ async fn read_requests(
         if turn == Turn::Pipelined {
             reader.may_read_more();
         }
-        let pending = dispatch.begin(&arrival, frame.bytes, frame.permit).await?;
+        let begun = dispatch.begin(&arrival, frame.bytes, frame.permit);
+        let pending = unless_left(begun, &mut frames).await?;
         match turn {
-            Turn::Pipelined => place.send(InOrder { pending, charge }),
+            Turn::Pipelined => place.send(InOrder {
+                pending,
+                charge,
+                written: None,
+            }),
             Turn::Alone => {
-                let (pending, answered) = watched(pending);
-                place.send(InOrder { pending, charge });
+                let (written, answered) = oneshot::channel();
+                place.send(InOrder {
+                    pending,
+                    charge,
+                    written: Some(written),
+                });
+                let answered = async {
+                    // Where nothing was written the connection ends.
+                    let silence: Duration = answered.await.unwrap_or_default();
+                    if !silence.is_zero() {
+                        sleep(silence).await;
+                    }
+                };
                 tokio::select! {
                     biased;
-                    _ = answered => {}
+                    () = answered => {}
                     close = frames.hung_up() => return Err(close),
                 }
             }
@@ -94,13 +119,19 @@ async fn read_requests(
     }
 }
 
-/// A reply, and something that ends once there is one.
-fn watched(pending: PendingReply) -> (PendingReply, oneshot::Receiver<Infallible>) {
-    let (held, answered) = oneshot::channel();
-    let watched = async move {
-        let reply = pending.await;
-        drop(held);
-        reply
-    };
-    (Box::pin(watched), answered)
+/// A request's place in the order, unless its client leaves first. Not at once: who wants no acks says what there is to say
+/// and goes.
+async fn unless_left(
+    begun: impl Future<Output = Result<PendingReply, Close>>,
+    frames: &mut Frames<impl Arrivals>,
+) -> Result<PendingReply, Close> {
+    let mut begun = pin!(begun);
+    if let Ok(begun) = timeout(LEFT_AFTER, &mut begun).await {
+        return begun;
+    }
+    tokio::select! {
+        biased;
+        begun = begun => begun,
+        close = frames.hung_up() => Err(close),
+    }
 }

@@ -1,12 +1,17 @@
 //! Damage and what clients are told of it.
 
+use std::time::Duration;
+
 use metadata::{Bounds, Error, Extent, Metadata, ObjectKey, Offset, Shown, Stored, TopicPartition};
 use protocol::ErrorCode;
 
-use super::said;
 use crate::metrics::{self, DamageKind};
 use crate::refusal;
+use crate::said::Said;
 use crate::storage::{ErrorKind, StoreError};
+
+/// By place, whoever meets it, and how it is damaged.
+static SAID: Said<(DamageKind, TopicPartition, Offset)> = Said::new(Duration::from_secs(600), 20);
 
 /// Records that cannot be read as they were committed.
 #[derive(Clone, Debug)]
@@ -80,7 +85,7 @@ impl Damage {
     /// Counts it, logs it unless that was done lately, and says what the client is told.
     pub(crate) fn say(&self, metadata: &Metadata) -> ErrorCode {
         metrics::count_damage(self.kind);
-        if let Some(unsaid) = said::admit((Some(self.kind), self.partition, self.from)) {
+        if let Some(unsaid) = SAID.admit((self.kind, self.partition, self.from)) {
             self.log(metadata, unsaid);
         }
         Self::CODE

@@ -2,10 +2,14 @@
 //! where log compaction left nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use metadata::{Catalogue, Extent, Lost, Metadata, Offset, Shown, TopicPartition};
 
-use super::said;
+use crate::said::Said;
+
+/// By where readers go on.
+static SAID: Said<(TopicPartition, Offset)> = Said::new(Duration::from_secs(600), 20);
 
 /// What was given up, as far as this agent has heard.
 #[derive(Debug)]
@@ -32,13 +36,14 @@ impl GivenUp {
         let Some(end) = lost.and_then(|lost| lost.end_of(at.partition, offset)) else {
             return offset;
         };
-        if said::admit((None, at, end)).is_some() {
+        if let Some(unsaid) = SAID.admit((at, end)) {
             let topic = self.0.topic_by_id(at.topic);
             tracing::warn!(
                 topic = topic.map(|topic| tracing::field::display(Shown::name(&topic.name))),
                 partition = at.partition.0,
                 from = offset.0,
                 to = end.0 - 1,
+                unsaid,
                 "readers step over records that were given up as lost"
             );
         }

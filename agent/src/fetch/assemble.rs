@@ -6,7 +6,6 @@ use metadata::{Bounds, Extent, Offset, planted};
 use protocol::ErrorCode;
 use protocol::record_batch::{self, BatchHeader, PREFIX_BYTES};
 
-use super::plan::Limits;
 use super::read::{ReadExtent, ReadWant, Unread};
 use super::{Found, Want};
 use crate::damage::Damage;
@@ -35,6 +34,11 @@ impl Served {
         }
     }
 
+    /// Whether it tells the reader nothing new.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.code == ErrorCode::NONE && self.slices.is_empty()
+    }
+
     fn damaged(damage: Damage, bounds: Option<Bounds>) -> Self {
         Self {
             damage: Some(damage),
@@ -49,23 +53,25 @@ pub(super) fn assemble(
     wants: &[Want],
     found: Vec<Found>,
     read: Vec<ReadWant>,
-    limits: Limits,
+    bytes_max: usize,
     leader_epoch: i32,
 ) -> Vec<Served> {
-    let mut left = limits.bytes_max;
+    let mut read = read.into_iter().peekable();
+    let mut left = bytes_max;
     let mut anything = false;
     wants
         .iter()
         .zip(found)
-        .zip(read)
-        .map(|((want, found), read)| {
+        .map(|(want, found)| {
+            let read = read.next_if(|(partition, _)| *partition == want.partition);
             let bounds = found.bounds();
             if let Found::Refused { code, bounds } = found {
                 return Served::nothing(code, bounds);
             }
             let extents = match read {
-                Ok(extents) => extents,
-                Err(unread) => return unreadable(want, &unread, bounds),
+                Some((_, Ok(extents))) => extents,
+                Some((_, Err(unread))) => return unreadable(want, &unread, bounds),
+                None => Vec::new(),
             };
             let mut run = Run::new(want, left, anything, leader_epoch);
             let outcome = extents.iter().try_for_each(|extent| run.extent(extent));
@@ -333,8 +339,9 @@ mod tests {
                     bounds: Bounds::default(),
                     extents: vec![read.extent],
                 };
-                let limits = Limits { bytes_max: 1 << 20 };
-                let served = assemble(&[want(from)], vec![found], vec![Ok(vec![read])], limits, 0);
+                let want = want(from);
+                let read = vec![(want.partition, Ok(vec![read]))];
+                let served = assemble(&[want], vec![found], read, 1 << 20, 0);
                 assert_eq!(served[0].code, code, "{from}");
             }
         }

@@ -3,18 +3,18 @@
 //! Fetch sessions (KIP-227) are answered with id 0: any agent serves any partition, and a session would tie a client to
 //! one. Clients then send full requests.
 
-use std::collections::HashMap;
+use std::time::Duration;
 
-use metadata::TopicPartition;
+use metadata::{Extent, TopicPartition};
 use protocol::messages::fetch::{FetchableTopicResponse, PartitionData};
 use protocol::messages::{FetchRequest, FetchResponse};
 use protocol::{ErrorCode, Records};
 
 use super::assemble::{Served, assemble};
 use super::read::Reader;
-use super::translate::{Slot, Topic, translate};
-use super::{Want, plan, wait};
-use crate::admission::Admission;
+use super::translate::{Asked, Slot, Topic, translate};
+use super::{Found, plan, wait};
+use crate::admission::{Admission, REQUEST_BYTES};
 use crate::brokers::Brokers;
 use crate::call::Call;
 use crate::storage::Cache;
@@ -22,6 +22,18 @@ use crate::tasks::Stop;
 
 /// What one reply may carry, whatever the client asks for; Kafka's default `fetch.max.bytes`.
 const REPLY_BYTES_MAX: usize = 55 * 1024 * 1024;
+/// Nobody waits for longer, whatever the client asks for: the most that librdkafka lets one ask for. Kafka has no bound.
+const WAIT_MAX: Duration = Duration::from_secs(300);
+/// A poll that may not wait is answered with what there is. Where that is nothing, its client is asked to be silent for so
+/// long, or for as long as it would have waited: Kafka's default `fetch.max.wait.ms`.
+const SILENCE_MAX: Duration = Duration::from_millis(500);
+/// What the answer for a partition takes besides its batches: what was found, what is served of it, and its bytes.
+const ANSWER_BYTES: usize = size_of::<Found>()
+    + size_of::<Extent>()
+    + size_of::<Served>()
+    + size_of::<PartitionData>()
+    + ENCODED_BYTES;
+const ENCODED_BYTES: usize = 64;
 /// What a full request says of its session; any other epoch goes on with one, and there are none.
 const WITHOUT_SESSION: i32 = -1;
 const NEW_SESSION: i32 = 0;
@@ -47,8 +59,6 @@ impl Fetch {
     }
 
     pub(crate) async fn handle(&self, call: &Call, request: FetchRequest) -> FetchResponse {
-        // It may wait for long.
-        call.release();
         if call.context.node.roles.fetch {
             self.answer(call, request).await
         } else {
@@ -64,47 +74,96 @@ impl Fetch {
                 ..Default::default()
             };
         }
-        let metadata = &call.context.metadata;
-        let limits = limits(&request, self.admission.reply_share());
         let patience = patience(&request);
-        let topics = translate(call, request.topics);
-        let slots = || topics.iter().flat_map(|topic| &topic.slots);
-        let wants: Vec<Want> = slots().filter_map(|slot| slot.want.ok()).collect();
-        let refused = wants.len() < slots().count();
-        let patience = if refused {
-            wait::Patience::NONE
-        } else {
-            patience
-        };
-        let found = wait::locate(
-            metadata,
-            &wants,
-            limits.bytes_max,
-            patience,
-            self.draining.clone(),
-        )
-        .await;
-        let plan = plan::plan(&wants, &found, limits);
-        match plan.raw_bytes() {
-            0 => {}
-            bytes => call.hold(self.admission.reply(bytes).await),
+        let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0);
+        let bytes_max = bytes_max.min(REPLY_BYTES_MAX);
+        let asked = translate(call, request.topics);
+        // Who waits for records holds this alone.
+        let place = self.admission.poll(asked.bytes() + REQUEST_BYTES);
+        let waits = place.is_some() && !asked.is_refused();
+        if let Some(place) = place {
+            call.hold(place);
         }
+        let now = if waits {
+            patience
+        } else {
+            wait::Patience::NONE
+        };
+        let (draining, metadata) = (self.draining.clone(), &call.context.metadata);
+        let found = wait::locate(metadata, &asked.wants, bytes_max, now, draining).await;
+        let (found, plan) = self.admit(call, &asked, found, bytes_max).await;
         let read = self.reader.read(&plan).await;
-        let epoch = metadata.leader_epoch();
-        let served = assemble(&wants, found, read, limits, epoch);
+        let served = assemble(
+            &asked.wants,
+            found,
+            read,
+            bytes_max,
+            metadata.leader_epoch(),
+        );
         for damage in served.iter().filter_map(|served| served.damage.as_ref()) {
             damage.say(metadata);
         }
-        let places = wants.iter().map(|want| want.partition);
-        respond(topics, places.zip(served).collect())
+        let nothing = served.iter().all(Served::is_nothing);
+        if nothing && !waits && !asked.is_refused() {
+            call.ask_for_silence(patience.wait_max.min(SILENCE_MAX));
+        }
+        let places = asked.wants.iter().map(|want| want.partition);
+        respond(asked.topics, places.zip(served))
+    }
+
+    /// Has the call hold what its reply takes, and plans no more than that. What was found is looked for again by those
+    /// who stand in line for it: a long line of them would hold what nobody paid for.
+    async fn admit(
+        &self,
+        call: &Call,
+        asked: &Asked,
+        found: Vec<Found>,
+        bytes_max: usize,
+    ) -> (Vec<Found>, plan::Plan) {
+        let answers = REQUEST_BYTES + asked.slots() * ANSWER_BYTES;
+        let whole = |found: &[Found]| {
+            let held_max = usize::MAX;
+            let limits = plan::Limits {
+                bytes_max,
+                held_max,
+            };
+            plan::plan(&asked.wants, found, limits)
+        };
+        let plan = whole(&found);
+        let (least, wanted) = (answers + plan.held_least, answers + plan.held);
+        let (mut permit, found, plan) = match self.admission.reply_now(least, wanted) {
+            Some(permit) => (permit, found, plan),
+            None => {
+                drop((found, plan));
+                let permit = self.admission.reply(least, wanted).await;
+                let metadata = &call.context.metadata;
+                let found = wait::look(metadata, &asked.wants, bytes_max).await;
+                let plan = whole(&found);
+                (permit, found, plan)
+            }
+        };
+        let plan = match answers + plan.held <= permit.bytes() {
+            true => plan,
+            false => {
+                let held_max = permit.bytes().saturating_sub(answers);
+                let limits = plan::Limits {
+                    bytes_max,
+                    held_max,
+                };
+                plan::plan(&asked.wants, &found, limits)
+            }
+        };
+        permit.shrink(answers + plan.held);
+        call.hold(permit);
+        (found, plan)
     }
 }
 
 /// Consumers are served elsewhere: newer ones go where they are told (KIP-392), older ones look who leads now.
 fn send_on(call: &Call, request: FetchRequest) -> FetchResponse {
     let brokers = Brokers::of(call);
-    let elsewhere = |slot: Slot| {
-        let reader = slot.want.map(|Want { partition, .. }| {
+    let elsewhere = |topic: &Topic, slot: Slot| {
+        let reader = topic.partition(slot).map(|partition| {
             let reader = brokers.reader(partition.topic, partition.partition.0);
             reader.filter(|_| call.version >= SENDS_ON)
         });
@@ -117,10 +176,14 @@ fn send_on(call: &Call, request: FetchRequest) -> FetchResponse {
             Err(code) => refusal(slot.index, code),
         }
     };
-    let topics = translate(call, request.topics).into_iter();
-    let responses = topics.map(|topic| FetchableTopicResponse {
-        topic: topic.name,
-        partitions: topic.slots.into_iter().map(elsewhere).collect(),
+    let topics = translate(call, request.topics).topics.into_iter();
+    let responses = topics.map(|topic| {
+        let slots = topic.slots.iter();
+        let partitions = slots.map(|slot| elsewhere(&topic, *slot)).collect();
+        FetchableTopicResponse {
+            topic: topic.name,
+            partitions,
+        }
     });
     FetchResponse {
         responses: responses.collect(),
@@ -128,33 +191,38 @@ fn send_on(call: &Call, request: FetchRequest) -> FetchResponse {
     }
 }
 
-fn limits(request: &FetchRequest, share: usize) -> plan::Limits {
-    plan::Limits {
-        bytes_max: usize::try_from(request.max_bytes)
-            .unwrap_or(0)
-            .min(REPLY_BYTES_MAX)
-            .min(share),
-    }
-}
-
 fn patience(request: &FetchRequest) -> wait::Patience {
+    // Nobody waits for more than he takes (KIP-541).
+    let bytes_min = request.min_bytes.min(request.max_bytes);
+    let wait_max = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     wait::Patience {
-        bytes_min: u64::try_from(request.min_bytes).unwrap_or(0),
-        wait_max: std::time::Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+        bytes_min: u64::try_from(bytes_min).unwrap_or(0),
+        wait_max: wait_max.min(WAIT_MAX),
     }
 }
 
-/// Puts what was served beside what was refused, in the request's order.
-fn respond(topics: Vec<Topic>, mut served: HashMap<TopicPartition, Served>) -> FetchResponse {
-    let mut answer = |slot: Slot| match slot.want.map(|want| served.remove(&want.partition)) {
-        Ok(Some(served)) => partition(slot.index, served),
-        // Every want is served somehow.
-        Ok(None) => refusal(slot.index, ErrorCode::UNKNOWN_SERVER_ERROR),
-        Err(error_code) => refusal(slot.index, error_code),
+/// Puts what was served beside what was refused. Both are in the request's order.
+fn respond(
+    topics: Vec<Topic>,
+    served: impl Iterator<Item = (TopicPartition, Served)>,
+) -> FetchResponse {
+    let mut served = served.peekable();
+    let mut answer = |topic: &Topic, slot: Slot| {
+        let wanted = topic.partition(slot);
+        match wanted.map(|wanted| served.next_if(|(partition, _)| *partition == wanted)) {
+            Ok(Some((_, served))) => partition(slot.index, served),
+            // Every want is served somehow.
+            Ok(None) => refusal(slot.index, ErrorCode::UNKNOWN_SERVER_ERROR),
+            Err(error_code) => refusal(slot.index, error_code),
+        }
     };
-    let answered = topics.into_iter().map(|topic| FetchableTopicResponse {
-        topic: topic.name,
-        partitions: topic.slots.into_iter().map(&mut answer).collect(),
+    let answered = topics.into_iter().map(|topic| {
+        let slots = topic.slots.iter();
+        let partitions = slots.map(|slot| answer(&topic, *slot)).collect();
+        FetchableTopicResponse {
+            topic: topic.name,
+            partitions,
+        }
     });
     FetchResponse {
         responses: answered.collect(),

@@ -9,6 +9,9 @@ mod read;
 mod translate;
 mod wait;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use self::handler::Fetch;
 
 use metadata::{Bounds, Extent, Offset, TopicPartition};

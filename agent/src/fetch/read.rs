@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use metadata::{Extent, Stored};
+use metadata::{Extent, Stored, TopicPartition};
 use tokio::time::{Instant, timeout_at};
 
 use super::plan::{Plan, Read};
@@ -37,8 +37,8 @@ pub(super) struct Unread {
     pub(super) error: StoreError,
 }
 
-/// For each want, its extents; or why there are none.
-pub(super) type ReadWant = Result<Vec<ReadExtent>, Unread>;
+/// A want's extents, or why there are none.
+pub(super) type ReadWant = (TopicPartition, Result<Vec<ReadExtent>, Unread>);
 
 impl Reader {
     pub(super) fn new(cache: Cache) -> Self {
@@ -48,14 +48,19 @@ impl Reader {
         }
     }
 
-    /// All wants side by side: one whose object is out of reach does not hold back the others' bytes.
+    /// All side by side: one whose object is out of reach does not hold back the others' bytes.
     pub(super) async fn read(&self, plan: &Plan) -> Vec<ReadWant> {
         let ahead: Vec<Place> = plan.ahead.iter().flat_map(places).collect();
         if !ahead.is_empty() {
             self.cache.prefetch(&ahead);
         }
-        let begin = |read| Reading::begin(read, &self.cache, &self.metrics);
-        let mut readings: Vec<_> = plan.reads.iter().map(begin).collect();
+        // Together, so that neighbours of several partitions come with one request.
+        let wanted: Vec<Place> = plan.reads.iter().flat_map(places).collect();
+        let mut coming = self.cache.begin(&wanted).into_iter();
+        let reads = plan.reads.iter();
+        let mut readings: Vec<_> = reads
+            .map(|read| Reading::new(read, &mut coming, &self.metrics))
+            .collect();
         let something = readings.iter().any(Reading::has_something);
         let mut late = something.then(|| Instant::now() + LATE_MAX);
         let mut under_way: FuturesUnordered<_> = readings.iter_mut().map(Reading::go_on).collect();
@@ -78,6 +83,7 @@ impl Reader {
 
 /// A want whose blocks come one after the other.
 struct Reading<'a> {
+    partition: TopicPartition,
     extents: std::vec::IntoIter<(&'a Extent, Stored)>,
     coming: std::vec::IntoIter<Coming>,
     read: Vec<ReadExtent>,
@@ -86,15 +92,17 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn begin(read: &'a Read, cache: &Cache, metrics: &'a metrics::Fetch) -> Self {
-        let wanted: Vec<Place> = places(read).collect();
-        let coming = match wanted.is_empty() {
-            true => Vec::new(),
-            false => cache.begin(&wanted),
-        };
+    /// Takes what is coming for it, which is next.
+    fn new(
+        read: &'a Read,
+        coming: &mut impl Iterator<Item = Coming>,
+        metrics: &'a metrics::Fetch,
+    ) -> Self {
         let stored = |extent: &'a Extent| extent.stored().map(|stored| (extent, *stored));
         let extents: Vec<_> = read.extents.iter().filter_map(stored).collect();
+        let coming: Vec<Coming> = coming.take(extents.len()).collect();
         Self {
+            partition: read.partition,
             extents: extents.into_iter(),
             coming: coming.into_iter(),
             read: Vec::new(),
@@ -113,7 +121,9 @@ impl<'a> Reading<'a> {
         while let (Some((extent, stored)), Some(coming)) = (self.extents.next(), self.coming.next())
         {
             match coming.block().await {
-                Ok((block, source)) => {
+                // The reader asks for it again.
+                Ok(None) => break,
+                Ok(Some((block, source))) => {
                     self.count(&stored, source);
                     self.read.push(ReadExtent {
                         extent: *extent,
@@ -144,10 +154,11 @@ impl<'a> Reading<'a> {
 
     /// What lies before the first block that is missing. Why it is, the reader hears once it gets there.
     fn end(self) -> ReadWant {
-        match self.failed {
+        let read = match self.failed {
             Some(unread) if self.read.is_empty() => Err(unread),
             _ => Ok(self.read),
-        }
+        };
+        (self.partition, read)
     }
 }
 
@@ -177,7 +188,7 @@ mod tests {
     use crate::storage::tests::faulty::{Fate, Faulty};
     use crate::tasks::Tasks;
 
-    const PARTITION: metadata::TopicPartition = metadata::TopicPartition {
+    const PARTITION: TopicPartition = TopicPartition {
         topic: metadata::TopicId(1),
         partition: metadata::PartitionIndex(0),
     };
@@ -188,16 +199,17 @@ mod tests {
         extents: Vec<Extent>,
     }
 
-    /// An object of four blocks, far enough apart for a request each; the first two are at hand.
+    /// An object of five blocks, of which every other is far enough away for a request of its own; the first two are at
+    /// hand.
     async fn fixture() -> Fixture {
         let faulty = Arc::new(Faulty::default());
         let objects = Arc::clone(&faulty);
         let store = Store::from_object_store(objects, Path::default(), true);
         let object = ObjectKey(1);
-        let blocks: Vec<_> = (0..4_u8).map(block).collect();
+        let blocks: Vec<_> = (0..5_u8).map(block).collect();
         let encoded = encode(&blocks, &[], Compression::Off);
         store.put_segment(object, encoded.payload).await.unwrap();
-        let cache = Cache::new(store, 1 << 20, Duration::from_secs(60));
+        let cache = Cache::new(store, 4 << 20, Duration::from_secs(60));
         for (block, range) in blocks.iter().zip(&encoded.ranges).take(2) {
             let place = Place {
                 object,
@@ -246,11 +258,11 @@ mod tests {
             };
             let plan = Plan {
                 reads: wants.iter().map(extents).collect(),
-                ahead: Vec::new(),
+                ..Plan::default()
             };
             let began = Instant::now();
             let read = self.reader.read(&plan).await;
-            let lengths = read.iter().map(|want| Some(want.as_ref().ok()?.len()));
+            let lengths = read.iter().map(|(_, want)| Some(want.as_ref().ok()?.len()));
             (lengths.collect(), began.elapsed())
         }
     }
@@ -281,9 +293,18 @@ mod tests {
     async fn the_first_answer_of_a_slow_bucket_is_not_held_back_by_the_others() {
         let f = fixture().await;
         f.faulty.plan([Fate::Takes(2000)], Fate::Silent);
-        let (read, took) = f.read(&[&[2], &[3]]).await;
+        let (read, took) = f.read(&[&[2], &[4]]).await;
         assert_eq!(read, [Some(1), Some(0)]);
         assert_eq!(took, Duration::from_secs(2) + LATE_MAX);
+    }
+
+    /// Whoever reads many partitions reads blocks that lie side by side.
+    #[tokio::test(start_paused = true)]
+    async fn neighbours_of_several_wants_come_with_one_request() {
+        let f = fixture().await;
+        f.faulty.plan([], Fate::Works);
+        assert_eq!(f.read(&[&[2], &[3], &[4]]).await.0, [Some(1); 3]);
+        assert_eq!(f.faulty.requests(), 1);
     }
 
     /// Beside bytes that are at hand nobody waits for a slow bucket to say that an object is gone; but it is said.

@@ -3,75 +3,128 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use metadata::{Offset, PartitionIndex, TopicPartition};
+use metadata::{Offset, PartitionIndex, TopicId, TopicPartition};
 use protocol::ErrorCode;
 use protocol::acl::Operation;
 use protocol::messages::fetch::{FetchPartition, FetchTopic};
 
 use super::Want;
+use super::wait::WAITING_BYTES;
 use crate::call::{Call, Resource};
 use crate::refusal;
 
-/// A partition of the request: wanted, or refused before anything was looked up.
+/// A partition of the request.
+#[derive(Clone, Copy)]
 pub(super) struct Slot {
     pub(super) index: i32,
-    pub(super) want: Result<Want, ErrorCode>,
+    /// Refused before anything was looked up; else it is wanted.
+    pub(super) refused: Option<ErrorCode>,
 }
 
 /// A topic of the request.
 pub(super) struct Topic {
     pub(super) name: String,
+    /// None where there is no such topic.
+    id: Option<TopicId>,
     pub(super) slots: Vec<Slot>,
 }
 
+/// What a request is about.
+pub(super) struct Asked {
+    pub(super) topics: Vec<Topic>,
+    /// What is wanted of them, in their order.
+    pub(super) wants: Vec<Want>,
+}
+
+impl Topic {
+    /// By which the answer to one of its slots is found.
+    pub(super) fn partition(&self, slot: Slot) -> Result<TopicPartition, ErrorCode> {
+        match (slot.refused, self.id) {
+            (Some(code), _) => Err(code),
+            (None, None) => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+            (None, Some(topic)) => Ok(TopicPartition {
+                topic,
+                partition: PartitionIndex(slot.index),
+            }),
+        }
+    }
+}
+
+impl Asked {
+    pub(super) fn slots(&self) -> usize {
+        self.topics.iter().map(|topic| topic.slots.len()).sum()
+    }
+
+    /// Whether something was refused already.
+    pub(super) fn is_refused(&self) -> bool {
+        self.wants.len() < self.slots()
+    }
+
+    /// What it takes at the most while it waits.
+    pub(super) fn bytes(&self) -> usize {
+        let topics = self.topics.iter();
+        let names: usize = topics
+            .map(|topic| topic.name.capacity() + size_of::<Topic>())
+            .sum();
+        names
+            + self.slots() * size_of::<Slot>()
+            + self.wants.len() * (size_of::<Want>() + WAITING_BYTES)
+    }
+}
+
 /// Translates a request's topics.
-pub(super) fn translate(call: &Call, topics: Vec<FetchTopic>) -> Vec<Topic> {
+pub(super) fn translate(call: &Call, topics: Vec<FetchTopic>) -> Asked {
     let catalogue = call.context.metadata.catalogue();
     let epoch = call.context.metadata.leader_epoch();
-    let slot = |topic: Result<&Arc<metadata::Topic>, ErrorCode>, partition: &FetchPartition| {
-        let known = topic.and_then(
-            |topic| match topic.has(PartitionIndex(partition.partition)) {
-                true => Ok(topic),
-                false => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
-            },
-        );
-        let want = match known {
-            Err(code) => Err(code),
-            Ok(topic) => {
-                refusal::leader_epoch(partition.current_leader_epoch, epoch).map(|()| Want {
-                    partition: TopicPartition {
-                        topic: topic.id,
-                        partition: PartitionIndex(partition.partition),
-                    },
-                    offset: Offset(partition.fetch_offset),
-                    bytes_max: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
-                })
-            }
-        };
-        Slot {
-            index: partition.partition,
-            want,
-        }
+    let topics = once_each(topics);
+    let named = topics.iter().map(|topic| topic.partitions.len()).sum();
+    let mut asked = Asked {
+        topics: Vec::with_capacity(topics.len()),
+        wants: Vec::with_capacity(named),
     };
-    once_each(topics)
-        .into_iter()
-        .map(|asked| {
-            let allowed = call.allow(Resource::Topic(&asked.topic), Operation::Read);
-            let topic = allowed.and_then(|()| {
-                let topic = catalogue.topic(&asked.topic);
-                topic.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+    for named in topics {
+        let allowed = call.allow(Resource::Topic(&named.topic), Operation::Read);
+        let topic = allowed.and_then(|()| {
+            let topic = catalogue.topic(&named.topic);
+            topic.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+        });
+        let mut slots = Vec::with_capacity(named.partitions.len());
+        for partition in &named.partitions {
+            let want = want(topic, partition, epoch);
+            slots.push(Slot {
+                index: partition.partition,
+                refused: want.err(),
             });
-            let slots = asked
-                .partitions
-                .iter()
-                .map(|partition| slot(topic, partition))
-                .collect();
-            Topic {
-                name: asked.topic,
-                slots,
-            }
-        })
-        .collect()
+            asked.wants.extend(want);
+        }
+        asked.topics.push(Topic {
+            name: named.topic,
+            id: topic.ok().map(|topic| topic.id),
+            slots,
+        });
+    }
+    asked
+}
+
+fn want(
+    topic: Result<&Arc<metadata::Topic>, ErrorCode>,
+    partition: &FetchPartition,
+    epoch: i32,
+) -> Result<Want, ErrorCode> {
+    let topic = topic?;
+    let index = PartitionIndex(partition.partition);
+    if !topic.has(index) {
+        return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    }
+    refusal::leader_epoch(partition.current_leader_epoch, epoch)?;
+    Ok(Want {
+        partition: TopicPartition {
+            topic: topic.id,
+            partition: index,
+        },
+        offset: Offset(partition.fetch_offset),
+        bytes_max: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
+    })
 }
 
 /// Each partition once, with what was said of it last: so Kafka reads a request. Its answer would be as many times larger

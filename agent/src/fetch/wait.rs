@@ -10,6 +10,8 @@ use futures::FutureExt;
 use futures::future::{select, select_all};
 use metadata::{Bounds, Extent, Located, Look, Metadata, Offset, View};
 use protocol::ErrorCode;
+use tokio::sync::futures::Notified;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Found, Want};
@@ -19,6 +21,10 @@ use crate::{damage, refusal};
 
 /// Extents beyond the client's limit that are located as well, to be read ahead.
 const READ_AHEAD_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Extents that one request has located, besides the first of each want. One of tiny batches gets the rest when it asks
+/// again.
+pub(super) const EXTENTS_MAX: usize = 4096;
 
 /// How long a client waits for how much.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +39,10 @@ impl Patience {
         wait_max: Duration::ZERO,
     };
 }
+
+/// What a want takes at the most while its request waits: its view, and its place among those who are told of changes.
+pub(super) const WAITING_BYTES: usize =
+    size_of::<Result<Arc<View>, ErrorCode>>() + size_of::<usize>() + size_of::<Notified<'_>>();
 
 /// One answer per want, in their order: as soon as there are `bytes_min`, or what a reply may carry, or something is
 /// refused, or time is up, or the agent stops.
@@ -65,6 +75,8 @@ pub(super) async fn locate(
         {
             return found;
         }
+        // What was found is looked for again: who waits holds no more than it was charged for.
+        drop(found);
         // Woken or out of time: either way, look again.
         let stopped = pin!(stop.requested());
         let woken = select(select_all(changes), stopped).map(|_| ());
@@ -72,9 +84,22 @@ pub(super) async fn locate(
     }
 }
 
+/// The same without waiting.
+pub(super) async fn look(
+    metadata: &Metadata,
+    wants: &[Want],
+    reply_bytes_max: usize,
+) -> Vec<Found> {
+    let views = views(metadata, wants).await;
+    look_at_all(metadata, wants, reply_bytes_max, &views)
+        .await
+        .0
+}
+
 async fn views(metadata: &Metadata, wants: &[Want]) -> Vec<Result<Arc<View>, ErrorCode>> {
     let mut views = Vec::with_capacity(wants.len());
     for want in wants {
+        consume_budget().await;
         views.push(match metadata.view(want.partition).await {
             Ok(Some(view)) => Ok(view),
             Ok(None) => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
@@ -93,25 +118,31 @@ async fn look_at_all(
     views: &[Result<Arc<View>, ErrorCode>],
 ) -> (Vec<Found>, bool) {
     let mut left = reply_bytes_max as u64 + READ_AHEAD_BYTES;
+    let mut extents_left = EXTENTS_MAX;
     let mut found = Vec::with_capacity(wants.len());
     let given_up = GivenUp::now(metadata);
     for (want, view) in wants.iter().zip(views) {
+        // There may be very many, and others have their turn meanwhile.
+        consume_budget().await;
         found.push(match view {
-            Ok(view) => look(metadata, want, left, view, &given_up).await,
+            Ok(view) => look_at(metadata, want, left, view, &given_up).await,
             Err(code) => Found::Refused {
                 code: *code,
                 bounds: None,
             },
         });
-        if let Some(Found::Extents { extents, .. }) = found.last() {
+        if let Some(Found::Extents { extents, .. }) = found.last_mut() {
+            extents.truncate(extents_left + 1);
+            extents.shrink_to_fit();
+            extents_left -= extents.len().saturating_sub(1);
             let bytes = extents.iter().map(|extent| u64::from(extent.raw_length()));
             left = left.saturating_sub(bytes.sum());
         }
     }
-    (found, left == 0)
+    (found, left == 0 || extents_left == 0)
 }
 
-async fn look(
+async fn look_at(
     metadata: &Metadata,
     want: &Want,
     left: u64,
@@ -234,9 +265,7 @@ mod tests {
     const PARTITIONS: i32 = 100;
     /// Segments of one batch in each partition.
     const SEGMENTS: u32 = 200;
-    const BATCH_BYTES: u32 = 100_000;
-
-    async fn fill(metadata: &Metadata) {
+    async fn fill(metadata: &Metadata, batch_bytes: u32) {
         let create = CreateTopic {
             name: "wide".to_owned(),
             id: TOPIC,
@@ -251,13 +280,13 @@ mod tests {
                 partition: PartitionIndex(index),
                 range: BlockRange {
                     position: 0,
-                    stored_length: BATCH_BYTES,
-                    raw_length: BATCH_BYTES,
+                    stored_length: batch_bytes,
+                    raw_length: batch_bytes,
                     codec: BlockCodec::Raw,
                     checksum: 0,
                 },
                 batches: vec![CommitBatch {
-                    raw_length: BATCH_BYTES,
+                    raw_length: batch_bytes,
                     record_count: 1,
                     max_timestamp: Timestamp(0),
                     producer: None,
@@ -277,11 +306,11 @@ mod tests {
         }
     }
 
-    /// What a reader of many partitions, far behind in all, has located at once follows from what a reply takes.
-    #[tokio::test]
-    async fn no_more_is_located_than_a_reply_takes_but_an_extent_for_each_want() {
+    /// How many extents a reader of all partitions has located at once, of each.
+    async fn located(batch_bytes: u32) -> Vec<usize> {
+        let mut counts = Vec::new();
         with_context(AutoCreate::Disabled, async |context| {
-            fill(&context.metadata).await;
+            fill(&context.metadata, batch_bytes).await;
             let want = |index| Want {
                 partition: TopicPartition {
                     topic: TOPIC,
@@ -298,15 +327,31 @@ mod tests {
             let tasks = Tasks::new();
             let stop = tasks.stopping();
             let found = locate(&context.metadata, &wants, 2 << 20, patience, stop).await;
-            let counts = found.iter().map(|found| match found {
+            let count = |found: &Found| match found {
                 Found::Extents { extents, .. } => extents.len(),
                 Found::Refused { code, .. } => panic!("{code}"),
-            });
-            let counts: Vec<usize> = counts.collect();
-            assert!(counts.iter().all(|count| *count > 0));
-            let all: usize = counts.iter().sum();
-            assert!((60..180).contains(&all), "{all}");
+            };
+            counts.extend(found.iter().map(count));
         })
         .await;
+        counts
+    }
+
+    /// What a reader of many partitions, far behind in all, has located at once follows from what a reply takes.
+    #[tokio::test]
+    async fn no_more_is_located_than_a_reply_takes_but_an_extent_for_each_want() {
+        let counts = located(100_000).await;
+        assert!(counts.iter().all(|count| *count > 0));
+        let all: usize = counts.iter().sum();
+        assert!((60..180).contains(&all), "{all}");
+    }
+
+    /// However small they are: a hundred bytes are noted of an extent of seventy.
+    #[tokio::test]
+    async fn a_request_has_so_many_extents_located_and_one_for_each_want() {
+        let counts = located(70).await;
+        assert!(counts.iter().all(|count| *count > 0));
+        let all: usize = counts.iter().sum();
+        assert_eq!(all, EXTENTS_MAX + counts.len());
     }
 }

@@ -1,6 +1,7 @@
 //! ListOffsets: the ends of partitions, confirmed by the metadata, and offsets by time, exact inside batches.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use futures::future::join_all;
 use metadata::{Bounds, Offset, Timestamp, TopicPartition};
@@ -10,6 +11,8 @@ use protocol::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopic, ListOffsetsTopicResponse,
 };
 use protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
 
 use super::bounds::Confirmed;
 use super::search::Search;
@@ -22,6 +25,15 @@ const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 
+/// A search by time takes no longer; from version 10 on the client may say less. What was not found until then is asked
+/// for again by clients.
+const SEARCH_TIME_MAX: Duration = Duration::from_secs(10);
+/// What requests by time hold while they search, together: `PARTITION_BYTES` for each partition and a byte for each of a
+/// name. A request for which there is no room is told to ask again, for nobody should wait in line with a permit that
+/// others need.
+const SEARCHES_BYTES_MAX: usize = 32 * 1024 * 1024;
+const PARTITION_BYTES: usize = 256;
+static SEARCHES: Semaphore = Semaphore::const_new(SEARCHES_BYTES_MAX);
 /// Partitions searched side by side for a request, so that their reads overlap.
 const SEARCHED_AT_ONCE: usize = 16;
 
@@ -31,8 +43,15 @@ pub(super) const NOTHING: (i64, i64) = (-1, -1);
 
 pub(crate) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let context = call.context.as_ref();
+    let deadline = Instant::now() + time_max(call.version, request.timeout_ms);
     let (wanted, denied) = call.part(request.topics, |topic| &topic.name, Operation::Describe);
+    let place = place(&wanted);
+    if place.is_some() {
+        call.release();
+    }
     let asked = Asked {
+        place,
+        deadline,
         repeated: repeated(&wanted),
         confirmed: Confirmed::read(context, places(&wanted)).await,
         isolation: match request.isolation_level {
@@ -60,6 +79,31 @@ pub(crate) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffs
         topics,
         ..ListOffsetsResponse::default()
     }
+}
+
+fn time_max(version: i16, timeout_ms: i32) -> Duration {
+    match u64::try_from(timeout_ms) {
+        Ok(timeout_ms @ 1..) if version >= 10 => {
+            SEARCH_TIME_MAX.min(Duration::from_millis(timeout_ms))
+        }
+        _ => SEARCH_TIME_MAX,
+    }
+}
+
+/// Room for a request that searches, in place of the permit that it came with; none where it searches nothing, too.
+fn place(topics: &[ListOffsetsTopic]) -> Option<SemaphorePermit<'static>> {
+    let searches =
+        |wanted: &ListOffsetsPartition| wanted.timestamp >= 0 || wanted.timestamp == MAX_TIMESTAMP;
+    let mut partitions = topics.iter().flat_map(|topic| &topic.partitions);
+    if !partitions.any(searches) {
+        return None;
+    }
+    let bytes = |topic: &ListOffsetsTopic| {
+        topic.name.len() + (topic.partitions.len() + 1) * PARTITION_BYTES
+    };
+    let bytes: usize = topics.iter().map(bytes).sum();
+    let bytes = u32::try_from(bytes.min(SEARCHES_BYTES_MAX)).unwrap_or(u32::MAX);
+    SEARCHES.try_acquire_many(bytes).ok()
 }
 
 /// The answer for a topic that the client may not know of.
@@ -119,6 +163,9 @@ enum Step {
 
 /// A request, with what all its partitions share.
 struct Asked<'a> {
+    /// Without one nothing is searched.
+    place: Option<SemaphorePermit<'static>>,
+    deadline: Instant,
     repeated: HashSet<(&'a str, i32)>,
     confirmed: Confirmed<'a>,
     isolation: Isolation,
@@ -161,13 +208,22 @@ impl Asked<'_> {
         match step(wanted, &bounds, end) {
             Step::Known(offset) => Ok((offset, -1)),
             Step::Nowhere => Ok(NOTHING),
-            Step::Latest => visible(self.search.latest(at).await, end),
+            Step::Latest => visible(self.in_time(self.search.latest(at)).await, end),
             Step::ByTime(timestamp) => self.by_time(at, timestamp, end).await,
         }
     }
 
     async fn by_time(&self, at: TopicPartition, timestamp: Timestamp, end: Offset) -> Found {
-        visible(self.search.at_or_after(at, timestamp).await, end)
+        let search = self.search.at_or_after(at, timestamp);
+        visible(self.in_time(search).await, end)
+    }
+
+    async fn in_time(&self, search: impl Future<Output = Found>) -> Found {
+        if self.place.is_none() || Instant::now() >= self.deadline {
+            return Err(ErrorCode::REQUEST_TIMED_OUT);
+        }
+        let found = timeout_at(self.deadline, search).await;
+        found.unwrap_or(Err(ErrorCode::REQUEST_TIMED_OUT))
     }
 }
 

@@ -1,23 +1,23 @@
-//! Offsets by time: the metadata knows the extent, its batches know the record. Called by `list_offsets`.
+//! Offsets by time: the metadata knows the extent, its batches know the record. Called by `list_offsets`. What unpacks into
+//! much is searched behind others of that kind; whoever stops waiting has his search stopped.
+
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use metadata::{Content, Extent, Located, Offset, Stored, Timestamp, TopicPartition};
-use protocol::ErrorCode;
 use protocol::record_batch::{BatchError, BatchHeader};
-use protocol::records;
-use tokio::sync::Semaphore;
+use protocol::walk::{first_at_or_after, first_with_max_timestamp};
+use protocol::{Allowance, ErrorCode};
 
 use super::list_offsets::{Found, NOTHING};
 use crate::context::Context;
 use crate::damage::{Damage, GivenUp};
 use crate::storage::{Place, RawBlock};
-use crate::tasks::compute;
+use crate::unpacking::{self, Unpacking};
 use crate::{damage, refusal};
 
-/// What a batch may unpack into while it is searched.
-const UNPACKED_BYTES_MAX: usize = 128 * 1024 * 1024;
-/// Blocks searched at the same time by this process, so that what they unpack into has a bound.
-static SEARCHING: Semaphore = Semaphore::const_new(4);
+/// All searches of this process: they wait for each other and nobody else for them.
+static SEARCHING: LazyLock<Unpacking> = LazyLock::new(Unpacking::new);
 /// How much of the log is located at a time, should its first candidate be none.
 const LOCATED_BYTES: u64 = 64 * 1024 * 1024;
 /// Extents that may turn out not to hold what their headers said, before the search is given up.
@@ -140,17 +140,55 @@ impl Search<'_> {
         let Some((block, _)) = blocks.into_iter().next() else {
             return Err(ErrorCode::KAFKA_STORAGE_ERROR);
         };
-        let permit = SEARCHING.acquire().await.expect("it is never closed");
-        let extent = *extent;
-        let found = compute(move || {
-            let found = look_into(&block, &extent, &stored, wanted);
-            drop(permit);
-            found
-        });
-        found.await.map_err(|error| {
+        let look = Look {
+            block,
+            extent: *extent,
+            stored,
+            wanted,
+        };
+        look.search().await.map_err(|error| {
             // Headers were checked when the batches came; what does not read now is damage.
-            self.damaged(&Damage::of_batches(at, &extent, error.to_string()))
+            self.damaged(&Damage::of_batches(at, extent, error.to_string()))
         })
+    }
+}
+
+/// One look into an extent's block.
+#[derive(Clone)]
+struct Look {
+    block: RawBlock,
+    extent: Extent,
+    stored: Stored,
+    wanted: Wanted,
+}
+
+impl Look {
+    async fn search(self) -> Result<Option<(i64, i64)>, BatchError> {
+        let bytes = self.stored.raw_length as usize;
+        let again = self.clone();
+        let found = SEARCHING.usual.compute(move |wanted| {
+            let wanted = || wanted.is_wanted();
+            self.look(&mut unpacking::usual(bytes, &wanted))
+        });
+        match found.await {
+            Err(BatchError::TooMuch) => {}
+            found => return found,
+        }
+        let found = SEARCHING.dense.compute(move |wanted| {
+            let wanted = || wanted.is_wanted();
+            again.look(&mut unpacking::dense(bytes, &wanted))
+        });
+        found.await
+    }
+
+    fn look(&self, allowance: &mut Allowance<'_>) -> Result<Option<(i64, i64)>, BatchError> {
+        look_into(
+            &self.block,
+            &self.extent,
+            &self.stored,
+            self.wanted,
+            allowance,
+        )
     }
 }
 
@@ -161,6 +199,7 @@ fn look_into(
     extent: &Extent,
     stored: &Stored,
     wanted: Wanted,
+    allowance: &mut Allowance<'_>,
 ) -> Result<Option<(i64, i64)>, BatchError> {
     let start = stored.raw_start as usize;
     let end = start + stored.raw_length as usize;
@@ -178,7 +217,7 @@ fn look_into(
                 if extent.flags.offsets_in_bytes {
                     base_offset = base_offset.max(header.base_offset);
                 }
-                if let Some((delta, timestamp)) = pick(&batch, &header, wanted) {
+                if let Some((delta, timestamp)) = pick(&batch, &header, wanted, allowance)? {
                     return Ok(Some((base_offset + i64::from(delta), timestamp)));
                 }
                 base_offset += i64::from(header.last_offset_delta) + 1;
@@ -189,21 +228,29 @@ fn look_into(
     Ok(None)
 }
 
-/// Most batches are passed over by their header. What cannot be unpacked was so when it came: packed contents are the
-/// producer's affair. Its first offset is answered then, as it is the last before which nothing is missed.
-fn pick(batch: &Bytes, header: &BatchHeader, wanted: Wanted) -> Option<(i32, i64)> {
+/// Most batches are passed over by their header. What cannot be unpacked was so when it came, from a producer that the
+/// topic trusted or before contents were looked at. Its first offset is answered then, as it is the last before which
+/// nothing is missed.
+fn pick(
+    batch: &Bytes,
+    header: &BatchHeader,
+    wanted: Wanted,
+    allowance: &mut Allowance<'_>,
+) -> Result<Option<(i32, i64)>, BatchError> {
     let (Wanted::AtOrAfter(timestamp) | Wanted::Largest(timestamp)) = wanted;
     if header.max_timestamp < timestamp {
-        return None;
+        return Ok(None);
     }
     let picked = match wanted {
-        Wanted::AtOrAfter(_) => records::first_at_or_after(batch, timestamp, UNPACKED_BYTES_MAX),
-        Wanted::Largest(_) => {
-            records::first_with_max_timestamp(batch, UNPACKED_BYTES_MAX).map(Some)
-        }
+        Wanted::AtOrAfter(_) => first_at_or_after(batch, timestamp, allowance),
+        Wanted::Largest(_) => first_with_max_timestamp(batch, allowance).map(Some),
     };
-    picked.unwrap_or_else(|error| {
-        tracing::warn!(%error, "a batch cannot be searched by time");
-        Some((0, header.max_timestamp))
-    })
+    match picked {
+        Err(error @ (BatchError::TooMuch | BatchError::Unwanted)) => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, "a batch cannot be searched by time");
+            Ok(Some((0, header.max_timestamp)))
+        }
+        picked => picked,
+    }
 }

@@ -16,8 +16,9 @@ use tokio::time::Instant;
 
 use super::buffer::{Append, BatchOutcome};
 use super::flusher::Handle;
+use super::judging::{Judged, Judges, Unjudged};
 use super::share::share;
-use super::validate::{InvalidBatch, ValidBatch, validate};
+use super::validate::{InvalidBatch, RecordFault, ValidBatch};
 use crate::admission::Admission;
 use crate::call::{Call, Close, PendingReply, Reply, Resource};
 use crate::context::Context;
@@ -28,6 +29,7 @@ use crate::topic_config::Ingest;
 #[derive(Debug)]
 pub(crate) struct Produce {
     admission: Admission,
+    judges: Judges,
     flusher: Handle,
 }
 
@@ -49,6 +51,8 @@ struct PendingPartition {
 
 enum Verdict {
     Refused(InvalidBatch),
+    /// Which of the request's batches it is, among those to be judged.
+    Unjudged(usize),
     Appended {
         /// Which of the request's batches it is: where its outcome will be.
         number: usize,
@@ -58,7 +62,12 @@ enum Verdict {
 
 impl Produce {
     pub(crate) fn new(admission: Admission, flusher: Handle) -> Self {
-        Self { admission, flusher }
+        let judges = Judges::new(admission.clone());
+        Self {
+            admission,
+            judges,
+            flusher,
+        }
     }
 
     /// Validates and queues a request's batches, exchanging its frame permit for a buffer permit.
@@ -71,9 +80,10 @@ impl Produce {
         request: ProduceRequest,
     ) -> Result<PendingReply, Close> {
         let acks = request.acks;
-        let mut batches = Vec::new();
         let catalogue = catalogue(&call.context, &request).await?;
-        let topics = translate(&call, &catalogue, request, &mut batches);
+        let (mut topics, unjudged) = translate(&call, &catalogue, request);
+        let judged = self.judges.judge(&call, unjudged).await?;
+        let mut batches = settle(&mut topics, judged);
         let share = share(call.arrival.address);
         for producer in batches
             .iter_mut()
@@ -144,10 +154,9 @@ fn translate(
     call: &Call,
     catalogue: &Catalogue,
     request: ProduceRequest,
-    batches: &mut Vec<(TopicPartition, ValidBatch)>,
-) -> Vec<PendingTopic> {
+) -> (Vec<PendingTopic>, Vec<Unjudged>) {
     let refused = refuse_whole(call, &request);
-    let now = call.context.clock.now();
+    let mut unjudged = Vec::new();
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for TopicProduceData {
         name,
@@ -168,14 +177,39 @@ fn translate(
                 let index = partition.index;
                 let verdict = match refused {
                     Some(refused) => Verdict::Refused(refused.clone()),
-                    None => judge(topic.as_ref(), partition, call.version, now, batches),
+                    None => find(topic.as_ref(), partition, &mut unjudged),
                 };
                 PendingPartition { index, verdict }
             })
             .collect();
         topics.push(PendingTopic { name, partitions });
     }
-    topics
+    (topics, unjudged)
+}
+
+/// What was judged takes the place of what was not; the batches to be appended.
+fn settle(topics: &mut [PendingTopic], judged: Vec<Judged>) -> Vec<(TopicPartition, ValidBatch)> {
+    let mut judged: Vec<_> = judged.into_iter().map(Some).collect();
+    let mut batches = Vec::with_capacity(judged.len());
+    let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+    for partition in partitions {
+        let Verdict::Unjudged(number) = partition.verdict else {
+            continue;
+        };
+        partition.verdict = match judged.get_mut(number).and_then(Option::take) {
+            Some((at, Ok(batch))) => {
+                let (number, log_append_time) = (batches.len(), batch.log_append_time);
+                batches.push((at, batch));
+                Verdict::Appended {
+                    number,
+                    log_append_time,
+                }
+            }
+            Some((_, Err(refused))) => Verdict::Refused(refused),
+            None => continue,
+        };
+    }
+    batches
 }
 
 fn all_known(catalogue: &Catalogue, request: &ProduceRequest) -> bool {
@@ -210,12 +244,10 @@ fn refuse_whole(call: &Call, request: &ProduceRequest) -> Option<InvalidBatch> {
     None
 }
 
-fn judge(
+fn find(
     topic: Option<&(&Topic, Ingest)>,
     partition: PartitionProduceData,
-    version: i16,
-    now: Timestamp,
-    batches: &mut Vec<(TopicPartition, ValidBatch)>,
+    unjudged: &mut Vec<Unjudged>,
 ) -> Verdict {
     let known = topic.filter(|(topic, _)| topic.has(PartitionIndex(partition.index)));
     let Some((topic, ingest)) = known else {
@@ -224,24 +256,15 @@ fn judge(
             "no such topic or partition",
         ));
     };
-    match validate(partition.records, version, ingest, now) {
-        Ok(batch) => {
-            let (number, log_append_time) = (batches.len(), batch.log_append_time);
-            let partition = PartitionIndex(partition.index);
-            batches.push((
-                TopicPartition {
-                    topic: topic.id,
-                    partition,
-                },
-                batch,
-            ));
-            Verdict::Appended {
-                number,
-                log_append_time,
-            }
-        }
-        Err(refused) => Verdict::Refused(refused),
-    }
+    unjudged.push(Unjudged {
+        at: TopicPartition {
+            topic: topic.id,
+            partition: PartitionIndex(partition.index),
+        },
+        records: partition.records,
+        topic: *ingest,
+    });
+    Verdict::Unjudged(unjudged.len() - 1)
 }
 
 impl Pending {
@@ -275,6 +298,11 @@ impl PendingPartition {
         let index = self.index;
         match self.verdict {
             Verdict::Refused(refused) => refusal(index, refused),
+            // None is left once they were judged.
+            Verdict::Unjudged(_) => refusal(
+                index,
+                InvalidBatch::new(ErrorCode::UNKNOWN_SERVER_ERROR, "it was not judged"),
+            ),
             Verdict::Appended {
                 number,
                 log_append_time,
@@ -309,16 +337,16 @@ fn refusal(index: i32, refused: InvalidBatch) -> PartitionProduceResponse {
         base_offset: -1,
         log_append_time_ms: -1,
         log_start_offset: -1,
-        record_errors: refused
-            .record
-            .map(|batch_index| BatchIndexAndErrorMessage {
-                batch_index,
-                batch_index_error_message: Some(refused.message.clone()),
-            })
-            .into_iter()
-            .collect(),
+        record_errors: refused.records.into_iter().map(record_error).collect(),
         error_message: Some(refused.message),
         ..Default::default()
+    }
+}
+
+fn record_error(RecordFault { index, message }: RecordFault) -> BatchIndexAndErrorMessage {
+    BatchIndexAndErrorMessage {
+        batch_index: index,
+        batch_index_error_message: Some(message),
     }
 }
 

@@ -1,18 +1,17 @@
-//! One record batch from a client, judged by its header alone: Kafka's checks in Kafka's order (LogValidator).
-//! Pure. Called by `handler`. Contents are read only where they lie open (uncompressed) or the topic is compacted.
+//! One record batch from a client: Kafka's checks of its header in Kafka's order, what is inside it (`contents`), and what
+//! is written differently of it than it came. Pure. Called by `judging`.
 
 use bytes::Bytes;
 use metadata::{BatchFlags, BatchProducer, ProducerEpoch, ProducerId, Sequence, Share, Timestamp};
 use protocol::compression::Codec;
 use protocol::record_batch::{self, BatchHeader};
-use protocol::{ErrorCode, Records, records};
+use protocol::{Allowance, ErrorCode};
 
+use super::contents::{Contents, look_inside};
 use crate::topic_config::{Ingest, TimestampType};
 
 /// zstd needs a client that can read it back (KIP-110).
 const ZSTD_VERSION_MIN: i16 = 7;
-/// What a batch of a compacted topic may unpack to while its keys are looked at.
-const UNPACKED_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// A batch fit to be stored.
 #[derive(Clone, Debug)]
@@ -26,7 +25,7 @@ pub(super) struct ValidBatch {
     pub(super) flags: BatchFlags,
     /// Set where the topic stamps records with the time of their arrival.
     pub(super) log_append_time: Option<Timestamp>,
-    /// Packed by the client, so that packing it again would not pay.
+    /// Packed, so that packing it again would not pay.
     pub(super) compressed: bool,
 }
 
@@ -35,8 +34,26 @@ pub(super) struct ValidBatch {
 pub(super) struct InvalidBatch {
     pub(super) code: ErrorCode,
     pub(super) message: String,
-    /// The record at fault inside the batch, where one can be named.
-    pub(super) record: Option<i32>,
+    /// The records at fault inside the batch, where they can be named.
+    pub(super) records: Vec<RecordFault>,
+}
+
+/// What is wrong with one record (KIP-467).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RecordFault {
+    /// Its place in the batch.
+    pub(super) index: i32,
+    pub(super) message: String,
+}
+
+/// Why there is no valid batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unfit {
+    Invalid(InvalidBatch),
+    /// Nothing is known of it: it takes more to look at than was allowed.
+    TooMuch,
+    /// The same, because nobody waits for it any more.
+    Unwanted,
 }
 
 impl InvalidBatch {
@@ -44,56 +61,108 @@ impl InvalidBatch {
         Self {
             code,
             message: message.into(),
-            record: None,
+            records: Vec::new(),
         }
+    }
+}
+
+impl From<InvalidBatch> for Unfit {
+    fn from(invalid: InvalidBatch) -> Self {
+        Self::Invalid(invalid)
     }
 }
 
 /// Judges what a Produce request of `version` carries for one partition.
 pub(super) fn validate(
-    records: Option<Records>,
+    bytes: &Bytes,
     version: i16,
     topic: &Ingest,
     now: Timestamp,
-) -> Result<ValidBatch, InvalidBatch> {
-    let bytes = one_slice(records)?;
-    let header = read_header(&bytes)?;
-    let codec = check_header(&bytes, &header, version, topic)?;
-    check_timestamps(&header, topic, now)?;
-    check_contents(&bytes, &header, codec, topic)?;
-    let log_append_time = (topic.timestamp_type == TimestampType::LogAppendTime).then_some(now);
-    let bytes = match log_append_time {
-        Some(now) => record_batch::stamp_log_append_time(&bytes, now.0),
-        None => bytes,
+    allowance: &mut Allowance<'_>,
+) -> Result<ValidBatch, Unfit> {
+    let header = read_header(bytes)?;
+    let codec = check_header(bytes, &header, version, topic)?;
+    check_timestamp_type(&header)?;
+    let kept_as = topic.packing.map_or(codec, |packing| packing.codec);
+    let trusted = topic.trusts_producers && !topic.compacted && codec != Codec::None;
+    let contents = match trusted && kept_as == codec {
+        true => as_the_header_says(&header, topic, now)?,
+        false => look_inside(bytes, &header, (topic, now), kept_as != codec, allowance)?,
     };
+    let log_append_time = (topic.timestamp_type == TimestampType::LogAppendTime).then_some(now);
+    let bytes = rewritten(bytes, &header, &contents, topic, log_append_time)?;
     Ok(ValidBatch {
         bytes,
         record_count: header.record_count.unsigned_abs(),
-        min_timestamp: log_append_time.unwrap_or(Timestamp(header.base_timestamp)),
-        max_timestamp: log_append_time.unwrap_or(Timestamp(header.max_timestamp)),
+        min_timestamp: log_append_time.unwrap_or(Timestamp(contents.min_timestamp)),
+        max_timestamp: log_append_time.unwrap_or(Timestamp(contents.max_timestamp)),
         producer: producer(&header),
         flags: BatchFlags {
             transactional: header.is_transactional(),
             control: header.is_control(),
         },
         log_append_time,
-        compressed: codec != Codec::None,
+        compressed: kept_as != Codec::None,
     })
 }
 
-fn one_slice(records: Option<Records>) -> Result<Bytes, InvalidBatch> {
-    records
-        .and_then(|records| records.0.into_iter().next())
-        .filter(|bytes| !bytes.is_empty())
-        .ok_or_else(|| {
-            InvalidBatch::new(
-                ErrorCode::INVALID_RECORD,
-                "a partition without a record batch",
-            )
-        })
+/// What is stored: the batch as it came, but for what the topic wants otherwise and for a largest timestamp that is not
+/// that of its records. Old Sarama says -1, and whoever looks for a time would not find them.
+fn rewritten(
+    bytes: &Bytes,
+    header: &BatchHeader,
+    contents: &Contents,
+    topic: &Ingest,
+    log_append_time: Option<Timestamp>,
+) -> Result<Bytes, InvalidBatch> {
+    let mut bytes = bytes.clone();
+    if let (Some(unpacked), Some(packing)) = (&contents.unpacked, topic.packing) {
+        let packed = record_batch::repack(&bytes, unpacked, packing.codec, packing.level);
+        let failed = |error: record_batch::BatchError| {
+            InvalidBatch::new(ErrorCode::INVALID_RECORD, error.to_string())
+        };
+        bytes = packed.map_err(failed)?;
+        check_size(bytes.len(), topic)?;
+    }
+    Ok(match log_append_time {
+        Some(now) => record_batch::stamp_log_append_time(&bytes, now.0),
+        None if header.max_timestamp != contents.max_timestamp => {
+            record_batch::correct_max_timestamp(&bytes, contents.max_timestamp)
+        }
+        None => bytes,
+    })
+}
+
+/// For topics that trust their producers: nothing is unpacked.
+fn as_the_header_says(
+    header: &BatchHeader,
+    topic: &Ingest,
+    now: Timestamp,
+) -> Result<Contents, InvalidBatch> {
+    let (first, largest) = (header.base_timestamp, header.max_timestamp);
+    let fits = topic.timestamp_type == TimestampType::LogAppendTime
+        || largest < 0
+        || (topic.takes(first, now) && topic.takes(largest, now));
+    if !fits {
+        return Err(InvalidBatch::new(
+            ErrorCode::INVALID_TIMESTAMP,
+            format!("timestamps {first}..={largest} are outside what the topic takes"),
+        ));
+    }
+    Ok(Contents {
+        min_timestamp: first,
+        max_timestamp: largest,
+        unpacked: None,
+    })
 }
 
 fn read_header(bytes: &[u8]) -> Result<BatchHeader, InvalidBatch> {
+    if bytes.is_empty() {
+        return Err(InvalidBatch::new(
+            ErrorCode::INVALID_RECORD,
+            "a partition without a record batch",
+        ));
+    }
     // The magic byte lies at the same place in every format; older formats have no such header (gone since Kafka 4.0).
     if matches!(bytes.get(16), Some(0 | 1)) {
         return Err(InvalidBatch::new(
@@ -129,6 +198,12 @@ fn check_header(
     if header.size > bytes.len() {
         return no(ErrorCode::CORRUPT_MESSAGE, "the record batch is cut short");
     }
+    if header.base_offset != 0 {
+        return no(
+            ErrorCode::INVALID_RECORD,
+            "the record batch's base offset is not 0",
+        );
+    }
     let Some(codec) = header.codec() else {
         return no(
             ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
@@ -141,13 +216,7 @@ fn check_header(
             "zstd needs version 7 of Produce",
         );
     }
-    if header.size > topic.max_message_bytes {
-        let message = format!(
-            "a record batch of {} bytes; the topic takes max.message.bytes={}",
-            header.size, topic.max_message_bytes
-        );
-        return Err(InvalidBatch::new(ErrorCode::MESSAGE_TOO_LARGE, message));
-    }
+    check_size(header.size, topic)?;
     if !record_batch::crc_matches(bytes, header) {
         return no(
             ErrorCode::CORRUPT_MESSAGE,
@@ -183,61 +252,23 @@ fn check_header(
     Ok(codec)
 }
 
-fn check_timestamps(
-    header: &BatchHeader,
-    topic: &Ingest,
-    now: Timestamp,
-) -> Result<(), InvalidBatch> {
+fn check_size(bytes: usize, topic: &Ingest) -> Result<(), InvalidBatch> {
+    if bytes > topic.max_message_bytes {
+        let message = format!(
+            "a record batch of {bytes} bytes; the topic takes max.message.bytes={}",
+            topic.max_message_bytes
+        );
+        return Err(InvalidBatch::new(ErrorCode::MESSAGE_TOO_LARGE, message));
+    }
+    Ok(())
+}
+
+fn check_timestamp_type(header: &BatchHeader) -> Result<(), InvalidBatch> {
     if header.has_log_append_time() {
         return Err(InvalidBatch::new(
             ErrorCode::INVALID_TIMESTAMP,
             "only the broker stamps batches with the time of their arrival",
         ));
-    }
-    if topic.timestamp_type == TimestampType::LogAppendTime || header.max_timestamp < 0 {
-        return Ok(());
-    }
-    let ahead = header.max_timestamp.saturating_sub(now.0);
-    let behind = now.0.saturating_sub(header.base_timestamp);
-    if ahead > topic.after_max_ms || behind > topic.before_max_ms {
-        return Err(InvalidBatch::new(
-            ErrorCode::INVALID_TIMESTAMP,
-            format!(
-                "timestamps {}..={} are outside what the topic takes",
-                header.base_timestamp, header.max_timestamp
-            ),
-        ));
-    }
-    Ok(())
-}
-
-/// Open contents are walked; packed ones only where every record must have a key.
-fn check_contents(
-    bytes: &Bytes,
-    header: &BatchHeader,
-    codec: Codec,
-    topic: &Ingest,
-) -> Result<(), InvalidBatch> {
-    let invalid = |error: record_batch::BatchError| {
-        InvalidBatch::new(ErrorCode::INVALID_RECORD, error.to_string())
-    };
-    if codec == Codec::None {
-        records::check_inner(bytes, header).map_err(invalid)?;
-    }
-    if !topic.compacted {
-        return Ok(());
-    }
-    for (index, record) in records::records(bytes, UNPACKED_BYTES_MAX)
-        .map_err(invalid)?
-        .enumerate()
-    {
-        if record.map_err(invalid)?.key.is_none() {
-            return Err(InvalidBatch {
-                code: ErrorCode::INVALID_RECORD,
-                message: "a compacted topic takes only records with a key".into(),
-                record: i32::try_from(index).ok(),
-            });
-        }
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
-//! Takes sockets in, up to a limit, and gives each its task.
+//! Takes sockets in, as the gate lets them, and gives each its task.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,10 +8,12 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
+use super::gate::Place;
 use super::prompt::PromptReads;
 use super::rooms::Door;
 use crate::call::{Arrival, ConnectionId};
 use crate::identity::Identity;
+use crate::said::Said;
 use crate::tasks::Stop;
 
 pub(super) struct Acceptor {
@@ -21,8 +24,10 @@ pub(super) struct Acceptor {
     pub(super) connections: Arc<AtomicU64>,
     pub(super) identity: Identity,
     pub(super) door: Door,
-    pub(super) connections_max: usize,
 }
+
+/// Accepting fails for as long as there are no file descriptors.
+static FAILED: Said<io::ErrorKind> = Said::new(Duration::from_secs(10), 6);
 
 impl Acceptor {
     /// Until the agent drains; then the port is closed, so that clients look elsewhere.
@@ -39,14 +44,15 @@ impl Acceptor {
                 () = stop.requested() => break,
             };
             match accepted {
-                Ok((socket, peer)) if self.door.connections.live() < self.connections_max => {
-                    self.serve(socket, peer);
-                }
-                Ok((_, peer)) => {
-                    tracing::warn!(%peer, "turned away: as many connections as --connections-max allows")
+                Ok((socket, peer)) => {
+                    if let Some(place) = self.door.gate.admit(peer) {
+                        self.serve(socket, peer, place);
+                    }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept");
+                    if let Some(unsaid) = FAILED.admit(error.kind()) {
+                        tracing::warn!(%error, unsaid, "cannot accept");
+                    }
                     // Out of file descriptors, most likely: give it time.
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -55,7 +61,7 @@ impl Acceptor {
         Ok(())
     }
 
-    fn serve(&self, socket: TcpStream, peer: SocketAddr) {
+    fn serve(&self, socket: TcpStream, peer: SocketAddr, place: Place) {
         let arrival = Arrival {
             connection: ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed)),
             listener: self.name.clone(),
@@ -64,6 +70,7 @@ impl Acceptor {
         // Replies are written whole; waiting for more would only delay them.
         let _ = socket.set_nodelay(true);
         let (read, write) = socket.into_split();
-        self.door.serve((PromptReads(read), write), arrival);
+        self.door
+            .serve((PromptReads(read), write), arrival, Some(place));
     }
 }

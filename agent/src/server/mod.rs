@@ -1,7 +1,7 @@
 //! Binds, starts the rooms, accepts under a limit, and stops everything in order. Called by `commands/`.
 
 mod accept;
-mod closed;
+mod gate;
 mod metadata_role;
 mod metadata_store;
 mod open_files;
@@ -53,6 +53,8 @@ pub struct Settings {
     pub cache_memory: usize,
     pub compression: CompressionLevel,
     pub connections_max: usize,
+    /// Of one origin.
+    pub connections_max_per_address: usize,
     pub shutdown_grace: Duration,
 }
 

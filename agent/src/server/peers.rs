@@ -12,12 +12,12 @@ use metadata::{Agent, Candidate, Metadata, Options, Probe, Shown, Status};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use super::closed::Closed;
 use super::metadata_store::refused;
 use super::shares::{Place, Shares};
 use super::start::bind;
 use crate::config::PeerTls;
 use crate::identity::Names;
+use crate::said::Said;
 use crate::storage::Store;
 use crate::tasks::{Stop, Tasks};
 
@@ -25,6 +25,8 @@ use crate::tasks::{Stop, Tasks};
 pub(super) const CONNECTIONS_MAX: usize = 4096;
 /// Of one machine, behind which there may be a load balancer with many agents.
 const OF_A_MACHINE_MAX: usize = CONNECTIONS_MAX / 4;
+/// Closed connections of a peer: one that is refused comes back several times a second, for as long as nobody corrects it.
+static CLOSED: Said<(IpAddr, String)> = Said::new(Duration::from_secs(60), 64);
 /// Links that wait to be served.
 const LINKS_MAX: usize = 16;
 
@@ -124,11 +126,10 @@ impl PeerPort {
     }
 }
 
-/// Who may come in, and what the log hears of others.
+/// Who may come in; what the log hears of others is `CLOSED`.
 struct Gate {
     connections: Tasks,
     shares: Shares,
-    closed: Closed,
 }
 
 impl Gate {
@@ -140,7 +141,7 @@ impl Gate {
             _ => None,
         };
         if place.is_none()
-            && let Some(unsaid) = self.closed.admit(peer.ip(), REASON)
+            && let Some(unsaid) = CLOSED.admit((peer.ip(), REASON.to_owned()))
         {
             tracing::warn!(%peer, unsaid, "turned a peer away: {REASON}");
         }
@@ -149,7 +150,7 @@ impl Gate {
 
     fn failed(&self, own: Option<SocketAddr>, error: &std::io::Error) {
         let own = own.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |own| own.ip());
-        if let Some(unsaid) = self.closed.admit(own, &error.to_string()) {
+        if let Some(unsaid) = CLOSED.admit((own, error.to_string())) {
             tracing::warn!(%error, unsaid, "cannot accept a peer's connection");
         }
     }
@@ -165,7 +166,6 @@ async fn take(
     let gate = Gate {
         connections: Tasks::new(),
         shares: Shares::of(OF_A_MACHINE_MAX),
-        closed: Closed::default(),
     };
     let budget = Budget::default();
     loop {
@@ -186,7 +186,7 @@ async fn take(
             continue;
         };
         let (wire, links, mut stop) = (wire.clone(), links.clone(), rooms.stopping());
-        let (closed, budget) = (gate.closed.clone(), budget.clone());
+        let budget = budget.clone();
         gate.connections.spawn("peer", async move {
             let _place = place;
             let ended = tokio::select! {
@@ -196,7 +196,7 @@ async fn take(
             // It may be in the peer's own words.
             let ended = ended.map_err(|reason| Shown::sentence(reason).to_string());
             if let Err(reason) = ended
-                && let Some(unsaid) = closed.admit(peer.ip(), &reason)
+                && let Some(unsaid) = CLOSED.admit((peer.ip(), reason.clone()))
             {
                 tracing::info!(%peer, reason, unsaid, "closed a peer's connection");
             }

@@ -1,13 +1,15 @@
-//! A socket's reading side that acknowledges at once. A client that does not turn Nagle's algorithm off holds back what it
+//! A socket's reading side that acknowledges at once, and knows what has arrived. A client that does not turn Nagle's algorithm off holds back what it
 //! has until all before is acknowledged, and Linux takes its time with that, up to 40 ms, hoping for a reply to send along.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
+
+use crate::connection::Arrivals;
 
 #[derive(Debug)]
 pub(super) struct PromptReads(pub(super) OwnedReadHalf);
@@ -24,6 +26,33 @@ impl AsyncRead for PromptReads {
             acknowledge(self.0.as_ref());
         }
         polled
+    }
+}
+
+impl Arrivals for PromptReads {
+    fn poll_here(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
+        let socket: &TcpStream = self.0.as_ref();
+        let mut before = None;
+        loop {
+            // A socket that fails will say so when it is read.
+            let _ = ready!(socket.poll_read_ready(cx));
+            let mut arrived = 0;
+            let looked = socket.try_io(Interest::READABLE, || {
+                arrived = rustix::io::ioctl_fionread(socket)?;
+                // Then the runtime looks for more.
+                let enough = arrived >= bytes as u64;
+                enough.then_some(()).ok_or(io::ErrorKind::WouldBlock.into())
+            });
+            match looked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => return Poll::Ready(()),
+            }
+            // It is ready all the same where its peer has sent all that it ever will.
+            if before == Some(arrived) {
+                return Poll::Pending;
+            }
+            before = Some(arrived);
+        }
     }
 }
 

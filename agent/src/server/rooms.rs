@@ -9,11 +9,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Settings;
+use super::gate::{Gate, Place};
 use crate::admission::Admission;
-use crate::call::{Arrival, Close, ConnectionId};
+use crate::call::{Arrival, ConnectionId};
 use crate::clock::Clock;
 use crate::config::CompressionLevel;
-use crate::connection;
+use crate::connection::{self, Arrivals, Unknown};
 use crate::context::{Context, TopicDefaults};
 use crate::dispatch::Dispatch;
 use crate::fetch::Fetch;
@@ -63,6 +64,7 @@ pub(super) struct Door {
     dispatch: Arc<Dispatch>,
     pub(super) admission: Admission,
     reading: Reading,
+    pub(super) gate: Gate,
     pub(super) front: metrics::Front,
     pub(super) connections: Tasks,
 }
@@ -119,6 +121,10 @@ impl Rooms {
             dispatch,
             admission,
             reading,
+            gate: Gate::new(
+                settings.connections_max,
+                settings.connections_max_per_address,
+            ),
             front: metrics::Front::new(),
             connections,
         };
@@ -145,7 +151,8 @@ impl Rooms {
             listener: listener.map_or_else(String::new, |listener| listener.name.clone()),
             address: None,
         };
-        self.door.serve(socket, arrival);
+        let (read, write) = socket;
+        self.door.serve((Unknown(read), write), arrival, None);
     }
 
     /// Resolves when a task has failed that the agent cannot do without, with what it said.
@@ -185,16 +192,18 @@ impl Rooms {
 }
 
 impl Door {
+    /// `place`: of a socket that came through the gate.
     pub(super) fn serve(
         &self,
         socket: (
-            impl AsyncRead + Send + Unpin + 'static,
+            impl Arrivals + Send + 'static,
             impl AsyncWrite + Send + Unpin + 'static,
         ),
         arrival: Arrival,
+        place: Option<Place>,
     ) {
         let (dispatch, admission) = (Arc::clone(&self.dispatch), self.admission.clone());
-        let reader = self.reading.reader();
+        let (reader, gate) = (self.reading.reader(), self.gate.clone());
         let (gauge, stop) = (self.front.connections.clone(), self.connections.stopping());
         self.connections.spawn("connection", async move {
             gauge.increment(1);
@@ -202,12 +211,9 @@ impl Door {
             let closed =
                 connection::serve(arrival, socket, dispatch, (admission, reader), stop).await;
             gauge.decrement(1);
-            match closed {
-                Ok(()) | Err(Close::Gone | Close::Socket(_) | Close::Idle) => {}
-                Err(close) => {
-                    let peer = peer.map(tracing::field::display);
-                    tracing::info!(peer, %close, "closed a connection");
-                }
+            drop(place);
+            if let Err(close) = closed {
+                gate.closed(peer, &close);
             }
             Ok(())
         });

@@ -1,26 +1,26 @@
-//! How many connections each machine has: one that opens them without end leaves some to all others. Used by `peers`.
+//! How many connections each machine has: one that opens them without end leaves some to all others. Used by
+//! `peers` and `gate`.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// Of a machine's IPv6 addresses: it has all that begin so.
-const IPV6_PREFIX: u128 = !0 << 64;
+use crate::origin::Origin;
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Shares {
     max: usize,
-    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    taken: Arc<Mutex<HashMap<Origin, usize>>>,
 }
 
 /// A connection's place, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
-    of: IpAddr,
-    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    of: Origin,
+    taken: Arc<Mutex<HashMap<Origin, usize>>>,
 }
 
 impl Shares {
@@ -34,7 +34,7 @@ impl Shares {
 
     /// A place, if that machine has not all of its own.
     pub(super) fn take(&self, peer: IpAddr) -> Option<Place> {
-        let of = machine(peer);
+        let of = Origin::of(Some(peer));
         let mut taken = self.taken.lock();
         let count = taken.entry(of).or_default();
         if *count >= self.max {
@@ -55,13 +55,6 @@ impl Drop for Place {
                 taken.remove(&self.of);
             }
         }
-    }
-}
-
-fn machine(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & IPV6_PREFIX).into(),
-        v4 => v4,
     }
 }
 

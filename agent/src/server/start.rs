@@ -37,11 +37,13 @@ impl Server {
     /// # Errors
     /// With a sentence for the operator. Nothing was written then, unless it is the store itself that failed, or is not
     /// that of the bucket.
-    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+    pub async fn start(mut settings: Settings) -> anyhow::Result<Self> {
         let prometheus = metrics::install()?;
         let has_peers = matches!(settings.order, Order::Here { peer: Some(_), .. });
         let of_peers = if has_peers { CONNECTIONS_MAX } else { 0 };
-        open_files::allow(settings.connections_max + of_peers);
+        let allowed = open_files::allow(settings.connections_max + of_peers);
+        let of_clients = allowed.saturating_sub(of_peers).max(allowed / 2);
+        settings.connections_max = settings.connections_max.min(of_clients);
         let (listen, listeners) = bind_all(&settings.listen).await?;
         let http_listener = match settings.http {
             Some(address) => Some(bind(address, "http").await?),
@@ -105,7 +107,6 @@ impl Server {
                 connections: Arc::clone(&connections),
                 identity: identity.clone(),
                 door: rooms.door.clone(),
-                connections_max: settings.connections_max,
             };
             let stop = rooms.door.connections.stopping();
             tasks.spawn("acceptor", acceptor.run(stop));

@@ -1,22 +1,25 @@
-//! Blocks in memory: those this agent wrote, and those it read. Bounded in bytes, least recently used go first, and
-//! those nobody reads go by themselves. Whoever asks for a block that is on its way waits for the same download. Damaged
-//! bytes are never kept; that a block is damaged is remembered for some seconds.
+//! Blocks in memory: those this agent wrote, and those it read. Bounded in bytes together with what is being downloaded
+//! and unpacked; least recently used go first, and those nobody reads go by themselves. Whoever asks for a block that is
+//! on its way waits for the same download. Damaged bytes are never kept; that a block is damaged is remembered for some
+//! seconds.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::{BoxFuture, FutureExt, Shared};
+use futures::future::{BoxFuture, FutureExt, Shared, WeakShared, ready};
 use futures::stream::{FuturesUnordered, StreamExt};
-use metadata::planted;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
 
-use super::download::{Downloaded, Key, Place, RawBlock, download, runs};
+use super::coming::{Brought, Coming, Download, Downloaded, Loading, Run};
+use super::download::{Key, Place, RawBlock, download, runs, stored_and_raw};
 use super::error::StoreError;
+use super::kept::{Damages, Kept, Source};
+use super::room::{Room, Rooms};
 use super::store::Store;
 use crate::tasks::Stop;
 
@@ -28,25 +31,10 @@ const PREFETCHES: usize = 4;
 const DOWNLOAD_QUEUE: usize = 1024;
 /// A download ends sooner, with a result or an error; one that is older has nobody left who moves it on.
 const LOADING_MAX: Duration = Duration::from_secs(60);
-/// So long a block that turned out damaged is called so without another look. Readers ask again at once and without end, and
-/// where others' bytes are at hand they do not wait until a slow bucket has said what is wrong; they hear it the next time.
-const DAMAGE_MEMORY: Duration = Duration::from_secs(5);
-/// Of so many blocks; more are read again for each who asks.
-const DAMAGED_MAX: usize = 4096;
-/// What an entry takes besides its bytes, about.
-const ENTRY_OVERHEAD: u64 = 256;
-
-/// Where a block came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// In memory because this agent wrote it.
-    Own,
-    /// In memory because somebody read it before.
-    Cache,
-    Store,
-}
-
-type Run = Shared<BoxFuture<'static, Downloaded>>;
+/// Downloads may take this part of the cache's bytes, and the blocks of one asker this part of that.
+const LOADING_SHARE: u64 = 2;
+/// Objects that one asker has read at once.
+const OBJECTS_AT_ONCE_MAX: usize = 256;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -57,6 +45,8 @@ struct Inner {
     bytes_max: u64,
     idle: Duration,
     state: Mutex<State>,
+    /// For downloads.
+    rooms: Rooms,
     prefetch: mpsc::Sender<Vec<Place>>,
     /// Downloads that have begun, so that each comes to its end also when all who asked went away.
     begun: mpsc::Sender<Run>,
@@ -71,92 +61,37 @@ struct Queues {
 
 #[derive(Default)]
 struct State {
-    blocks: HashMap<Key, Ready>,
-    loading: HashMap<Key, Loading>,
-    damaged: HashMap<Key, Damaged>,
-    /// By when they were last used.
-    order: BTreeMap<u64, Key>,
-    bytes: u64,
-    clock: u64,
+    kept: Kept,
+    damages: Damages,
+    loading: HashMap<Key, Begun>,
 }
 
-struct Ready {
-    block: RawBlock,
-    bytes: u64,
-    source: Source,
-    used: u64,
-    used_at: Instant,
-}
-
-/// A block that could not be read, and never will be as long as nobody brings it back.
-struct Damaged {
-    error: StoreError,
-    found: Instant,
-}
-
-/// A block that is in memory, or on its way there.
-pub enum Coming {
-    Here(RawBlock, Source),
-    Loading(Loading),
-    /// It was read just now and is damaged.
-    Damaged(StoreError),
-}
-
-impl fmt::Debug for Coming {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Here(_, source) => f.debug_tuple("Here").field(source).finish(),
-            Self::Loading(loading) => loading.fmt(f),
-            Self::Damaged(error) => f.debug_tuple("Damaged").field(error).finish(),
-        }
-    }
-}
-
-impl fmt::Debug for Loading {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loading")
-            .field("index", &self.index)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Coming {
-    /// Once it is here.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub async fn block(self) -> Result<(RawBlock, Source), StoreError> {
-        match self {
-            Self::Here(block, source) => Ok((block, source)),
-            Self::Loading(loading) => {
-                let run = loading.run.await?;
-                let index = loading.index;
-                planted!(let index = "wrong-block-of-a-run" => index.saturating_sub(1));
-                Ok((run[index].clone()?, Source::Store))
-            }
-            Self::Damaged(error) => Err(error),
-        }
-    }
-}
-
-/// One of the blocks of a download.
-#[derive(Clone)]
-pub struct Loading {
-    run: Run,
+/// One of the blocks of a download, as long as anybody waits for it.
+struct Begun {
+    run: WeakShared<Download>,
     index: usize,
     began: Instant,
+}
+
+/// Who wants a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asker {
+    /// Somebody who waits for it, in line for room.
+    Reader,
+    /// Somebody who may want it soon: only if there is room to spare.
+    Ahead,
 }
 
 impl fmt::Debug for Cache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache")
-            .field("bytes", &self.0.state.lock().bytes)
+            .field("bytes", &self.0.state.lock().kept.bytes())
             .finish_non_exhaustive()
     }
 }
 
 impl Cache {
-    /// Keeps at most `bytes_max` bytes, none longer than `idle` after its last use.
+    /// Keeps at most `bytes_max` bytes, downloads under way included, none longer than `idle` after its last use.
     #[must_use]
     pub fn new(store: Store, bytes_max: u64, idle: Duration) -> Self {
         let (prefetch, prefetches) = mpsc::channel(PREFETCH_QUEUE);
@@ -170,6 +105,7 @@ impl Cache {
             bytes_max,
             idle,
             state: Mutex::default(),
+            rooms: Rooms::new(bytes_max / LOADING_SHARE),
             prefetch,
             begun,
             queues: Mutex::new(Some(queues)),
@@ -179,13 +115,20 @@ impl Cache {
     /// Keeps a block that this agent wrote.
     pub fn insert(&self, place: Place, batches: Vec<Bytes>) {
         let mut state = self.0.state.lock();
-        state.keep(place.key(), batches.into(), Source::Own, self.0.bytes_max);
+        let kept = &mut state.kept;
+        kept.keep(place.key(), batches.into(), Source::Own, self.0.kept_max());
     }
 
     /// Bytes held.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.0.state.lock().bytes
+        self.0.state.lock().kept.bytes()
+    }
+
+    /// Bytes of downloads under way, stored and unpacked.
+    #[must_use]
+    pub fn loading_bytes(&self) -> u64 {
+        self.0.rooms.taken()
     }
 
     /// Blocks in the order asked for. Those not in memory are read with one request per run of neighbours.
@@ -194,26 +137,41 @@ impl Cache {
     /// When one cannot be read; the others are kept.
     pub async fn blocks(&self, wanted: &[Place]) -> Result<Vec<(RawBlock, Source)>, StoreError> {
         let mut blocks = Vec::with_capacity(wanted.len());
-        for coming in self.begin(wanted) {
-            blocks.push(coming.block().await?);
+        while blocks.len() < wanted.len() {
+            // The first is always on its way, so this comes to an end.
+            for coming in self.begin(&wanted[blocks.len()..]) {
+                match coming.block().await? {
+                    Some(block) => blocks.push(block),
+                    None => break,
+                }
+            }
         }
         Ok(blocks)
     }
 
-    /// The same for those who do not want to wait for all of them: what is not in memory is on its way from now on.
+    /// The same for those who do not want to wait for all of them: what is not in memory is on its way from now on, as
+    /// much as there may be at once, and at least the first that is not. What it takes was counted before: it waits until
+    /// there is room for all of it.
     #[must_use]
     pub fn begin(&self, wanted: &[Place]) -> Vec<Coming> {
+        self.begin_for(wanted, Asker::Reader)
+    }
+
+    fn begin_for(&self, wanted: &[Place], asker: Asker) -> Vec<Coming> {
         let mut state = self.0.state.lock();
-        self.begin_missing(&mut state, wanted);
-        let find = |key| match (state.touch(key), state.loading.get(&key)) {
-            (Some((block, source)), _) => Coming::Here(block, source),
-            (None, Some(loading)) => Coming::Loading(loading.clone()),
-            (None, None) => {
-                let damaged = state.damaged.get(&key).expect("else it has just begun");
-                Coming::Damaged(damaged.error.clone())
-            }
+        // Held until each block of it has found who waits for it.
+        let _begun = self.begin_missing(&mut state, wanted, asker);
+        let mut find = |key| match (
+            state.kept.touch(key),
+            state.loading(&key),
+            state.damages.of(&key),
+        ) {
+            (Some((block, source)), ..) => Coming::Here(block, source),
+            (None, Some(loading), _) => Coming::Loading(loading),
+            (None, None, Some(error)) => Coming::Damaged(error),
+            (None, None, None) => Coming::NotNow,
         };
-        wanted.iter().map(Place::key).map(find).collect()
+        wanted.iter().map(Place::key).map(&mut find).collect()
     }
 
     /// Asks for blocks that will be wanted soon. Best effort.
@@ -239,8 +197,7 @@ impl Cache {
                 _ = sweep.tick() => self.0.sweep(),
                 Some(wanted) = queues.prefetches.recv(), if prefetching.len() < PREFETCHES => {
                     let cache = self.clone();
-                    // Whoever wants the blocks later will see why they cannot be read.
-                    prefetching.push(async move { drop(cache.blocks(&wanted).await) });
+                    prefetching.push(async move { cache.read_ahead(&wanted).await });
                 }
                 Some(run) = queues.begun.recv() => downloads.push(run),
                 Some(()) = prefetching.next() => {}
@@ -249,39 +206,106 @@ impl Cache {
         }
     }
 
-    /// Begins a download for every run of blocks that are neither here nor on their way.
-    fn begin_missing(&self, state: &mut State, wanted: &[Place]) {
-        let mut missing: Vec<Place> = wanted
-            .iter()
-            .filter(|place| {
-                let key = place.key();
-                !state.blocks.contains_key(&key)
-                    && !state.loading.contains_key(&key)
-                    && !state.damaged.get(&key).is_some_and(Damaged::is_fresh)
-            })
-            .copied()
-            .collect();
-        missing.sort_unstable_by_key(Place::key);
-        missing.dedup_by_key(|place| place.key());
-        for places in runs(&missing) {
-            let run = load(Arc::clone(&self.0), places.clone()).boxed().shared();
-            // With no room there, its askers see it through.
-            let _ = self.0.begun.try_send(run.clone());
-            for (index, place) in places.iter().enumerate() {
-                let loading = Loading {
-                    run: run.clone(),
+    async fn read_ahead(&self, wanted: &[Place]) {
+        for coming in self.begin_for(wanted, Asker::Ahead) {
+            // Whoever wants the block later will see why it cannot be read.
+            drop(coming.block().await);
+        }
+    }
+
+    /// Begins a download for every run of blocks that are neither here nor on their way. Whoever asked for them sees them
+    /// through while they wait for room, so that nobody reads what nobody waits for; then `run` does.
+    fn begin_missing(&self, state: &mut State, wanted: &[Place], asker: Asker) -> Vec<Run> {
+        let inner = &self.0;
+        let runs = runs(&self.missing(state, wanted, asker));
+        let sizes = runs.iter().map(|run| stored_and_raw(run));
+        let bytes = sizes.map(|(stored, raw)| stored + raw).sum();
+        if bytes == 0 {
+            return Vec::new();
+        }
+        let here = inner.rooms.now(bytes);
+        let waits = here.is_none();
+        let room = match (here, asker) {
+            (Some(room), _) => ready(room).boxed(),
+            (None, Asker::Reader) => {
+                let firsts = runs.iter().map(|run| run[0].key()).collect();
+                in_line(Arc::clone(inner), bytes, firsts).boxed()
+            }
+            (None, Asker::Ahead) => return Vec::new(),
+        };
+        let room = room.shared();
+        let begin = |places: Vec<Place>| {
+            let keys: Vec<Key> = places.iter().map(Place::key).collect();
+            let run: Run = load(Arc::clone(inner), places, room.clone())
+                .boxed()
+                .shared();
+            for (index, key) in keys.into_iter().enumerate() {
+                let begun = Begun {
+                    run: run.downgrade().expect("it has not ended"),
                     index,
                     began: Instant::now(),
                 };
-                state.loading.insert(place.key(), loading);
+                state.loading.insert(key, begun);
             }
+            if !waits {
+                inner.see_through(run.clone());
+            }
+            run
+        };
+        runs.into_iter().map(begin).collect()
+    }
+
+    /// The first blocks that must be read, as many as one asker may have read at once.
+    fn missing(&self, state: &State, wanted: &[Place], asker: Asker) -> Vec<Place> {
+        let bytes_max = match asker {
+            Asker::Reader => self.0.rooms.bytes_max(),
+            Asker::Ahead => self.0.rooms.left(),
+        };
+        let (mut keys, mut objects) = (HashSet::new(), HashSet::new());
+        let (mut missing, mut left) = (Vec::new(), bytes_max / LOADING_SHARE);
+        for place in wanted {
+            let key = place.key();
+            if !state.is_missing(&key) || !keys.insert(key) {
+                continue;
+            }
+            objects.insert(place.object);
+            let (stored, raw) = stored_and_raw(std::slice::from_ref(place));
+            let fits = stored + raw <= left && objects.len() <= OBJECTS_AT_ONCE_MAX;
+            let first = missing.is_empty() && asker == Asker::Reader;
+            if !fits && !first {
+                break;
+            }
+            left = left.saturating_sub(stored + raw);
+            missing.push(*place);
         }
+        missing.sort_unstable_by_key(Place::key);
+        missing
     }
 }
 
+/// Room for the runs that begin with these, once it is their turn. From then on they are seen through.
+async fn in_line(inner: Arc<Inner>, bytes: u64, firsts: Vec<Key>) -> Room {
+    let room = inner.rooms.in_line(bytes).await;
+    let state = inner.state.lock();
+    let runs = firsts.iter().filter_map(|first| state.loading(first));
+    runs.for_each(|loading| inner.see_through(loading.run));
+    drop(state);
+    room
+}
+
 /// One request for a run of blocks, which then are in the cache.
-async fn load(inner: Arc<Inner>, places: Vec<Place>) -> Downloaded {
+async fn load(
+    inner: Arc<Inner>,
+    places: Vec<Place>,
+    room: Shared<BoxFuture<'static, Room>>,
+) -> Downloaded {
+    let (stored, raw) = stored_and_raw(&places);
+    let mut part = room.await.part(stored + raw);
+    inner.state.lock().kept.let_go(inner.kept_max());
     let loaded = download(&inner.store, &places).await;
+    // What was stored is unpacked, or is what is kept.
+    part.shrink(raw);
+    let kept_max = inner.kept_max();
     let mut state = inner.state.lock();
     for (index, place) in places.iter().enumerate() {
         let key = place.key();
@@ -291,103 +315,53 @@ async fn load(inner: Arc<Inner>, places: Vec<Place>) -> Downloaded {
             Err(error) => Err(error),
         };
         match block {
-            Ok(block) => state.keep(key, Arc::clone(block), Source::Cache, inner.bytes_max),
-            Err(error) if error.is_damage() => state.remember(key, error),
+            Ok(block) => {
+                let block = Arc::clone(block);
+                state.kept.keep(key, block, Source::Cache, kept_max);
+            }
+            Err(error) if error.is_damage() => state.damages.remember(key, error),
             Err(_) => {}
         }
     }
     drop(state);
-    loaded
+    loaded.map(|blocks| Arc::new(Brought::new(blocks, part)))
 }
 
 impl Inner {
+    /// What may be kept beside what is being downloaded.
+    fn kept_max(&self) -> u64 {
+        self.bytes_max.saturating_sub(self.rooms.taken())
+    }
+
+    /// Has a download come to its end also when all who asked go away. With no room there, its askers see it through.
+    fn see_through(&self, run: Run) {
+        let _ = self.begun.try_send(run);
+    }
+
     fn sweep(&self) {
         let now = Instant::now();
         let mut state = self.state.lock();
-        while let Some((_, key)) = state.order.first_key_value() {
-            let key = *key;
-            if state
-                .blocks
-                .get(&key)
-                .is_some_and(|ready| now - ready.used_at < self.idle)
-            {
-                break;
-            }
-            state.remove(key);
-        }
+        state.kept.let_go_of_idle(self.idle);
         state
             .loading
-            .retain(|_, loading| now - loading.began < LOADING_MAX);
-        state.damaged.retain(|_, damaged| damaged.is_fresh());
-        if state.blocks.is_empty() {
-            state.blocks.shrink_to_fit();
+            .retain(|_, begun| now - begun.began < LOADING_MAX);
+        state.damages.forget();
+        if state.loading.is_empty() {
             state.loading.shrink_to_fit();
         }
     }
 }
 
-impl Damaged {
-    fn is_fresh(&self) -> bool {
-        self.found.elapsed() < DAMAGE_MEMORY
-    }
-}
-
 impl State {
-    /// Remembers damage, if there is room.
-    fn remember(&mut self, key: Key, error: &StoreError) {
-        if self.damaged.len() >= DAMAGED_MAX {
-            self.damaged.retain(|_, damaged| damaged.is_fresh());
-        }
-        if self.damaged.len() < DAMAGED_MAX || self.damaged.contains_key(&key) {
-            let damaged = Damaged {
-                error: error.clone(),
-                found: Instant::now(),
-            };
-            self.damaged.insert(key, damaged);
-        }
+    /// On its way, and awaited.
+    fn loading(&self, key: &Key) -> Option<Loading> {
+        let begun = self.loading.get(key)?;
+        let (run, index) = (begun.run.upgrade()?, begun.index);
+        Some(Loading { run, index })
     }
 
-    /// Keeps a block and lets go of those used longest ago. One larger than all there may be is not kept.
-    fn keep(&mut self, key: Key, block: RawBlock, source: Source, bytes_max: u64) {
-        let bytes = block.iter().map(|slice| slice.len() as u64).sum::<u64>() + ENTRY_OVERHEAD;
-        self.remove(key);
-        if bytes > bytes_max {
-            return;
-        }
-        while self.bytes + bytes > bytes_max {
-            let Some((_, oldest)) = self.order.first_key_value() else {
-                break;
-            };
-            self.remove(*oldest);
-        }
-        self.clock += 1;
-        let used = self.clock;
-        self.order.insert(used, key);
-        self.bytes += bytes;
-        let ready = Ready {
-            block,
-            bytes,
-            source,
-            used,
-            used_at: Instant::now(),
-        };
-        self.blocks.insert(key, ready);
-    }
-
-    fn touch(&mut self, key: Key) -> Option<(RawBlock, Source)> {
-        self.clock += 1;
-        let ready = self.blocks.get_mut(&key)?;
-        self.order.remove(&ready.used);
-        ready.used = self.clock;
-        ready.used_at = Instant::now();
-        self.order.insert(ready.used, key);
-        Some((Arc::clone(&ready.block), ready.source))
-    }
-
-    fn remove(&mut self, key: Key) {
-        if let Some(ready) = self.blocks.remove(&key) {
-            self.order.remove(&ready.used);
-            self.bytes -= ready.bytes;
-        }
+    /// Neither here, nor on its way, nor known to be damaged.
+    fn is_missing(&self, key: &Key) -> bool {
+        !self.kept.has(key) && self.loading(key).is_none() && self.damages.of(key).is_none()
     }
 }

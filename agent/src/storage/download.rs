@@ -47,7 +47,7 @@ impl Place {
 pub(super) type Key = (ObjectKey, u32, u32, TopicPartition);
 
 /// The blocks of a download, in its order. One that is damaged does not keep its neighbours from their readers.
-pub(super) type Downloaded = Result<Arc<[Result<RawBlock, StoreError>]>, StoreError>;
+pub(super) type Blocks = Vec<Result<RawBlock, StoreError>>;
 
 /// Groups neighbours in an object.
 pub(super) fn runs(places: &[Place]) -> Vec<Vec<Place>> {
@@ -67,13 +67,20 @@ pub(super) fn runs(places: &[Place]) -> Vec<Vec<Place>> {
     runs
 }
 
+/// What reading a run takes at the most, as it is stored and unpacked.
+pub(super) fn stored_and_raw(run: &[Place]) -> (u64, u64) {
+    let stored = end(run) - u64::from(run[0].range.position);
+    let raw = run.iter().map(|place| u64::from(place.range.raw_length));
+    (stored, raw.sum())
+}
+
 /// Where the last byte of a run lies. Places that overlap are damage, which shows when they are read.
 fn end(run: &[Place]) -> u64 {
     run.iter().map(Place::end).max().unwrap_or_default()
 }
 
 /// One request for a run of blocks.
-pub(super) async fn download(store: &Store, places: &[Place]) -> Downloaded {
+pub(super) async fn download(store: &Store, places: &[Place]) -> Result<Blocks, StoreError> {
     let first = places[0].range.position;
     let all = u64::from(first)..end(places);
     let stored = store.get_range(places[0].object, all, Cause::Fetch).await?;

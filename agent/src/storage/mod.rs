@@ -2,13 +2,16 @@
 //! it; it knows no room.
 
 mod cache;
+mod coming;
 mod download;
 mod error;
 mod hedge;
+mod kept;
 mod open;
 pub mod paths;
 mod reach;
 mod remembered;
+mod room;
 pub(crate) mod s3;
 pub mod segment;
 mod store;
@@ -18,9 +21,11 @@ mod witness;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use cache::{Cache, Coming, Source};
+pub use cache::Cache;
+pub use coming::Coming;
 pub use download::{Place, RawBlock};
 pub use error::{ErrorKind, StoreError};
+pub use kept::Source;
 pub use open::{OpenError, StoreOptions};
 pub use store::{Cause, Store};
 pub use trial::Trial;

@@ -1,6 +1,9 @@
 //! What produce must know of a topic, read from its settings once per request.
 
-use metadata::Topic;
+use std::collections::BTreeMap;
+
+use metadata::{Timestamp, Topic};
+use protocol::compression::Codec;
 
 use super::number_of;
 
@@ -8,6 +11,9 @@ use super::number_of;
 const MAX_MESSAGE_BYTES: i64 = 1_048_588;
 /// `message.timestamp.after.max.ms` where nothing is set: an hour.
 const AFTER_MAX_MS: i64 = 3_600_000;
+
+/// `max.decompressed.message.bytes` where nothing is set: as good as none.
+const RECORD_UNPACKED_BYTES_MAX: i64 = 2_147_483_639;
 
 /// Whose time a record has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +33,23 @@ pub(crate) struct Ingest {
     pub(crate) after_max_ms: i64,
     /// Every record needs a key.
     pub(crate) compacted: bool,
+    /// How batches are packed, if not as their producer packed them.
+    pub(crate) packing: Option<Packing>,
+    /// The largest record that a packed batch may hold, in bytes.
+    pub(crate) record_unpacked_bytes_max: usize,
+    /// Packed batches are taken for what their header says, unless something else needs to see inside.
+    pub(crate) trusts_producers: bool,
+}
+
+/// A codec, and how hard it tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Packing {
+    pub(crate) codec: Codec,
+    pub(crate) level: i32,
 }
 
 impl Ingest {
-    /// Cheap enough for every topic of every Produce request: five look-ups among what was set.
+    /// Cheap enough for every topic of every Produce request: ten look-ups at most among what was set.
     pub(crate) fn of(topic: &Topic) -> Self {
         let configs = &topic.configs;
         let number = |name, default| number_of(configs, name).unwrap_or(default);
@@ -47,6 +66,36 @@ impl Ingest {
             compacted: text("cleanup.policy")
                 .split(',')
                 .any(|word| word == "compact"),
+            packing: packing(configs),
+            record_unpacked_bytes_max: usize::try_from(number(
+                "max.decompressed.message.bytes",
+                RECORD_UNPACKED_BYTES_MAX,
+            ))
+            .unwrap_or(0),
+            trusts_producers: text("penstock.trust.producers") == "true",
         }
     }
+
+    /// Whether a record may have that timestamp.
+    pub(crate) fn takes(&self, timestamp: i64, now: Timestamp) -> bool {
+        timestamp.saturating_sub(now.0) <= self.after_max_ms
+            && now.0.saturating_sub(timestamp) <= self.before_max_ms
+    }
+}
+
+/// What `compression.type` and the levels say.
+fn packing(configs: &BTreeMap<String, String>) -> Option<Packing> {
+    let level = |name, default| {
+        let level = number_of(configs, name).and_then(|level| i32::try_from(level).ok());
+        level.unwrap_or(default)
+    };
+    let (codec, level) = match configs.get("compression.type")?.as_str() {
+        "uncompressed" => (Codec::None, 0),
+        "gzip" => (Codec::Gzip, level("compression.gzip.level", -1)),
+        "snappy" => (Codec::Snappy, 0),
+        "lz4" => (Codec::Lz4, 0),
+        "zstd" => (Codec::Zstd, level("compression.zstd.level", 3)),
+        _ => return None,
+    };
+    Some(Packing { codec, level })
 }

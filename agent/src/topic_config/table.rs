@@ -30,7 +30,8 @@ const NO_DISKS: &str = "Accepted for compatibility; there are no disks to which 
 const NO_REPLICAS: &str = "Accepted for compatibility; object storage replicates.";
 const NO_TIERS: &str = "Accepted for compatibility; everything lies in object storage.";
 const FOREVER: &str = "9223372036854775807";
-const AS_PACKED: &str = "Batches are kept as their producers packed them, whatever is set here.";
+const PACKED_ANEW: &str =
+    "How hard batches are packed where compression.type has them packed anew.";
 
 /// Kafka 4's topic settings, by name.
 pub(crate) const SETTINGS: &[Setting] = &[
@@ -40,19 +41,29 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Kind::List(&["delete", "compact"]),
         "What becomes of old records: deleted, or compacted to the newest one per key.",
     ),
-    setting("compression.gzip.level", "-1", Kind::Int(-1..=9), AS_PACKED),
-    setting("compression.lz4.level", "9", Kind::Int(1..=17), AS_PACKED),
+    setting(
+        "compression.gzip.level",
+        "-1",
+        Kind::Int(-1..=9),
+        PACKED_ANEW,
+    ),
+    setting(
+        "compression.lz4.level",
+        "9",
+        Kind::Int(1..=17),
+        "Accepted for compatibility; there is one level of lz4 here.",
+    ),
     setting(
         "compression.type",
         "producer",
         Kind::Text(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]),
-        AS_PACKED,
+        "How batches are packed: as their producers did, or so, whatever they did.",
     ),
     setting(
         "compression.zstd.level",
         "3",
         Kind::Int(-131_072..=22),
-        AS_PACKED,
+        PACKED_ANEW,
     ),
     setting(
         "delete.retention.ms",
@@ -110,6 +121,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "The longest a record stays uncompacted, in milliseconds.",
     ),
     setting(
+        "max.decompressed.message.bytes",
+        "2147483639",
+        Kind::Int(0..=i32::MAX),
+        "The largest record taken from a packed batch, in bytes as it unpacks.",
+    ),
+    setting(
         "max.message.bytes",
         "1048588",
         Kind::Int(0..=i32::MAX),
@@ -150,6 +167,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "1",
         Kind::Int(1..=i32::MAX),
         NO_REPLICAS,
+    ),
+    setting(
+        "penstock.trust.producers",
+        "false",
+        Kind::Boolean,
+        "Whether packed batches are taken for what their producers say of them, without a look inside.",
     ),
     setting("preallocate", "false", Kind::Boolean, NO_DISKS),
     setting("remote.log.copy.disable", "false", Kind::Boolean, NO_TIERS),

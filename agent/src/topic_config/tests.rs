@@ -1,7 +1,9 @@
 //! The table against Kafka's bounds, and what produce makes of it.
 
 use metadata::{Lost, Timestamp, TopicId};
+use protocol::compression::Codec;
 
+use super::ingest::Packing;
 use super::*;
 
 fn one(name: &str, value: &str) -> Result<String, String> {
@@ -101,6 +103,10 @@ fn ingest_has_the_defaults_of_the_table() {
         before_max_ms: default("message.timestamp.before.max.ms"),
         after_max_ms: default("message.timestamp.after.max.ms"),
         compacted: false,
+        packing: None,
+        record_unpacked_bytes_max: usize::try_from(default("max.decompressed.message.bytes"))
+            .unwrap(),
+        trusts_producers: false,
     };
     assert_eq!(Ingest::of(&topic(&[])), ingest);
 }
@@ -109,10 +115,14 @@ fn ingest_has_the_defaults_of_the_table() {
 fn ingest_reads_what_is_set() {
     let ingest = Ingest::of(&topic(&[
         ("cleanup.policy", "delete, compact"),
+        ("compression.gzip.level", "7"),
+        ("compression.type", "gzip"),
+        ("max.decompressed.message.bytes", "13"),
         ("max.message.bytes", "10"),
         ("message.timestamp.after.max.ms", "11"),
         ("message.timestamp.before.max.ms", "12"),
         ("message.timestamp.type", "LogAppendTime"),
+        ("penstock.trust.producers", "true"),
     ]));
     let set = Ingest {
         max_message_bytes: 10,
@@ -120,6 +130,31 @@ fn ingest_reads_what_is_set() {
         before_max_ms: 12,
         after_max_ms: 11,
         compacted: true,
+        packing: Some(Packing {
+            codec: Codec::Gzip,
+            level: 7,
+        }),
+        record_unpacked_bytes_max: 13,
+        trusts_producers: true,
     };
     assert_eq!(ingest, set);
+}
+
+#[test]
+fn levels_of_packing_are_the_codecs_own() {
+    for (word, codec, level) in [
+        ("uncompressed", Codec::None, 0),
+        ("gzip", Codec::Gzip, -1),
+        ("snappy", Codec::Snappy, 0),
+        ("lz4", Codec::Lz4, 0),
+        ("zstd", Codec::Zstd, 3),
+    ] {
+        let ingest = Ingest::of(&topic(&[("compression.type", word)]));
+        assert_eq!(ingest.packing, Some(Packing { codec, level }));
+    }
+    let as_it_came = topic(&[
+        ("compression.type", "producer"),
+        ("compression.zstd.level", "9"),
+    ]);
+    assert_eq!(Ingest::of(&as_it_came).packing, None);
 }

@@ -373,6 +373,33 @@ async fn clients_that_never_read_do_not_hold_up_the_others() {
         .expect("a good client is served meanwhile");
 }
 
+/// What it asked for next is not read before it takes its answer, and so holds none of the memory that others wait for.
+#[tokio::test]
+async fn what_a_client_asks_for_that_does_not_read_holds_up_nobody() {
+    let (broker, mut good) = start(&[]).await;
+    good.create_topic("t", 1, &[]).await;
+    for _ in 0..20 {
+        good.produce("t", 0, batch(&["x".repeat(1_000_000).as_str()]))
+            .await;
+    }
+    let mut silent = Client::connect(broker.listen).await;
+    let mut large = fetch_request("t", 0, 0, 0);
+    large.topics[0].partitions[0].partition_max_bytes = i32::MAX;
+    silent.send(12, &large).await;
+    // As many names as make the agent set all memory for requests aside.
+    let mut many = fetch_request("t", 0, 0, 0);
+    let partition = many.topics[0].partitions[0].clone();
+    many.topics[0].partitions = vec![partition; 150_000];
+    let sending = silent.send(12, &many);
+    let asking = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        timeout(Duration::from_secs(5), good.fetch("t", 0, 20)).await
+    };
+    // Whether or not all of it can be sent to one who does not read it.
+    let (answered, _) = tokio::join!(asking, timeout(Duration::from_secs(8), sending));
+    assert_eq!(answered.expect("at once").error_code, ErrorCode::NONE);
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_while_it_waits_is_let_go() {
     let broker = Broker::in_memory(&[]).await;

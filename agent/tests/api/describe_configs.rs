@@ -26,8 +26,8 @@ const LONG: i8 = 5;
 const DOUBLE: i8 = 6;
 const LIST: i8 = 7;
 
-/// Kafka 4's topic settings with their defaults and types.
-const KAFKAS: [(&str, &str, i8); 33] = [
+/// Kafka 4's topic settings with their defaults and types, and one of our own.
+const KAFKAS: [(&str, &str, i8); 35] = [
     ("cleanup.policy", "delete", LIST),
     ("compression.gzip.level", "-1", INT),
     ("compression.lz4.level", "9", INT),
@@ -43,6 +43,7 @@ const KAFKAS: [(&str, &str, i8); 33] = [
     ("local.retention.bytes", "-2", LONG),
     ("local.retention.ms", "-2", LONG),
     ("max.compaction.lag.ms", "9223372036854775807", LONG),
+    ("max.decompressed.message.bytes", "2147483639", INT),
     ("max.message.bytes", "1048588", INT),
     ("message.timestamp.after.max.ms", "3600000", LONG),
     (
@@ -54,6 +55,7 @@ const KAFKAS: [(&str, &str, i8); 33] = [
     ("min.cleanable.dirty.ratio", "0.5", DOUBLE),
     ("min.compaction.lag.ms", "0", LONG),
     ("min.insync.replicas", "1", INT),
+    ("penstock.trust.producers", "false", BOOLEAN),
     ("preallocate", "false", BOOLEAN),
     ("remote.log.copy.disable", "false", BOOLEAN),
     ("remote.log.delete.on.disable", "false", BOOLEAN),

@@ -356,6 +356,23 @@ async fn an_empty_answer_takes_as_long_as_was_asked_for() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_more_than_he_takes() {
+    let (_broker, mut client) = start(&[]).await;
+    client.create_topic("t", 1, &[]).await;
+    for _ in 0..3 {
+        client.produce("t", 0, batch(&[&"x".repeat(1000)])).await;
+    }
+    for version in versions() {
+        let mut request = fetch_request("t", 0, 0, 20_000);
+        (request.min_bytes, request.max_bytes) = (100_000, 2500);
+        let asked = Instant::now();
+        let response = client.ask(version, &request).await;
+        assert_eq!(sizes(&response), [2]);
+        assert!(asked.elapsed() < Duration::from_secs(10), "{version}");
+    }
+}
+
+#[tokio::test]
 async fn a_waiting_consumer_is_woken_by_what_another_connection_produces() {
     let (broker, mut producer) = start(&[]).await;
     producer.create_topic("t", 2, &[]).await;

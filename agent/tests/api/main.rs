@@ -22,3 +22,4 @@ mod offset_for_leader_epoch;
 mod produce;
 mod rounds;
 mod smoke;
+mod truth;

@@ -274,24 +274,33 @@ fn refusals() -> Vec<Case> {
             with_attributes(1 << 3),
             ErrorCode::INVALID_TIMESTAMP,
         ),
-        case(
-            "the future",
-            "t",
-            at(now + 2 * HOUR_MS),
-            ErrorCode::INVALID_TIMESTAMP,
-        ),
-        case(
-            "the far future",
-            "t",
-            at(i64::MAX),
-            ErrorCode::INVALID_TIMESTAMP,
-        ),
-        case(
-            "the past",
-            "recent",
-            at(now - 2 * HOUR_MS),
-            ErrorCode::INVALID_TIMESTAMP,
-        ),
+        Case {
+            record: Some(0),
+            ..case(
+                "the future",
+                "t",
+                at(now + 2 * HOUR_MS),
+                ErrorCode::INVALID_TIMESTAMP,
+            )
+        },
+        Case {
+            record: Some(0),
+            ..case(
+                "the far future",
+                "t",
+                at(i64::MAX),
+                ErrorCode::INVALID_TIMESTAMP,
+            )
+        },
+        Case {
+            record: Some(0),
+            ..case(
+                "the past",
+                "recent",
+                at(now - 2 * HOUR_MS),
+                ErrorCode::INVALID_TIMESTAMP,
+            )
+        },
         Case {
             record: Some(1),
             ..case(

@@ -3,11 +3,16 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
+use protocol::compression::Codec;
+use protocol::messages::ListOffsetsRequest;
+use protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
+use protocol::record_batch::repack;
+use protocol::records::{BatchOptions, Record, build_batch};
 use protocol::{ApiKey, ErrorCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -29,6 +34,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 const ARRAY: [u8; 4] = [0x7f, 0xff, 0xff, 0xff];
 const COMPACT_ARRAY: [u8; 5] = [0x80, 0x80, 0x80, 0x80, 0x08];
 const TAGS: usize = 10_000_000;
+/// Partitions with a bomb in them.
+const BOMBS_LAID: i32 = 64;
 /// `TAGS` as a variable-length integer.
 const TAG_COUNT: [u8; 4] = [0x80, 0xad, 0xe2, 0x04];
 
@@ -48,6 +55,10 @@ enum Attack {
     NeverReads,
     /// Requests of a few bytes for each answer of a hundred, one after the other.
     AsksForMuch,
+    /// Batches that unpack into a thousand times as much, to where they must be looked into.
+    Bombs,
+    /// Searches by time through such batches.
+    SearchesBombs,
 }
 
 impl Attack {
@@ -98,10 +109,87 @@ impl Attack {
                     tokio::io::copy(&mut answer, &mut tokio::io::sink()).await?;
                 }
             }
+            Self::Bombs | Self::SearchesBombs => {
+                let request = match self {
+                    Self::Bombs => bombs(number),
+                    _ => search_of_bombs(),
+                };
+                loop {
+                    socket.write_all(&request).await?;
+                    let length = u64::from(socket.read_u32().await?);
+                    let mut answer = (&mut *socket).take(length);
+                    tokio::io::copy(&mut answer, &mut tokio::io::sink()).await?;
+                }
+            }
         }
         socket.read_to_end(&mut Vec::new()).await?;
         Ok(())
     }
+}
+
+/// A record that unpacks into 100 MB: a long value, or very many empty headers, each of which must be looked at.
+fn bomb(number: usize) -> Bytes {
+    const BYTES: usize = 100_000_000;
+    static BOMBS: LazyLock<[Bytes; 2]> = LazyLock::new(|| {
+        let varint = |value: usize| {
+            let mut left = value * 2;
+            let mut bytes = Vec::new();
+            while left > 0x7f {
+                bytes.push(u8::try_from(left & 0x7f).expect("7 bits") | 0x80);
+                left >>= 7;
+            }
+            bytes.push(u8::try_from(left).expect("7 bits"));
+            bytes
+        };
+        // Attributes, timestamp, offset, a key of one byte.
+        let start = [0, 0, 0, 2, b'k'];
+        let value = [&start, &varint(BYTES)[..], &vec![0; BYTES], &[0]].concat();
+        let headers = [0, 1].repeat(BYTES / 2);
+        let headers = [&start, &[1][..], &varint(BYTES / 2), &headers].concat();
+        let plain = build_batch(&[Record::default()], BatchOptions::default());
+        [value, headers].map(|record| {
+            let contents = [varint(record.len()), record].concat();
+            repack(&plain, &contents, Codec::Zstd, 1).expect("it packs")
+        })
+    });
+    BOMBS[number % 2].clone()
+}
+
+/// A Produce request of several bombs.
+fn bombs(number: usize) -> Vec<u8> {
+    let mut request = produce_request("bombs", 0, -1, bomb(number));
+    let each = request.topic_data[0].partition_data[0].clone();
+    request.topic_data[0].partition_data = vec![each; 20];
+    whole(9, &request)
+}
+
+/// A search for the largest timestamp in each of the partitions that hold a bomb.
+fn search_of_bombs() -> Vec<u8> {
+    let partition = |partition_index| ListOffsetsPartition {
+        partition_index,
+        current_leader_epoch: -1,
+        timestamp: -3,
+    };
+    let request = ListOffsetsRequest {
+        replica_id: -1,
+        topics: vec![ListOffsetsTopic {
+            name: "bombs".to_owned(),
+            partitions: (0..BOMBS_LAID).map(partition).collect(),
+        }],
+        timeout_ms: 30_000,
+        ..ListOffsetsRequest::default()
+    };
+    whole(10, &request)
+}
+
+fn whole<R: protocol::Request>(version: i16, request: &R) -> Vec<u8> {
+    let header = protocol::RequestHeader {
+        api_key: R::KEY.code(),
+        api_version: version,
+        correlation_id: 7,
+        client_id: None,
+    };
+    protocol::encode_request(&header, request).concat()
 }
 
 /// FindCoordinator for as many groups as fit in a frame: six bytes each, which is what a request may grow from.
@@ -359,12 +447,11 @@ async fn clients_that_never_read_hold_up_nobody() {
     );
     for number in 0..40 {
         let value = noise(number, 960 * 1024);
-        let record = protocol::records::Record {
+        let record = Record {
             value: Some(value.into()),
             ..Default::default()
         };
-        let batch =
-            protocol::records::build_batch(&[record], protocol::records::BatchOptions::default());
+        let batch = build_batch(&[record], BatchOptions::default());
         let answer = good
             .client
             .ask(9, &produce_request("large", 0, -1, batch))
@@ -377,4 +464,25 @@ async fn clients_that_never_read_hold_up_nobody() {
     let (grown, _crowd) = besiege(&broker, &mut good, &[(Attack::NeverReads, 100)]).await;
     // Fetched bytes on their way to clients have a budget of 256 MiB.
     assert!(grown < 320 * MIB, "{grown} bytes");
+}
+
+#[tokio::test]
+async fn batches_that_unpack_into_much_disturb_nobody() {
+    let broker = besieged(&[]).await;
+    let mut good = Good::new(&broker).await;
+    let settings = [("cleanup.policy", "compact")];
+    let made = good
+        .client
+        .create_topic("bombs", BOMBS_LAID, &settings)
+        .await;
+    assert_eq!(made, ErrorCode::NONE);
+    for partition in 0..BOMBS_LAID {
+        let number = usize::try_from(partition).expect("small");
+        let laid = good.client.produce("bombs", partition, bomb(number)).await;
+        assert_eq!(laid.error_code, ErrorCode::NONE);
+    }
+    let attacks = [(Attack::Bombs, 20), (Attack::SearchesBombs, 20)];
+    let (grown, _crowd) = besiege(&broker, &mut good, &attacks).await;
+    assert!(grown < 128 * MIB, "{grown} bytes");
+    assert!(good.longest < Duration::from_secs(2), "{:?}", good.longest);
 }

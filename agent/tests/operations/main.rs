@@ -44,4 +44,5 @@ mod placement;
 mod postgres;
 #[cfg(feature = "postgres")]
 mod shared_order;
+mod slow_clients;
 mod tail;

@@ -251,6 +251,7 @@ pub(crate) fn settings(dice: &Dice) -> Settings {
             false => CompressionLevel::Off,
         },
         connections_max: 1000,
+        connections_max_per_address: 1000,
         shutdown_grace: Duration::from_secs(5),
     }
 }

@@ -135,7 +135,7 @@ async fn a_run_ends_at_a_gap_and_at_its_largest_size() {
         "0, then 2 and 4 with what is between"
     );
     let mib = 1 << 20;
-    let f = fixture(&[mib; 20], 64 << 20).await;
+    let f = fixture(&[mib; 20], 256 << 20).await;
     f.read(&(0..20).collect::<Vec<_>>()).await;
     assert_eq!(f.faulty.requests(), 3, "7, 7 and 6 blocks");
     let f = fixture(&[20 * mib, 10], 64 << 20).await;
@@ -172,6 +172,7 @@ async fn one_asker_going_away_does_not_harm_the_others() {
 #[tokio::test(start_paused = true)]
 async fn bytes_have_a_bound_and_the_least_recently_used_go() {
     let f = fixture(&[1000; 10], 5000).await;
+    let _tasks = f.run();
     for index in 0..10 {
         f.read(&[index]).await;
         f.read(&[0]).await;
@@ -185,6 +186,7 @@ async fn bytes_have_a_bound_and_the_least_recently_used_go() {
 #[tokio::test(start_paused = true)]
 async fn a_block_larger_than_the_cache_drives_nothing_out() {
     let f = fixture(&[1000, 100_000], 5000).await;
+    let _tasks = f.run();
     f.read(&[0]).await;
     f.read(&[1]).await;
     assert_eq!(f.read(&[0]).await, [Source::Cache]);
@@ -321,6 +323,73 @@ async fn a_cut_object_serves_what_it_still_holds() {
     let read = join_all(coming).await;
     let served: Vec<_> = read.iter().map(Result::is_ok).collect();
     assert_eq!(served, [true, false, false]);
+}
+
+/// Downloads count from their beginning until whoever waited has the blocks, packed and unpacked.
+#[tokio::test(start_paused = true)]
+async fn what_is_on_its_way_is_part_of_the_bound() {
+    let mib = 1 << 20;
+    let bound = 8 * mib as u64;
+    let f = fixture(&[mib; 24], bound).await;
+    let _tasks = f.run();
+    let own = vec![vec![0; mib].into()];
+    for index in 16..24 {
+        f.cache.insert(f.place(index), own.clone());
+    }
+    assert!(f.cache.bytes() > 6 * mib as u64);
+    let askers = (0..16).map(|index| f.cache.begin(&[f.place(index)]));
+    let askers: Vec<_> = askers.flatten().map(Coming::block).collect();
+    let mut most = 0;
+    let mut all = Box::pin(join_all(askers));
+    while futures::poll!(&mut all).is_pending() {
+        most = most.max(f.cache.bytes() + f.cache.loading_bytes());
+        assert!(f.cache.loading_bytes() <= bound / 2);
+        sleep(Duration::from_millis(10)).await;
+    }
+    // Whose turn has come lets go of others before it reads.
+    let turn = 2 * mib as u64 + 4;
+    assert!((bound / 2..=bound + turn).contains(&most), "{most}");
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(f.cache.loading_bytes(), 0);
+}
+
+/// It takes what may be read at once, and at least the first; what else is wanted comes when it is asked for again.
+#[tokio::test(start_paused = true)]
+async fn one_asker_does_not_take_all_the_room() {
+    let mib = 1 << 20;
+    let f = fixture(&[mib; 16], 16 * mib as u64).await;
+    let _tasks = f.run();
+    let all: Vec<_> = (0..16).map(|index| f.place(index)).collect();
+    let coming = f.cache.begin(&all);
+    let begun = coming.iter().filter(|c| matches!(c, Coming::Loading(_)));
+    assert_eq!(begun.count(), 1, "a quarter of it, packed and unpacked");
+    let other = f.cache.begin(&all[8..9]).remove(0).block();
+    assert!(timeout(Duration::from_millis(200), other).await.is_ok());
+    drop(coming);
+    assert_eq!(f.read(&(0..16).collect::<Vec<_>>()).await.len(), 16);
+}
+
+/// Nothing is read for those who have gone before it was their turn.
+#[tokio::test(start_paused = true)]
+async fn what_nobody_waits_for_any_more_is_not_read() {
+    let mib = 1 << 20;
+    let f = fixture(&[mib; 8], 4 * mib as u64).await;
+    let _tasks = f.run();
+    let first = f.cache.begin(&[f.place(0)]).remove(0);
+    for index in 1..7 {
+        let indexes = [index];
+        let gone = f.read(&indexes);
+        assert!(timeout(Duration::from_millis(10), gone).await.is_err());
+    }
+    assert!(first.block().await.is_ok());
+    assert_eq!(f.read(&[7]).await, [Source::Store]);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(f.faulty.requests(), 2);
+    assert_eq!(
+        f.read(&[1]).await,
+        [Source::Store],
+        "and can be asked for again"
+    );
 }
 
 /// What is damaged, or somebody else's, is not served; what lies beside it in the same download is.

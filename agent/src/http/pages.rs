@@ -1,31 +1,21 @@
-//! Metrics and health over HTTP, for Prometheus and whatever watches containers. Started by `server.rs`.
+//! What there is to see: metrics and health.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use metadata::Status;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
 
 use crate::admission::Admission;
 use crate::context::Context;
 use crate::identity::Identity;
 use crate::metrics;
 use crate::storage::Store;
-use crate::tasks::{Stop, Tasks};
-
-/// Scrapers at a time; more are turned away.
-const CONNECTIONS_MAX: usize = 64;
-const HEADERS_TIME_MAX: Duration = Duration::from_secs(10);
+use crate::tasks::Stop;
 
 /// Whose pages they are.
 #[derive(Clone, Debug)]
@@ -54,49 +44,8 @@ pub(crate) struct AgentPages {
     pub(crate) candidate: Option<Status>,
 }
 
-/// Answers until told to stop.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    pages: Pages,
-    tasks: Tasks,
-    mut stop: Stop,
-) -> anyhow::Result<()> {
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.requested() => return Ok(()),
-        };
-        let Ok((socket, _)) = accepted else {
-            // Out of file descriptors, most likely: give it time.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        if tasks.live() >= CONNECTIONS_MAX {
-            continue;
-        }
-        let pages = pages.clone();
-        let mut stop = tasks.stopping();
-        tasks.spawn("http connection", async move {
-            let service = service_fn(move |request| {
-                let pages = pages.clone();
-                async move { Ok::<_, Infallible>(pages.answer(&request)) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADERS_TIME_MAX)
-                .serve_connection(TokioIo::new(socket), service);
-            tokio::select! {
-                // A scraper that misbehaves is its own problem.
-                _ = connection => {}
-                () = stop.requested() => {}
-            }
-            Ok(())
-        });
-    }
-}
-
 impl Pages {
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    pub(super) fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         match request.uri().path() {
             "/metrics" => respond(StatusCode::OK, "text/plain; version=0.0.4", self.figures()),
             "/health/live" => respond(StatusCode::OK, "text/plain", "live\n".into()),

@@ -1,0 +1,77 @@
+//! The lane as those see it who wait in it, and hold room for what arrives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use super::state::State;
+use crate::origin::Origin;
+
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct ArrivingLane(pub(super) Arc<Mutex<State>>);
+
+/// A place in line, and then room for a frame. Given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Room {
+    lane: ArrivingLane,
+    origin: Origin,
+    number: u64,
+    told: Arc<Notify>,
+}
+
+impl ArrivingLane {
+    pub(crate) fn new(total: usize) -> Self {
+        Self(Arc::new(Mutex::new(State::new(total))))
+    }
+
+    /// Waits in line for that many bytes; one who wants more than there are gets them all.
+    pub(crate) async fn take(&self, origin: Origin, bytes: usize) -> Room {
+        let (granted, got) = oneshot::channel();
+        let told = Arc::new(Notify::new());
+        let number = {
+            let mut state = self.0.lock();
+            state.stand_in_line(origin, bytes, granted, Arc::clone(&told))
+        };
+        let room = Room {
+            lane: self.clone(),
+            origin,
+            number,
+            told,
+        };
+        got.await.expect("who waits is granted room or gone");
+        room
+    }
+}
+
+impl Room {
+    /// Told by its holder now and then while the frame arrives: how long its sender was waited for, and how many bytes came.
+    /// True where the frame is to be given up, because others wait for its room and it comes more slowly than theirs would.
+    pub(crate) fn must_leave(&self, waited: Duration, arrived: usize) -> bool {
+        let mut state = self.lane.0.lock();
+        state.must_leave(self.number, waited, arrived)
+    }
+
+    /// Resolves when the frame is to be given up.
+    pub(crate) async fn told_to_leave(&self) {
+        self.told.notified().await;
+    }
+
+    /// The frame is here: how long its room is held is no longer its sender's doing.
+    pub(crate) fn is_whole(&self) {
+        self.lane.0.lock().is_whole(self.number);
+    }
+
+    /// Whether others wait for it.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.lane.0.lock().is_wanted()
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.lane.0.lock().leave(self.origin, self.number);
+    }
+}

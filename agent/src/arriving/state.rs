@@ -1,0 +1,271 @@
+//! Who holds room, who waits for some, who is next, and who has to leave.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+
+use crate::origin::Origin;
+
+/// While others wait, a frame must arrive at this rate,
+const BYTES_PER_SECOND_MIN: usize = 128 * 1024;
+/// or at the one at which all of it is here in that time: no client waits longer for an answer.
+const TIME_MAX: Duration = Duration::from_secs(30);
+/// So much faster, where its origin holds more than its share and others wait.
+const PAST_SHARE: u32 = 8;
+/// For what is late without being slow: a packet that got lost, a client on the other side of the world.
+pub(super) const GRACE: Duration = Duration::from_millis(250);
+
+#[derive(Debug)]
+pub(super) struct State {
+    total: usize,
+    pub(super) free: usize,
+    /// The next one in line.
+    next: u64,
+    /// Those who hold room or wait for it.
+    pub(super) origins: BTreeMap<Origin, Party>,
+    /// Of each origin that waits: what it holds, and who of it came first. Kept, for crowds ask for it often.
+    line: BTreeSet<(usize, u64, Origin)>,
+    pub(super) holders: BTreeMap<u64, Holder>,
+    /// Bytes of those who were told to leave.
+    pub(super) leaving: usize,
+}
+
+/// All of one origin.
+#[derive(Debug, Default)]
+pub(super) struct Party {
+    held: usize,
+    leaving: usize,
+    waiting: BTreeMap<u64, Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    bytes: usize,
+    frame_bytes: usize,
+    granted: oneshot::Sender<()>,
+    told: Arc<Notify>,
+}
+
+#[derive(Debug)]
+pub(super) struct Holder {
+    origin: Origin,
+    bytes: usize,
+    frame_bytes: usize,
+    arrival: Arrival,
+    /// Rung when it has to leave.
+    told: Arc<Notify>,
+}
+
+/// How far a frame has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arrival {
+    /// Nothing is known that speaks against its sender.
+    Expected,
+    /// So long its sender was waited for, and so many bytes came.
+    Under { waited: Duration, arrived: usize },
+    /// It was told to make room.
+    Leaves,
+}
+
+impl State {
+    pub(super) fn new(total: usize) -> Self {
+        Self {
+            total,
+            free: total,
+            next: 0,
+            origins: BTreeMap::new(),
+            line: BTreeSet::new(),
+            holders: BTreeMap::new(),
+            leaving: 0,
+        }
+    }
+
+    /// The number by which whoever waits is known from now on, until he leaves. He is told when he has room, and when he has
+    /// to give it back.
+    pub(super) fn stand_in_line(
+        &mut self,
+        origin: Origin,
+        frame_bytes: usize,
+        granted: oneshot::Sender<()>,
+        told: Arc<Notify>,
+    ) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        let waiter = Waiter {
+            bytes: frame_bytes.clamp(1, self.total),
+            frame_bytes,
+            granted,
+            told,
+        };
+        self.change(origin, |party| {
+            party.waiting.insert(number, waiter);
+        });
+        self.grant();
+        self.make_room();
+        number
+    }
+
+    /// Whether anybody waits.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.line.is_empty()
+    }
+
+    /// What a holder says of its frame, and whether it has to go.
+    pub(super) fn must_leave(&mut self, number: u64, waited: Duration, arrived: usize) -> bool {
+        let Some(holder) = self.holders.get_mut(&number) else {
+            return false;
+        };
+        if holder.arrival == Arrival::Leaves {
+            return true;
+        }
+        holder.arrival = Arrival::Under { waited, arrived };
+        if holder.late(PAST_SHARE).is_none() {
+            return false;
+        }
+        self.make_room();
+        let holder = self.holders.get(&number);
+        holder.is_some_and(|holder| holder.arrival == Arrival::Leaves)
+    }
+
+    /// A holder's frame is here.
+    pub(super) fn is_whole(&mut self, number: u64) {
+        let Some(holder) = self.holders.get_mut(&number) else {
+            return;
+        };
+        let before = std::mem::replace(&mut holder.arrival, Arrival::Expected);
+        if before == Arrival::Leaves {
+            // It came all the same; somebody else has to make room.
+            let (origin, bytes) = (holder.origin, holder.bytes);
+            self.leaving -= bytes;
+            self.change(origin, |party| party.leaving -= bytes);
+            self.make_room();
+        }
+    }
+
+    /// Somebody waits no longer, or gives back what he held.
+    pub(super) fn leave(&mut self, origin: Origin, number: u64) {
+        let holder = self.holders.remove(&number);
+        let held = holder.as_ref().map_or(0, |holder| holder.bytes);
+        let leaves = holder.is_some_and(|holder| holder.arrival == Arrival::Leaves);
+        let leaving = if leaves { held } else { 0 };
+        self.free += held;
+        self.leaving -= leaving;
+        self.change(origin, |party| {
+            party.held -= held;
+            party.leaving -= leaving;
+            party.waiting.remove(&number);
+        });
+        self.grant();
+        self.make_room();
+    }
+
+    /// Changes what is known of an origin, and its place in line.
+    fn change<T>(&mut self, origin: Origin, change: impl FnOnce(&mut Party) -> T) -> T {
+        let party = self.origins.entry(origin).or_default();
+        if let Some((first, _)) = party.waiting.first_key_value() {
+            self.line.remove(&(party.held, *first, origin));
+        }
+        let changed = change(party);
+        if let Some((first, _)) = party.waiting.first_key_value() {
+            self.line.insert((party.held, *first, origin));
+        } else if party.held == 0 {
+            self.origins.remove(&origin);
+        }
+        changed
+    }
+
+    /// Who is next, and how much he wants: of the origin that holds least, who came first. Nobody overtakes him, however
+    /// little he wants.
+    fn head(&self) -> Option<(Origin, usize)> {
+        let (_, number, origin) = self.line.first()?;
+        let waiter = self.origins.get(origin)?.waiting.get(number)?;
+        Some((*origin, waiter.bytes))
+    }
+
+    fn grant(&mut self) {
+        while let Some((origin, bytes)) = self.head()
+            && bytes <= self.free
+        {
+            let first = self.change(origin, |party| {
+                party.held += bytes;
+                party.waiting.pop_first()
+            });
+            let Some((number, waiter)) = first else {
+                return;
+            };
+            self.free -= bytes;
+            let holder = Holder {
+                origin,
+                bytes,
+                frame_bytes: waiter.frame_bytes,
+                arrival: Arrival::Expected,
+                told: waiter.told,
+            };
+            self.holders.insert(number, holder);
+            // One who is gone drops his room in a moment.
+            let _ = waiter.granted.send(());
+        }
+    }
+
+    /// Tells as many to leave as keep the next in line from what it wants: first those past their origin's share, then the
+    /// slowest.
+    fn make_room(&mut self) {
+        let Some((next, wanted)) = self.head() else {
+            return;
+        };
+        while self.free + self.leaving < wanted {
+            let late = self.holders.iter().filter_map(|(number, holder)| {
+                let past_share = self.past_share(holder, next);
+                let late = holder.late(if past_share { PAST_SHARE } else { 1 })?;
+                Some((past_share, late, *number))
+            });
+            let Some((.., slowest)) = late.max() else {
+                return;
+            };
+            let Some(holder) = self.holders.get_mut(&slowest) else {
+                return;
+            };
+            holder.arrival = Arrival::Leaves;
+            holder.told.notify_one();
+            self.leaving += holder.bytes;
+            if let Some(party) = self.origins.get_mut(&holder.origin) {
+                party.leaving += holder.bytes;
+            }
+        }
+    }
+
+    /// Whether its origin has, without it, what it could have if all had the same, and another waits.
+    fn past_share(&self, holder: &Holder, next: Origin) -> bool {
+        let party = &self.origins[&holder.origin];
+        let others = (party.held - party.leaving).saturating_sub(holder.bytes);
+        holder.origin != next && others >= self.total / self.origins.len()
+    }
+}
+
+impl Holder {
+    /// By how much it is, if it is, where it has to be so much faster than others.
+    fn late(&self, faster: u32) -> Option<Duration> {
+        let Arrival::Under { waited, arrived } = self.arrival else {
+            return None;
+        };
+        let whole = self.frame_bytes.max(1);
+        let slowest = TIME_MAX.min(seconds(whole, BYTES_PER_SECOND_MIN));
+        let due = (slowest / faster).mul_f64(share(arrived, whole));
+        let late = waited.checked_sub(GRACE + due)?;
+        (!late.is_zero()).then_some(late)
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a share of a frame needs no more than 52 bits"
+)]
+fn share(part: usize, whole: usize) -> f64 {
+    part as f64 / whole as f64
+}
+
+fn seconds(bytes: usize, per_second: usize) -> Duration {
+    Duration::from_secs_f64(share(bytes, per_second))
+}

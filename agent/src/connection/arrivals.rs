@@ -1,0 +1,33 @@
+//! What is known of bytes that have arrived at a socket and were not read yet.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+/// A socket's reading side.
+pub(crate) trait Arrivals: AsyncRead + Unpin {
+    /// Ready once so many bytes can be read without waiting for the peer. Some sockets cannot tell, and of what does not
+    /// fit in its buffer none can: then it is never ready.
+    fn poll_here(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()>;
+}
+
+/// One that cannot tell.
+#[derive(Debug)]
+pub(crate) struct Unknown<R>(pub(crate) R);
+
+impl<R: AsyncRead + Unpin> AsyncRead for Unknown<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl<R: AsyncRead + Unpin> Arrivals for Unknown<R> {
+    fn poll_here(&mut self, _: &mut Context<'_>, _: usize) -> Poll<()> {
+        Poll::Pending
+    }
+}

@@ -1,0 +1,192 @@
+//! Frames of peers that send slowly or never, beside one of a peer that does not, by a clock that the tests move.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::io::{AsyncRead, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Close;
+use super::arrivals::{Arrivals, Unknown};
+use super::frames::Frames;
+use crate::admission::{Admission, FIRST_CHUNK_BYTES};
+use crate::origin::Origin;
+
+const MIB: usize = 1 << 20;
+/// Kafka's default `max.message.bytes`, and some.
+const ORDINARY: usize = 1_400_000;
+
+/// A Produce request that is longer than what is read on credit: its start, and how much is missing.
+fn start(length: usize) -> (Vec<u8>, usize) {
+    let mut bytes = vec![0; 4 + FIRST_CHUNK_BYTES];
+    bytes[..4].copy_from_slice(&u32::try_from(length).unwrap().to_be_bytes());
+    // Key, version, correlation id, no client id.
+    bytes[4..14].copy_from_slice(&[0, 0, 0, 3, 0, 0, 0, 7, 0xff, 0xff]);
+    (bytes, length - FIRST_CHUNK_BYTES)
+}
+
+fn from(last: u8) -> Origin {
+    Origin::of(Some(IpAddr::from([10, 0, 0, last])))
+}
+
+/// What becomes of a frame of which so much comes at once, and then so much every tenth of a second.
+async fn sent(
+    admission: &Admission,
+    origin: Origin,
+    length: usize,
+    (at_once, more): (usize, usize),
+) -> Result<(), Close> {
+    let (ours, mut theirs) = duplex(8 * MIB);
+    let (bytes, missing) = start(length);
+    theirs.write_all(&bytes).await?;
+    theirs.write_all(&vec![0; at_once.min(missing)]).await?;
+    let trickle = async {
+        let piece = vec![0; more];
+        loop {
+            sleep(Duration::from_millis(100)).await;
+            if more > 0 && theirs.write_all(&piece).await.is_err() {
+                break;
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    let mut frames = Frames::new(Unknown(ours), admission.clone(), origin);
+    tokio::select! {
+        frame = frames.next() => frame.map(drop),
+        () = trickle => Ok(()),
+    }
+}
+
+/// Who comes back after each time that it is thrown out.
+async fn again_and_again<F: Future<Output = Result<(), Close>>>(mut attack: impl FnMut() -> F) {
+    loop {
+        let _ = attack().await;
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// How long somebody's frame takes, all of which is sent at once, beside others who came five seconds earlier.
+async fn beside<F: Future<Output = ()>>(
+    admission: &Admission,
+    attackers: impl Iterator<Item = F>,
+    origin: Origin,
+    length: usize,
+) -> Duration {
+    let mut attackers: FuturesUnordered<F> = attackers.collect();
+    let honest = async {
+        sleep(Duration::from_secs(5)).await;
+        let began = Instant::now();
+        let whole = sent(admission, origin, length, (length, 0));
+        let done = timeout(Duration::from_secs(120), whole).await;
+        assert!(matches!(done, Ok(Ok(()))), "{done:?}");
+        began.elapsed()
+    };
+    tokio::select! {
+        took = honest => took,
+        _ = attackers.next() => unreachable!("they never give up"),
+    }
+}
+
+fn admission() -> Admission {
+    Admission::new(256 * MIB, 256 * MIB)
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_that_do_not_come_hold_up_those_that_do_for_a_moment() {
+    for (origin, bound) in [(from(1), 3), (from(2), 1)] {
+        let admission = admission();
+        let attack = || sent(&admission, from(1), ORDINARY, (0, 0));
+        let crowd = (0..100).map(|_| again_and_again(attack));
+        let took = beside(&admission, crowd, origin, MIB).await;
+        assert!(took < Duration::from_secs(bound), "{took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_huge_frame_that_comes_slowly_holds_up_no_other() {
+    let admission = admission();
+    let attack = || sent(&admission, from(1), 100 * MIB, (0, 7 * 1024));
+    let took = beside(
+        &admission,
+        [again_and_again(attack)].into_iter(),
+        from(1),
+        2 * MIB,
+    );
+    assert!(took.await < Duration::from_secs(1));
+    let took = beside(
+        &admission,
+        [again_and_again(attack)].into_iter(),
+        from(1),
+        7 * MIB,
+    );
+    assert!(took.await < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_address_that_is_not_quite_slow_does_not_hold_up_another() {
+    let admission = admission();
+    // Ten seconds for each frame, more than there is room for.
+    let attack = || sent(&admission, from(1), ORDINARY, (0, 14 * 1024));
+    let crowd = (0..60).map(|_| again_and_again(attack));
+    let took = beside(&admission, crowd, from(2), MIB).await;
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sends_slowly_is_let_be_while_nobody_waits() {
+    let admission = admission();
+    let began = Instant::now();
+    let done = sent(&admission, from(1), ORDINARY, (0, 7 * 1024)).await;
+    assert!(done.is_ok(), "{done:?}");
+    assert!(began.elapsed() > Duration::from_secs(15));
+    // But not as slowly as that.
+    let done = sent(&admission, from(1), ORDINARY, (0, 2 * 1024)).await;
+    assert!(matches!(done, Err(Close::TooSlow)), "{done:?}");
+}
+
+/// A socket that tells that everything is here.
+struct Here(DuplexStream);
+
+impl AsyncRead for Here {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl Arrivals for Here {
+    fn poll_here(&mut self, _: &mut Context<'_>, _: usize) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_is_here_waits_for_none_that_is_not() {
+    let admission = admission();
+    let mut held = Vec::new();
+    for _ in 0..17 {
+        held.push(admission.arriving_frame(from(1), ORDINARY).await);
+    }
+    let (ours, mut theirs) = duplex(MIB);
+    let (bytes, missing) = start(40_000);
+    theirs.write_all(&bytes).await.unwrap();
+    theirs.write_all(&vec![0; missing]).await.unwrap();
+    let mut frames = Frames::new(Here(ours), admission.clone(), from(1));
+    let began = Instant::now();
+    // Nobody overtakes it in line, however little he wants.
+    let mut first = Box::pin(admission.arriving_frame(from(1), ORDINARY));
+    assert!(futures::poll!(&mut first).is_pending());
+    let frame = frames.next().await.unwrap();
+    assert_eq!(
+        (frame.bytes.len(), began.elapsed()),
+        (40_000, Duration::ZERO)
+    );
+}

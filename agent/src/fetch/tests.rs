@@ -1,0 +1,136 @@
+//! A poll from its translation to its answer: what it holds meanwhile, and what it hears where there is no room.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metadata::{Command, CreateTopic, TopicId};
+use protocol::messages::fetch::{FetchPartition, FetchTopic};
+use protocol::messages::{FetchRequest, FetchResponse};
+use protocol::{ApiKey, ErrorCode};
+use tokio::time::timeout;
+
+use super::Fetch;
+use crate::admission::{Admission, Permit};
+use crate::context::{AutoCreate, Context};
+use crate::discovery::fixture::{call, with_context};
+use crate::tasks::Tasks;
+
+const VERSION: i16 = 12;
+const PARTITIONS: i32 = 2000;
+
+/// For ever, as far as a client can say it.
+fn request(partitions: i32) -> FetchRequest {
+    let partition = |partition| FetchPartition {
+        partition,
+        partition_max_bytes: 1 << 20,
+        ..FetchPartition::default()
+    };
+    FetchRequest {
+        max_wait_ms: i32::MAX,
+        min_bytes: 1,
+        max_bytes: 1 << 20,
+        session_epoch: -1,
+        topics: vec![FetchTopic {
+            topic: "t".to_owned(),
+            partitions: (0..partitions).map(partition).collect(),
+        }],
+        ..FetchRequest::default()
+    }
+}
+
+async fn create(context: &Arc<Context>) {
+    let create = CreateTopic {
+        name: "t".to_owned(),
+        id: TopicId(1),
+        partitions: PARTITIONS,
+        replication_factor: 1,
+        configs: std::collections::BTreeMap::new(),
+    };
+    let made = context.metadata.submit(Command::CreateTopic(create)).await;
+    made.unwrap();
+}
+
+/// Places for polls of so many bytes, until there are no more.
+fn take_all(admission: &Admission, bytes: usize) -> Vec<Permit> {
+    std::iter::from_fn(|| admission.poll(bytes)).collect()
+}
+
+async fn waits<T>(asked: impl Future<Output = T>) -> bool {
+    timeout(Duration::from_millis(300), asked).await.is_err()
+}
+
+/// Asks in a call of its own: the answer, and for how long its client is asked to be silent.
+async fn ask(fetch: &Fetch, context: &Arc<Context>, partitions: i32) -> (FetchResponse, Duration) {
+    let call = call(context, ApiKey::Fetch, VERSION).await;
+    let response = fetch.handle(&call, request(partitions)).await;
+    let reply = call.reply::<FetchRequest>(response.clone());
+    (response, reply.silence)
+}
+
+#[tokio::test]
+async fn a_poll_that_waits_holds_what_it_was_charged_and_gives_it_back_when_its_client_leaves() {
+    with_context(AutoCreate::Disabled, async |context| {
+        create(context).await;
+        let tasks = Tasks::new();
+        let admission = Admission::new(1 << 20, 64 << 20);
+        let fetch = Fetch::new(admission.clone(), context.cache.clone(), tasks.stopping());
+        const ODD: usize = 1000;
+        let places = || take_all(&admission, ODD).len() * ODD;
+        let all = places();
+        let call = call(context, ApiKey::Fetch, VERSION).await;
+        let mut waiting = Box::pin(fetch.handle(&call, request(100)));
+        assert!(waits(&mut waiting).await);
+        let taken = all - places();
+        assert!((10_000..40_000).contains(&taken), "{taken}");
+        drop(waiting);
+        drop(call);
+        assert_eq!(places(), all);
+    })
+    .await;
+}
+
+/// Who may not wait is answered with what there is, and asked to be silent as long as it would have waited: else its client
+/// came back at once.
+#[tokio::test]
+async fn a_poll_that_finds_no_room_is_answered_at_once_and_its_client_asked_to_be_silent() {
+    with_context(AutoCreate::Disabled, async |context| {
+        create(context).await;
+        let tasks = Tasks::new();
+        let admission = Admission::new(1 << 20, 64 << 20);
+        let fetch = Fetch::new(admission.clone(), context.cache.clone(), tasks.stopping());
+        let crowd = take_all(&admission, 1024);
+        let (response, silence) = ask(&fetch, context, 50).await;
+        assert_eq!(silence, Duration::from_millis(500));
+        let partitions = &response.responses[0].partitions;
+        assert_eq!(partitions.len(), 50);
+        let nothing = |code| code == ErrorCode::NONE;
+        assert!(partitions.iter().all(|each| nothing(each.error_code)));
+        // One of very many partitions has a lane of its own, and the other way round.
+        assert!(waits(ask(&fetch, context, PARTITIONS)).await);
+        drop(crowd);
+        let crowd = take_all(&admission, 1 << 20);
+        let (_, silence) = ask(&fetch, context, PARTITIONS).await;
+        assert_eq!(silence, Duration::from_millis(500));
+        assert!(waits(ask(&fetch, context, 50)).await);
+        drop(crowd);
+    })
+    .await;
+}
+
+/// There is nothing to be silent about where something was said.
+#[tokio::test]
+async fn a_poll_that_is_refused_asks_for_no_silence() {
+    with_context(AutoCreate::Disabled, async |context| {
+        create(context).await;
+        let tasks = Tasks::new();
+        let admission = Admission::new(1 << 20, 64 << 20);
+        let fetch = Fetch::new(admission.clone(), context.cache.clone(), tasks.stopping());
+        let crowd = take_all(&admission, 1024);
+        let (response, silence) = ask(&fetch, context, PARTITIONS + 1).await;
+        let last = response.responses[0].partitions.last().unwrap();
+        assert_eq!(last.error_code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        assert_eq!(silence, Duration::ZERO);
+        drop(crowd);
+    })
+    .await;
+}

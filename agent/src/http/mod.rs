@@ -1,0 +1,8 @@
+//! Metrics and health over HTTP, for Prometheus and whatever watches containers. Started by `server.rs`.
+
+mod moving;
+mod pages;
+mod serve;
+
+pub(crate) use self::pages::{AgentPages, Pages};
+pub(crate) use self::serve::serve;

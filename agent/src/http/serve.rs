@@ -1,0 +1,62 @@
+//! The port, and a task for each connection.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+
+use super::moving::Moving;
+use super::pages::Pages;
+use crate::metrics::{self, Turned};
+use crate::tasks::{Stop, Tasks};
+
+/// At a time. Who comes then is served all the same: it may ask for the process' health.
+const CONNECTIONS_MAX: usize = 64;
+const HEADERS_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Answers until told to stop.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    pages: Pages,
+    tasks: Tasks,
+    mut stop: Stop,
+) -> anyhow::Result<()> {
+    let mut connections = Moving::default();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.requested() => return Ok(()),
+        };
+        let Ok((socket, _)) = accepted else {
+            // Out of file descriptors, most likely: give it time.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let (socket, make_room, full) = connections.keep(socket, CONNECTIONS_MAX);
+        if full {
+            metrics::count_turned(Turned::Http);
+        }
+        let pages = pages.clone();
+        let mut stop = tasks.stopping();
+        tasks.spawn("http connection", async move {
+            let service = service_fn(move |request| {
+                let pages = pages.clone();
+                async move { Ok::<_, Infallible>(pages.answer(&request)) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADERS_TIME_MAX)
+                .serve_connection(TokioIo::new(socket), service);
+            tokio::select! {
+                // A scraper that misbehaves is its own problem.
+                _ = connection => {}
+                () = make_room.wanted() => {}
+                () = stop.requested() => {}
+            }
+            Ok(())
+        });
+    }
+}

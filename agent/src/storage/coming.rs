@@ -1,0 +1,84 @@
+//! A block that somebody asked the cache for: here, on its way, or not to be had. Made by `cache`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, Shared};
+use metadata::planted;
+
+use super::download::{Blocks, RawBlock};
+use super::error::StoreError;
+use super::kept::Source;
+use super::room::Part;
+
+/// What a download brought, and the room that it takes until all who waited have what is theirs.
+pub(super) struct Brought {
+    blocks: Blocks,
+    _part: Part,
+}
+
+impl Brought {
+    pub(super) fn new(blocks: Blocks, part: Part) -> Self {
+        let _part = part;
+        Self { blocks, _part }
+    }
+}
+
+pub(super) type Downloaded = Result<Arc<Brought>, StoreError>;
+pub(super) type Download = BoxFuture<'static, Downloaded>;
+pub(super) type Run = Shared<Download>;
+
+/// A block that is in memory, or on its way there.
+pub enum Coming {
+    Here(RawBlock, Source),
+    Loading(Loading),
+    /// It was read just now and is damaged.
+    Damaged(StoreError),
+    /// There is no room for more than what else was asked for.
+    NotNow,
+}
+
+impl fmt::Debug for Coming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here(_, source) => f.debug_tuple("Here").field(source).finish(),
+            Self::Loading(loading) => loading.fmt(f),
+            Self::Damaged(error) => f.debug_tuple("Damaged").field(error).finish(),
+            Self::NotNow => f.write_str("NotNow"),
+        }
+    }
+}
+
+impl fmt::Debug for Loading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loading")
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Coming {
+    /// Once it is here; none if it is not on its way.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn block(self) -> Result<Option<(RawBlock, Source)>, StoreError> {
+        match self {
+            Self::Here(block, source) => Ok(Some((block, source))),
+            Self::Loading(loading) => {
+                let brought = loading.run.await?;
+                let index = loading.index;
+                planted!(let index = "wrong-block-of-a-run" => index.saturating_sub(1));
+                Ok(Some((brought.blocks[index].clone()?, Source::Store)))
+            }
+            Self::Damaged(error) => Err(error),
+            Self::NotNow => Ok(None),
+        }
+    }
+}
+
+/// One of the blocks of a download.
+pub struct Loading {
+    pub(super) run: Run,
+    pub(super) index: usize,
+}

@@ -1,0 +1,75 @@
+//! Where the agent looks into packed batches, and how much that may cost. Few bytes can unpack into a thousand times as
+//! many, and nothing says so before: whatever is looked into gets little at first, which is plenty for batches of the
+//! usual kind, and waits in a line for the rest where it needs more. Used by `produce` and `offsets`, each with its own.
+
+use std::thread::available_parallelism;
+
+use protocol::Allowance;
+
+use crate::tasks::Workers;
+
+/// What one batch may unpack into.
+const BATCH_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// All that is looked into for a request may unpack into one such batch, and into so many times its bytes.
+const RATIO_MAX: usize = 100;
+/// What it may unpack into before it has to wait in line with others like it: this or so many times its bytes.
+const USUAL_BYTES_MAX: usize = 8 * 1024 * 1024;
+const USUAL_RATIO_MAX: usize = 16;
+const USUAL_SPARE_BYTES: usize = 1024;
+/// What a decoder may hold: the largest window of zstd's usual levels, and the largest there is.
+const USUAL_MEMORY_MAX: usize = 8 * 1024 * 1024;
+const MEMORY_MAX: usize = 128 * 1024 * 1024;
+
+/// The lines, and who works on them.
+#[derive(Debug)]
+pub(crate) struct Unpacking {
+    /// For what is small and unpacks into little.
+    pub(crate) usual: Workers,
+    /// For what is large and unpacks into little for its size.
+    pub(crate) large: Workers,
+    /// For what unpacks into much. Whoever sends such things waits for others who do.
+    pub(crate) dense: Workers,
+}
+
+impl Unpacking {
+    pub(crate) fn new() -> Self {
+        let cores = available_parallelism().map_or(1, usize::from);
+        Self {
+            usual: Workers::new(cores.max(2)),
+            large: Workers::new((cores / 2).max(1)),
+            dense: Workers::new(1),
+        }
+    }
+}
+
+/// What so many bytes of a request may take at first.
+pub(crate) fn usual(bytes: usize, wanted: &dyn Fn() -> bool) -> Allowance<'_> {
+    exactly(usual_bytes(bytes).max(USUAL_BYTES_MAX), wanted)
+}
+
+/// What so many packed bytes unpack into in most cases, and a little for those that are very few.
+pub(crate) fn usual_bytes(packed: usize) -> usize {
+    packed
+        .saturating_mul(USUAL_RATIO_MAX)
+        .saturating_add(USUAL_SPARE_BYTES)
+}
+
+/// The most that they may take, for those who stood in line for it.
+pub(crate) fn dense(bytes: usize, wanted: &dyn Fn() -> bool) -> Allowance<'_> {
+    let bytes = bytes.saturating_mul(RATIO_MAX);
+    Allowance {
+        memory_bytes: MEMORY_MAX,
+        ..exactly(bytes.saturating_add(BATCH_BYTES_MAX), wanted)
+    }
+}
+
+/// So many bytes, unpacked.
+pub(crate) fn exactly(bytes: usize, wanted: &dyn Fn() -> bool) -> Allowance<'_> {
+    Allowance {
+        bytes,
+        batch_bytes: BATCH_BYTES_MAX,
+        record_bytes: usize::MAX,
+        memory_bytes: USUAL_MEMORY_MAX,
+        wanted,
+    }
+}
