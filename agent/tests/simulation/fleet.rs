@@ -48,12 +48,13 @@ impl Fleet {
 }
 
 pub(crate) fn trouble(world: &Arc<World>, dice: &Dice) {
-    match dice.below(12) {
+    match dice.below(13) {
         0..=4 => cut(world, dice),
         5 | 6 => slow(world, dice),
         7 => break_links(world, dice),
         8 | 9 => usurp(world, dice),
         10 => bucket_stuck(world, dice),
+        11 => unheard(world, dice),
         _ => rolling_restart(world, dice),
     }
 }
@@ -118,6 +119,29 @@ fn cut(world: &Arc<World>, dice: &Dice) {
             way.slow(0);
         });
     }
+}
+
+/// Answers to an agent are held up until its session is closed, and no longer than it would ask again for what it has sent.
+fn unheard(world: &World, dice: &Dice) {
+    let Some(holder) = holder(world) else {
+        return;
+    };
+    let name = holder.role.name();
+    let mut ways = world.net.ways();
+    ways.retain(|((_, to), _)| *to == name);
+    let Some((ends, way)) = ways.get(dice.index(ways.len())).cloned() else {
+        return;
+    };
+    // The link is given up after 3 s, the session closed 10 s later; what was sent is asked for again for 20 s.
+    let duration = dice.millis(13_200, 18_000);
+    world
+        .history
+        .note(format!("answers are held up for {duration:?}: {ends:?}"));
+    way.cut(Direction::Back, true);
+    spawn(async move {
+        sleep(duration).await;
+        way.cut(Direction::Back, false);
+    });
 }
 
 fn slow(world: &World, dice: &Dice) {
