@@ -35,6 +35,8 @@ const DECODED_FACTOR: usize = 16;
 
 /// What a request takes of the agent besides the bytes that it carries, about: its names, its place in lines, its reply.
 pub(crate) const REQUEST_BYTES: usize = 1024;
+/// What is told of one batch besides its bytes, from its place in the request to the line that answers it, about.
+const BATCH_BYTES: usize = 512;
 /// Of the bytes that may wait for their acks, one connection has this part in flight, so that a few connections can fill
 /// segments and none takes all.
 const CONNECTION_SHARE: usize = 4;
@@ -231,12 +233,11 @@ impl Admission {
         self.dense.take_now(bytes.min(DENSE_BYTES_MAX))
     }
 
-    /// For a request's batches of so many bytes together, until they are acknowledged. However few they are, they do not
-    /// come for nothing.
-    pub(crate) async fn buffer(&self, bytes: usize) -> Permit {
-        self.buffered
-            .take(bytes.saturating_add(REQUEST_BYTES))
-            .await
+    /// For so many batches of a request, of so many bytes together, until they are acknowledged. However few and small they
+    /// are, they do not come for nothing.
+    pub(crate) async fn buffer(&self, batches: usize, bytes: usize) -> Permit {
+        let about = REQUEST_BYTES.saturating_add(batches.saturating_mul(BATCH_BYTES));
+        self.buffered.take(about.saturating_add(bytes)).await
     }
 
     /// Bytes of requests that one connection may have in flight, one request aside.

@@ -14,6 +14,11 @@ use crate::metrics::count_request;
 use crate::produce::Produce;
 use crate::{admin, discovery, offsets, transactions};
 
+/// How many times larger than its frame a Produce request may be once decoded. Its batches stay where they are in the frame,
+/// and it is charged for no more than that until they are looked at; what is told of the smallest batch takes about as much
+/// as the batch.
+const PRODUCE_FACTOR: usize = 2;
+
 /// All rooms of an agent that have something of their own.
 #[derive(Debug)]
 pub(crate) struct Dispatch {
@@ -96,6 +101,9 @@ impl Dispatch {
         };
         if !api.versions().contains(&header.api_version) {
             return unsupported_version(api, &header);
+        }
+        if api == ApiKey::Produce {
+            reader.hold_to(PRODUCE_FACTOR);
         }
         let (context, arrival) = (Arc::clone(&self.context), Arc::clone(arrival));
         let call = Call::new(context, arrival, api, header, permit);

@@ -187,6 +187,7 @@ impl Metadata {
         let mut session = self.shared.session.lock();
         session.check()?;
         if !self.shared.room.try_take(&command, &mut reply) {
+            session.refused();
             return Err(Error::unavailable(TOO_MANY));
         }
         let submission = Submission {
@@ -197,9 +198,12 @@ impl Metadata {
         };
         self.queue
             .try_send(Asked::Command(submission, reply))
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => Error::unavailable(TOO_MANY),
-                mpsc::error::TrySendError::Closed(_) => Error::Closing,
+            .map_err(|error| {
+                session.refused();
+                match error {
+                    mpsc::error::TrySendError::Full(_) => Error::unavailable(TOO_MANY),
+                    mpsc::error::TrySendError::Closed(_) => Error::Closing,
+                }
             })?;
         Ok(session.took(&self.shared))
     }

@@ -48,6 +48,12 @@ impl Numbering {
         self.broken = !self.unheard.is_empty();
     }
 
+    /// A command was refused before it had a number. Whoever asked hears of it behind the answers to those before it, and
+    /// asks for more meanwhile.
+    pub(crate) fn refused(&mut self) {
+        self.broken = !self.unheard.is_empty();
+    }
+
     /// Whether a command may be asked now.
     pub(crate) fn check(&mut self) -> Result<(), Error> {
         if self.closing {

@@ -91,6 +91,13 @@ impl Reader {
         }
     }
 
+    /// Holds what may be allocated from here on to so many times what is left, and 64 KiB: for messages whose bulk is not
+    /// copied.
+    pub fn hold_to(&mut self, factor: usize) {
+        let budget = self.rest.len().saturating_mul(factor);
+        self.budget = self.budget.min(budget.saturating_add(BUDGET_BASE));
+    }
+
     /// Bytes not read yet.
     #[must_use]
     pub fn remaining(&self) -> usize {

@@ -14,10 +14,12 @@ mod counting;
 
 use bytes::Bytes;
 use protocol::compression::{Codec, CompressionError};
+use protocol::messages::ProduceRequest;
+use protocol::messages::produce::{PartitionProduceData, TopicProduceData};
 use protocol::record_batch::{BatchError, HEADER_BYTES};
 use protocol::records::{BatchOptions, Record, build_batch};
 use protocol::sample::{Fill, Filler, SHAPES, Shape};
-use protocol::{ApiKey, DecodeError, Request, RequestHeader};
+use protocol::{ApiKey, Decode, DecodeError, Reader, Records, Request, RequestHeader};
 use protocol::{encode_request, encode_response, frame};
 
 use support::{Sample, Visitor, body, every_api, header};
@@ -495,4 +497,31 @@ fn compact(bytes: &mut Vec<u8>, mut value: u32) {
         value >>= 7;
     }
     bytes.push(u8::try_from(value).unwrap());
+}
+
+/// Held to twice its frame, a Produce request of the smallest batches is read, and one that only names partitions is not.
+#[test]
+fn who_holds_a_reader_to_less_decides_what_is_too_large() {
+    let smallest = build_batch(&[Record::default()], BatchOptions::default());
+    let decode = |count, records: Option<Bytes>| {
+        let partition = PartitionProduceData {
+            index: 0,
+            records: records.map(Records::from),
+        };
+        let topic = TopicProduceData {
+            name: "t".to_owned(),
+            partition_data: vec![partition; count],
+        };
+        let request = ProduceRequest {
+            topic_data: vec![topic],
+            ..Default::default()
+        };
+        let head = header::<ProduceRequest>(9, &mut Filler::new(1, Shape::Full));
+        let mut reader = Reader::new(body(&encode_request(&head, &request)));
+        RequestHeader::decode(&mut reader).unwrap();
+        reader.hold_to(2);
+        ProduceRequest::decode(&mut reader, 9).map(|_| ())
+    };
+    assert_eq!(decode(100_000, Some(smallest)), Ok(()));
+    assert_eq!(decode(100_000, None), Err(DecodeError::TooLarge));
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use futures::stream::{FuturesUnordered, StreamExt};
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
 use metadata::{Extent, Stored, TopicPartition};
 use tokio::time::{Instant, timeout_at};
 
@@ -61,7 +62,7 @@ impl Reader {
         let mut readings: Vec<_> = reads
             .map(|read| Reading::new(read, &mut coming, &self.metrics))
             .collect();
-        let something = readings.iter().any(Reading::has_something);
+        let something = readings.iter().any(|reading| reading.has_something);
         let mut late = something.then(|| Instant::now() + LATE_MAX);
         let mut under_way: FuturesUnordered<_> = readings.iter_mut().map(Reading::go_on).collect();
         loop {
@@ -81,11 +82,17 @@ impl Reader {
     }
 }
 
-/// A want whose blocks come one after the other.
+/// What became of a block that was asked for.
+type Came = Result<Option<(RawBlock, Source)>, StoreError>;
+
+/// A want whose blocks are taken one after the other.
 struct Reading<'a> {
     partition: TopicPartition,
     extents: std::vec::IntoIter<(&'a Extent, Stored)>,
-    coming: std::vec::IntoIter<Coming>,
+    /// All are waited for at once: one that is here is taken out of what was read with it, however long others take.
+    coming: FuturesOrdered<BoxFuture<'static, Came>>,
+    /// Whether there are bytes without waiting.
+    has_something: bool,
     read: Vec<ReadExtent>,
     failed: Option<Unread>,
     metrics: &'a metrics::Fetch,
@@ -104,23 +111,23 @@ impl<'a> Reading<'a> {
         Self {
             partition: read.partition,
             extents: extents.into_iter(),
-            coming: coming.into_iter(),
+            has_something: matches!(coming.first(), Some(Coming::Here(..))),
+            coming: coming
+                .into_iter()
+                .map(|each| each.block().boxed())
+                .collect(),
             read: Vec::new(),
             failed: None,
             metrics,
         }
     }
 
-    /// Whether there are bytes without waiting.
-    fn has_something(&self) -> bool {
-        matches!(self.coming.as_slice().first(), Some(Coming::Here(..)))
-    }
-
     /// Until all are here or one cannot be read. Whether there are any bytes.
     async fn go_on(&mut self) -> bool {
-        while let (Some((extent, stored)), Some(coming)) = (self.extents.next(), self.coming.next())
+        while let (Some((extent, stored)), Some(came)) =
+            (self.extents.next(), self.coming.next().await)
         {
-            match coming.block().await {
+            match came {
                 // The reader asks for it again.
                 Ok(None) => break,
                 Ok(Some((block, source))) => {

@@ -25,6 +25,13 @@ use crate::context::Context;
 use crate::metrics::count_request;
 use crate::topic_config::Ingest;
 
+/// Partitions that one request may name: more than a client has batches for in one request, and far more than is told of
+/// one in memory.
+const PARTITIONS_MAX: usize = 32 * 1024;
+/// Batches of one request that share a segment. What is committed at once is bounded by that, so that nobody's segment is
+/// too large to be committed, or refused with batches of others in it.
+const BATCHES_MAX: usize = 8 * 1024;
+
 /// The room's front: what `dispatch` holds.
 #[derive(Debug)]
 pub(crate) struct Produce {
@@ -36,7 +43,8 @@ pub(crate) struct Produce {
 /// A request whose batches are on their way.
 struct Pending {
     topics: Vec<PendingTopic>,
-    answer: Option<oneshot::Receiver<Vec<BatchOutcome>>>,
+    /// One for each `BATCHES_MAX` of its batches, in their order.
+    answers: Vec<oneshot::Receiver<Vec<BatchOutcome>>>,
 }
 
 struct PendingTopic {
@@ -80,6 +88,7 @@ impl Produce {
         request: ProduceRequest,
     ) -> Result<PendingReply, Close> {
         let acks = request.acks;
+        let partitions = count_partitions(&request)?;
         let catalogue = catalogue(&call.context, &request).await?;
         let (mut topics, unjudged) = translate(&call, &catalogue, request);
         let judged = self.judges.judge(&call, unjudged).await?;
@@ -91,8 +100,8 @@ impl Produce {
         {
             producer.share = share;
         }
-        let answer = self.append(&call, batches).await;
-        let pending = Pending { topics, answer };
+        let answers = self.append(&call, partitions, batches).await;
+        let pending = Pending { topics, answers };
         Ok(Box::pin(async move {
             let response = pending.response().await;
             match acks {
@@ -102,32 +111,52 @@ impl Produce {
         }))
     }
 
-    /// From here on the batches are charged for, not the frame.
+    /// From here on the batches are charged for, and what is told of each of the request's partitions, not the frame.
     async fn append(
         &self,
         call: &Call,
+        partitions: usize,
         batches: Vec<(TopicPartition, ValidBatch)>,
-    ) -> Option<oneshot::Receiver<Vec<BatchOutcome>>> {
+    ) -> Vec<oneshot::Receiver<Vec<BatchOutcome>>> {
+        let bytes = batches.iter().map(|(_, batch)| batch.bytes.len()).sum();
+        let arrived = Instant::now();
+        // For all of it at once: who had some of it and waited for more would leave the rest of its frame to nobody.
+        let permit = self.admission.buffer(partitions, bytes).await;
         if batches.is_empty() {
             // What waits for its turn to be answered is charged, although nothing of it is stored.
-            call.hold(self.admission.buffer(0).await);
-            return None;
+            call.hold(permit);
+            return Vec::new();
         }
-        let arrived = Instant::now();
-        let bytes = batches.iter().map(|(_, batch)| batch.bytes.len()).sum();
-        let permit = self.admission.buffer(bytes).await;
         call.release();
-        let (ticket, answer) = oneshot::channel();
-        let append = Append {
-            connection: call.arrival.connection,
-            batches,
-            ticket,
-            permit,
-            arrived,
-        };
-        // Refused only while stopping; the dropped ticket then says so.
-        let _ = self.flusher.append(append).await;
-        Some(answer)
+        let permit = Arc::new(permit);
+        let mut answers = Vec::new();
+        let mut left = batches.into_iter();
+        while left.len() > 0 {
+            let (ticket, answer) = oneshot::channel();
+            let append = Append {
+                connection: call.arrival.connection,
+                batches: left.by_ref().take(BATCHES_MAX).collect(),
+                ticket,
+                permit: Arc::clone(&permit),
+                arrived,
+            };
+            // Refused only while stopping; the dropped ticket then says so.
+            let _ = self.flusher.append(append).await;
+            answers.push(answer);
+        }
+        answers
+    }
+}
+
+/// How many partitions the request names, if that is not beyond all measure.
+fn count_partitions(request: &ProduceRequest) -> Result<usize, Close> {
+    let topics = request.topic_data.iter();
+    let partitions = topics.map(|topic| topic.partition_data.len()).sum();
+    match partitions <= PARTITIONS_MAX {
+        true => Ok(partitions),
+        false => Err(Close::Refused(format!(
+            "a Produce request of {partitions} partitions, of which at most {PARTITIONS_MAX} are taken"
+        ))),
     }
 }
 
@@ -269,11 +298,12 @@ fn find(
 
 impl Pending {
     async fn response(self) -> ProduceResponse {
-        let outcomes = match self.answer {
-            // A dropped ticket: the agent is stopping and nothing was stored.
-            Some(answer) => answer.await.unwrap_or_default(),
-            None => Vec::new(),
-        };
+        let mut outcomes = Vec::new();
+        for answer in self.answers {
+            // A dropped ticket: the agent is stopping and nothing was stored, nor of those behind it.
+            let Ok(more) = answer.await else { break };
+            outcomes.extend(more);
+        }
         let responses = self
             .topics
             .into_iter()

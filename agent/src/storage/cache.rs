@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
 
-use super::coming::{Brought, Coming, Download, Downloaded, Loading, Run};
+use super::coming::{Coming, Download, Downloaded, Loading, Run};
 use super::download::{Key, Place, RawBlock, download, runs, stored_and_raw};
 use super::error::StoreError;
 use super::kept::{Damages, Kept, Source};
@@ -324,7 +324,7 @@ async fn load(
         }
     }
     drop(state);
-    loaded.map(|blocks| Arc::new(Brought::new(blocks, part)))
+    loaded.map(Arc::new)
 }
 
 impl Inner {

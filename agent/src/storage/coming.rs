@@ -9,22 +9,10 @@ use metadata::planted;
 use super::download::{Blocks, RawBlock};
 use super::error::StoreError;
 use super::kept::Source;
-use super::room::Part;
 
-/// What a download brought, and the room that it takes until all who waited have what is theirs.
-pub(super) struct Brought {
-    blocks: Blocks,
-    _part: Part,
-}
-
-impl Brought {
-    pub(super) fn new(blocks: Blocks, part: Part) -> Self {
-        let _part = part;
-        Self { blocks, _part }
-    }
-}
-
-pub(super) type Downloaded = Result<Arc<Brought>, StoreError>;
+/// What a download brought. The room that it took is given back by then: who has to wait for more holds nothing that others
+/// stand in line for.
+pub(super) type Downloaded = Result<Arc<Blocks>, StoreError>;
 pub(super) type Download = BoxFuture<'static, Downloaded>;
 pub(super) type Run = Shared<Download>;
 
@@ -69,7 +57,7 @@ impl Coming {
                 let brought = loading.run.await?;
                 let index = loading.index;
                 planted!(let index = "wrong-block-of-a-run" => index.saturating_sub(1));
-                Ok(Some((brought.blocks[index].clone()?, Source::Store)))
+                Ok(Some((brought[index].clone()?, Source::Store)))
             }
             Self::Damaged(error) => Err(error),
             Self::NotNow => Ok(None),

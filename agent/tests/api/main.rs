@@ -17,6 +17,7 @@ mod fetch;
 mod find_coordinator;
 mod idempotence;
 mod list_offsets;
+mod many_batches;
 mod metadata;
 mod offset_for_leader_epoch;
 mod produce;

@@ -23,6 +23,7 @@ use crate::handle::{Metadata, NO_SESSION};
 use crate::history::Point;
 use crate::kv::Kv;
 use crate::level::{self, Format};
+use crate::types::Lsn;
 
 /// Between looks at the holder.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -69,6 +70,7 @@ pub struct Candidate {
 struct Seen {
     owner: Bytes,
     head: Bytes,
+    lsn: Lsn,
     since: Instant,
     /// Whether a holder was seen to write, which it does only once it knows that the store did not go back.
     wrote: bool,
@@ -263,18 +265,20 @@ impl Candidate {
             leave_word(kv, witness, &cluster_id, Some(memory.point)).await;
             return Err(error);
         }
-        let point = past.point()?;
+        let (point, lsn) = (past.point()?, past.lsn()?);
         let Past { owner, head, .. } = past;
         let now = Instant::now();
         let (since, wrote) = match seen {
             Some(seen) if seen.owner == owner && seen.head == head => (seen.since, seen.wrote),
-            Some(seen) if seen.owner == owner => (now, true),
+            // A store that was put back meanwhile wrote nothing, whoever it names.
+            Some(seen) if seen.owner == owner => (now, seen.wrote || seen.lsn < lsn),
             Some(seen) => (now, seen.wrote),
             None => (now, false),
         };
         *seen = Some(Seen {
             owner: owner.clone(),
             head,
+            lsn,
             since,
             wrote,
         });

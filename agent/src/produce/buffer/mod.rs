@@ -2,6 +2,7 @@
 //! more makes sense. Pure: time is handed in. Owned by `flusher`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,9 @@ use crate::call::ConnectionId;
 
 /// Raw bytes of a block, unless one batch alone has more (architecture, section 4).
 const BLOCK_RAW_BYTES_MAX: usize = 1024 * 1024;
+/// Batches at which a segment is large enough, however small they are: its commit is one command, one message to the
+/// sequencer and one entry of the log, of some 22 bytes a batch. The last request may bring as many again.
+const BATCHES_MAX: usize = 8 * 1024;
 
 /// The batches of one Produce request, which share a segment and a fate.
 #[derive(Debug)]
@@ -23,8 +27,8 @@ pub(super) struct Append {
     pub(super) connection: ConnectionId,
     pub(super) batches: Vec<(TopicPartition, ValidBatch)>,
     pub(super) ticket: Ticket,
-    /// Given back with the answer.
-    pub(super) permit: Permit,
+    /// Given back with the answer, of requests that share several segments with the last one.
+    pub(super) permit: Arc<Permit>,
     pub(super) arrived: Instant,
 }
 
@@ -61,7 +65,7 @@ struct Waiter {
     connection: ConnectionId,
     outcomes: Vec<BatchOutcome>,
     ticket: Ticket,
-    permit: Permit,
+    permit: Arc<Permit>,
     arrived: Instant,
 }
 
@@ -84,6 +88,7 @@ pub(super) struct Buffer {
     partitions: BTreeMap<TopicPartition, Vec<SealedBlock>>,
     waiters: Waiters,
     raw_bytes: usize,
+    batches: usize,
     opened: Option<Instant>,
     producers: Producers,
 }
@@ -95,6 +100,7 @@ impl Buffer {
             partitions: BTreeMap::new(),
             waiters: Waiters::default(),
             raw_bytes: 0,
+            batches: 0,
             opened: None,
             producers: Producers::default(),
         }
@@ -105,6 +111,7 @@ impl Buffer {
         self.producers.asked(append.connection);
         let waiter = self.waiters.0.len();
         let count = append.batches.len();
+        self.batches += count;
         for (slot, (partition, batch)) in append.batches.into_iter().enumerate() {
             self.raw_bytes += batch.bytes.len();
             let blocks = self.partitions.entry(partition).or_default();
@@ -124,7 +131,7 @@ impl Buffer {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.raw_bytes >= self.policy.segment_bytes
+        self.raw_bytes >= self.policy.segment_bytes || self.batches >= BATCHES_MAX
     }
 
     /// Every connection that could add to the segment is already waiting for it.
@@ -146,6 +153,7 @@ impl Buffer {
     pub(super) fn seal(&mut self) -> Option<Sealed> {
         self.opened.take()?;
         self.raw_bytes = 0;
+        self.batches = 0;
         let blocks = std::mem::take(&mut self.partitions)
             .into_values()
             .flatten()

@@ -40,7 +40,7 @@ async fn append(
     batches: Vec<(TopicPartition, ValidBatch)>,
 ) -> (Append, oneshot::Receiver<Vec<BatchOutcome>>) {
     let (ticket, answer) = oneshot::channel();
-    let permit = Admission::new(1 << 20, 1 << 20).buffer(1).await;
+    let permit = Arc::new(Admission::new(1 << 20, 1 << 20).buffer(1, 1).await);
     let connection = ConnectionId(connection);
     (
         Append {
@@ -90,6 +90,21 @@ async fn groups_by_partition_and_answers_by_request() {
     );
     assert_eq!(second_answer.await.expect("answered"), [placed(9)]);
     assert!(buffer.seal().is_none());
+}
+
+/// Its commit would be larger than a message to the sequencer may be, and everybody's batches in it refused.
+#[tokio::test]
+async fn a_segment_of_very_many_small_batches_is_full() {
+    let mut buffer = Buffer::new(policy());
+    let all = vec![(partition(0), batch(0)); BATCHES_MAX - 1];
+    let (most, _answer) = append(1, all).await;
+    buffer.add(most);
+    assert!(!buffer.is_full());
+    let (last, _answer) = append(2, vec![(partition(1), batch(0))]).await;
+    buffer.add(last);
+    assert!(buffer.is_full());
+    assert!(buffer.seal().is_some());
+    assert!(!buffer.is_full());
 }
 
 #[tokio::test]

@@ -325,7 +325,7 @@ async fn a_cut_object_serves_what_it_still_holds() {
     assert_eq!(served, [true, false, false]);
 }
 
-/// Downloads count from their beginning until whoever waited has the blocks, packed and unpacked.
+/// Downloads count from their beginning to their end, packed and unpacked.
 #[tokio::test(start_paused = true)]
 async fn what_is_on_its_way_is_part_of_the_bound() {
     let mib = 1 << 20;
@@ -367,6 +367,21 @@ async fn one_asker_does_not_take_all_the_room() {
     assert!(timeout(Duration::from_millis(200), other).await.is_ok());
     drop(coming);
     assert_eq!(f.read(&(0..16).collect::<Vec<_>>()).await.len(), 16);
+}
+
+/// Who waits for a block of its own first has not yet taken one that somebody else read, and would wait for itself.
+#[tokio::test(start_paused = true)]
+async fn who_stands_in_line_holds_no_room_that_others_had() {
+    let mib = 1 << 20;
+    let f = fixture(&[4 * mib, mib], 16 * mib as u64).await;
+    let _tasks = f.run();
+    let first = f.cache.begin(&[f.place(1)]).remove(0);
+    let mut both = f.cache.begin(&[f.place(0), f.place(1)]);
+    assert!(first.block().await.unwrap().is_some());
+    let own = both.remove(0).block();
+    let came = timeout(Duration::from_secs(5), own).await;
+    assert!(came.expect("it has its turn").unwrap().is_some());
+    assert!(both.remove(0).block().await.unwrap().is_some());
 }
 
 /// Nothing is read for those who have gone before it was their turn.

@@ -62,6 +62,8 @@ async fn what_waits_is_bounded_in_bytes_and_there_is_room_again_once_it_is_answe
     let waiting: Vec<_> = (100..104).map(|id| metadata.submit(large(id))).collect();
     assert!(metadata.stats().queued_bytes > 60 * 1024 * 1024);
     assert!(refused(&metadata.submit(large(104)).await));
+    // There is room for what is small, but its agent has not heard that the one before it was refused.
+    assert!(refused(&metadata.submit(plain(1, 0)).await));
     gated.let_through(1_000);
     for answer in waiting {
         answer.await.unwrap();

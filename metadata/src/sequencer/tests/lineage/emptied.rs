@@ -164,3 +164,26 @@ async fn who_looked_at_an_older_store_takes_the_newer_one_once_it_is_back() {
         () = holds => {}
     }
 }
+
+/// An older store of the same owner comes between two looks: nobody wrote it, and what it lacks was acknowledged.
+#[tokio::test(start_paused = true)]
+async fn who_sees_a_store_go_back_takes_it_for_none_that_was_written() {
+    let (memory, bucket, running) = witnessed().await;
+    let older = memory.snapshot();
+    for number in 1..6 {
+        committed(&running.metadata, plain(number, 0)).await;
+    }
+    running.kill().await;
+    *bucket.away.lock() = true;
+    let watcher = candidate(&memory, bucket.options(4), "two:1");
+    let status = watcher.status();
+    let mut watching = pin!(end(watcher));
+    for pause in [Duration::from_millis(1), Duration::from_secs(25)] {
+        tokio::select! {
+            ended = &mut watching => panic!("{ended}"),
+            () = tokio::time::sleep(pause) => {}
+        }
+        put_back(&memory, older.clone()).await;
+    }
+    assert!(!status.holds());
+}
