@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
-use metadata::kv::{Kv, Redb, Transaction};
+use metadata::kv::{Direction, Kv, Redb, Transaction};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::bucket::{SECRET, Server, credentials, free_address};
 use super::tools::{Mount, Ran, contents, run};
 use crate::support::broker::{Broker, penstock};
+use crate::support::client::{Client, batch};
 
 async fn doctor(arguments: &[&str]) -> Ran {
     run(penstock(["doctor"]).args(arguments)).await
@@ -137,7 +139,7 @@ async fn a_full_disk_is_said_of_the_bucket_and_of_the_metadata() {
 const KEY: [u8; 2] = [0, b'f'];
 
 /// The row with its seal, which every format has.
-fn sealed(row: &[u8]) -> bytes::Bytes {
+fn sealed(row: &[u8]) -> Bytes {
     let seal = crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, &[&KEY, row].concat());
     let seal = u32::try_from(seal).unwrap().to_be_bytes();
     [row, &seal].concat().into()
@@ -165,6 +167,53 @@ async fn a_store_in_use_is_left_out_and_one_of_a_newer_format_is_not_well() {
         &doctor(&["--bucket", "memory:", "--store", &store]).await,
         &["format 99", "newer Penstock"],
     );
+}
+
+/// Rows of a kind.
+async fn rows(file: &Path, kind: u8) -> Vec<(Bytes, Bytes)> {
+    let redb = Redb::open(file).unwrap();
+    let range = ([0, kind], [0, kind + 1]);
+    let rows = redb.range(&range.0, &range.1, 100, Direction::Forward);
+    rows.await.unwrap()
+}
+
+/// As where an operator brings back a part of a store: each row is whole, and says what was true.
+#[tokio::test]
+async fn a_store_that_has_a_row_of_before_or_lost_one_is_not_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, store) = (folder.path().join("metadata.redb"), store_of(folder.path()));
+    let doctored = async || doctor(&["--bucket", "memory:", "--store", &store]).await;
+    let mut before = Vec::new();
+    for round in 0..2 {
+        let broker = Broker::in_folder(folder.path(), &["--preset", "fast"]).await;
+        let mut client = Client::connect(broker.listen).await;
+        if round == 0 {
+            client.create_topic("t", 1, &[]).await;
+            client.create_topic("unused", 1, &[]).await;
+        }
+        client.produce("t", 0, batch(&["v"])).await;
+        assert!(broker.terminate().await.success());
+        if round == 0 {
+            before = rows(&file, b'p').await;
+        }
+    }
+    let unused = rows(&file, b't').await.into_iter();
+    let mut unused = unused.filter(|(_, row)| row.windows(6).any(|name| name == b"unused"));
+    let (mut older, mut lost) = (Transaction::default(), Transaction::default());
+    assert_eq!(before.len(), 1);
+    let (key, row) = before.remove(0);
+    older.set(key, row);
+    lost.clear(unused.next().unwrap().0);
+    let good = std::fs::read(&file).unwrap();
+    for (change, kind) in [(older, "rows of partitions"), (lost, "rows of topics")] {
+        well(&doctored().await);
+        let redb = Redb::open(&file).unwrap();
+        redb.commit(change).await.unwrap();
+        drop(redb);
+        let whole = "only a copy of the whole store";
+        wrong(&doctored().await, &["is damaged", kind, whole]);
+        std::fs::write(&file, &good).unwrap();
+    }
 }
 
 /// What the AWS client tries on the way is not the operator's to read.

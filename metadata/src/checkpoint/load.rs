@@ -7,6 +7,7 @@ use crate::kv::{Kv, each_page};
 use crate::level;
 use crate::state::State;
 use crate::state::table::{decode_row, open_row};
+use crate::state::tally::Mark;
 use crate::types::BucketId;
 
 /// Rows read at a time.
@@ -22,7 +23,8 @@ pub(crate) async fn cluster(kv: &dyn Kv) -> Result<State, Error> {
     let mut state = State::default();
     let key = Key::Cluster.encode();
     if let Some(row) = kv.get(&key).await? {
-        let taken = open_row(&key, row).and_then(|row| state.load(Key::Cluster, row));
+        let taken = open_row(&key, row);
+        let taken = taken.and_then(|row| state.load(Key::Cluster, row, Mark::NONE));
         taken.map_err(|_| Error::unreadable(&key))?;
     }
     level::check(state.cluster.level())?;
@@ -38,7 +40,7 @@ pub(crate) async fn load(kv: &dyn Kv) -> Result<State, Error> {
     let lsn = open_row(&key, row).and_then(decode_row);
     state.lsn = lsn.map_err(|_| Error::unreadable(&key))?;
     for kind in State::KINDS {
-        each_row(kv, *kind, |key, row| state.load(key, row)).await?;
+        each_row(kv, *kind, |key, row, stored| state.load(key, row, stored)).await?;
         // The cluster's row comes before others, which may be such as this version cannot read.
         level::check(state.cluster.level())?;
     }
@@ -54,12 +56,14 @@ pub(crate) async fn load(kv: &dyn Kv) -> Result<State, Error> {
 async fn each_row(
     kv: &dyn Kv,
     kind: u8,
-    mut take: impl FnMut(Key, Decoder) -> Result<(), Unreadable>,
+    mut take: impl FnMut(Key, Decoder, Mark) -> Result<(), Unreadable>,
 ) -> Result<(), Error> {
     let (start, end) = keys::all(kind);
     each_page(kv, start, end, ROWS_PER_READ, |rows| {
         for (key, row) in rows {
-            let taken = Key::decode(&key).and_then(|known| take(known, open_row(&key, row)?));
+            let stored = Mark::of(&key, &row);
+            let taken = Key::decode(&key);
+            let taken = taken.and_then(|known| take(known, open_row(&key, row)?, stored));
             taken.map_err(|_| Error::unreadable(&key))?;
         }
         Ok(true)

@@ -202,6 +202,7 @@ impl Checkpoint {
     ) -> Result<bool, Error> {
         let mut page = Page::new(state.lsn, self.steps, &mut self.tails);
         page.writes = std::mem::take(transaction);
+        page.tallies = state.cluster.tallies();
         let mut page = page.counted();
         let before = page.writes.writes.len();
         while let Some(table) = state.tables().into_iter().nth(self.table) {
@@ -215,8 +216,8 @@ impl Checkpoint {
                 }
             }
         }
-        // With each transaction, for it says how many rows of others there are.
-        state.cluster.count_partition_rows(page.partition_rows);
+        // With each transaction, for it says which rows of others there are.
+        state.cluster.counted(page.tallies);
         state.cluster.write(&mut page)?;
         *transaction = page.writes;
         if self.table == TABLES {

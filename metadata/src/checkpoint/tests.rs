@@ -298,14 +298,33 @@ async fn outcomes_of_no_session_are_cleared() {
     let kv = Memory::new();
     let mut state = with_partitions(1);
     write(&kv, &mut state).await;
-    let key = Key::Outcome(9, 3, 0).encode();
-    let mut stray = Transaction::default();
-    let outcome = encode_row(&key, &crate::command::Outcome::TopicDeleted);
-    stray.set(key.clone(), outcome);
-    kv.commit(stray).await.unwrap();
+    let (closing, nonce) = (Vec::new(), 7);
+    execute(&mut state, Command::OpenSession { closing, nonce });
+    for sequence in 1..=2 {
+        let asked = Submission {
+            session: 1,
+            sequence,
+            seen: 1,
+            command: Command::AllocateProducerIds { count: 1 },
+        };
+        let lsn = Lsn(state.lsn.0 + 1);
+        state.execute(lsn, NOW, &asked);
+    }
+    let has = |key: Key| kv.snapshot().contains_key(&key.encode());
+    let one_row = Steps {
+        bytes: 1,
+        ..Steps::default()
+    };
+    let mut checkpoint = Checkpoint::begin(&mut state).in_steps_of(one_row);
+    while !has(Key::Outcome(1, 1, 0)) {
+        let transaction = checkpoint.step(&kv, &mut state).await.unwrap();
+        kv.commit(transaction).await.unwrap();
+    }
+    assert!(!has(Key::Session(1)));
     let mut loaded = load(&kv).await.unwrap();
     write(&kv, &mut loaded).await;
-    assert!(!kv.snapshot().contains_key(&key));
+    assert!(!has(Key::Outcome(1, 1, 0)));
+    load(&kv).await.unwrap();
 }
 
 /// A store may give up a transaction that takes long, and would again each time.

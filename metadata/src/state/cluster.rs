@@ -1,6 +1,7 @@
 //! What there is one of in the cluster: counters, and the time.
 
 use super::table::{Page, Table, Wrote, decode_row};
+use super::tally::{Mark, Tallies};
 use crate::codec::{Decoder, Unreadable};
 use crate::command::{Outcome, Rejected};
 use crate::effect::{ClusterEffect, Effect};
@@ -22,9 +23,8 @@ pub(crate) struct Cluster {
     known: Known,
     /// The row holds everything up to here.
     as_of: Lsn,
-    /// Rows of partitions in the store, but for those of topics that are marked as deleted there. What is missing there
-    /// would pass for partitions that were never used.
-    partition_rows: u64,
+    /// The rows of others in the store.
+    tallies: Tallies,
 }
 
 wire_struct! {
@@ -32,7 +32,7 @@ wire_struct! {
     struct Row {
         as_of: Lsn,
         known: Known,
-        partition_rows: u64,
+        tallies: Tallies,
     }
 }
 
@@ -219,13 +219,14 @@ impl Cluster {
         }))
     }
 
-    /// So many more rows of partitions are in the store with the page.
-    pub(crate) fn count_partition_rows(&mut self, more: i64) {
-        self.partition_rows = self.partition_rows.saturating_add_signed(more);
+    /// These rows are in the store with the page.
+    pub(crate) fn counted(&mut self, tallies: Tallies) {
+        self.tallies = tallies;
     }
 
-    pub(crate) fn partition_rows(&self) -> u64 {
-        self.partition_rows
+    /// The rows of others that are in the store.
+    pub(crate) fn tallies(&self) -> Tallies {
+        self.tallies
     }
 
     /// The row that this was loaded from holds everything up to here.
@@ -243,18 +244,18 @@ impl Table for Cluster {
         let row = Row {
             as_of: page.lsn,
             known: self.known,
-            partition_rows: self.partition_rows,
+            tallies: self.tallies,
         };
-        page.set(Key::Cluster, &row);
+        page.set_uncounted(Key::Cluster, &row);
         Ok(Wrote::All)
     }
 
-    fn load(&mut self, key: Key, row: Decoder) -> Result<(), Unreadable> {
+    fn load(&mut self, key: Key, row: Decoder, _: Mark) -> Result<(), Unreadable> {
         match key {
             Key::Cluster => {
                 let row: Row = decode_row(row)?;
                 (self.as_of, self.known) = (row.as_of, row.known);
-                self.partition_rows = row.partition_rows;
+                self.tallies = row.tallies;
                 Ok(())
             }
             _ => Err(Unreadable),

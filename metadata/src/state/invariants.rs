@@ -8,6 +8,11 @@ use crate::types::{Extent, ObjectKey, Offset, TopicPartition};
 /// Panics with what is broken.
 pub(crate) fn check(state: &State) {
     assert!(state.topics.agrees(), "names and ids disagree");
+    let rows = (state.cluster.tallies(), state.tallies());
+    assert_eq!(
+        rows.0, rows.1,
+        "the cluster's row says which rows there are"
+    );
     for topic in state.topics.iter() {
         let partitions = usize::try_from(topic.topic.partitions).unwrap();
         let logs = state.partitions.of(topic.topic.id);

@@ -16,6 +16,7 @@ mod partitions;
 mod producers;
 mod sessions;
 pub(crate) mod table;
+pub(crate) mod tally;
 mod topics;
 
 #[cfg(test)]
@@ -43,6 +44,7 @@ use crate::error::Error;
 use crate::keys::Key;
 use crate::types::{Lsn, ProducerId, Timestamp, TopicId, TopicPartition};
 use table::Table;
+use tally::{Mark, Tallies};
 
 /// Everything that drains decide on.
 #[derive(Clone, Debug, Default)]
@@ -268,29 +270,29 @@ impl State {
         topics.flat_map(|topic| self.partitions.of(topic))
     }
 
-    /// Takes a state row back. Topics come first.
-    pub(crate) fn load(&mut self, key: Key, row: Decoder) -> Result<(), Unreadable> {
+    /// Takes a state row back, which the store has as that mark says. Topics come first.
+    pub(crate) fn load(&mut self, key: Key, row: Decoder, stored: Mark) -> Result<(), Unreadable> {
         match key {
             Key::Topic(topic) => {
-                self.topics.load(key, row)?;
+                self.topics.load(key, row, stored)?;
                 if let Some(known) = self.topics.get(topic) {
                     let total = known.topic.partitions;
                     self.partitions.resize(topic, Some(total));
                 }
                 Ok(())
             }
-            Key::Deleted(_) => self.topics.load(key, row),
+            Key::Deleted(_) => self.topics.load(key, row, stored),
             // Still to be cleared.
             Key::Partition(of) if self.topics.is_deleted(of.topic) => Ok(()),
             Key::Producer(of, id) if self.topics.is_deleted(of.topic) => {
-                self.producers.left(of, id);
+                self.producers.left(of, id, stored);
                 Ok(())
             }
-            Key::Partition(_) => self.partitions.load(key, row),
+            Key::Partition(_) => self.partitions.load(key, row, stored),
             Key::Producer(of, _) if self.partitions.get(of).is_none() => Err(Unreadable),
-            Key::Producer(..) => self.producers.load(key, row),
-            Key::Outcome(..) | Key::Session(_) => self.sessions.load(key, row),
-            Key::Cluster => self.cluster.load(key, row),
+            Key::Producer(..) => self.producers.load(key, row, stored),
+            Key::Outcome(..) | Key::Session(_) => self.sessions.load(key, row, stored),
+            Key::Cluster => self.cluster.load(key, row, stored),
             _ => Err(Unreadable),
         }
     }
@@ -298,21 +300,23 @@ impl State {
     /// Once all rows are loaded.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] where rows are missing that were written: their partitions would pass for such as were never used.
+    /// [`Error::Corrupt`] where rows are not those that were written last: what is missing would pass for what never was,
+    /// and what is older for the truth.
     pub(crate) fn check_rows(&self) -> Result<(), Error> {
-        let (written, found) = (self.cluster.partition_rows(), self.partition_rows());
-        match written == found {
-            true => Ok(()),
-            false => Err(Error::Corrupt(format!(
-                "{written} rows of partitions were written, and {found} are there"
-            ))),
-        }
+        let differ = self.cluster.tallies().differ(&self.tallies());
+        differ.map_or(Ok(()), |why| Err(Error::Corrupt(why)))
     }
 
-    /// Rows of partitions in the store, as they are counted there.
-    pub(crate) fn partition_rows(&self) -> u64 {
-        let topics = self.topics.iter().map(|topic| topic.topic.id);
-        topics.map(|topic| self.partitions.rows_of(topic)).sum()
+    /// The rows that are in the store, as the cluster's row counts them.
+    pub(crate) fn tallies(&self) -> Tallies {
+        let mut partitions = self.partitions.rows();
+        partitions.add_all(self.topics.rows_left());
+        Tallies {
+            topics: self.topics.rows(),
+            partitions,
+            producers: self.producers.rows(),
+            sessions: self.sessions.rows(),
+        }
     }
 
     /// The kinds of rows that [`State::load`] takes, in the order in which it needs them.

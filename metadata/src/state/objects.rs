@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::table::{Dirty, Page, Table, Wrote, decode_row, encode_row, open_row};
+use super::tally::Mark;
 use crate::codec::{Decoder, Unreadable};
 use crate::effect::Committed;
 use crate::error::Error;
@@ -94,7 +95,7 @@ impl Table for Objects {
                 return Ok(Wrote::Full);
             }
             if let Some(object) = self.objects.get(&key) {
-                page.set(Key::Object(key), &(page.lsn, *object));
+                page.set_uncounted(Key::Object(key), &(page.lsn, *object));
             }
             self.written.push(key);
             self.dirty.pop();
@@ -109,7 +110,7 @@ impl Table for Objects {
     }
 
     /// Only for those that look: a start leaves them where they are.
-    fn load(&mut self, key: Key, row: Decoder) -> Result<(), Unreadable> {
+    fn load(&mut self, key: Key, row: Decoder, _: Mark) -> Result<(), Unreadable> {
         let Key::Object(key) = key else {
             return Err(Unreadable);
         };

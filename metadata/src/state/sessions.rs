@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::limits::Limits;
 use super::table::{Dirty, Page, Table, Wrote, decode_row};
+use super::tally::{Mark, Tally};
 use crate::codec::{Decoder, Encoder, Unreadable, Wire};
 use crate::command::{Command, Outcome, Rejected, Submission, Verdict};
 use crate::effect::{Asked, SessionEffect, cut};
@@ -26,14 +27,26 @@ pub(crate) struct Sessions {
     dirty: Dirty<u64>,
     /// Of the session that is written next: the sequence and part of the outcome to go on with.
     next: (u64, u16),
-    /// Outcomes in rows of sessions that are closed, until they are cleared.
-    closed: BTreeMap<u64, Rows>,
+    /// What the store has of sessions that are closed, until it is cleared.
+    closed: BTreeMap<u64, Stored>,
     /// Parts of outcomes loaded, until their session's row comes.
     loading: BTreeMap<(u64, u64), BytesMut>,
 }
 
-/// How many rows each outcome has that is in rows, by sequence. A range of them may be more than a store clears at once.
-type Rows = BTreeMap<u64, i32>;
+/// What the store has of a session.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Stored {
+    row: Mark,
+    /// Rows of outcomes, among them such as the agent has seen, by sequence and part. A range of them may be more than a
+    /// store clears at once.
+    outcomes: BTreeMap<(u64, u16), Mark>,
+}
+
+impl Stored {
+    fn rows(&self) -> impl Iterator<Item = Mark> {
+        std::iter::once(self.row).chain(self.outcomes.values().copied())
+    }
+}
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Session {
@@ -45,8 +58,7 @@ pub(crate) struct Session {
     pub(crate) outcomes: BTreeMap<u64, Outcome>,
     /// What they take.
     bytes: u64,
-    /// Those in rows, among them such as the agent has seen.
-    rows: Rows,
+    stored: Stored,
     /// The row this was loaded from holds everything up to here.
     pub(crate) as_of: Lsn,
     dirty: bool,
@@ -76,6 +88,14 @@ impl Sessions {
 
     pub(crate) fn len(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Rows that are in the store.
+    pub(super) fn rows(&self) -> Tally {
+        let open = self.sessions.values().map(|session| &session.stored);
+        open.chain(self.closed.values())
+            .flat_map(Stored::rows)
+            .collect()
     }
 
     /// What the outcomes of all sessions take.
@@ -139,15 +159,18 @@ impl Sessions {
             SessionEffect::Opened { nonce } => {
                 let known = self.sessions.get(&session);
                 if known.is_none_or(|known| known.as_of < lsn) {
+                    // Of a checkpoint that a crash cut short before the session's own row.
+                    let mut stored = self.closed.remove(&session).unwrap_or_default();
+                    if let Some(before) = self.sessions.remove(&session) {
+                        self.bytes -= before.bytes;
+                        stored = before.stored;
+                    }
                     let opened = Session {
                         nonce: *nonce,
-                        // Of a checkpoint that a crash cut short before the session's own row.
-                        rows: self.closed.remove(&session).unwrap_or_default(),
+                        stored,
                         ..Session::default()
                     };
-                    if let Some(before) = self.sessions.insert(session, opened) {
-                        self.bytes -= before.bytes;
-                    }
+                    self.sessions.insert(session, opened);
                     self.touched(session);
                 }
             }
@@ -155,7 +178,7 @@ impl Sessions {
                 // Its row is cleared, whether or not it is listed already.
                 if let Some(closed) = self.sessions.remove(&session) {
                     self.bytes -= closed.bytes;
-                    self.closed.insert(session, closed.rows);
+                    self.closed.insert(session, closed.stored);
                     self.dirty.mark(session);
                 }
             }
@@ -224,19 +247,19 @@ impl Sessions {
     /// Outcomes first, then the row that vouches for them. False: there are more.
     fn write_session(&mut self, id: u64, page: &mut Page) -> bool {
         let Some(session) = self.sessions.get_mut(&id) else {
-            let rows = self.closed.entry(id).or_default();
-            if !clear_outcomes(id, rows, |_| true, page) {
+            let stored = self.closed.entry(id).or_default();
+            if !clear_outcomes(id, stored, |_| true, page) {
                 return false;
             }
+            page.clear(Key::Session(id), stored.row);
             self.closed.remove(&id);
-            page.clear(Key::Session(id));
             return true;
         };
         let first_kept = session.outcomes.keys().next();
         // Whatever number an agent gave its last command, there is one behind it.
         let behind = session.last.saturating_add(1);
         let seen = first_kept.copied().unwrap_or(behind);
-        if !clear_outcomes(id, &mut session.rows, |sequence| sequence < seen, page) {
+        if !clear_outcomes(id, &mut session.stored, |sequence| sequence < seen, page) {
             return false;
         }
         for (sequence, outcome) in session.outcomes.range(self.next.0..) {
@@ -250,8 +273,9 @@ impl Sessions {
                     self.next = (*sequence, part);
                     return false;
                 }
-                page.set(Key::Outcome(id, *sequence, part), &Piece(piece));
-                session.rows.insert(*sequence, i32::from(part) + 1);
+                let stored = session.stored.outcomes.entry((*sequence, part));
+                let key = Key::Outcome(id, *sequence, part);
+                page.set(key, &Piece(piece), stored.or_default());
             }
         }
         let row = Row {
@@ -259,32 +283,37 @@ impl Sessions {
             last: session.last,
             nonce: session.nonce,
         };
-        page.set(Key::Session(id), &row);
+        page.set(Key::Session(id), &row, &mut session.stored.row);
         session.dirty = false;
         true
     }
 }
 
-/// Clears rows of outcomes, the first ones, as many as the page takes. False: there are more.
+/// Clears rows of outcomes, the first ones, as many as the page takes: of an outcome all or none. False: there are more.
 fn clear_outcomes(
     id: u64,
-    rows: &mut Rows,
+    stored: &mut Stored,
     is_seen: impl Fn(u64) -> bool,
     page: &mut Page,
 ) -> bool {
-    let mut cleared = None;
-    while let Some(first) = rows.first_entry().filter(|first| is_seen(*first.key())) {
-        if page.clearable() <= 0 {
+    let (mut last, mut cleared) = (None, Tally::default());
+    let outcomes = &mut stored.outcomes;
+    while let Some(first) = outcomes.first_entry() {
+        let sequence = first.key().0;
+        let is_begun = last == Some(sequence);
+        if !is_seen(sequence) || (page.clearable() <= 0 && !is_begun) {
             break;
         }
-        cleared = Some(*first.key());
-        page.cleared(first.remove());
+        last = Some(sequence);
+        cleared.add(first.remove());
+        page.cleared(1);
     }
-    if let Some(last) = cleared {
+    if let Some(last) = last {
         let all = (Key::Outcome(id, 0, 0), Key::Outcome(id, last, u16::MAX));
-        page.clear_range(all.0, all.1);
+        page.clear_range(all.0, all.1, cleared);
     }
-    rows.keys().next().is_none_or(|next| !is_seen(*next))
+    let next = outcomes.keys().next();
+    next.is_none_or(|(sequence, _)| !is_seen(*sequence))
 }
 
 /// An outcome of no more is small: as many as there may be sessions take less than there is room.
@@ -343,18 +372,21 @@ impl Table for Sessions {
         Ok(Wrote::All)
     }
 
-    fn load(&mut self, key: Key, row: Decoder) -> Result<(), Unreadable> {
+    fn load(&mut self, key: Key, row: Decoder, stored: Mark) -> Result<(), Unreadable> {
         match key {
-            Key::Outcome(session, sequence, _) => {
-                let rows = self.closed.entry(session).or_default();
-                *rows.entry(sequence).or_default() += 1;
+            Key::Outcome(session, sequence, part) => {
+                let closed = self.closed.entry(session).or_default();
+                closed.outcomes.insert((sequence, part), stored);
                 let joined = self.loading.entry((session, sequence)).or_default();
                 joined.extend_from_slice(&decode_row::<Piece>(row)?.0);
             }
             Key::Session(id) => {
                 let row: Row = decode_row(row)?;
                 let mut session = Session {
-                    rows: self.closed.remove(&id).unwrap_or_default(),
+                    stored: Stored {
+                        row: stored,
+                        ..self.closed.remove(&id).unwrap_or_default()
+                    },
                     as_of: row.as_of,
                     last: row.last,
                     nonce: row.nonce,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
+use super::tally::{Mark, Tallies, Tally};
 use crate::codec::{Decoder, Encoder, Unreadable, Wire};
 use crate::error::Error;
 use crate::index::{Place, Tail};
@@ -25,8 +26,8 @@ pub(crate) trait Table {
     /// The checkpoint that began is durable.
     fn finish(&mut self) {}
 
-    /// Takes a row back.
-    fn load(&mut self, key: Key, row: Decoder) -> Result<(), Unreadable>;
+    /// Takes a row back, which the store has as that mark says.
+    fn load(&mut self, key: Key, row: Decoder, stored: Mark) -> Result<(), Unreadable>;
 
     /// That was the last row.
     fn loaded(&mut self) {}
@@ -75,8 +76,8 @@ pub(crate) struct Page<'a> {
     pub(crate) steps: Steps,
     pub(crate) tails: &'a mut Tails,
     pub(crate) writes: Transaction,
-    /// Rows of partitions that the store has more with this page.
-    pub(crate) partition_rows: i64,
+    /// The rows that the store has with this page.
+    pub(crate) tallies: Tallies,
     counted: usize,
     bytes: usize,
     cleared: i32,
@@ -89,7 +90,7 @@ impl<'a> Page<'a> {
             steps,
             tails,
             writes: Transaction::default(),
-            partition_rows: 0,
+            tallies: Tallies::default(),
             counted: 0,
             bytes: 0,
             cleared: 0,
@@ -102,18 +103,40 @@ impl<'a> Page<'a> {
         Self { counted, ..self }
     }
 
-    pub(crate) fn set(&mut self, key: Key, row: &impl Wire) {
+    /// In place of the row that the store has as `stored` says, which then is as the store has the new one.
+    pub(crate) fn set(&mut self, key: Key, row: &impl Wire, stored: &mut Mark) {
+        let bytes = key.encode();
+        let row = encode_row(&bytes, row);
+        let before = std::mem::replace(stored, Mark::of(&bytes, &row));
+        if let Some(tally) = self.tallies.of(key) {
+            tally.remove_all(before.into());
+            tally.add(*stored);
+        }
+        self.writes.set(bytes, row);
+    }
+
+    /// A row that nobody counts.
+    pub(crate) fn set_uncounted(&mut self, key: Key, row: &impl Wire) {
         let key = key.encode();
         let row = encode_row(&key, row);
         self.writes.set(key, row);
     }
 
-    pub(crate) fn clear(&mut self, key: Key) {
+    pub(crate) fn clear(&mut self, key: Key, stored: Mark) {
+        self.uncount(key, stored.into());
         self.writes.clear(key.encode());
     }
 
-    pub(crate) fn clear_range(&mut self, from: Key, to: Key) {
+    /// Rows of a kind, of which those count until now.
+    pub(crate) fn clear_range(&mut self, from: Key, to: Key, stored: Tally) {
+        self.uncount(from, stored);
         self.writes.clear_range(from.encode(), to.encode());
+    }
+
+    fn uncount(&mut self, key: Key, stored: Tally) {
+        if let Some(tally) = self.tallies.of(key) {
+            tally.remove_all(stored);
+        }
     }
 
     /// Whether no more rows should come.

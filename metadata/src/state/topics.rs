@@ -1,10 +1,12 @@
 //! Topics by id and by name. A deleted one is a mark with all that was known of it, until its rows are cleared.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::limits::Limits;
 use super::table::{Dirty, Page, Table, Wrote, decode_row};
+use super::tally::{Mark, Tally};
 use crate::catalogue::Topic;
 use crate::codec::{Decoder, TEXTS_MAX, Unreadable};
 use crate::command::{CreatePartitions, CreateTopic, Outcome, Rejected};
@@ -50,16 +52,20 @@ pub(crate) struct TopicState {
     pub(crate) first_producer: ProducerId,
     /// The row holds everything up to here.
     pub(crate) as_of: Lsn,
+    /// The row.
+    stored: Mark,
     dirty: bool,
 }
 
 /// A topic that is gone. Its index rows stay until the collection of objects gives the extents back; one that never held
 /// a record has none, and leaves nothing once its rows are cleared.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Deleted {
     /// What it was, until the rows of its partitions are cleared.
     left: Option<Left>,
     as_of: Lsn,
+    /// The row that is there afterwards.
+    stored: Mark,
 }
 
 #[derive(Clone, Debug)]
@@ -70,7 +76,7 @@ struct Left {
     /// Partitions before this one are cleared.
     cleared: i32,
     /// Rows of its partitions that count as the store's, until the mark is there.
-    rows: u64,
+    rows: Tally,
 }
 
 wire_struct! {
@@ -257,8 +263,11 @@ impl Topics {
         true
     }
 
-    fn insert(&mut self, state: TopicState) {
+    fn insert(&mut self, mut state: TopicState) {
         let id = state.topic.id;
+        if let Some(earlier) = self.by_id.get(&id).filter(|_| !state.stored.is_row()) {
+            state.stored = earlier.stored;
+        }
         self.name(&state.topic.name, id);
         self.partitions += size(&state);
         self.bytes += bytes(&state.topic.name, &state.topic.configs);
@@ -294,7 +303,7 @@ impl Topics {
             topic: gone,
             held,
             cleared: 0,
-            rows: 0,
+            rows: Tally::default(),
         };
         self.mark(topic, Some(left), Lsn(0));
         self.dirty.mark(topic);
@@ -303,15 +312,33 @@ impl Topics {
 
     /// Remembers that it is gone.
     fn mark(&mut self, topic: TopicId, left: Option<Left>, as_of: Lsn) {
-        self.deleted.insert(topic, Deleted { left, as_of });
+        let deleted = self.deleted.entry(topic).or_default();
+        (deleted.left, deleted.as_of) = (left, as_of);
     }
 
-    /// So many rows of partitions are left of one that was just deleted.
-    pub(super) fn left_rows(&mut self, topic: TopicId, rows: u64) {
+    /// Those rows of partitions are left of one that was just deleted.
+    pub(super) fn left_rows(&mut self, topic: TopicId, rows: Tally) {
         let deleted = self.deleted.get_mut(&topic);
         if let Some(left) = deleted.and_then(|deleted| deleted.left.as_mut()) {
             left.rows = rows;
         }
+    }
+
+    /// Rows of topics that are in the store.
+    pub(super) fn rows(&self) -> Tally {
+        let left = |gone: &Deleted| gone.left.as_ref().map(|left| left.topic.stored);
+        let known = self.by_id.values().map(|known| known.stored);
+        let deleted = self.deleted.values();
+        let deleted = deleted.flat_map(|gone| [gone.stored, left(gone).unwrap_or_default()]);
+        known.chain(deleted).collect()
+    }
+
+    /// Rows of partitions in the store whose topics are deleted, and not marked so there.
+    pub(super) fn rows_left(&self) -> Tally {
+        let mut rows = Tally::default();
+        let left = self.deleted.values().filter_map(|gone| gone.left.as_ref());
+        left.for_each(|left| rows.add_all(left.rows));
+        rows
     }
 
     fn fold_partitions(&mut self, lsn: Lsn, topic: TopicId, total: i32) -> bool {
@@ -350,32 +377,35 @@ impl Topics {
     fn write_topic(&mut self, id: TopicId, page: &mut Page) -> bool {
         if let Some(known) = self.by_id.get_mut(&id) {
             known.dirty = false;
-            page.set(Key::Topic(id), &row(page.lsn, known, None));
+            let row = row(page.lsn, known, None);
+            page.set(Key::Topic(id), &row, &mut known.stored);
             return true;
         }
-        let Some(Deleted { left, as_of }) = self.deleted.get_mut(&id) else {
+        let Some(gone) = self.deleted.get_mut(&id) else {
             return true;
         };
-        let Some(some) = left else {
+        let Some(some) = &mut gone.left else {
             return true;
         };
-        page.partition_rows -= std::mem::take(&mut some.rows).cast_signed();
+        // None of them counts once the mark is there.
+        let rows = std::mem::take(&mut some.rows);
         let (from, total, held) = (some.cleared, some.topic.topic.partitions, some.held);
         let end = total.min(from.saturating_add(page.clearable()));
         page.cleared(end.saturating_sub(from));
         if end < total {
             // A process that starts in between goes on with it.
-            page.set(Key::Topic(id), &row(page.lsn, &some.topic, Some(some.held)));
-            clear_partitions(id, from, end, page);
+            let row = row(page.lsn, &some.topic, Some(some.held));
+            page.set(Key::Topic(id), &row, &mut some.topic.stored);
+            clear_partitions(id, from..end, rows, page);
             some.cleared = end;
             return false;
         }
-        clear_partitions(id, from, i32::MAX, page);
-        page.clear(Key::Topic(id));
+        clear_partitions(id, from..i32::MAX, rows, page);
+        page.clear(Key::Topic(id), some.topic.stored);
         if held {
             let lsn = page.lsn;
-            page.set(Key::Deleted(id), &lsn);
-            (*left, *as_of) = (None, lsn);
+            page.set(Key::Deleted(id), &lsn, &mut gone.stored);
+            (gone.left, gone.as_of) = (None, lsn);
         } else {
             self.deleted.remove(&id);
         }
@@ -452,6 +482,7 @@ fn restore(id: TopicId, created: &TopicCreated, lost: Lost, as_of: Lsn) -> Topic
         topic: Arc::new(topic),
         first_producer: created.first_producer,
         as_of,
+        stored: Mark::NONE,
         dirty: false,
     }
 }
@@ -475,14 +506,14 @@ fn row(lsn: Lsn, known: &TopicState, deleted: Option<bool>) -> Row {
     }
 }
 
-/// The rows of partitions `first..end`.
-fn clear_partitions(topic: TopicId, first: i32, end: i32, page: &mut Page) {
+/// The rows of some partitions; `stored` count until now.
+fn clear_partitions(topic: TopicId, some: Range<i32>, stored: Tally, page: &mut Page) {
     let partition = |index| TopicPartition {
         topic,
         partition: PartitionIndex(index),
     };
-    let (first, end) = (partition(first), partition(end));
-    page.clear_range(Key::Partition(first), Key::Partition(end));
+    let (first, end) = (partition(some.start), partition(some.end));
+    page.clear_range(Key::Partition(first), Key::Partition(end), stored);
 }
 
 fn metric_name(name: &str) -> String {
@@ -504,17 +535,20 @@ impl Table for Topics {
         Ok(Wrote::All)
     }
 
-    fn load(&mut self, key: Key, row: Decoder) -> Result<(), Unreadable> {
+    fn load(&mut self, key: Key, row: Decoder, stored: Mark) -> Result<(), Unreadable> {
         match key {
             Key::Topic(id) => {
                 let row: Row = decode_row(row)?;
-                let topic = restore(id, &row.topic, row.lost, row.as_of);
+                let topic = TopicState {
+                    stored,
+                    ..restore(id, &row.topic, row.lost, row.as_of)
+                };
                 if row.is_deleted {
                     let left = Left {
                         topic,
                         held: row.held,
                         cleared: 0,
-                        rows: 0,
+                        rows: Tally::default(),
                     };
                     self.mark(id, Some(left), row.as_of);
                     self.dirty.mark(id);
@@ -523,8 +557,12 @@ impl Table for Topics {
                 }
             }
             Key::Deleted(topic) => {
-                let as_of = decode_row(row)?;
-                self.mark(topic, None, as_of);
+                let deleted = Deleted {
+                    left: None,
+                    as_of: decode_row(row)?,
+                    stored,
+                };
+                self.deleted.insert(topic, deleted);
             }
             _ => return Err(Unreadable),
         }

@@ -1,10 +1,11 @@
 //! Stores that hold what Penstock did not write: rows that were changed, cut short or lost. A process that starts says so in
 //! a sentence; it serves from none of them, and writes nothing over what is left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::account;
+use crate::command::CreatePartitions;
 use crate::keys::Key;
 use crate::sequencer::{check, is_empty};
 
@@ -244,4 +245,83 @@ async fn a_partitions_row_is_missed_whatever_the_log_says() {
             assert_eq!(damaged.snapshot(), before, "{index}");
         }
     }
+}
+
+/// As where an operator brings back a part of a store: each row is whole, and says what was true.
+#[tokio::test(start_paused = true)]
+async fn a_row_that_is_older_than_the_last_one_written_or_gone_is_missed() {
+    let memory = store().await;
+    run(memory.clone(), options(3)).await.close().await;
+    let before = memory.snapshot();
+    let running = run(memory.clone(), options(4)).await;
+    let more = commit(200, 0, vec![batch(1, Some((5, 1200)))]);
+    committed(&running.metadata, more).await;
+    let grow = Command::CreatePartitions(CreatePartitions {
+        topic: TOPIC,
+        total: 50,
+    });
+    running.metadata.submit(grow).await.unwrap();
+    create_topic(&running.metadata, TopicId(12), "unused", 1).await;
+    running.close().await;
+    let now = memory.snapshot();
+    let (mut older, mut lost) = (BTreeSet::new(), BTreeSet::new());
+    for key in before.keys().chain(now.keys()).collect::<BTreeSet<_>>() {
+        let kind = match Key::decode(key).unwrap() {
+            Key::Topic(_) | Key::Deleted(_) => "rows of topics",
+            Key::Partition(_) => "rows of partitions",
+            Key::Producer(..) => "rows of producers",
+            Key::Session(_) | Key::Outcome(..) => "rows of sessions",
+            _ => continue,
+        };
+        for row in [None, before.get(key)] {
+            if row == now.get(key) {
+                continue;
+            }
+            let damaged = memory.copy();
+            let mut change = Transaction::default();
+            match row {
+                Some(row) => change.set(key.clone(), row.clone()),
+                None => change.clear(key.clone()),
+            }
+            damaged.commit(change).await.unwrap();
+            let said = refused(&damaged).await;
+            // Partitions without their topic are not even read.
+            assert!(
+                said.contains(kind) || said.contains("cannot be read"),
+                "{said}"
+            );
+            match row {
+                Some(_) => older.insert(kind),
+                None => lost.insert(kind),
+            };
+        }
+    }
+    let kinds = ["rows of partitions", "rows of producers", "rows of topics"];
+    for kind in kinds {
+        assert!(older.contains(kind) && lost.contains(kind), "{kind}");
+    }
+    assert!(lost.contains("rows of sessions"), "{lost:?}");
+    for key in [Key::Topic(TopicId(12)), Key::Deleted(TopicId(9))] {
+        let damaged = memory.copy();
+        let mut lose = Transaction::default();
+        lose.clear(key.encode());
+        damaged.commit(lose).await.unwrap();
+        let said = refused(&damaged).await;
+        assert!(said.contains("rows of topics were written"), "{said}");
+    }
+}
+
+/// That nobody serves from a store, nor writes to it, nor finds it well. What is said.
+async fn refused(damaged: &Memory) -> String {
+    let before = damaged.snapshot();
+    let started = try_run(Arc::new(damaged.clone()), options(5)).await;
+    let Err(error) = started.map(drop) else {
+        panic!("it is served")
+    };
+    assert!(matches!(error, Error::Corrupt(_)), "{error}");
+    let checked = check(damaged).await.map(drop);
+    assert!(matches!(checked, Err(Error::Corrupt(_))));
+    assert!(account(damaged).await.is_err());
+    assert_eq!(damaged.snapshot(), before);
+    error.to_string()
 }

@@ -9,6 +9,7 @@ use pages::Pages;
 
 use super::hash::IdMap;
 use super::table::{Dirty, Page, Table, Wrote, decode_row};
+use super::tally::{Mark, Tally};
 use crate::codec::{Decoder, Unreadable};
 use crate::effect::{Block, Judged, PartitionEffect, extents};
 use crate::error::Error;
@@ -33,7 +34,8 @@ pub(crate) struct PartitionLog {
     recent: VecDeque<Extent>,
     /// The row this was loaded from holds everything up to here.
     as_of: Lsn,
-    has_row: bool,
+    /// Its row.
+    stored: Mark,
     dirty: bool,
 }
 
@@ -159,9 +161,15 @@ impl Partitions {
     }
 
     /// Rows of a topic's that are in the store.
-    pub(super) fn rows_of(&self, topic: TopicId) -> u64 {
+    pub(super) fn rows_of(&self, topic: TopicId) -> Tally {
         let made = self.by_topic.get(&topic).into_iter().flat_map(Pages::made);
-        made.filter(|log| log.has_row).count() as u64
+        made.map(|log| log.stored).collect()
+    }
+
+    /// All that are in the store.
+    pub(super) fn rows(&self) -> Tally {
+        let made = self.by_topic.values().flat_map(Pages::made);
+        made.map(|log| log.stored).collect()
     }
 
     /// The topic has so many, or is gone (`None`).
@@ -267,8 +275,8 @@ impl Partitions {
         }
         if whole {
             log.dirty = false;
-            page.partition_rows += i64::from(!std::mem::replace(&mut log.has_row, true));
-            page.set(Key::Partition(partition), &(lsn, log.known.clone()));
+            let row = (lsn, log.known.clone());
+            page.set(Key::Partition(partition), &row, &mut log.stored);
         }
         Ok(whole)
     }
@@ -302,13 +310,13 @@ impl Table for Partitions {
         Ok(Wrote::All)
     }
 
-    fn load(&mut self, key: Key, row: Decoder) -> Result<(), Unreadable> {
+    fn load(&mut self, key: Key, row: Decoder, stored: Mark) -> Result<(), Unreadable> {
         let Key::Partition(partition) = key else {
             return Err(Unreadable);
         };
         let log = self.get_mut(partition).ok_or(Unreadable)?;
         (log.as_of, log.known) = decode_row(row)?;
-        log.has_row = true;
+        log.stored = stored;
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use super::{Held, Known, PartitionLog};
+use crate::state::tally::Mark;
 use crate::types::{Lsn, Offset};
 
 /// Partitions that are made at once.
@@ -32,7 +33,7 @@ static UNUSED: PartitionLog = PartitionLog {
     },
     recent: VecDeque::new(),
     as_of: Lsn(0),
-    has_row: false,
+    stored: Mark::NONE,
     dirty: false,
 };
 

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use super::hash::IdMap;
 use super::limits::PRODUCER_BYTES;
 use super::table::{Dirty, Page, Table, Wrote, decode_row};
+use super::tally::{Mark, Tally};
 use crate::codec::{Decoder, Unreadable};
 use crate::command::{BatchProducer, Rejected};
 use crate::effect::{Judgement, ProducersEffect};
@@ -39,6 +40,8 @@ pub(crate) struct Producers {
     next: Option<(TopicPartition, ProducerId)>,
     /// Rows to be cleared, unless their producer came again.
     gone: Dirty<(TopicPartition, ProducerId)>,
+    /// Which rows they are, of those that are in the store.
+    gone_rows: IdMap<(TopicPartition, ProducerId), Mark>,
     /// How many there are.
     count: u64,
     /// Of them, by share.
@@ -220,8 +223,11 @@ impl Producers {
         &mut self,
         partition: TopicPartition,
         id: ProducerId,
-        producer: Producer,
+        mut producer: Producer,
     ) -> &mut bool {
+        if let Some(row) = self.gone_rows.remove(&(partition, id)) {
+            producer.stored = row;
+        }
         self.count += 1;
         *self.shares.entry(producer.share).or_default() += 1;
         let none = || OfPartition {
@@ -284,7 +290,7 @@ impl Producers {
                 self.partitions.remove(&partition);
             }
             self.uncount(gone.share);
-            self.gone.mark((partition, id));
+            self.left(partition, id, gone.stored);
         }
     }
 
@@ -298,9 +304,19 @@ impl Producers {
         }
     }
 
-    /// A row was left behind, of a topic that is gone: the next checkpoint clears it.
-    pub(super) fn left(&mut self, partition: TopicPartition, id: ProducerId) {
+    /// A row was left behind, as of a topic that is gone: the next checkpoint clears it.
+    pub(super) fn left(&mut self, partition: TopicPartition, id: ProducerId, stored: Mark) {
         self.gone.mark((partition, id));
+        if stored.is_row() {
+            self.gone_rows.insert((partition, id), stored);
+        }
+    }
+
+    /// Rows that are in the store.
+    pub(super) fn rows(&self) -> Tally {
+        let all = self.partitions.values().flat_map(|of| of.by_id.iter());
+        let all = all.map(|(_, known)| known.stored);
+        all.chain(self.gone_rows.values().copied()).collect()
     }
 
     /// The topic is gone, with so many partitions. Rows are cleared one by one: a range may have more of them than a
@@ -324,7 +340,7 @@ impl Producers {
             };
             for (id, producer) in gone.by_id.iter() {
                 self.uncount(producer.share);
-                self.left(partition, id);
+                self.left(partition, id, producer.stored);
             }
         }
     }
@@ -390,7 +406,7 @@ impl Producer {
             last_seen: self.last_seen,
             batches: self.batches.clone(),
         };
-        page.set(Key::Producer(partition, id), &row);
+        page.set(Key::Producer(partition, id), &row, &mut self.stored);
     }
 }
 
@@ -405,9 +421,15 @@ impl Producers {
             match known.and_then(|of| of.by_id.get_mut(id)) {
                 // It came again, and its row may be of before.
                 Some(known) => known.write(partition, id, page),
-                None => page.clear(Key::Producer(partition, id)),
+                None => {
+                    let row = self.gone_rows.remove(&(partition, id));
+                    page.clear(Key::Producer(partition, id), row.unwrap_or_default());
+                }
             }
             self.gone.pop();
+        }
+        if self.gone_rows.is_empty() {
+            self.gone_rows = IdMap::default();
         }
         true
     }
@@ -458,7 +480,7 @@ impl Table for Producers {
         Ok(Wrote::All)
     }
 
-    fn load(&mut self, key: Key, row: Decoder) -> Result<(), Unreadable> {
+    fn load(&mut self, key: Key, row: Decoder, stored: Mark) -> Result<(), Unreadable> {
         let Key::Producer(partition, id) = key else {
             return Err(Unreadable);
         };
@@ -469,6 +491,7 @@ impl Table for Producers {
             last_seen: row.last_seen,
             share: row.share,
             as_of: row.as_of,
+            stored,
             dirty: false,
         };
         self.insert(partition, id, producer);

@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use crate::codec::{Decoder, Encoder, Unreadable, Wire};
 use crate::command::{BatchProducer, Rejected};
+use crate::state::tally::Mark;
 use crate::types::{Lsn, Offset, ProducerEpoch, Sequence, Share, Timestamp};
 
 /// Kafka's clients have at most five requests in flight when they are idempotent.
@@ -20,6 +21,8 @@ pub(crate) struct Producer {
     pub(crate) share: Share,
     /// The row this was loaded from holds everything up to here.
     pub(super) as_of: Lsn,
+    /// Its row.
+    pub(super) stored: Mark,
     pub(super) dirty: bool,
 }
 

@@ -20,6 +20,7 @@ use crate::level::As;
 use crate::sequencer::takeover::replay;
 use crate::state::invariants;
 use crate::state::table::{Page, Table, Tails, open_row};
+use crate::state::tally::Mark;
 use crate::types::{Lsn, Offset};
 
 /// What is written together, and so is of one age.
@@ -133,13 +134,13 @@ async fn recount(kv: &Memory) {
     for kind in State::KINDS {
         let rows = kv.snapshot().into_iter();
         for (key, row) in rows.filter(|(key, _)| key.get(1) == Some(kind)) {
+            let stored = Mark::of(&key, &row);
             let row = open_row(&key, row).unwrap();
-            state.load(Key::decode(&key).unwrap(), row).unwrap();
+            let key = Key::decode(&key).unwrap();
+            state.load(key, row, stored).unwrap();
         }
     }
-    let (written, found) = (state.cluster.partition_rows(), state.partition_rows());
-    let more = found.cast_signed() - written.cast_signed();
-    state.cluster.count_partition_rows(more);
+    state.cluster.counted(state.tallies());
     let mut tails = Tails::new();
     let mut page = Page::new(state.cluster.as_of(), Steps::default(), &mut tails);
     state.cluster.write(&mut page).unwrap();

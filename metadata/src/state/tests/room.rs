@@ -388,6 +388,7 @@ fn outcomes_are_bounded_in_bytes_and_one_session_leaves_room_to_others() {
 fn a_partition_whose_offsets_are_used_up_takes_nothing_more() {
     use crate::codec::{Decoder, Encoder};
     use crate::keys::Key;
+    use crate::state::tally::Mark;
     for end in [(1 << 62) + 1, i64::MAX - 1, i64::MAX] {
         let mut state = with_topic(Limits::default());
         let mut row = Encoder::default();
@@ -396,7 +397,8 @@ fn a_partition_whose_offsets_are_used_up_takes_nothing_more() {
         [0, 0, 0].into_iter().for_each(|held| row.u64(held));
         row.u32(0);
         let key = Key::Partition(partition(1, 0));
-        state.load(key, Decoder::new(row.into_bytes())).unwrap();
+        let row = Decoder::new(row.into_bytes());
+        state.load(key, row, Mark::NONE).unwrap();
         let sent = send(&mut state, START, (0, 0), 0);
         assert_eq!(sent, Err(Rejected::InvalidCommand));
         assert_eq!(state.producers.len(), 0);
