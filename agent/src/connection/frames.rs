@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use protocol::{ApiKey, RequestHeader, frame};
 use tokio::io::{AsyncReadExt, ReadBuf};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Close;
 use super::arrivals::Arrivals;
@@ -28,6 +28,9 @@ const REST_TIME_MAX: Duration = Duration::from_secs(10);
 const BYTES_PER_SECOND_MIN: usize = 64 * 1024;
 /// How often a frame that arrives is compared with what others wait for.
 const COMPARE_EVERY: Duration = Duration::from_millis(100);
+/// How often it is looked whether all of a frame is here that waits for its permit.
+const LOOK_MIN: Duration = Duration::from_millis(2);
+const LOOK_MAX: Duration = Duration::from_millis(64);
 /// Requests that name partitions, of which there may be many, each answered with about as much as was asked.
 const PARTITIONS_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// All others but Produce. Two bytes in them can ask for an answer of a hundred.
@@ -188,7 +191,11 @@ impl<R: Arrivals> Frames<R> {
         }
         let (socket, admission) = (&mut self.socket, &self.admission);
         let here = async move {
-            poll_fn(|cx| socket.poll_here(cx, length - chunk)).await;
+            let mut pause = LOOK_MIN;
+            while !socket.has(length - chunk) {
+                sleep(pause).await;
+                pause = (pause * 2).min(LOOK_MAX);
+            }
             admission.frame(length).await
         };
         tokio::select! {

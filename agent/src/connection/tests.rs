@@ -163,8 +163,8 @@ impl AsyncRead for Here {
 }
 
 impl Arrivals for Here {
-    fn poll_here(&mut self, _: &mut Context<'_>, _: usize) -> Poll<()> {
-        Poll::Ready(())
+    fn has(&mut self, _: usize) -> bool {
+        true
     }
 }
 
