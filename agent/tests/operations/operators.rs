@@ -113,3 +113,27 @@ async fn what_alerts_watch_is_there_from_the_start() {
         assert!(page.lines().any(|each| each == line), "no {line}");
     }
 }
+
+/// Whoever mistypes a step is not told half an hour later, and whoever asks for help is given it.
+#[tokio::test]
+async fn scripts_say_which_steps_and_tests_they_know() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    for (script, part) in [
+        (".ci/test", "lint install rust sim"),
+        (
+            "agent/tests/two-versions/run",
+            "each_binary_says_which_levels_it_knows",
+        ),
+    ] {
+        let script = format!("{root}/{script}");
+        let mut command = tokio::process::Command::new(&script);
+        let ran = run(command.arg("--help")).await;
+        assert!(ran.status.success() && ran.stdout.contains(part), "{ran:?}");
+        let mut command = tokio::process::Command::new(&script);
+        let ran = run(command.arg("bogus")).await;
+        assert_eq!(ran.status.code(), Some(2), "{ran:?}");
+        for part in ["there is no", "\"bogus\"", part] {
+            assert!(ran.stderr.contains(part), "no {part:?} in {ran:?}");
+        }
+    }
+}
