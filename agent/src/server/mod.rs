@@ -11,6 +11,7 @@ mod prompt;
 mod rooms;
 mod shares;
 mod start;
+mod unanswered;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -67,7 +67,7 @@ pub async fn operate(operation: Operation, operated: Operated) -> anyhow::Result
                 Some(url) => Some(Store::open(url, &bucket_options).await?),
                 None => None,
             };
-            let names = Names::of_metadata(bucket, store.to_string());
+            let names = Names::of_store(store.to_string(), bucket, &bucket_options);
             say_to_store(operation, &store, opened.as_ref(), &names).await
         }
     }
@@ -79,7 +79,8 @@ async fn say_to_processes(
     tls: Option<&PeerTls>,
 ) -> anyhow::Result<String> {
     let (rooms, tried) = (Tasks::new(), addresses.clone());
-    let metadata = connect(addresses, wire(tls)?, None, None, &rooms);
+    let names = Names::of_processes(&addresses, None, &StoreOptions::default());
+    let metadata = connect(addresses, wire(tls)?, None, None, &names, &rooms);
     let said = timeout(REACH_TIME_MAX, say(&metadata, operation));
     let said = tokio::select! {
         said = said => match said {
@@ -190,7 +191,7 @@ fn needs_bucket(before: &Checked, names: &Names) -> anyhow::Result<()> {
             "the metadata in {} keeps its records in a bucket (id {bucket}), which remembers how far it had come: give --bucket \
              URL of that one, for without it nobody knows whether the store went back in time, or what that lost. Nothing was \
              changed",
-            names.metadata
+            names.metadata()
         ),
     }
 }

@@ -60,10 +60,8 @@ pub(super) async fn run(options: Doctor) -> anyhow::Result<ExitCode> {
         check_level(metadata.level, &report);
     }
     if let (Some(found), Some(metadata), Some(store)) = (found, metadata, &options.store) {
-        let names = Names {
-            bucket: options.bucket.clone(),
-            metadata: store.to_string(),
-        };
+        let bucket = Some(options.bucket.clone());
+        let names = Names::of_store(store.to_string(), bucket, &store_options(&options));
         check_identity(&names, found, &metadata, &mut report);
     }
     Ok(report.finish())
@@ -165,11 +163,15 @@ fn say(verdict: &str, sentence: &str) {
     println!("{verdict} {sentence}");
 }
 
+fn store_options(options: &Doctor) -> StoreOptions {
+    StoreOptions {
+        s3_endpoint: options.s3_endpoint.clone(),
+    }
+}
+
 /// The bucket, if it can be asked.
 async fn check_bucket(options: &Doctor, report: &mut Report) -> Option<Store> {
-    let store_options = StoreOptions {
-        s3_endpoint: options.s3_endpoint.clone(),
-    };
+    let store_options = store_options(options);
     let store = match Store::open(&options.bucket, &store_options).await {
         Ok(store) => store,
         Err(error) => {
