@@ -13,10 +13,22 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub use self::listeners::{Listen, Named, listeners};
+pub use self::listeners::{Listen, Named, can_be_told, listeners};
 pub use self::records::Records;
 pub use self::values::{Bytes, CompressionLevel, HostPort, Preset, Role, StoreUrl};
 use crate::zones::ClientZones;
+
+/// What was typed cannot be meant: a sentence for whoever typed it. Ends with the exit code that wrong flags have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Misuse(pub String);
+
+impl Misuse {
+    /// As an error of a command.
+    pub(crate) fn say(sentence: impl Into<String>) -> anyhow::Error {
+        Self(sentence.into()).into()
+    }
+}
 
 /// A Kafka-protocol broker without disks.
 ///
@@ -221,9 +233,9 @@ impl PeerTlsFiles {
                 key,
                 authority,
             })),
-            _ => anyhow::bail!(
-                "give --peer-tls-cert, --peer-tls-key and --peer-tls-ca together, or none of them"
-            ),
+            _ => Err(Misuse::say(
+                "give --peer-tls-cert, --peer-tls-key and --peer-tls-ca together, or none of them",
+            )),
         }
     }
 }
@@ -314,8 +326,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
         None => command,
     };
     let matches = command.try_get_matches_from(arguments)?;
-    let command = Cli::from_arg_matches(&matches)?.command;
-    addressee::check(&command, &matches)?;
+    let mut command = Cli::from_arg_matches(&matches)?.command;
+    addressee::settle(&mut command, &matches)?;
     Ok(command)
 }
 
