@@ -3,7 +3,7 @@
 
 use super::{agent, logging};
 use crate::config::{HostPort, Metadata, Misuse, Say};
-use crate::server::{MetadataSettings, Operated, Operation, operate, serve_metadata};
+use crate::server::{IfReadable, MetadataSettings, Operated, Operation, operate, serve_metadata};
 use crate::storage::StoreOptions;
 
 pub(super) async fn run(options: Metadata) -> anyhow::Result<()> {
@@ -15,7 +15,11 @@ pub(super) async fn run(options: Metadata) -> anyhow::Result<()> {
         (Some(Say::ReleaseHold), _) => once(Operation::ReleaseHold, options).await,
         (Some(Say::MarkLost), _) => {
             let records = given(options.records.clone(), "--records")?;
-            once(Operation::MarkLost(records), options).await
+            let readable = match options.force {
+                true => IfReadable::GiveUp,
+                false => IfReadable::Refuse,
+            };
+            once(Operation::MarkLost(records, readable), options).await
         }
     }
 }
@@ -23,20 +27,18 @@ pub(super) async fn run(options: Metadata) -> anyhow::Result<()> {
 #[expect(clippy::print_stdout, reason = "the answer to whoever typed it")]
 async fn once(operation: Operation, options: Metadata) -> anyhow::Result<()> {
     let operated = if options.metadata.is_empty() {
-        Operated::Store {
-            store: given(options.store, "--store URL")?,
-            bucket: options.bucket,
-            bucket_options: StoreOptions {
-                s3_endpoint: options.s3_endpoint,
-            },
-        }
+        Operated::Store(given(options.store, "--store URL")?)
     } else {
         Operated::Processes {
             addresses: options.metadata.iter().map(HostPort::to_string).collect(),
             tls: options.peer_tls.files()?,
         }
     };
-    println!("{}", operate(operation, operated).await?);
+    let bucket_options = StoreOptions {
+        s3_endpoint: options.s3_endpoint,
+    };
+    let done = operate(operation, operated, options.bucket, bucket_options).await?;
+    println!("{done}");
     Ok(())
 }
 

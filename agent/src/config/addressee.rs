@@ -5,7 +5,7 @@ use clap::ArgMatches;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 
-use super::{Agent, Command, Metadata};
+use super::{Agent, Command, Metadata, Say};
 
 /// Sees that there is one, and only one: what is typed beats a variable, and that the config file.
 pub(super) fn settle(command: &mut Command, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -24,6 +24,9 @@ fn of_metadata(metadata: &Metadata, given: &ArgMatches) -> Result<(), clap::Erro
     let typed = |argument| given.value_source(argument) == Some(ValueSource::CommandLine);
     if typed("store") && typed("metadata") {
         return Err(conflict("give --store or --metadata, not both"));
+    }
+    if metadata.force && metadata.say != Some(Say::MarkLost) {
+        return Err(conflict("--force is for mark-lost alone: leave it out"));
     }
     let missing = missing(metadata);
     missing.map_or(Ok(()), |said| {
@@ -92,6 +95,12 @@ fn missing(given: &Metadata) -> Option<&'static str> {
             "give --metadata HOST:PORT,... of the processes that serve from the metadata store, or --store URL (and --bucket \
              URL) if none does",
         ),
+        (true, _) if given.say == Some(Say::MarkLost) && given.bucket.is_none() && !given.force => {
+            Some(
+                "give --bucket URL of the agents, where it is looked whether these records can be read, or --force to give \
+                 them up in any case",
+            )
+        }
         (false, true) if !store => {
             Some("give --store URL, and --bucket URL of the agents, which remembers that store")
         }

@@ -151,6 +151,9 @@ pub struct Metadata {
         required_if_eq("say", "mark-lost")
     )]
     pub records: Option<Records>,
+    /// Have mark-lost give up records that can be read, too, without a look into --bucket; on the command line alone
+    #[arg(long, requires = "say")]
+    pub force: bool,
     /// Processes of `penstock metadata` to say it to instead, with commas between them; on the command line alone
     #[arg(
         long,
@@ -196,7 +199,7 @@ pub enum Say {
     Finalize,
     /// After --accept-older-store: what was lost is given up, and its objects may be deleted
     ReleaseHold,
-    /// Give --records up, which cannot be read and never will be: readers step over them
+    /// Give --records up, which cannot be read and never will be, as a look into --bucket shows: readers step over them
     MarkLost,
 }
 
@@ -332,7 +335,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
 }
 
 /// On the command line alone: left in a file or in the environment, they would be said again at each start.
-const SAID_ONCE: &[&str] = &["say", "accept_older_store"];
+const SAID_ONCE: &[&str] = &["say", "accept_older_store", "force"];
 
 /// Whether it has neither variable nor key. So it is with whom `penstock metadata` says something to: that variable is the
 /// one of agents beside it.

@@ -78,6 +78,7 @@ fn a_key_that_is_none_is_told_apart_from_a_flag_and_from_a_slip() {
             "accept-old-store = true",
             "--accept-older-store is for the command line alone",
         ),
+        ("force = true", "--force is for the command line alone"),
         ("config = 'x'", "--config is for the command line alone"),
         ("s3_endpoint = 'x'", "did you mean `s3-endpoint`?"),
         ("num-partition = 1", "did you mean `num-partitions`?"),
@@ -92,6 +93,13 @@ fn a_key_that_is_none_is_told_apart_from_a_flag_and_from_a_slip() {
     let path = file.path().to_str().expect("utf-8");
     let refused = parse_words(&["dev", "--config", path]).unwrap_err();
     assert!(!refused.to_string().contains("did you mean"), "{refused}");
+}
+
+#[test]
+fn force_is_for_what_it_is_meant_for() {
+    let finalize = ["metadata", "finalize", "--store", "memory:", "--force"];
+    let refused = parse_words(&finalize).unwrap_err();
+    assert!(refused.to_string().contains("for mark-lost alone"));
 }
 
 /// A variable is seen in `agent/tests/operations`.
@@ -200,6 +208,17 @@ fn what_metadata_lacks_is_named() {
         (
             &["metadata", "--accept-older-store"],
             &["--store URL", "--bucket URL"],
+        ),
+        (
+            &[
+                "metadata",
+                "mark-lost",
+                "--store",
+                "memory:",
+                "--records",
+                "t:0:1-1",
+            ],
+            &["--bucket URL", "--force"],
         ),
     ] {
         let error = parse_words(words).expect_err("refused");

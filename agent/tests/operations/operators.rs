@@ -35,7 +35,11 @@ async fn what_is_so_already_is_said_to_be() {
     metadata.until_ready("200").await;
     // The file is that one's.
     let ran = run(penstock(["metadata", "--log", "off", "finalize"]).args(&flags)).await;
-    ran.refused(&["open in another process", "--metadata HOST:PORT"]);
+    ran.refused(&[
+        "open in another process",
+        "--metadata HOST:PORT",
+        "stop that one",
+    ]);
     let there = ["--metadata".to_owned(), metadata.listen.to_string()];
     said("finalize", &there, &already).await;
     said("release-hold", &there, &no_hold).await;
