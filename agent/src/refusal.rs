@@ -70,6 +70,7 @@ pub(crate) fn metadata(error: &Error) -> ErrorCode {
         | Error::Damaged(_)
         | Error::WentBack(_)
         | Error::OtherBucket { .. }
+        | Error::OtherCluster { .. }
         | Error::Replaced { .. }
         | Error::Emptied(_)
         | Error::AddressShared(_)
@@ -210,6 +211,7 @@ mod tests {
             | Error::Closing
             | Error::WentBack(_)
             | Error::OtherBucket { .. }
+            | Error::OtherCluster { .. }
             | Error::Replaced { .. }
             | Error::Emptied(_)
             | Error::AddressShared(_)
@@ -236,6 +238,10 @@ mod tests {
             Error::OtherBucket {
                 bucket: String::new(),
                 metadata: String::new(),
+            },
+            Error::OtherCluster {
+                found: String::new(),
+                known: String::new(),
             },
             Error::Replaced {
                 found: String::new(),

@@ -86,9 +86,10 @@ impl Tls {
 pub async fn dial(wire: &Wire, address: &str) -> Result<Link, DialError> {
     let socket = connect(address).await?;
     match wire {
-        Wire::Plain => begin(socket)
-            .await
-            .map_err(|error| broke_off(error, "wants TLS")),
+        Wire::Plain => begin(socket).await.map_err(|error| {
+            let likely = "wants TLS, or is no metadata process (a port for Kafka clients, say)";
+            broke_off(error, likely)
+        }),
         Wire::Tls(tls) => {
             let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
             let host = host.trim_matches(['[', ']']).to_owned();
@@ -157,7 +158,7 @@ where
     let answered = timeout(HANDSHAKE_TIME_MAX, grpc.streaming(ask, path, Frames)).await;
     let answered = answered
         .map_err(|_| DialError::Failed("no answer".to_owned()))?
-        .map_err(DialError::failed)?;
+        .map_err(|status| DialError::failed(said(&status)))?;
     let (into, receiver) = mpsc::channel(FRAMES_MAX);
     driver.spawn(async move {
         let _ = pump(answered.into_inner(), into).await;
@@ -298,10 +299,18 @@ async fn pump(mut frames: Streaming<Bytes>, into: mpsc::Sender<Bytes>) -> Result
                 return Err(status.message().to_owned());
             }
             Err(status) => {
-                tracing::debug!(status = %Shown::sentence(status), "a link broke");
+                tracing::debug!(why = %Shown::sentence(said(&status)), "a link broke");
                 return Ok(());
             }
         }
+    }
+}
+
+/// Why a stream ended, for people: as a whole, a status shows its insides.
+fn said(status: &Status) -> &str {
+    match status.message() {
+        "" => status.code().description(),
+        message => message,
     }
 }
 

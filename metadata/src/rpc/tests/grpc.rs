@@ -56,6 +56,21 @@ async fn exchange(wire: &Wire, address: &str, accepted: &mut mpsc::Receiver<Link
     assert_eq!(frame(&mut agent).await, None, "from either side");
 }
 
+/// As a port for Kafka clients, to which the first bytes of HTTP/2 are the length of a request that is far too large.
+#[tokio::test]
+async fn what_is_no_metadata_process_is_called_so_in_a_sentence() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let _ = socket.read(&mut [0; 4]).await;
+        }
+    });
+    let error = dial(&Wire::Plain, &address).await.unwrap_err().to_string();
+    assert!(error.contains("is no metadata process"), "{error}");
+    assert!(!error.contains(['{', '[', '"']), "{error}");
+}
+
 #[tokio::test]
 async fn frames_travel_in_order_both_ways() {
     let (address, mut accepted) = listen(Wire::Plain).await;
