@@ -7,7 +7,7 @@ use crate::tasks::{Wanted, Workers};
 
 /// All that is made so in this process. One more than one, so that what takes longest is not waited for by all.
 static MAKERS: LazyLock<Workers> = LazyLock::new(|| Workers::new(2));
-/// What takes no more bytes is made at once: some thousand partitions, in about a millisecond.
+/// What takes no more bytes is made at once: some thousand partitions.
 const AT_ONCE_BYTES_MAX: usize = 128 * 1024;
 
 /// Makes an answer of about so many bytes. What is made once nobody wants it is thrown away.
