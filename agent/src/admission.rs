@@ -55,6 +55,14 @@ const SMALL_POLL_BYTES_MAX: usize = 64 * 1024;
 const SMALL_REPLY_BYTES_MAX: usize = 256 * 1024;
 /// Of what is left of its lane a reply may have one part, of as many as there are replies and this.
 const REPLY_SHARES: usize = 3;
+/// Answers other than fetched bytes, and what making them takes. One up to this size waits among the small ones.
+const SMALL_ANSWER_BYTES_MAX: usize = 64 * 1024;
+const SMALL_ANSWERS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// All larger ones. Where an answer would take more, less can be asked for; one that must be given all the same goes alone.
+pub(crate) const ANSWER_BYTES_MAX: usize = 96 * 1024 * 1024;
+/// The same for those that are given to many: three of a million partitions.
+const SHARED_ANSWERS_BYTES_MAX: usize = 96 * 1024 * 1024;
+
 /// Where less than this part of a lane is left, who holds it is in the way of others.
 const CROWDED_SHARE: usize = 8;
 
@@ -75,6 +83,10 @@ pub(crate) struct Admission {
     /// Fetched bytes on their way to clients.
     small_replies: Lane,
     large_replies: Lane,
+    /// Answers other than those.
+    small_answers: Lane,
+    large_answers: Lane,
+    shared_answers: Lane,
 }
 
 /// Given back when dropped.
@@ -85,6 +97,8 @@ pub(crate) struct Permit(Held);
 enum Held {
     Taken(Taken),
     Arriving(Room),
+    /// For what many hold at once, and is there once.
+    Shared(Arc<Permit>),
 }
 
 /// Of a lane in which whoever has bytes keeps them.
@@ -106,7 +120,13 @@ impl Permit {
         match &self.0 {
             Held::Taken(taken) => taken.bytes.num_permits(),
             Held::Arriving(_) => 0,
+            Held::Shared(permit) => permit.bytes(),
         }
+    }
+
+    /// One of several for the same bytes, given back with the last of them.
+    pub(crate) fn shared(permit: &Arc<Self>) -> Self {
+        Self(Held::Shared(Arc::clone(permit)))
     }
 
     fn merge(&mut self, more: OwnedSemaphorePermit) {
@@ -120,6 +140,7 @@ impl Permit {
         match &self.0 {
             Held::Taken(taken) => taken.lane.is_crowded(),
             Held::Arriving(room) => room.is_wanted(),
+            Held::Shared(permit) => permit.is_wanted(),
         }
     }
 
@@ -141,7 +162,7 @@ impl Permit {
     pub(crate) async fn told_to_leave(&self) {
         match &self.0 {
             Held::Arriving(room) => room.told_to_leave().await,
-            Held::Taken(_) => std::future::pending().await,
+            Held::Taken(_) | Held::Shared(_) => std::future::pending().await,
         }
     }
 
@@ -199,6 +220,9 @@ impl Admission {
             large_polls: Lane::new(LARGE_POLLS_BYTES_MAX),
             small_replies: Lane::new(reply_bytes_max / 4),
             large_replies: Lane::new(reply_bytes_max - reply_bytes_max / 4),
+            small_answers: Lane::new(SMALL_ANSWERS_BYTES_MAX),
+            large_answers: Lane::new(ANSWER_BYTES_MAX),
+            shared_answers: Lane::new(SHARED_ANSWERS_BYTES_MAX),
         }
     }
 
@@ -281,6 +305,32 @@ impl Admission {
             true => (&self.small_replies, small),
             false => (&self.large_replies, wanted),
         }
+    }
+
+    /// For an answer that takes so many bytes, with what making it takes, until it is written.
+    pub(crate) async fn answer(&self, bytes: usize) -> Permit {
+        let lane = match bytes <= SMALL_ANSWER_BYTES_MAX {
+            true => &self.small_answers,
+            false => &self.large_answers,
+        };
+        lane.take(bytes).await
+    }
+
+    /// The same for one that is given to many. Who keeps such answers makes room for it first.
+    pub(crate) async fn shared_answer(&self, bytes: usize) -> Permit {
+        self.shared_answers.take(bytes).await
+    }
+
+    /// How much must be given back before there are so many bytes for an answer that is given to many.
+    pub(crate) fn shared_answers_short_of(&self, bytes: usize) -> usize {
+        let wanted = bytes.min(self.shared_answers.total as usize);
+        wanted.saturating_sub(self.shared_answers.available())
+    }
+
+    /// Bytes of answers that are made or not written yet, fetched ones aside.
+    #[cfg(test)]
+    pub(crate) fn answer_bytes(&self) -> usize {
+        self.small_answers.taken() + self.large_answers.taken() + self.shared_answers.taken()
     }
 
     /// Bytes of batches waiting for their ack right now.

@@ -9,6 +9,7 @@ use protocol::{ApiKey, Decode, ErrorCode, Reader, Request, RequestHeader, messag
 use crate::admission::Permit;
 use crate::call::{Arrival, Call, Close, PendingReply, Reply};
 use crate::context::Context;
+use crate::discovery::ClusterMetadata;
 use crate::fetch::Fetch;
 use crate::metrics::count_request;
 use crate::produce::Produce;
@@ -25,6 +26,7 @@ pub(crate) struct Dispatch {
     pub(crate) context: Arc<Context>,
     pub(crate) produce: Produce,
     pub(crate) fetch: Fetch,
+    pub(crate) cluster_metadata: ClusterMetadata,
 }
 
 /// Makes `answer` of a list with a row for each API: the request, and what answers it. What a row `in order` does happens
@@ -68,7 +70,7 @@ answer! { |rooms, call, request|
     in order: ProduceRequest => rooms.produce.begin(call, request);
     FetchRequest => rooms.fetch.handle(call, request);
     ListOffsetsRequest => offsets::list_offsets::handle(call, request);
-    MetadataRequest => discovery::cluster_metadata::handle(call, request);
+    MetadataRequest => rooms.cluster_metadata.handle(call, request);
     FindCoordinatorRequest => discovery::find_coordinator::handle(call, request);
     ApiVersionsRequest => discovery::api_versions::handle(call, request);
     CreateTopicsRequest => admin::create_topics::handle(call, request);

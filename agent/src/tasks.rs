@@ -183,6 +183,11 @@ pub(crate) struct Workers(Arc<Semaphore>);
 pub(crate) struct Wanted(Arc<AtomicBool>);
 
 impl Wanted {
+    /// Of work that is too short to be stopped.
+    pub(crate) fn always() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+
     pub(crate) fn is_wanted(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

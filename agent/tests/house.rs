@@ -15,6 +15,7 @@ const AGENT: &[(&str, &[&str])] = &[
         &[
             "call",
             "context",
+            "making",
             "refusal",
             "topic_config",
             "topic_id",
@@ -46,16 +47,26 @@ const AGENT: &[(&str, &[&str])] = &[
     ),
     (
         "context",
-        &["clock", "producer_ids", "random", "storage", "zones"],
+        &[
+            "admission",
+            "clock",
+            "producer_ids",
+            "random",
+            "storage",
+            "zones",
+        ],
     ),
     ("damage", &["metrics", "refusal", "said", "storage"]),
     (
         "discovery",
         &[
+            "admission",
             "brokers",
             "call",
             "context",
+            "making",
             "refusal",
+            "tasks",
             "topic_id",
             "topic_name",
             "zones",
@@ -103,6 +114,7 @@ const AGENT: &[(&str, &[&str])] = &[
     ),
     ("identity", &["random", "storage", "tasks"]),
     ("life", &[]),
+    ("making", &["tasks"]),
     ("metrics", &["tasks"]),
     (
         "offsets",
@@ -145,6 +157,7 @@ const AGENT: &[(&str, &[&str])] = &[
             "config",
             "connection",
             "context",
+            "discovery",
             "dispatch",
             "fetch",
             "http",

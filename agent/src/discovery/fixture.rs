@@ -42,6 +42,7 @@ pub(crate) async fn with_context(auto_create: AutoCreate, test: impl AsyncFnOnce
     let bucket = Store::open("memory:", &StoreOptions::default()).await;
     let context = Arc::new(Context {
         metadata,
+        admission: Admission::new(1 << 20, 1 << 20),
         cache: Cache::new(bucket.unwrap(), 1 << 20, Duration::from_secs(60)),
         producer_ids: ProducerIds::new(),
         clock: Clock::Manual(Arc::new(AtomicI64::new(NOW.0))),

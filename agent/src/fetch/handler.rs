@@ -62,7 +62,7 @@ impl Fetch {
         if call.context.node.roles.fetch {
             self.answer(call, request).await
         } else {
-            send_on(call, request)
+            send_on(call, request).await
         }
     }
 
@@ -160,11 +160,14 @@ impl Fetch {
 }
 
 /// Consumers are served elsewhere: newer ones go where they are told (KIP-392), older ones look who leads now.
-fn send_on(call: &Call, request: FetchRequest) -> FetchResponse {
+async fn send_on(call: &Call, request: FetchRequest) -> FetchResponse {
+    let asked = translate(call, request.topics);
+    call.charge(asked.bytes() + asked.slots() * ANSWER_BYTES)
+        .await;
     let brokers = Brokers::of(call);
     let elsewhere = |topic: &Topic, slot: Slot| {
         let reader = topic.partition(slot).map(|partition| {
-            let reader = brokers.reader(partition.topic, partition.partition.0);
+            let reader = (brokers.placement()).reader(partition.topic, partition.partition.0);
             reader.filter(|_| call.version >= SENDS_ON)
         });
         match reader {
@@ -176,7 +179,7 @@ fn send_on(call: &Call, request: FetchRequest) -> FetchResponse {
             Err(code) => refusal(slot.index, code),
         }
     };
-    let topics = translate(call, request.topics).topics.into_iter();
+    let topics = asked.topics.into_iter();
     let responses = topics.map(|topic| {
         let slots = topic.slots.iter();
         let partitions = slots.map(|slot| elsewhere(&topic, *slot)).collect();

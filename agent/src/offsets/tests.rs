@@ -267,3 +267,22 @@ async fn the_epoch_ends_where_the_log_does() {
     })
     .await;
 }
+
+/// 8 MB of these took half a gigabyte.
+#[tokio::test]
+async fn more_partitions_than_one_answer_may_tell_of_are_refused_each() {
+    with_context(AutoCreate::Disabled, async |context| {
+        fill(context).await;
+        let places: Vec<(i32, i64)> = (0..300_000).map(|index| (index, -1)).collect();
+        let refused = ask(context, &places).await;
+        assert_eq!(refused.len(), places.len());
+        let code = ErrorCode::POLICY_VIOLATION;
+        assert!(refused.iter().all(|each| each.error_code == code));
+        assert_eq!(context.admission.answer_bytes(), 0);
+        let told = ask(context, &places[..1000]).await;
+        assert_eq!(told[0].offset, 8);
+        let code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        assert!(told[2..].iter().all(|each| each.error_code == code));
+    })
+    .await;
+}
