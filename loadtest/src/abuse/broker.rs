@@ -98,21 +98,24 @@ impl Broker {
     /// Resident bytes, and the most since they were forgotten.
     ///
     /// # Errors
-    /// When it ended, or took more than it may, and then it is ended.
+    /// When it ended.
     pub(super) fn look(&mut self) -> anyhow::Result<(u64, u64)> {
         if let Some(ended) = self.child.try_wait()? {
             anyhow::bail!("the broker ended: {}", why(ended));
         }
-        let (now, most) = cap::resident(self.pid())?;
-        if now > self.cap {
-            self.child.kill()?;
-            anyhow::bail!(
-                "the broker took {} MiB of the {} that it may, and was ended",
-                now / MIB,
-                self.cap / MIB
-            );
+        cap::resident(self.pid())
+    }
+
+    /// Ended, and said so, where so many resident bytes are more than it may take.
+    pub(super) fn hold_to_cap(&mut self, resident: u64) -> anyhow::Result<()> {
+        if resident <= self.cap {
+            return Ok(());
         }
-        Ok((now, most))
+        self.child.kill()?;
+        anyhow::bail!(
+            "the broker took more than {} MiB, and was ended",
+            self.cap / MIB
+        )
     }
 
     /// What it logged.

@@ -157,7 +157,7 @@ pub(super) const ALL: &[Case] = &[
     },
     Case {
         name: "tiny-batches",
-        about: "600,000 batches of one empty record in one frame",
+        about: "600,000 batches of one empty record for one partition in one frame, and one for each of 100,000",
         budgets: &[Budget::Frame { mib: 39 }, Budget::Dense],
         ready: batches::tiny,
         ..PLAIN

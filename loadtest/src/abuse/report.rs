@@ -74,15 +74,19 @@ pub(super) fn report(
         most: mib(memory.most),
         after: mib(memory.after),
         stored: round(memory.stored / (1 << 20) as f64),
-        limit: goal::limit_mib(&budgets, memory, options.memory_cap),
+        limit: match options.short {
+            true => options.memory_cap as f64,
+            false => goal::limit_mib(&budgets, memory, options.memory_cap),
+        },
     };
     let mut missed: Vec<String> = runs.iter_mut().filter_map(|run| run.ended.take()).collect();
-    if rss_mib.most > rss_mib.limit && !options.short {
+    if rss_mib.most > rss_mib.limit {
         missed.push(format!(
             "rss: {} MiB, wanted {}",
             rss_mib.most, rss_mib.limit
         ));
     }
+    let ended = !missed.is_empty();
     let errors = errors(&runs);
     missed.extend(errors.iter().take(ERRORS_TOLD).cloned());
     let mut figures = BTreeMap::new();
@@ -99,7 +103,7 @@ pub(super) fn report(
         .collect();
     let count = runs.len();
     let good_ms = times(runs);
-    if !options.short {
+    if !options.short && !ended {
         missed.extend(goal::slow(&good_ms));
         missed.extend(
             case.wants

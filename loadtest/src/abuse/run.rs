@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -19,6 +21,8 @@ use crate::report as printed;
 use crate::scrape;
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The good client's first records, which nothing is compared with.
+const WARM_UP: Duration = Duration::from_secs(1);
 /// To make ready what an attack needs.
 const READY_TIME_MAX: Duration = Duration::from_secs(600);
 
@@ -26,7 +30,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let cases = cases::named(&options.cases)?;
     let mut missed = Vec::new();
     for case in &cases {
-        let report = all_runs(case, &options).await;
+        // Dropped on the way, it takes its broker with it.
+        let report = tokio::select! {
+            report = all_runs(case, &options) => report,
+            () = told_to_end() => anyhow::bail!("told to end"),
+        };
         let report = report.with_context(|| format!("case {}", case.name))?;
         if !report.missed.is_empty() {
             missed.push(case.name);
@@ -41,6 +49,17 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         missed.join(", ")
     );
     Ok(())
+}
+
+/// By a signal.
+async fn told_to_end() {
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => tokio::select! {
+            _ = terminated.recv() => {}
+            _ = ctrl_c() => {}
+        },
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// Against one broker; what happens to it ends the case, and stands in its report.
@@ -89,7 +108,8 @@ async fn make_ready(
     };
     let ready = timeout(READY_TIME_MAX, ready).await;
     // If it ended, that is why.
-    broker.look()?;
+    let (now, _) = broker.look()?;
+    broker.hold_to_cap(now)?;
     ready.context("it takes too long")?
 }
 
@@ -124,6 +144,11 @@ async fn parts(
         target,
         length: options.quiet(),
     };
+    let warm_up = Part {
+        length: WARM_UP,
+        ..part
+    };
+    warm_up.go(broker, JoinSet::new(), &mut ignored).await?;
     run.quiet = part.go(broker, JoinSet::new(), &mut ignored).await?;
     run.memory.before = broker.look()?.0;
     cap::forget_most(broker.pid());
@@ -175,6 +200,7 @@ impl Part<'_> {
             sleep(LOOK_EVERY).await;
             let (now, most) = broker.look()?;
             memory.most = memory.most.max(now).max(most);
+            broker.hold_to_cap(now)?;
             if Instant::now() >= end {
                 crowd = None;
             }

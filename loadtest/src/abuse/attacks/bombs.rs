@@ -58,16 +58,17 @@ async fn create(target: &Target, partitions: i32) -> anyhow::Result<()> {
     topics::create(target, TOPIC, partitions, &compacted).await
 }
 
-/// Twenty in each request, to a compacted topic.
+/// Twenty in a request, or one, to a compacted topic.
 pub(in crate::abuse) fn produced(target: &Target) -> Ready<'_> {
     async {
         create(target, AT_ONCE).await?;
-        let request = |bomb: &Bytes| ProduceRequest {
+        let [value, headers] = bombs()?;
+        let request = |bomb: &Bytes, count| ProduceRequest {
             acks: -1,
             timeout_ms: 60_000,
             topic_data: vec![TopicProduceData {
                 name: TOPIC.to_owned(),
-                partition_data: (0..AT_ONCE)
+                partition_data: (0..count)
                     .map(|index| PartitionProduceData {
                         index,
                         records: Some(Records::from(bomb.clone())),
@@ -76,7 +77,12 @@ pub(in crate::abuse) fn produced(target: &Target) -> Ready<'_> {
             }],
             ..Default::default()
         };
-        let requests = bombs()?.each_ref().map(request);
+        let requests = [
+            request(&value, AT_ONCE),
+            request(&headers, AT_ONCE),
+            request(&value, 1),
+            request(&headers, 1),
+        ];
         Ok(vec![asks(20, &target.kafka, PRODUCE_VERSION, &requests)])
     }
     .boxed()

@@ -40,7 +40,7 @@ pub(in crate::abuse) fn metadata(target: &Target) -> Ready<'_> {
 pub(in crate::abuse) fn nulls(target: &Target) -> Ready<'_> {
     async {
         topics::create(target, "nulls", 1, &[]).await?;
-        let count = if target.short { 400_000 } else { 4_000_000 };
+        let count = if target.short { 100_000 } else { 4_000_000 };
         let null = PartitionProduceData {
             index: 0,
             records: None,
