@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn memory_may_hold_the_budgets_and_what_was_there() {
         let budgets = BTreeMap::from([("cache", 64), ("buffers", 64)]);
-        let memory = |fresh, before, stored| Memory {
+        let memory = |fresh: u64, before: u64, stored| Memory {
             fresh: fresh << 20,
             before: before << 20,
             stored,
