@@ -73,7 +73,7 @@ pub(super) fn report(
         before: mib(memory.before),
         most: mib(memory.most),
         after: mib(memory.after),
-        stored: round(memory.stored / (1 << 20) as f64),
+        stored: round(memory.stored / f64::from(1 << 20)),
         limit: match options.short {
             true => options.memory_cap as f64,
             false => goal::limit_mib(&budgets, memory, options.memory_cap),
