@@ -13,6 +13,7 @@ use super::subscribers::Watched;
 use super::touched::Touched;
 use crate::catalogue::{Agent, Catalogue, TopicsUpdate};
 use crate::effect::Effect;
+use crate::error::Error;
 use crate::types::{Extent, Scope, SessionId, TopicId, TopicPartition};
 use crate::update::ViewUpdate;
 use crate::view::newest;
@@ -113,7 +114,7 @@ impl Sequencer {
                 reply,
             } => {
                 let found = self.watch(subscriber, &partitions);
-                let _ = reply.send(Ok(found));
+                let _ = reply.send(found);
             }
             Read::Unwatch {
                 subscriber,
@@ -155,7 +156,11 @@ impl Sequencer {
         })
     }
 
-    fn watch(&mut self, subscriber: u64, partitions: &[TopicPartition]) -> Vec<bool> {
+    fn watch(
+        &mut self,
+        subscriber: u64,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<bool>, Error> {
         let (mut found, mut views) = (Vec::new(), Vec::new());
         let extents_max = self.subscribers.room(subscriber, partitions.len());
         for partition in partitions {
@@ -168,8 +173,8 @@ impl Sequencer {
                 extents: newest(log.recent(), extents_max).collect(),
             }));
         }
-        self.subscribers.watch(subscriber, views);
-        found
+        self.subscribers.watch(subscriber, views)?;
+        Ok(found)
     }
 
     /// Everything, after the state was loaded. Subscribers begin afresh.

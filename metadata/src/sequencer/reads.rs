@@ -207,6 +207,7 @@ impl Read {
                 let _ = reply.send(Ok(partitions.into_iter().map(bounds).collect()));
             }
             Self::View { partition, reply } => {
+                views.make_room();
                 let view = state
                     .partitions
                     .get(partition)

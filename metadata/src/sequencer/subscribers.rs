@@ -7,11 +7,17 @@ use std::sync::Arc;
 
 use super::feed::Feed;
 use crate::catalogue::{Agent, TopicsUpdate};
+use crate::error::Error;
 use crate::types::{NamingEpoch, TopicId, TopicPartition};
 use crate::update::{Update, ViewUpdate};
+use crate::view::VIEWS_MAX;
 
 /// Extents told at once to a subscriber that begins to watch. Readers that are further behind ask for them.
 const SNAPSHOT_EXTENTS_MAX: usize = 16 * 1024;
+
+/// Partitions that one subscriber watches. An agent lets go of what it does not read once it has [`VIEWS_MAX`] views; what it
+/// asked for before it did comes on top.
+const WATCHED_MAX: usize = 2 * VIEWS_MAX;
 
 /// What a subscriber may be told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -121,9 +127,12 @@ impl Subscribers {
     }
 
     /// Tells the subscriber of these partitions from now on, beginning with what there is.
-    pub(super) fn watch(&mut self, id: u64, views: Vec<ViewUpdate>) {
+    ///
+    /// # Errors
+    /// Where it would watch more than agents do: it is cut off.
+    pub(super) fn watch(&mut self, id: u64, views: Vec<ViewUpdate>) -> Result<(), Error> {
         let Some(subscriber) = self.by_id.get_mut(&id) else {
-            return;
+            return Ok(());
         };
         for view in &views {
             let watched = Watched::Partition(view.partition);
@@ -131,9 +140,17 @@ impl Subscribers {
                 self.watchers.entry(watched).or_default().push(id);
             }
         }
+        subscriber.feed.watches(subscriber.watched.len());
+        if subscriber.watched.len() > WATCHED_MAX {
+            self.cut(&BTreeSet::from([id]));
+            return Err(Error::unavailable(format!(
+                "an agent watches more than {WATCHED_MAX} partitions, and lets go of none"
+            )));
+        }
         if !subscriber.feed.push(Update::Views(views)) {
             self.cut(&BTreeSet::from([id]));
         }
+        Ok(())
     }
 
     pub(super) fn unwatch(&mut self, id: u64, partitions: &[TopicPartition]) {
@@ -144,6 +161,7 @@ impl Subscribers {
                     forget(&mut self.watchers, watched, id);
                 }
             }
+            subscriber.feed.watches(subscriber.watched.len());
         }
     }
 
@@ -157,6 +175,7 @@ impl Subscribers {
         self.watchers.retain(|watched, _| !watched.is_of(&gone));
         for subscriber in self.by_id.values_mut() {
             subscriber.watched.retain(|watched| !watched.is_of(&gone));
+            subscriber.feed.watches(subscriber.watched.len());
         }
     }
 
@@ -238,5 +257,54 @@ fn forget(all: &mut HashMap<Watched, Vec<u64>>, watched: Watched, id: u64) {
         if watchers.is_empty() {
             all.remove(&watched);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::feed::feed;
+    use super::*;
+    use crate::types::{Bounds, PartitionIndex, Scope};
+
+    fn views(of: std::ops::Range<i32>) -> Vec<ViewUpdate> {
+        let view = |partition| ViewUpdate {
+            partition: TopicPartition {
+                topic: TopicId(1),
+                partition: PartitionIndex(partition),
+            },
+            scope: Scope::All,
+            bounds: Bounds::default(),
+            extents: Vec::new(),
+        };
+        of.map(view).collect()
+    }
+
+    /// Each question has a bound, and there may be any number of them.
+    #[test]
+    fn a_subscriber_that_watches_more_than_any_agent_is_cut_off() {
+        const AT_ONCE: i32 = 4096;
+        let mut all = Subscribers::default();
+        let ((greedy, mut greedy_updates), (tidy, mut tidy_updates)) = (feed(), feed());
+        let (greedy, _) = all.attach(1, None, 1, greedy);
+        let (tidy, _) = all.attach(2, None, 1, tidy);
+        let mut cut = None;
+        for round in 0..100 {
+            let some = round * AT_ONCE..(round + 1) * AT_ONCE;
+            let of: Vec<_> = views(some.clone()).iter().map(|v| v.partition).collect();
+            all.watch(tidy, views(some.clone())).unwrap();
+            all.unwatch(tidy, &of);
+            let watched = all.watch(greedy, views(some));
+            while let super::super::feed::Waiting::Update(_) = greedy_updates.waiting() {}
+            while let super::super::feed::Waiting::Update(_) = tidy_updates.waiting() {}
+            if let Err(error) = watched {
+                cut = cut.or(Some((round, error.to_string())));
+            }
+        }
+        let (round, why) = cut.expect("it is cut off");
+        assert_eq!(usize::try_from(round * AT_ONCE).unwrap(), WATCHED_MAX);
+        assert!(why.contains("lets go of none"), "{why}");
+        assert!(!all.has(1) && all.has(2));
+        assert!(all.watchers.is_empty(), "nothing is left of it");
+        assert_eq!(tidy_updates.bytes(), 0);
     }
 }
