@@ -60,7 +60,16 @@ fn lists_that_would_take_much_more_in_memory_are_refused() {
             configs: (0..settings).map(named).collect(),
         })
     };
+    let long = |bytes: usize| {
+        let Command::CreateTopic(mut create) = create(0) else {
+            unreachable!()
+        };
+        create.configs = [("x".to_owned(), "y".repeat(bytes))].into();
+        Command::CreateTopic(create)
+    };
     for (up, fits) in [
+        (submit(long(100_000)), true),
+        (submit(long(15_000_000)), false),
         (submit(create(1_000)), true),
         (submit(create(2_000)), false),
         (submit(commit(1, 200_000)), true),
