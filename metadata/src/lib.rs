@@ -27,6 +27,7 @@ mod numbering;
 mod origin;
 mod queue;
 pub mod rpc;
+mod seldom;
 mod sequencer;
 mod shown;
 mod state;

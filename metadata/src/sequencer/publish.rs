@@ -12,7 +12,7 @@ use super::reads::{Attached, Read};
 use super::subscribers::Watched;
 use super::touched::Touched;
 use crate::catalogue::{Agent, Catalogue, TopicsUpdate};
-use crate::effect::Effect;
+use crate::effect::{Effect, SessionEffect};
 use crate::error::Error;
 use crate::types::{Extent, Scope, SessionId, TopicId, TopicPartition};
 use crate::update::ViewUpdate;
@@ -22,6 +22,7 @@ impl Sequencer {
     pub(super) fn publish(&mut self, effects: &[Effect]) {
         *self.shared.counts.usage.lock() = self.state.usage();
         self.publish_level();
+        self.publish_sessions(effects);
         let touched = Touched::by(effects, |partition| {
             // Most partitions that many agents write have no readers.
             self.shared.views.get(partition).is_some()
@@ -56,6 +57,18 @@ impl Sequencer {
             self.shared.views.end_topic(*gone);
         }
         self.subscribers.topics(&update);
+    }
+
+    fn publish_sessions(&self, effects: &[Effect]) {
+        for effect in effects {
+            if let Effect::Session {
+                session,
+                what: SessionEffect::Closed,
+            } = effect
+            {
+                self.shared.openers.closed(*session);
+            }
+        }
     }
 
     fn publish_level(&self) {
@@ -103,9 +116,13 @@ impl Sequencer {
                 level,
                 feed,
                 heard,
+                from,
                 reply,
             } => {
                 let attached = self.attach(session, (agent, level), feed, heard);
+                if attached.is_some() {
+                    self.shared.openers.has(session.id, from);
+                }
                 let _ = reply.send(Ok(attached));
             }
             Read::Watch {
@@ -183,6 +200,8 @@ impl Sequencer {
         self.publish_catalogue(Catalogue::new(self.state.lsn, topics));
         self.publish_level();
         self.publish_naming();
+        let is_open = |session| self.state.sessions.get(session).is_some();
+        self.shared.openers.retain(is_open);
         let views = &self.shared.views;
         views.retain(|partition| self.state.partitions.get(partition).is_some());
         self.subscribers.clear();
