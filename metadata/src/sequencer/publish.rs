@@ -14,6 +14,7 @@ use super::touched::Touched;
 use crate::catalogue::{Agent, Catalogue, TopicsUpdate};
 use crate::effect::{Effect, SessionEffect};
 use crate::error::Error;
+use crate::origin::Origin;
 use crate::types::{Extent, Scope, SessionId, TopicId, TopicPartition};
 use crate::update::ViewUpdate;
 use crate::view::newest;
@@ -119,7 +120,8 @@ impl Sequencer {
                 from,
                 reply,
             } => {
-                let attached = self.attach(session, (agent, level), feed, heard);
+                let agent = (agent, Origin::of(from));
+                let attached = self.attach(session, agent, level, feed, heard);
                 if attached.is_some() {
                     self.shared.openers.has(session.id, from);
                 }
@@ -155,7 +157,8 @@ impl Sequencer {
     fn attach(
         &mut self,
         session: SessionId,
-        (agent, level): (Option<Arc<Agent>>, u32),
+        agent: (Option<Arc<Agent>>, Origin),
+        level: u32,
         feed: Feed,
         heard: Arc<Heard>,
     ) -> Option<Attached> {

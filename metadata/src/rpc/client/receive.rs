@@ -58,8 +58,8 @@ impl Work {
             Update::Topics(part) => self.topics(Arc::unwrap_or_clone(part)),
             Update::Views(views) => views.into_iter().for_each(|view| self.view(view)),
             Update::Agents(agents) => {
-                self.look_for_own_id(&agents);
-                *self.shared.agents.lock() = agents;
+                self.look_for_own_id(&agents.all);
+                *self.shared.agents.lock() = Arc::clone(&agents.all);
             }
             Update::Naming(epoch) => self.shared.naming.store(epoch.0, Ordering::Release),
         }

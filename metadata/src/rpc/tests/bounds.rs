@@ -7,7 +7,7 @@ use crate::types::{
     BatchFlags, BlockCodec, BlockRange, Bounds, Content, Extent, ExtentFlags, ObjectKey, Offset,
     PartitionIndex, Scope, Timestamp, TopicId,
 };
-use crate::update::{Update, ViewUpdate};
+use crate::update::{Agents, Update, ViewUpdate};
 
 /// In memory things take several times what they do in a frame: their number has a bound of its own.
 #[test]
@@ -108,7 +108,7 @@ fn an_agent_that_would_fill_the_list_of_all_is_refused() {
     let mut agent = Node::new(7, "h".repeat(2 * 1024 - 40), 9092);
     agent.zone = Some("z".to_owned());
     let all = (0..4096).map(|_| Arc::new(agent.clone())).collect();
-    let frame = Down::Update(Update::Agents(Arc::new(all))).encode();
+    let frame = Down::Update(Update::Agents(Arc::new(Agents::new(all)))).encode();
     assert!(frame.len() < FRAME_BYTES_MAX);
     assert!(Down::decode(frame).is_ok());
 }
