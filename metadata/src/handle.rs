@@ -20,6 +20,7 @@ use crate::queue::{Asked, QUEUE_MAX, ReplyTo, Room};
 use crate::sequencer::Waiting;
 use crate::sequencer::doubts::Doubts;
 use crate::sequencer::lineage::Known;
+use crate::sequencer::openers::Openers;
 use crate::sequencer::reads::{self, PARTITIONS_MAX, Read};
 use crate::shown::Shown;
 use crate::state::Usage;
@@ -62,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) lineage: OnceLock<Known>,
     /// What agents were told that the store does not hold.
     pub(crate) doubts: Doubts,
+    /// Whose the open sessions are, in the process of the holder.
+    pub(crate) openers: Openers,
 }
 
 #[derive(Debug, Default)]
@@ -126,6 +129,7 @@ impl Shared {
             waiting: Mutex::default(),
             lineage: OnceLock::from(lineage),
             doubts: Doubts::default(),
+            openers: Openers::default(),
         }
     }
 
@@ -152,6 +156,7 @@ impl Shared {
             waiting: Mutex::default(),
             lineage: OnceLock::new(),
             doubts: Doubts::default(),
+            openers: Openers::default(),
         }
     }
 }

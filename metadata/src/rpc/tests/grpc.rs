@@ -223,3 +223,30 @@ async fn a_link_that_takes_more_than_its_share_is_cut_and_others_are_not() {
     agent.sender.send(small.clone()).await.unwrap();
     assert_eq!(frame(server).await, Some(small));
 }
+
+/// What a peer may send while nobody listens is little, and counted.
+#[tokio::test]
+async fn a_peer_that_is_not_listened_to_fills_a_small_window_that_is_counted() {
+    let budget = Budget::of(1024 * 1024);
+    let (client, server) = tokio::io::duplex(16 * 1024);
+    let (links, mut accepted) = mpsc::channel(1);
+    let counted = budget.clone();
+    let _served =
+        spawn(async move { super::super::grpc::serve(server, None, links, &counted).await });
+    let agent = super::super::grpc::begin(client).await.unwrap();
+    let server = accepted.recv().await.unwrap();
+    let piece = Bytes::from(vec![7; 32 * 1024]);
+    let mut sent = 0;
+    while let Ok(Ok(())) =
+        timeout(Duration::from_millis(500), agent.sender.send(piece.clone())).await
+    {
+        sent += piece.len();
+        assert!(sent < 4 * 1024 * 1024, "{sent}");
+    }
+    // Also what lies in the peer's own buffers.
+    assert!(sent < 2 * 1024 * 1024, "{sent}");
+    let part = server.part.as_ref().unwrap();
+    assert!(!part.is_over());
+    part.add(700 * 1024);
+    assert!(part.is_over(), "the window and the frames that wait");
+}
