@@ -24,7 +24,10 @@ const AGENT: &[(&str, &[&str])] = &[
     ("admission", &["arriving", "origin"]),
     ("arriving", &["origin"]),
     ("brokers", &["call", "context"]),
-    ("call", &["access", "admission", "context", "metrics"]),
+    (
+        "call",
+        &["access", "admission", "context", "metrics", "origin"],
+    ),
     ("clock", &[]),
     (
         "commands",
@@ -110,6 +113,7 @@ const AGENT: &[(&str, &[&str])] = &[
             "call",
             "context",
             "damage",
+            "origin",
             "refusal",
             "storage",
             "unpacking",
@@ -162,7 +166,7 @@ const AGENT: &[(&str, &[&str])] = &[
         ],
     ),
     ("storage", &["metrics", "random", "tasks"]),
-    ("tasks", &["life"]),
+    ("tasks", &["arriving", "life", "origin"]),
     ("topic_config", &[]),
     ("topic_id", &["random"]),
     ("topic_name", &[]),

@@ -59,7 +59,10 @@ pub(crate) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffs
             _ => Isolation::Uncommitted,
         },
         leader_epoch: context.metadata.leader_epoch(),
-        search: Search { context },
+        search: Search {
+            context,
+            origin: call.arrival.origin(),
+        },
         version: call.version,
     };
     let mut topics = Vec::with_capacity(wanted.len() + denied.len());
