@@ -96,9 +96,15 @@ async fn describe_all(
         Some(name) => catalogue.topic(name).is_some(),
         None => (catalogue.topic_by_id(TopicId(wanted.topic_id.0))).is_some(),
     };
+    let mut create = create;
     if !wanted.iter().all(known) {
-        // Unconfirmed, what is known here counts: clients ask again for a topic they are told does not exist.
-        let _ = context.news().await;
+        // Unconfirmed, what is known here counts: clients ask again for a topic they are told does not exist. So they do
+        // where there is no room among those who wait for the metadata.
+        if call.step_aside() {
+            let _ = context.news().await;
+        } else {
+            create = AutoCreate::Disabled;
+        }
     }
     let mut topics = Vec::with_capacity(wanted.len());
     for some in wanted.chunks(CREATED_AT_ONCE) {

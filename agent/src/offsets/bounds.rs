@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use metadata::{Bounds, PartitionIndex, TopicPartition};
 use protocol::ErrorCode;
 
-use crate::context::Context;
+use crate::call::Call;
 use crate::refusal;
 
 /// What a partition's topic is, and what its bounds are.
@@ -16,11 +16,9 @@ pub(super) struct Confirmed<'a> {
 }
 
 impl<'a> Confirmed<'a> {
-    /// As of a moment after the call.
-    pub(super) async fn read(
-        context: &Context,
-        wanted: impl Iterator<Item = (&'a str, i32)>,
-    ) -> Self {
+    /// As of a moment after the call. Who finds no room among those who wait for the metadata is told to ask again.
+    pub(super) async fn read(call: &Call, wanted: impl Iterator<Item = (&'a str, i32)>) -> Self {
+        let context = call.context.as_ref();
         let catalogue = context.metadata.catalogue();
         let (mut names, mut partitions) = (Vec::new(), Vec::new());
         for (topic, partition) in wanted {
@@ -37,6 +35,12 @@ impl<'a> Confirmed<'a> {
             return Self {
                 found: HashMap::new(),
                 failed: None,
+            };
+        }
+        if !call.step_aside() {
+            return Self {
+                found: HashMap::new(),
+                failed: Some(refusal::NOT_ASKED),
             };
         }
         match context.metadata.bounds(partitions.clone()).await {

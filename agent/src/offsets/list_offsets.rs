@@ -53,7 +53,7 @@ pub(crate) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffs
         place,
         deadline,
         repeated: repeated(&wanted),
-        confirmed: Confirmed::read(context, places(&wanted)).await,
+        confirmed: Confirmed::read(call, places(&wanted)).await,
         isolation: match request.isolation_level {
             1 => Isolation::Committed,
             _ => Isolation::Uncommitted,
