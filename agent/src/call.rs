@@ -18,6 +18,7 @@ use crate::access::{Access, Principal};
 use crate::admission::{ANSWER_BYTES_MAX, Permit, REQUEST_BYTES};
 use crate::context::Context;
 use crate::metrics::count_request;
+use crate::origin::Origin;
 
 /// One request, without what it asks for.
 #[derive(Debug)]
@@ -47,6 +48,13 @@ pub(crate) struct Arrival {
     /// The listener's name.
     pub(crate) listener: String,
     pub(crate) address: Option<IpAddr>,
+}
+
+impl Arrival {
+    /// Whom it is counted for where room is shared.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin::of(self.address)
+    }
 }
 
 /// Tells connections of this process apart, for as long as it runs.
@@ -169,6 +177,12 @@ impl Call {
     /// Gives back what it holds: a request that waits for long holds nothing meanwhile.
     pub(crate) fn release(&self) {
         *self.held.lock() = None;
+    }
+
+    /// Asks for room among those who wait for the metadata, in place of what it holds and others need. False where there is
+    /// none: then it is answered without asking.
+    pub(crate) fn step_aside(&self) -> bool {
+        self.held.lock().as_mut().is_none_or(Permit::step_aside)
     }
 
     /// Holds that in place of what it held, until its reply is written.

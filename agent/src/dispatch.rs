@@ -10,7 +10,7 @@ use crate::admission::Permit;
 use crate::call::{Arrival, Call, Close, PendingReply, Reply};
 use crate::context::Context;
 use crate::discovery::ClusterMetadata;
-use crate::fetch::Fetch;
+use crate::fetch::{self, Fetch};
 use crate::metrics::count_request;
 use crate::produce::Produce;
 use crate::{admin, discovery, offsets, transactions};
@@ -31,11 +31,11 @@ pub(crate) struct Dispatch {
 
 /// Makes `answer` of a list with a row for each API: the request, and what answers it. What a row `in order` does happens
 /// before the connection's next request is looked at. All others are decoded by then, so that nonsense closes the
-/// connection at once, and answered when their turn comes. An API without a row does not compile.
+/// connection at once, and so does what a check refuses; they are answered when their turn comes. An API without a row does not compile.
 macro_rules! answer {
     (|$rooms:ident, $call:ident, $request:ident|
         in order: $first:ident => $begin:expr;
-        $($kind:ident => $handle:expr;)*) => {
+        $($kind:ident $(checked by $check:path)? => $handle:expr;)*) => {
         /// As [`Dispatch::begin`], once it is known whose request it is.
         pub(crate) async fn answer(
             $rooms: &Arc<Dispatch>,
@@ -50,6 +50,7 @@ macro_rules! answer {
                 }
                 $(<messages::$kind as Request>::KEY => {
                     let $request = messages::$kind::decode(reader, $call.version)?;
+                    $($check(&$request)?;)?
                     let $rooms = Arc::clone($rooms);
                     Ok(Box::pin(async move {
                         let response = {
@@ -68,7 +69,7 @@ macro_rules! answer {
 
 answer! { |rooms, call, request|
     in order: ProduceRequest => rooms.produce.begin(call, request);
-    FetchRequest => rooms.fetch.handle(call, request);
+    FetchRequest checked by fetch::check => rooms.fetch.handle(call, request);
     ListOffsetsRequest => offsets::list_offsets::handle(call, request);
     MetadataRequest => rooms.cluster_metadata.handle(call, request);
     FindCoordinatorRequest => discovery::find_coordinator::handle(call, request);

@@ -6,6 +6,9 @@ use protocol::ErrorCode;
 
 use crate::storage::{ErrorKind, StoreError};
 
+/// The metadata was not asked, or for too long: clients ask again, here or at another agent.
+pub(crate) const NOT_ASKED: ErrorCode = ErrorCode::NOT_LEADER_OR_FOLLOWER;
+
 /// A lawful no to one batch or one command.
 pub(crate) fn rejected(rejected: Rejected) -> ErrorCode {
     match rejected {

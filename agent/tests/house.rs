@@ -25,7 +25,10 @@ const AGENT: &[(&str, &[&str])] = &[
     ("admission", &["arriving", "origin"]),
     ("arriving", &["origin"]),
     ("brokers", &["call", "context"]),
-    ("call", &["access", "admission", "context", "metrics"]),
+    (
+        "call",
+        &["access", "admission", "context", "metrics", "origin"],
+    ),
     ("clock", &[]),
     (
         "commands",
@@ -122,6 +125,7 @@ const AGENT: &[(&str, &[&str])] = &[
             "call",
             "context",
             "damage",
+            "origin",
             "refusal",
             "storage",
             "unpacking",
@@ -175,7 +179,7 @@ const AGENT: &[(&str, &[&str])] = &[
         ],
     ),
     ("storage", &["metrics", "random", "tasks"]),
-    ("tasks", &["life"]),
+    ("tasks", &["arriving", "life", "origin"]),
     ("topic_config", &[]),
     ("topic_id", &["random"]),
     ("topic_name", &[]),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures::future::join_all;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -266,6 +267,15 @@ impl Metadata {
             return Ok(Some(view));
         }
         self.read(|reply| Read::View { partition, reply }).await
+    }
+
+    /// The same of several, in their order, asked for side by side: they share drains. Each takes room in the sequencer's
+    /// queue, so that others wait behind as many.
+    pub async fn views(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Vec<Result<Option<Arc<View>>, Error>> {
+        join_all(partitions.iter().map(|partition| self.view(*partition))).await
     }
 
     /// The bounds of partitions, confirmed: as of a moment after this call. `None` where there is no such partition.

@@ -183,12 +183,17 @@ impl Asker<'_> {
     async fn describe_all(&self, topics: Vec<MetadataRequestTopic>) -> Vec<Described> {
         let context = self.call.context.as_ref();
         let catalogue = context.metadata.catalogue();
+        let mut create = self.create;
         if !topics
             .iter()
             .all(|topic| known(&catalogue, topic).is_some())
         {
-            // Unconfirmed, what is known here counts: clients ask again for a topic they are told does not exist.
-            let _ = context.news().await;
+            // Unconfirmed, what is known here counts: clients ask again for a topic they are told does not exist. So they do
+            // where there is no room among those who wait for the metadata.
+            match self.call.step_aside() {
+                true => drop(context.news().await),
+                false => create = AutoCreate::Disabled,
+            }
         }
         let mut described = Vec::with_capacity(topics.len());
         let mut topics = topics.into_iter();
@@ -197,12 +202,12 @@ impl Asker<'_> {
             if some.is_empty() {
                 return described;
             }
-            let some = some.into_iter().map(|topic| self.describe(topic));
+            let some = some.into_iter().map(|topic| self.describe(topic, create));
             described.extend(join_all(some).await);
         }
     }
 
-    async fn describe(&self, wanted: MetadataRequestTopic) -> Described {
+    async fn describe(&self, wanted: MetadataRequestTopic, create: AutoCreate) -> Described {
         let context = self.call.context.as_ref();
         let topic = match &wanted.name {
             _ if self.call.version < ASKS_BY_ID
@@ -210,7 +215,7 @@ impl Asker<'_> {
             {
                 Err(ErrorCode::INVALID_REQUEST)
             }
-            Some(name) => by_name(self.call, name, self.create).await,
+            Some(name) => by_name(self.call, name, create).await,
             None => {
                 let catalogue = context.metadata.catalogue();
                 let topic = catalogue.topic_by_id(TopicId(wanted.topic_id.0)).cloned();

@@ -10,7 +10,7 @@ use protocol::messages::{
 };
 use protocol::{ApiKey, ErrorCode, Uuid, decode_response};
 
-use super::fixture::{call, with_context};
+use super::fixture::{call, crowded_call, with_context, with_silent_metadata};
 use super::{ClusterMetadata, api_versions, describe_cluster, find_coordinator};
 use crate::call::Reply;
 use crate::context::{AutoCreate, Context};
@@ -239,5 +239,29 @@ async fn the_cluster_is_this_broker() {
         assert_ne!(controllers.error_code, ErrorCode::NONE);
         assert!(controllers.brokers.is_empty());
     })
+    .await;
+}
+
+/// Many that wait for metadata which does not answer would have all the room for requests.
+#[tokio::test(start_paused = true)]
+async fn a_topic_is_not_asked_after_where_too_many_wait_for_the_metadata() {
+    with_silent_metadata(
+        async |_| {},
+        async |context| {
+            let began = tokio::time::Instant::now();
+            let request = MetadataRequest {
+                topics: Some(vec![named("fresh")]),
+                allow_auto_topic_creation: true,
+                ..MetadataRequest::default()
+            };
+            let (call, crowd) = crowded_call(context, ApiKey::Metadata, 9).await;
+            let answer = ClusterMetadata::default().handle(&call, request).await;
+            let answer = read(call.reply::<MetadataRequest>(answer), 9);
+            let code = answer.topics[0].error_code;
+            assert_eq!(code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+            assert_eq!(began.elapsed(), std::time::Duration::ZERO);
+            drop(crowd);
+        },
+    )
     .await;
 }

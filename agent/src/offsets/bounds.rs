@@ -4,7 +4,6 @@ use metadata::{Bounds, PartitionIndex, TopicPartition};
 use protocol::ErrorCode;
 
 use crate::call::Call;
-use crate::context::Context;
 use crate::refusal;
 
 /// What a partition of a request takes while it is answered: its place in some lists, what is known of it, and its line in
@@ -56,11 +55,9 @@ pub(super) struct Confirmed<'a> {
 }
 
 impl<'a> Confirmed<'a> {
-    /// As of a moment after the call.
-    pub(super) async fn read(
-        context: &Context,
-        wanted: impl Iterator<Item = (&'a str, i32)>,
-    ) -> Self {
+    /// As of a moment after the call. Who finds no room among those who wait for the metadata is told to ask again.
+    pub(super) async fn read(call: &Call, wanted: impl Iterator<Item = (&'a str, i32)>) -> Self {
+        let context = call.context.as_ref();
         let catalogue = context.metadata.catalogue();
         let known = wanted.filter_map(|place| Some((place, catalogue.topic(place.0)?.id)));
         let mut known: Vec<_> = known.collect();
@@ -78,6 +75,10 @@ impl<'a> Confirmed<'a> {
         };
         if confirmed.places.is_empty() {
             // Nothing to confirm: the catalogue knows none of the topics.
+            return confirmed;
+        }
+        if !call.step_aside() {
+            confirmed.failed = Some(refusal::NOT_ASKED);
             return confirmed;
         }
         match context.metadata.bounds(confirmed.partitions.clone()).await {

@@ -61,13 +61,16 @@ pub(crate) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffs
         place,
         deadline,
         repeated: repeated(&wanted),
-        confirmed: Confirmed::read(context, places(&wanted)).await,
+        confirmed: Confirmed::read(call, places(&wanted)).await,
         isolation: match request.isolation_level {
             1 => Isolation::Committed,
             _ => Isolation::Uncommitted,
         },
         leader_epoch: context.metadata.leader_epoch(),
-        search: Search { context },
+        search: Search {
+            context,
+            origin: call.arrival.origin(),
+        },
         version: call.version,
     };
     let mut topics = Vec::with_capacity(wanted.len() + denied.len());

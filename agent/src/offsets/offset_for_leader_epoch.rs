@@ -24,7 +24,7 @@ pub(crate) async fn handle(
     // A frame of this API never asks for more than one answer may take.
     let _ = bounds::charge(call, sizes).await;
     let (wanted, denied) = call.part(request.topics, |topic| &topic.topic, Operation::Describe);
-    let confirmed = Confirmed::read(context, places(&wanted)).await;
+    let confirmed = Confirmed::read(call, places(&wanted)).await;
     let epoch = context.metadata.leader_epoch();
     let answer_topic = |topic: &OffsetForLeaderTopic, bounds: &dyn Fn(i32) -> Found| {
         let partitions = topic.partitions.iter();

@@ -19,7 +19,7 @@ use protocol::{ApiKey, ErrorCode};
 
 use super::{list_offsets, offset_for_leader_epoch};
 use crate::context::{AutoCreate, Context};
-use crate::discovery::fixture::{call, with_context};
+use crate::discovery::fixture::{call, crowded_call, with_context, with_silent_metadata};
 use crate::storage::Place;
 
 const TOPIC: TopicId = TopicId(5);
@@ -283,6 +283,42 @@ async fn more_partitions_than_one_answer_may_tell_of_are_refused_each() {
         assert_eq!(told[0].offset, 8);
         let code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
         assert!(told[2..].iter().all(|each| each.error_code == code));
+    })
+    .await;
+}
+
+/// Many that wait for metadata which does not answer would have all the room for requests.
+#[tokio::test(start_paused = true)]
+async fn who_finds_no_room_among_those_who_wait_for_the_metadata_does_not_wait() {
+    with_silent_metadata(fill, async |context| {
+        let began = tokio::time::Instant::now();
+        let request = ListOffsetsRequest {
+            topics: vec![ListOffsetsTopic {
+                name: "t".to_owned(),
+                partitions: vec![ListOffsetsPartition {
+                    timestamp: -1,
+                    ..ListOffsetsPartition::default()
+                }],
+            }],
+            ..ListOffsetsRequest::default()
+        };
+        let (call, crowd) = crowded_call(context, ApiKey::ListOffsets, 9).await;
+        let answer = list_offsets::handle(&call, request).await;
+        let code = answer.topics[0].partitions[0].error_code;
+        assert_eq!(code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+        let request = OffsetForLeaderEpochRequest {
+            topics: vec![OffsetForLeaderTopic {
+                topic: "t".to_owned(),
+                partitions: vec![OffsetForLeaderPartition::default()],
+            }],
+            ..OffsetForLeaderEpochRequest::default()
+        };
+        let (call, crowd_too) = crowded_call(context, ApiKey::OffsetForLeaderEpoch, 4).await;
+        let answer = offset_for_leader_epoch::handle(&call, request).await;
+        let code = answer.topics[0].partitions[0].error_code;
+        assert_eq!(code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+        assert_eq!(began.elapsed(), std::time::Duration::ZERO);
+        drop((crowd, crowd_too));
     })
     .await;
 }
