@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use crate::origin::Origin;
 use crate::tasks::{Wanted, Workers};
 
 /// All that is made so in this process. One more than one, so that what takes longest is not waited for by all.
@@ -10,13 +11,14 @@ static MAKERS: LazyLock<Workers> = LazyLock::new(|| Workers::new(2));
 /// What takes no more bytes is made at once: some thousand partitions.
 const AT_ONCE_BYTES_MAX: usize = 128 * 1024;
 
-/// Makes an answer of about so many bytes. What is made once nobody wants it is thrown away.
+/// Makes an answer of about so many bytes, for whoever asks from there. What is made once nobody wants it is thrown away.
 pub(crate) async fn make<T: Send + 'static>(
+    origin: Origin,
     bytes: usize,
     work: impl FnOnce(&Wanted) -> T + Send + 'static,
 ) -> T {
     match bytes <= AT_ONCE_BYTES_MAX {
         true => work(&Wanted::always()),
-        false => MAKERS.compute(work).await,
+        false => MAKERS.compute(origin, work).await,
     }
 }

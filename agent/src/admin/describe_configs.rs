@@ -14,6 +14,7 @@ use super::configs_told::{Described, Detail, Size, is_this, refusal_bytes};
 use super::{Refused, allow, refuse};
 use crate::call::{Call, Resource};
 use crate::making::make;
+use crate::origin::Origin;
 use crate::topic_name;
 
 /// What has settings, by Kafka's numbers.
@@ -50,7 +51,7 @@ pub(crate) async fn handle(
         (resource, described)
     });
     let described: Vec<_> = described.collect();
-    let results = make(bytes, move |wanted| {
+    let results = make(Origin::of(call.arrival.address), bytes, move |wanted| {
         let mut results = Elements::new::<DescribeConfigsRequest>(detail.version);
         let described = described.into_iter();
         for (resource, described) in described.take_while(|_| wanted.is_wanted()) {

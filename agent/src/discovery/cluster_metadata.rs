@@ -20,6 +20,7 @@ use crate::brokers::Brokers;
 use crate::call::{Call, Resource};
 use crate::context::AutoCreate;
 use crate::making::make;
+use crate::origin::Origin;
 
 /// Before this version an empty list asks for all topics; from it on null does.
 const NULL_IS_ALL: i16 = 1;
@@ -174,7 +175,8 @@ impl Asker<'_> {
         // No more than was foreseen, but for topics that were made meanwhile.
         self.call.charge(bytes).await;
         let terms = self.terms;
-        make(bytes, move |wanted| {
+        let origin = Origin::of(self.call.arrival.address);
+        make(origin, bytes, move |wanted| {
             terms.topics(described.into_iter(), wanted)
         })
         .await

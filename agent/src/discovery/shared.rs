@@ -17,6 +17,7 @@ use super::topics::{Described, Size, Terms};
 use crate::admission::{Admission, Permit};
 use crate::context::Context;
 use crate::making::make;
+use crate::origin::Origin;
 
 /// Answers that are kept, whatever their size: for some versions, listeners and zones.
 const KEPT_MAX: usize = 32;
@@ -177,7 +178,8 @@ impl Turn {
         }
         let alike = Arc::clone(&self.alike);
         // The work has the permit, for it ends later than those who wait for it.
-        let told = make(permit.bytes(), move |wanted| {
+        // It is for all who wait for it.
+        let told = make(Origin::of(None), permit.bytes(), move |wanted| {
             let all = catalogue.topics();
             let all = all.map(|topic| Described::Found(Arc::clone(topic), alike.operations));
             let topics = alike.terms.topics(all, wanted);
