@@ -31,7 +31,8 @@ pub(crate) struct Dispatch {
 
 /// Makes `answer` of a list with a row for each API: the request, and what answers it. What a row `in order` does happens
 /// before the connection's next request is looked at. All others are decoded by then, so that nonsense closes the
-/// connection at once, and so does what a check refuses; they are answered when their turn comes. An API without a row does not compile.
+/// connection at once, and so does what a check refuses; they are answered when their turn comes. An API without a row does
+/// not compile.
 macro_rules! answer {
     (|$rooms:ident, $call:ident, $request:ident|
         in order: $first:ident => $begin:expr;

@@ -199,8 +199,7 @@ impl State {
     }
 
     /// Who is next, and how much he wants: of the origin that holds least and had its turn longest ago, who came first.
-    /// Nobody overtakes him, however
-    /// little he wants; in a shared lane nobody but those behind an origin that holds all it may.
+    /// Nobody overtakes him, however little he wants; in a shared lane an origin that holds all it may is passed over.
     fn head(&self) -> Option<(Origin, usize)> {
         let mut line = self.line.iter().filter_map(|(held, _, origin)| {
             let (_, waiter) = self.origins.get(origin)?.waiting.first_key_value()?;
