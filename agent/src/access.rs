@@ -38,6 +38,11 @@ pub(crate) struct Forbidden {
 }
 
 impl Access {
+    /// Whether there are no rules.
+    pub(crate) fn forbids_nothing(&self) -> bool {
+        self.forbidden.is_empty()
+    }
+
     /// Whether somebody may do that.
     pub(crate) fn allows(
         &self,

@@ -3,6 +3,8 @@
 //!
 //! Frames that are here already, and small, large and huge ones that are still to come, wait in separate lanes, so that
 //! nobody who sends slowly or much delays the rest. Replies do so too, because a client that does not read holds its reply for a minute.
+//! Produce requests that are here have a lane of their own: they wait for room among batches, and nothing else waits for
+//! them. Where a request may hold its permit for long, no origin gets more of the lane than it leaves free.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,8 +18,10 @@ use crate::origin::Origin;
 /// Bytes of a frame that are read before it needs a permit. A connection holds at most this much unadmitted, and a peer
 /// that trickles never gets further.
 pub(crate) const FIRST_CHUNK_BYTES: usize = 16 * 1024;
-/// Frames that are here. No peer decides how long they take.
+/// Frames that are here, Produce aside. No peer decides how long they take.
 const WHOLE_FRAMES_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Produce requests that are here, until they were looked into and there is room for their batches.
+const WHOLE_PRODUCE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// A frame up to this size waits in the lane of ordinary requests: Kafka's default `max.message.bytes` and some room.
 const SMALL_FRAME_BYTES_MAX: usize = 1_400_000;
 /// Frames being read and not yet handed to a room, together.
@@ -28,8 +32,12 @@ const LARGE_FRAMES_BYTES_MAX: usize = 12 * 1024 * 1024;
 /// The same for those that are larger still. One that is larger than all of this goes alone.
 const HUGE_FRAMES_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// What requests that are here, Produce aside, may grow into while they are answered.
-const DECODED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What requests that came whole in a first chunk, Produce aside, may grow into while they are answered.
+const SMALL_DECODED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The same for larger ones. One that may grow into more than all of this goes alone.
+const LARGE_DECODED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Those of them that wait for the metadata to answer a question.
+const ASKING_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How many times larger than its frame a request may be once decoded; `protocol`'s reader holds it to that.
 const DECODED_FACTOR: usize = 16;
 
@@ -55,18 +63,29 @@ const SMALL_POLL_BYTES_MAX: usize = 64 * 1024;
 const SMALL_REPLY_BYTES_MAX: usize = 256 * 1024;
 /// Of what is left of its lane a reply may have one part, of as many as there are replies and this.
 const REPLY_SHARES: usize = 3;
+/// Answers other than fetched bytes, and what making them takes. One up to this size waits among the small ones.
+const SMALL_ANSWER_BYTES_MAX: usize = 64 * 1024;
+const SMALL_ANSWERS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// All larger ones. Where an answer would take more, less can be asked for; one that must be given all the same goes alone.
+pub(crate) const ANSWER_BYTES_MAX: usize = 96 * 1024 * 1024;
+/// The same for those that are given to many: three of a million partitions.
+const SHARED_ANSWERS_BYTES_MAX: usize = 96 * 1024 * 1024;
+
 /// Where less than this part of a lane is left, who holds it is in the way of others.
 const CROWDED_SHARE: usize = 8;
 
 /// The permits of one agent. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
-    whole_frames: Lane,
+    whole_frames: ArrivingLane,
+    whole_produce: ArrivingLane,
     small_frames: ArrivingLane,
     large_frames: ArrivingLane,
     huge_frames: ArrivingLane,
-    decoded: Lane,
-    dense: Lane,
+    small_decoded: ArrivingLane,
+    large_decoded: ArrivingLane,
+    asking: ArrivingLane,
+    dense: ArrivingLane,
     /// Validated batches waiting for their ack.
     buffered: Lane,
     /// Requests that wait for records.
@@ -75,6 +94,10 @@ pub(crate) struct Admission {
     /// Fetched bytes on their way to clients.
     small_replies: Lane,
     large_replies: Lane,
+    /// Answers other than those.
+    small_answers: Lane,
+    large_answers: Lane,
+    shared_answers: Lane,
 }
 
 /// Given back when dropped.
@@ -85,6 +108,14 @@ pub(crate) struct Permit(Held);
 enum Held {
     Taken(Taken),
     Arriving(Room),
+    /// For what many hold at once, and is there once.
+    Shared(Arc<Permit>),
+    /// Of a request that may ask the metadata: whoever does, waits in a lane of their own.
+    Decoded {
+        room: Room,
+        bytes: usize,
+        asking: ArrivingLane,
+    },
 }
 
 /// Of a lane in which whoever has bytes keeps them.
@@ -106,7 +137,14 @@ impl Permit {
         match &self.0 {
             Held::Taken(taken) => taken.bytes.num_permits(),
             Held::Arriving(_) => 0,
+            Held::Shared(permit) => permit.bytes(),
+            Held::Decoded { bytes, .. } => *bytes,
         }
+    }
+
+    /// One of several for the same bytes, given back with the last of them.
+    pub(crate) fn shared(permit: &Arc<Self>) -> Self {
+        Self(Held::Shared(Arc::clone(permit)))
     }
 
     fn merge(&mut self, more: OwnedSemaphorePermit) {
@@ -119,8 +157,28 @@ impl Permit {
     pub(crate) fn is_wanted(&self) -> bool {
         match &self.0 {
             Held::Taken(taken) => taken.lane.is_crowded(),
-            Held::Arriving(room) => room.is_wanted(),
+            Held::Arriving(room) | Held::Decoded { room, .. } => room.is_wanted(),
+            Held::Shared(permit) => permit.is_wanted(),
         }
+    }
+
+    /// Gives its room to others, for some among those who wait for the metadata. False where there is none: then its request
+    /// asks nothing, for many would have all the room while the metadata does not answer.
+    pub(crate) fn step_aside(&mut self) -> bool {
+        let Held::Decoded {
+            room,
+            bytes,
+            asking,
+        } = &self.0
+        else {
+            return true;
+        };
+        let bytes = (*bytes).min(ASKING_BYTES_MAX / 2);
+        let Some(aside) = asking.take_now(room.origin(), bytes) else {
+            return false;
+        };
+        self.0 = Held::Arriving(aside);
+        true
     }
 
     /// Gives back what is not needed.
@@ -141,7 +199,7 @@ impl Permit {
     pub(crate) async fn told_to_leave(&self) {
         match &self.0 {
             Held::Arriving(room) => room.told_to_leave().await,
-            Held::Taken(_) => std::future::pending().await,
+            Held::Taken(_) | Held::Decoded { .. } | Held::Shared(_) => std::future::pending().await,
         }
     }
 
@@ -188,23 +246,34 @@ impl Admission {
     /// `buffered_bytes_max`: batches waiting for their ack; `reply_bytes_max`: fetched bytes not yet written.
     pub(crate) fn new(buffered_bytes_max: usize, reply_bytes_max: usize) -> Self {
         Self {
-            whole_frames: Lane::new(WHOLE_FRAMES_BYTES_MAX),
+            whole_frames: ArrivingLane::shared(WHOLE_FRAMES_BYTES_MAX),
+            whole_produce: ArrivingLane::shared(WHOLE_PRODUCE_BYTES_MAX),
             small_frames: ArrivingLane::new(SMALL_FRAMES_BYTES_MAX),
             large_frames: ArrivingLane::new(LARGE_FRAMES_BYTES_MAX),
             huge_frames: ArrivingLane::new(HUGE_FRAMES_BYTES_MAX),
-            decoded: Lane::new(DECODED_BYTES_MAX),
-            dense: Lane::new(DENSE_BYTES_MAX),
+            small_decoded: ArrivingLane::shared(SMALL_DECODED_BYTES_MAX),
+            large_decoded: ArrivingLane::shared(LARGE_DECODED_BYTES_MAX),
+            asking: ArrivingLane::shared(ASKING_BYTES_MAX),
+            dense: ArrivingLane::shared(DENSE_BYTES_MAX),
             buffered: Lane::new(buffered_bytes_max),
             small_polls: Lane::new(SMALL_POLLS_BYTES_MAX),
             large_polls: Lane::new(LARGE_POLLS_BYTES_MAX),
             small_replies: Lane::new(reply_bytes_max / 4),
             large_replies: Lane::new(reply_bytes_max - reply_bytes_max / 4),
+            small_answers: Lane::new(SMALL_ANSWERS_BYTES_MAX),
+            large_answers: Lane::new(ANSWER_BYTES_MAX),
+            shared_answers: Lane::new(SHARED_ANSWERS_BYTES_MAX),
         }
     }
 
-    /// For a frame that is here.
-    pub(crate) async fn frame(&self, bytes: usize) -> Permit {
-        self.whole_frames.take(bytes).await
+    /// For a frame that is here, of any request but Produce.
+    pub(crate) async fn frame(&self, origin: Origin, bytes: usize) -> Permit {
+        Permit(Held::Arriving(self.whole_frames.take(origin, bytes).await))
+    }
+
+    /// For a Produce request that is here. It waits for others of its kind, and nobody else for it.
+    pub(crate) async fn produce_frame(&self, origin: Origin, bytes: usize) -> Permit {
+        Permit(Held::Arriving(self.whole_produce.take(origin, bytes).await))
     }
 
     /// For a frame that is still to be read, from there.
@@ -220,17 +289,25 @@ impl Admission {
     }
 
     /// For a request that arrived whole in a frame of so many bytes, until its reply is written.
-    pub(crate) async fn decode(&self, frame_bytes: usize) -> Permit {
-        self.decoded
-            .take(frame_bytes.saturating_mul(DECODED_FACTOR))
-            .await
+    pub(crate) async fn decode(&self, origin: Origin, frame_bytes: usize) -> Permit {
+        let lane = match frame_bytes <= FIRST_CHUNK_BYTES {
+            true => &self.small_decoded,
+            false => &self.large_decoded,
+        };
+        let bytes = frame_bytes.saturating_mul(DECODED_FACTOR);
+        Permit(Held::Decoded {
+            room: lane.take(origin, bytes).await,
+            bytes,
+            asking: self.asking.clone(),
+        })
     }
 
     /// For a request's batches of so many bytes together that unpack into much, until they were looked at. None where there
-    /// is no room: nobody waits for it with a permit in hand that others need.
-    pub(crate) fn dense(&self, bytes: usize) -> Option<Permit> {
+    /// is no room: nobody waits for it with a permit in hand that others need. No one takes more than half of it.
+    pub(crate) fn dense(&self, origin: Origin, bytes: usize) -> Option<Permit> {
         let bytes = bytes.saturating_add(REQUEST_BYTES);
-        self.dense.take_now(bytes.min(DENSE_BYTES_MAX))
+        let place = self.dense.take_now(origin, bytes.min(DENSE_BYTES_MAX / 2));
+        place.map(|place| Permit(Held::Arriving(place)))
     }
 
     /// For so many batches of a request, of so many bytes together, until they are acknowledged. However few and small they
@@ -281,6 +358,32 @@ impl Admission {
             true => (&self.small_replies, small),
             false => (&self.large_replies, wanted),
         }
+    }
+
+    /// For an answer that takes so many bytes, with what making it takes, until it is written.
+    pub(crate) async fn answer(&self, bytes: usize) -> Permit {
+        let lane = match bytes <= SMALL_ANSWER_BYTES_MAX {
+            true => &self.small_answers,
+            false => &self.large_answers,
+        };
+        lane.take(bytes).await
+    }
+
+    /// The same for one that is given to many. Who keeps such answers makes room for it first.
+    pub(crate) async fn shared_answer(&self, bytes: usize) -> Permit {
+        self.shared_answers.take(bytes).await
+    }
+
+    /// How much must be given back before there are so many bytes for an answer that is given to many.
+    pub(crate) fn shared_answers_short_of(&self, bytes: usize) -> usize {
+        let wanted = bytes.min(self.shared_answers.total as usize);
+        wanted.saturating_sub(self.shared_answers.available())
+    }
+
+    /// Bytes of answers that are made or not written yet, fetched ones aside.
+    #[cfg(test)]
+    pub(crate) fn answer_bytes(&self) -> usize {
+        self.small_answers.taken() + self.large_answers.taken() + self.shared_answers.taken()
     }
 
     /// Bytes of batches waiting for their ack right now.
@@ -385,8 +488,63 @@ mod tests {
         let arriving = || admission.arriving_frame(somewhere(), 1 << 20);
         let slow = futures::future::join_all((0..24).map(|_| arriving())).await;
         assert!(futures::poll!(Box::pin(arriving())).is_pending());
-        assert!(futures::poll!(Box::pin(admission.frame(FIRST_CHUNK_BYTES))).is_ready());
+        let here = admission.frame(somewhere(), FIRST_CHUNK_BYTES);
+        assert!(futures::poll!(Box::pin(here)).is_ready());
         drop(slow);
+    }
+
+    /// Permits of an origin, until it waits for the next. The runtime would have whoever is ready so often wait for a turn.
+    async fn crowd<F: Future<Output = Permit>>(take: impl Fn() -> F) -> Vec<Permit> {
+        let mut crowd = Vec::new();
+        let take = || Box::pin(tokio::task::unconstrained(take()));
+        while let std::task::Poll::Ready(permit) = futures::poll!(take()) {
+            crowd.push(permit);
+        }
+        crowd
+    }
+
+    #[tokio::test]
+    async fn produce_that_waits_delays_no_other_request_nor_that_of_other_origins() {
+        let admission = Admission::new(1 << 20, 1 << 20);
+        let other = Origin::of(Some([10, 0, 0, 1].into()));
+        let produce = |origin| admission.produce_frame(origin, FIRST_CHUNK_BYTES);
+        let crowd = crowd(|| produce(somewhere())).await;
+        assert!(futures::poll!(Box::pin(admission.frame(somewhere(), 100))).is_ready());
+        assert!(futures::poll!(Box::pin(produce(other))).is_ready());
+        drop(crowd);
+    }
+
+    #[tokio::test]
+    async fn a_request_of_very_many_partitions_delays_no_small_one() {
+        let admission = Admission::new(1 << 20, 1 << 20);
+        let wide = admission.decode(somewhere(), 8 << 20).await;
+        let mut next = Box::pin(admission.decode(somewhere(), 8 << 20));
+        assert!(futures::poll!(&mut next).is_pending());
+        let small = admission.decode(somewhere(), FIRST_CHUNK_BYTES);
+        assert!(futures::poll!(Box::pin(small)).is_ready());
+        drop(wide);
+        assert!(futures::poll!(&mut next).is_ready());
+    }
+
+    /// Whoever waits for the metadata holds nothing that others need, or does not wait.
+    #[tokio::test]
+    async fn those_who_ask_the_metadata_step_aside_or_do_not_ask() {
+        let admission = Admission::new(1 << 20, 1 << 20);
+        let other = Origin::of(Some([10, 0, 0, 1].into()));
+        let decode = |origin| admission.decode(origin, FIRST_CHUNK_BYTES);
+        let mut asking = Vec::new();
+        loop {
+            let mut permit = decode(somewhere()).await;
+            if !permit.step_aside() {
+                break;
+            }
+            assert!(permit.step_aside(), "it has");
+            asking.push(permit);
+        }
+        assert_eq!(asking.len(), 64, "half of that lane");
+        let crowd = crowd(|| decode(somewhere())).await;
+        assert!(!crowd.is_empty());
+        assert!(decode(other).await.step_aside());
     }
 
     /// Nobody stands in line behind hundreds who asked for much and do not read.

@@ -19,6 +19,12 @@ pub(crate) struct Brokers<'a> {
     /// By which the client came: it is told of agents that have one like it.
     listener: &'a str,
     all: Vec<Arc<Agent>>,
+    placement: Placement,
+}
+
+/// Where each partition's clients are sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Placement {
     /// Leaders are chosen among these.
     leaders: Vec<i32>,
     /// Agents that do not serve consumers.
@@ -49,14 +55,21 @@ impl<'a> Brokers<'a> {
         let readers = choose(&all, zone, |agent| agent.roles.fetch);
         let without = all.iter().filter(|agent| !agent.roles.fetch);
         let send_on = without.map(|agent| agent.node_id).collect();
+        let placement = Placement {
+            leaders,
+            send_on,
+            readers,
+        };
         Self {
             context,
             listener,
             all,
-            leaders,
-            send_on,
-            readers,
+            placement,
         }
+    }
+
+    pub(crate) fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// Each with the address that the client is told.
@@ -74,7 +87,9 @@ impl<'a> Brokers<'a> {
             _ => here,
         }
     }
+}
 
+impl Placement {
     /// The same for all clients of a zone; few partitions move when an agent comes or goes.
     pub(crate) fn leader(&self, topic: TopicId, partition: i32) -> i32 {
         heaviest(&self.leaders, topic, partition).unwrap_or(-1)
@@ -83,6 +98,14 @@ impl<'a> Brokers<'a> {
     /// As the leader, among those that serve consumers.
     pub(crate) fn reader(&self, topic: TopicId, partition: i32) -> Option<i32> {
         heaviest(&self.readers, topic, partition)
+    }
+
+    /// How many are at the most said to have a copy of a partition.
+    pub(crate) fn replicas_max(&self) -> usize {
+        match self.send_on.is_empty() {
+            true => 1,
+            false => 2,
+        }
     }
 
     /// Who is said to have a copy: the leader, and the reader to which it sends consumers, for they go to no other broker.

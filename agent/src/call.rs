@@ -11,13 +11,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::acl::Operation;
-use protocol::{ApiKey, Encode, ErrorCode, Request, RequestHeader};
+use protocol::{Answers, ApiKey, ErrorCode, Request, RequestHeader};
 
 pub(crate) use crate::access::Resource;
 use crate::access::{Access, Principal};
-use crate::admission::Permit;
+use crate::admission::{ANSWER_BYTES_MAX, Permit, REQUEST_BYTES};
 use crate::context::Context;
 use crate::metrics::count_request;
+use crate::origin::Origin;
 
 /// One request, without what it asks for.
 #[derive(Debug)]
@@ -34,8 +35,10 @@ pub(crate) struct Call {
     /// For how many ms the client is asked to be silent after its answer.
     throttle_time_ms: AtomicI32,
     correlation_id: i32,
-    /// What it holds of the agent's memory until its reply is written.
+    /// What it holds of the agent's memory until its reply is written, or until there is an answer that was charged for.
     held: Mutex<Option<Permit>>,
+    /// What its answer holds until it is written.
+    answer: Mutex<Option<Permit>>,
 }
 
 /// Where a connection came in.
@@ -45,6 +48,13 @@ pub(crate) struct Arrival {
     /// The listener's name.
     pub(crate) listener: String,
     pub(crate) address: Option<IpAddr>,
+}
+
+impl Arrival {
+    /// Whom it is counted for where room is shared.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin::of(self.address)
+    }
 }
 
 /// Tells connections of this process apart, for as long as it runs.
@@ -106,6 +116,7 @@ impl Call {
             throttle_time_ms: AtomicI32::new(0),
             correlation_id: header.correlation_id,
             held: Mutex::new(Some(permit)),
+            answer: Mutex::new(None),
         }
     }
 
@@ -168,9 +179,46 @@ impl Call {
         *self.held.lock() = None;
     }
 
+    /// Asks for room among those who wait for the metadata, in place of what it holds and others need. False where there is
+    /// none: then it is answered without asking.
+    pub(crate) fn step_aside(&self) -> bool {
+        self.held.lock().as_mut().is_none_or(Permit::step_aside)
+    }
+
     /// Holds that in place of what it held, until its reply is written.
     pub(crate) fn hold(&self, permit: Permit) {
         *self.held.lock() = Some(permit);
+    }
+
+    /// Stands in line for what the answer takes, before any of it is made: an upper bound of its bytes and of what making it
+    /// holds. Asked again for more than was said, it gives back what it has of that: nobody waits for more with something in
+    /// hand that others wait for. An answer that takes more than there is goes alone.
+    pub(crate) async fn charge(&self, bytes: usize) {
+        let bytes = bytes.saturating_add(REQUEST_BYTES);
+        let held = self.answer.lock().as_ref().map_or(0, Permit::bytes);
+        if held < bytes {
+            *self.answer.lock() = None;
+            let permit = self.context.admission.answer(bytes).await;
+            *self.answer.lock() = Some(permit);
+        }
+    }
+
+    /// Whether an answer of so many bytes can be given beside others.
+    ///
+    /// # Errors
+    /// With a sentence, for POLICY_VIOLATION, if it cannot.
+    pub(crate) fn check_answer(bytes: usize) -> Result<(), String> {
+        match bytes <= ANSWER_BYTES_MAX {
+            true => Ok(()),
+            false => Err(format!(
+                "the answer would take {bytes} bytes, of which one answer has {ANSWER_BYTES_MAX}: ask for less at once"
+            )),
+        }
+    }
+
+    /// Whether no rule keeps the client from anything, so that it is told what everybody is.
+    pub(crate) fn may_do_everything(&self) -> bool {
+        self.access.forbids_nothing()
     }
 
     /// Asks the client to be silent for so long once it is answered, where it was not asked for longer.
@@ -179,14 +227,20 @@ impl Call {
         self.throttle_time_ms.fetch_max(silence, Ordering::Relaxed);
     }
 
-    /// The reply, counted, in the call's version. It says how long the client is asked to be silent.
-    pub(crate) fn reply<R: Request>(self, mut response: R::Response) -> Reply {
+    /// The reply, counted, in the call's version. It says how long the client is asked to be silent. Of what was charged for
+    /// the answer it holds no more than it takes, and of the request nothing.
+    pub(crate) fn reply<R: Request>(self, mut response: impl Answers<R>) -> Reply {
         count_request(R::KEY, response.first_error());
         let throttle_time_ms = self.throttle_time_ms.into_inner();
         response.set_throttle_time(throttle_time_ms);
+        let slices = protocol::encode_response::<R>(self.correlation_id, self.version, &response);
+        let mut answer = self.answer.into_inner();
+        if let Some(answer) = &mut answer {
+            answer.shrink(slices.iter().map(Bytes::len).sum::<usize>() + REQUEST_BYTES);
+        }
         Reply {
-            slices: protocol::encode_response::<R>(self.correlation_id, self.version, &response),
-            permit: self.held.into_inner(),
+            slices,
+            permit: answer.or(self.held.into_inner()),
             silence: Duration::from_millis(u64::try_from(throttle_time_ms).unwrap_or(0)),
         }
     }

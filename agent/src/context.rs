@@ -7,6 +7,7 @@ use std::time::Duration;
 use metadata::{Agent, Metadata};
 use tokio::time::timeout;
 
+use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::producer_ids::ProducerIds;
 use crate::random::Random;
@@ -17,6 +18,8 @@ use crate::zones::ClientZones;
 #[derive(Debug)]
 pub struct Context {
     pub metadata: Metadata,
+    /// How much may be in memory at once.
+    pub(crate) admission: Admission,
     /// Blocks of stored batches.
     pub cache: Cache,
     pub(crate) producer_ids: ProducerIds,

@@ -9,7 +9,8 @@ use protocol::{ApiKey, Decode, ErrorCode, Reader, Request, RequestHeader, messag
 use crate::admission::Permit;
 use crate::call::{Arrival, Call, Close, PendingReply, Reply};
 use crate::context::Context;
-use crate::fetch::Fetch;
+use crate::discovery::ClusterMetadata;
+use crate::fetch::{self, Fetch};
 use crate::metrics::count_request;
 use crate::produce::Produce;
 use crate::{admin, discovery, offsets, transactions};
@@ -25,15 +26,17 @@ pub(crate) struct Dispatch {
     pub(crate) context: Arc<Context>,
     pub(crate) produce: Produce,
     pub(crate) fetch: Fetch,
+    pub(crate) cluster_metadata: ClusterMetadata,
 }
 
 /// Makes `answer` of a list with a row for each API: the request, and what answers it. What a row `in order` does happens
 /// before the connection's next request is looked at. All others are decoded by then, so that nonsense closes the
-/// connection at once, and answered when their turn comes. An API without a row does not compile.
+/// connection at once, and so does what a check refuses; they are answered when their turn comes. An API without a row does
+/// not compile.
 macro_rules! answer {
     (|$rooms:ident, $call:ident, $request:ident|
         in order: $first:ident => $begin:expr;
-        $($kind:ident => $handle:expr;)*) => {
+        $($kind:ident $(checked by $check:path)? => $handle:expr;)*) => {
         /// As [`Dispatch::begin`], once it is known whose request it is.
         pub(crate) async fn answer(
             $rooms: &Arc<Dispatch>,
@@ -48,6 +51,7 @@ macro_rules! answer {
                 }
                 $(<messages::$kind as Request>::KEY => {
                     let $request = messages::$kind::decode(reader, $call.version)?;
+                    $($check(&$request)?;)?
                     let $rooms = Arc::clone($rooms);
                     Ok(Box::pin(async move {
                         let response = {
@@ -66,9 +70,9 @@ macro_rules! answer {
 
 answer! { |rooms, call, request|
     in order: ProduceRequest => rooms.produce.begin(call, request);
-    FetchRequest => rooms.fetch.handle(call, request);
+    FetchRequest checked by fetch::check => rooms.fetch.handle(call, request);
     ListOffsetsRequest => offsets::list_offsets::handle(call, request);
-    MetadataRequest => discovery::cluster_metadata::handle(call, request);
+    MetadataRequest => rooms.cluster_metadata.handle(call, request);
     FindCoordinatorRequest => discovery::find_coordinator::handle(call, request);
     ApiVersionsRequest => discovery::api_versions::handle(call, request);
     CreateTopicsRequest => admin::create_topics::handle(call, request);

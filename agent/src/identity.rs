@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::random::Random;
-use crate::storage::{Store, Witness, WitnessError};
+use crate::storage::{Store, StoreOptions, Witness, WitnessError};
 use crate::tasks::Stop;
 
 /// Between looks at `penstock.json` while an agent serves.
@@ -24,18 +24,43 @@ const CHECK_TIME_MAX: Duration = Duration::from_secs(10);
 /// What the two are called in sentences for the operator.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
-    pub(crate) bucket: String,
-    pub(crate) metadata: String,
+    bucket: String,
+    metadata: String,
+    /// Where the metadata is kept, for commands to be typed.
+    store: String,
+    /// As it was given for the bucket.
+    s3_endpoint: Option<String>,
 }
 
+/// How help calls what is not known.
+const SOME_URL: &str = "URL";
+
 impl Names {
-    /// Of a process that may do without a bucket. Where none is given it is named in what to type alone, and this is how help
-    /// calls it.
-    pub(crate) fn of_metadata(bucket: Option<String>, metadata: String) -> Self {
+    /// Of a process that works on the store. Where no bucket is given it is named in what to type alone.
+    pub(crate) fn of_store(store: String, bucket: Option<String>, options: &StoreOptions) -> Self {
         Self {
-            bucket: bucket.unwrap_or_else(|| "URL".to_owned()),
-            metadata,
+            bucket: bucket.unwrap_or_else(|| SOME_URL.to_owned()),
+            metadata: store.clone(),
+            store,
+            s3_endpoint: options.s3_endpoint.clone(),
         }
+    }
+
+    /// Of one that asks processes at these addresses.
+    pub(crate) fn of_processes(
+        addresses: &[String],
+        bucket: Option<String>,
+        options: &StoreOptions,
+    ) -> Self {
+        Self {
+            metadata: addresses.join(", "),
+            ..Self::of_store(SOME_URL.to_owned(), bucket, options)
+        }
+    }
+
+    /// The metadata, in a sentence.
+    pub(crate) fn metadata(&self) -> &str {
+        &self.metadata
     }
 }
 
@@ -86,7 +111,9 @@ impl Found {
 /// # Errors
 /// With a sentence for the operator that names both sides and the way on.
 pub(crate) fn judge(names: &Names, known: Known<'_>, found: &Found) -> Result<Join, String> {
-    let Names { bucket, metadata } = names;
+    let Names {
+        bucket, metadata, ..
+    } = names;
     let Known {
         cluster,
         bucket: bound,
@@ -147,7 +174,9 @@ fn words(cluster: &str, bucket: BucketId) -> String {
 
 /// The same of a bucket that names another cluster, where no more is known of the metadata.
 pub(crate) fn other_cluster(names: &Names, theirs: &str, ours: &str) -> String {
-    let Names { bucket, metadata } = names;
+    let Names {
+        bucket, metadata, ..
+    } = names;
     format!(
         "the bucket {bucket} belongs to cluster {theirs}, and the metadata in {metadata} is that of cluster {ours}: name \
          the metadata of cluster {theirs}, or bring it back from a copy if it was lost, or name the bucket of cluster {ours}, \
@@ -157,7 +186,9 @@ pub(crate) fn other_cluster(names: &Names, theirs: &str, ours: &str) -> String {
 
 /// The same of a store in which there is nothing.
 pub(crate) fn emptied(names: &Names, theirs: &str) -> String {
-    let Names { bucket, metadata } = names;
+    let Names {
+        bucket, metadata, ..
+    } = names;
     format!(
         "the bucket {bucket} belongs to cluster {theirs}, and the metadata in {metadata} is empty: name the metadata of \
          cluster {theirs}, or bring it back from a copy if it was lost, or name a bucket or prefix that is empty"
@@ -189,10 +220,29 @@ pub(crate) async fn check_bucket(names: &Names, kv: &dyn Kv, bucket: &Store) -> 
 /// What to do about metadata that lacks what somebody remembers of it: the sentence ends with a command, which gets what it
 /// wants here.
 pub(crate) fn went_back(names: &Names, error: &metadata::Error) -> String {
-    let Names { bucket, metadata } = names;
-    match error {
-        metadata::Error::WentBack(_) => format!("{error} --store {metadata} --bucket {bucket}"),
-        error => error.to_string(),
+    let mut said = error.to_string();
+    if matches!(error, metadata::Error::WentBack(_)) {
+        let endpoint = names.s3_endpoint.as_deref();
+        let flags = [
+            ("--store", Some(names.store.as_str())),
+            ("--bucket", Some(names.bucket.as_str())),
+            ("--s3-endpoint", endpoint),
+        ];
+        for (flag, value) in flags {
+            if let Some(value) = value {
+                said.push_str(&format!(" {flag} {}", quoted(value)));
+            }
+        }
+    }
+    said
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,=".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 
@@ -375,7 +425,9 @@ impl Identity {
 
 /// What to do about a `penstock.json` that says nothing.
 pub(crate) fn unreadable(names: &Names, known: Known<'_>, said: &str) -> String {
-    let Names { bucket, metadata } = names;
+    let Names {
+        bucket, metadata, ..
+    } = names;
     let mut sentence = format!(
         "penstock.json in {bucket} {said}, so whether it is the bucket of the metadata in {metadata} cannot be told: bring \
          that object back from a copy, or name another bucket"
@@ -414,10 +466,26 @@ mod tests {
     const OTHER: BucketId = BucketId(2);
 
     fn names() -> Names {
-        Names {
-            bucket: "s3://b/p".to_owned(),
-            metadata: "redb:///m".to_owned(),
-        }
+        let bucket = Some("s3://b/p".to_owned());
+        Names::of_store("redb:///m".to_owned(), bucket, &StoreOptions::default())
+    }
+
+    #[test]
+    fn what_to_type_is_whole_and_one_word_each() {
+        let error = metadata::Error::WentBack("why".to_owned());
+        let options = StoreOptions {
+            s3_endpoint: Some("http://127.0.0.1:9000".to_owned()),
+        };
+        let bucket = Some("s3://b/p".to_owned());
+        let store = "postgres://u@h/d?sslmode=disable&schema=it's".to_owned();
+        let said = went_back(&Names::of_store(store, bucket.clone(), &options), &error);
+        let command = r"penstock metadata --accept-older-store --store 'postgres://u@h/d?sslmode=disable&schema=it'\''s' --bucket s3://b/p --s3-endpoint http://127.0.0.1:9000";
+        assert!(said.ends_with(command), "{said}");
+        let at = ["here:1".to_owned()];
+        let said = went_back(&Names::of_processes(&at, bucket, &options), &error);
+        assert!(said.contains("--store URL --bucket s3://b/p"), "{said}");
+        let away = metadata::Error::Closing;
+        assert!(!went_back(&names(), &away).contains("--store"));
     }
 
     fn judged(bucket: Option<BucketId>, found: &Found) -> Result<Join, String> {

@@ -31,6 +31,7 @@ mod dispatch;
 mod fetch;
 mod http;
 mod identity;
+mod making;
 mod offsets;
 mod origin;
 mod produce;

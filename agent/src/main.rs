@@ -42,9 +42,6 @@ fn main() -> ExitCode {
         .expect("the system gives us threads");
     match runtime.block_on(commands::run(command)) {
         Ok(code) => code,
-        Err(error) => {
-            commands::say_error(&error);
-            ExitCode::FAILURE
-        }
+        Err(error) => commands::say_error(&error),
     }
 }

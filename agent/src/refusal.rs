@@ -6,6 +6,9 @@ use protocol::ErrorCode;
 
 use crate::storage::{ErrorKind, StoreError};
 
+/// The metadata was not asked, or for too long: clients ask again, here or at another agent.
+pub(crate) const NOT_ASKED: ErrorCode = ErrorCode::NOT_LEADER_OR_FOLLOWER;
+
 /// A lawful no to one batch or one command.
 pub(crate) fn rejected(rejected: Rejected) -> ErrorCode {
     match rejected {
@@ -70,6 +73,7 @@ pub(crate) fn metadata(error: &Error) -> ErrorCode {
         | Error::Damaged(_)
         | Error::WentBack(_)
         | Error::OtherBucket { .. }
+        | Error::OtherCluster { .. }
         | Error::Replaced { .. }
         | Error::Emptied(_)
         | Error::AddressShared(_)
@@ -210,6 +214,7 @@ mod tests {
             | Error::Closing
             | Error::WentBack(_)
             | Error::OtherBucket { .. }
+            | Error::OtherCluster { .. }
             | Error::Replaced { .. }
             | Error::Emptied(_)
             | Error::AddressShared(_)
@@ -236,6 +241,10 @@ mod tests {
             Error::OtherBucket {
                 bucket: String::new(),
                 metadata: String::new(),
+            },
+            Error::OtherCluster {
+                found: String::new(),
+                known: String::new(),
             },
             Error::Replaced {
                 found: String::new(),

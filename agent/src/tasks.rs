@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::arriving::ArrivingLane;
 use crate::life::{Life, Living};
+use crate::origin::Origin;
 
 /// A family of tasks that stop together. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -173,16 +175,21 @@ pub async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
         .expect("the work does not panic")
 }
 
-/// Work of one kind that takes the CPU for long: so much of it at once, and the rest in line. Whoever stops waiting for it
-/// leaves the line, or has it stopped.
+/// Work of one kind that takes the CPU for long: so much of it at once, and the rest in line, in which origins take turns.
+/// Whoever stops waiting for it leaves the line, or has it stopped.
 #[derive(Debug)]
-pub(crate) struct Workers(Arc<Semaphore>);
+pub(crate) struct Workers(ArrivingLane);
 
 /// Whether somebody still waits for a piece of work.
 #[derive(Debug)]
 pub(crate) struct Wanted(Arc<AtomicBool>);
 
 impl Wanted {
+    /// Of work that is too short to be stopped.
+    pub(crate) fn always() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+
     pub(crate) fn is_wanted(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -199,17 +206,17 @@ impl Drop for Waits {
 
 impl Workers {
     pub(crate) fn new(at_once: usize) -> Self {
-        Self(Arc::new(Semaphore::new(at_once)))
+        Self(ArrivingLane::new(at_once))
     }
 
     /// As [`compute`], in its turn. The work should end soon where nobody wants it any more; until it does, its place is
     /// taken.
     pub(crate) async fn compute<T: Send + 'static>(
         &self,
+        origin: Origin,
         work: impl FnOnce(&Wanted) -> T + Send + 'static,
     ) -> T {
-        let place = Arc::clone(&self.0).acquire_owned().await;
-        let place = place.expect("it is never closed");
+        let place = self.0.take(origin, 1).await;
         let waits = Waits(Arc::new(AtomicBool::new(true)));
         let wanted = Wanted(Arc::clone(&waits.0));
         let done = compute(move || {
@@ -261,8 +268,9 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn work_that_nobody_waits_for_ends_and_leaves_its_place() {
         let workers = Workers::new(1);
+        let somewhere = Origin::of(None);
         let (started, begun) = std::sync::mpsc::channel();
-        let endless = workers.compute(move |wanted| {
+        let endless = workers.compute(somewhere, move |wanted| {
             started.send(()).unwrap();
             while wanted.is_wanted() {
                 std::hint::spin_loop();
@@ -271,7 +279,7 @@ mod tests {
         let mut endless = Box::pin(endless);
         assert!(futures::poll!(&mut endless).is_pending());
         begun.recv().unwrap();
-        let mut next = Box::pin(workers.compute(|_| 7));
+        let mut next = Box::pin(workers.compute(somewhere, |_| 7));
         assert!(futures::poll!(&mut next).is_pending(), "one at a time");
         drop(endless);
         assert_eq!(next.await, 7);

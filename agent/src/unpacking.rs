@@ -12,9 +12,12 @@ use crate::tasks::Workers;
 const BATCH_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// All that is looked into for a request may unpack into one such batch, and into so many times its bytes.
 const RATIO_MAX: usize = 100;
-/// What it may unpack into before it has to wait in line with others like it: this or so many times its bytes.
-const USUAL_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What it may unpack into before it has to wait in line with others like it: so many times its bytes, or so many where
+/// that is no more than this, or the least.
 const USUAL_RATIO_MAX: usize = 16;
+const USUAL_DENSE_RATIO_MAX: usize = 64;
+const USUAL_DENSE_BYTES_MAX: usize = 8 * 1024 * 1024;
+const USUAL_BYTES_MIN: usize = 1024 * 1024;
 const USUAL_SPARE_BYTES: usize = 1024;
 /// What a decoder may hold: the largest window of zstd's usual levels, and the largest there is.
 const USUAL_MEMORY_MAX: usize = 8 * 1024 * 1024;
@@ -44,7 +47,9 @@ impl Unpacking {
 
 /// What so many bytes of a request may take at first.
 pub(crate) fn usual(bytes: usize, wanted: &dyn Fn() -> bool) -> Allowance<'_> {
-    exactly(usual_bytes(bytes).max(USUAL_BYTES_MAX), wanted)
+    let dense = bytes.saturating_mul(USUAL_DENSE_RATIO_MAX);
+    let dense = dense.clamp(USUAL_BYTES_MIN, USUAL_DENSE_BYTES_MAX);
+    exactly(usual_bytes(bytes).max(dense), wanted)
 }
 
 /// What so many packed bytes unpack into in most cases, and a little for those that are very few.

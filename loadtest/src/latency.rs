@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Latencies(Vec<Duration>);
 
 /// Milliseconds.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
-    count: usize,
-    p50: f64,
-    p99: f64,
-    p999: f64,
-    max: f64,
+    pub(crate) count: usize,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
+    pub(crate) max: f64,
 }
 
 impl Latencies {

@@ -1,6 +1,7 @@
 //! Bounded load over real sockets against any Kafka-protocol broker, with what it cost: latencies, and the object-store
 //! requests that the broker counted meanwhile. One JSON line per run.
 
+mod abuse;
 mod client;
 mod latency;
 mod partitions;
@@ -30,6 +31,10 @@ enum Command {
     Tail(tail::Options),
     /// Make many topics with many partitions, ask for them, and produce to partitions at random
     Partitions(partitions::Options),
+    /// Attack a broker that is started for it with little memory, and measure a good client beside it: one JSON line for each
+    /// case
+    #[command(after_help = abuse::help())]
+    Abuse(abuse::Options),
     /// Print what it costs to look into batches, in CPU seconds for a GiB of records
     Unpack(unpack::Options),
 }
@@ -40,6 +45,7 @@ async fn main() -> ExitCode {
         Command::Produce(options) => produce::run(options).await,
         Command::Tail(options) => tail::run(options).await,
         Command::Partitions(options) => partitions::run(options).await,
+        Command::Abuse(options) => abuse::run(options).await,
         Command::Unpack(options) => unpack::run(&options),
     };
     match done {

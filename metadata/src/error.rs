@@ -1,5 +1,7 @@
 //! Why the metadata cannot answer: who must act, whether it may be retried, whether it happened.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::codec::Unreadable;
@@ -26,7 +28,7 @@ pub enum Error {
     #[error("another process took over the metadata; this one stops")]
     Fenced,
     /// The store does not answer, or too much is waiting for it.
-    #[error("the metadata store is not available: {reason}")]
+    #[error("{}", not_available(reason))]
     Unavailable { happened: Happened, reason: String },
     /// The store holds what Penstock did not write. Nothing may be written over it.
     #[error("the metadata store is damaged: {0}")]
@@ -55,6 +57,12 @@ pub enum Error {
          each its own"
     )]
     OtherBucket { bucket: String, metadata: String },
+    /// An agent reached a process that holds the order of another cluster than its own.
+    #[error(
+        "this agent belongs to cluster {known}, and the metadata process that it reached to cluster {found}: --metadata names \
+         a process of another cluster (of an agent with --store: --peer-advertise does); correct it"
+    )]
+    OtherCluster { found: String, known: String },
     /// The store was emptied under a process that watched it, or another cluster's took its place.
     #[error(
         "the metadata store is {found}, and this process remembers cluster {cluster} in it: bring back a copy of the store"
@@ -77,7 +85,22 @@ pub enum Error {
     InUse(String),
 }
 
+/// With which the reason begins where it is not the store that does not answer.
+const BUCKET_AWAY: &str = "the bucket is not available";
+
+fn not_available(reason: &str) -> String {
+    match reason.starts_with(BUCKET_AWAY) {
+        true => reason.to_owned(),
+        false => format!("the metadata store is not available: {reason}"),
+    }
+}
+
 impl Error {
+    /// What the bucket remembers cannot be read or written now, which says nothing of the store.
+    pub(crate) fn bucket_away(reason: impl fmt::Display) -> Self {
+        Self::unavailable(format!("{BUCKET_AWAY}: {reason}"))
+    }
+
     pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
         Self::Unavailable {
             happened: Happened::No,
@@ -170,7 +193,7 @@ impl From<KvError> for Error {
             KvError::InUse(reason) => Self::InUse(reason),
             KvError::NewerFormat(found) => Self::NewerFormat {
                 found,
-                known: "this version's".to_owned(),
+                known: "only older ones".to_owned(),
             },
             KvError::Unknown(reason) => Self::unknown(reason),
             other => Self::unavailable(other.to_string()),
@@ -181,5 +204,30 @@ impl From<KvError> for Error {
 impl From<Unreadable> for Error {
     fn from(error: Unreadable) -> Self {
         Self::Corrupt(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whichever_of_store_and_bucket_is_away_is_named_and_the_other_is_not() {
+        let store = Error::unavailable("connection refused").to_string();
+        assert!(store.contains("the metadata store is not available: conn"));
+        assert!(!store.contains("bucket"), "{store}");
+        let bucket = Error::bucket_away("it does not answer");
+        let said = bucket.clone().never_happened().to_string();
+        assert_eq!(said, "the bucket is not available: it does not answer");
+        assert_eq!(bucket.to_string(), said);
+    }
+
+    #[test]
+    fn a_newer_format_is_said_to_be_one() {
+        let error = Error::from(KvError::NewerFormat("redb 9 (/m.redb)".to_owned()));
+        assert_eq!(
+            error.to_string(),
+            "the metadata store has format redb 9 (/m.redb), this version knows only older ones: use a newer Penstock"
+        );
     }
 }

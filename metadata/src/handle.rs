@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures::future::join_all;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -20,6 +21,7 @@ use crate::queue::{Asked, QUEUE_MAX, ReplyTo, Room};
 use crate::sequencer::Waiting;
 use crate::sequencer::doubts::Doubts;
 use crate::sequencer::lineage::Known;
+use crate::sequencer::openers::Openers;
 use crate::sequencer::reads::{self, PARTITIONS_MAX, Read};
 use crate::shown::Shown;
 use crate::state::Usage;
@@ -62,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) lineage: OnceLock<Known>,
     /// What agents were told that the store does not hold.
     pub(crate) doubts: Doubts,
+    /// Whose the open sessions are, in the process of the holder.
+    pub(crate) openers: Openers,
 }
 
 #[derive(Debug, Default)]
@@ -126,6 +130,7 @@ impl Shared {
             waiting: Mutex::default(),
             lineage: OnceLock::from(lineage),
             doubts: Doubts::default(),
+            openers: Openers::default(),
         }
     }
 
@@ -152,6 +157,7 @@ impl Shared {
             waiting: Mutex::default(),
             lineage: OnceLock::new(),
             doubts: Doubts::default(),
+            openers: Openers::default(),
         }
     }
 }
@@ -261,6 +267,15 @@ impl Metadata {
             return Ok(Some(view));
         }
         self.read(|reply| Read::View { partition, reply }).await
+    }
+
+    /// The same of several, in their order, asked for side by side: they share drains. Each takes room in the sequencer's
+    /// queue, so that others wait behind as many.
+    pub async fn views(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Vec<Result<Option<Arc<View>>, Error>> {
+        join_all(partitions.iter().map(|partition| self.view(*partition))).await
     }
 
     /// The bounds of partitions, confirmed: as of a moment after this call. `None` where there is no such partition.

@@ -24,8 +24,10 @@ mod keys;
 pub mod kv;
 mod level;
 mod numbering;
+mod origin;
 mod queue;
 pub mod rpc;
+mod seldom;
 mod sequencer;
 mod shown;
 mod state;
@@ -49,6 +51,7 @@ pub use index::rows_of;
 pub use level::WRITER_LEVEL;
 #[cfg(any(test, feature = "level-2"))]
 pub use level::behave_as;
+pub use origin::Origin;
 pub use sequencer::{
     Acceptance, Candidate, Checked, Found, Options, Probe, Sequencer, Serves, Status,
     accept_older_store, belongs_to, check, finalize, holds, is_empty, mark_lost, release_hold,

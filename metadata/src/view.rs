@@ -14,8 +14,8 @@ use crate::types::{Bounds, Extent, Offset, PartitionIndex, TopicId, TopicPartiti
 pub(crate) const VIEW_EXTENTS_MAX: usize = 1024;
 /// Extents in one answer, whatever number of bytes is asked for: who wants more asks again from behind them.
 pub(crate) const LOCATED_MAX: usize = 4096;
-/// Views kept while nobody holds them.
-const VIEWS_MAX: usize = 64 * 1024;
+/// Views kept while nobody holds them, and no more are asked for while somebody holds each of so many.
+pub(crate) const VIEWS_MAX: usize = 64 * 1024;
 
 /// One partition as of the last drain that touched it.
 #[derive(Debug)]
@@ -166,9 +166,8 @@ impl Views {
         self.0.lock().get(&partition).cloned()
     }
 
-    /// The view there is, or the one given. Views nobody holds make room.
+    /// The view there is, or the one given. Room is made before, for what makes room is to be let go of elsewhere.
     pub(crate) fn insert(&self, partition: TopicPartition, view: View) -> Arc<View> {
-        self.make_room();
         let mut views = self.0.lock();
         Arc::clone(views.entry(partition).or_insert_with(|| Arc::new(view)))
     }
@@ -181,6 +180,11 @@ impl Views {
         }
         let unheld = views.extract_if(.., |_, view| Arc::strong_count(view) == 1);
         unheld.map(|(partition, _)| partition).collect()
+    }
+
+    /// Whether there are as many as are kept.
+    pub(crate) fn are_full(&self) -> bool {
+        self.0.lock().len() >= VIEWS_MAX
     }
 
     /// Ends the views whose partitions are gone.
@@ -209,5 +213,34 @@ impl Views {
     /// The partitions that are viewed.
     pub(crate) fn partitions(&self) -> Vec<TopicPartition> {
         self.0.lock().keys().copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sequencer is to be told to let go of them.
+    #[test]
+    fn no_view_is_dropped_but_when_it_is_said() {
+        let views = Views::default();
+        let count = i32::try_from(VIEWS_MAX).unwrap();
+        let partition = |index| TopicPartition {
+            topic: TopicId(1),
+            partition: PartitionIndex(index),
+        };
+        let insert = |index| {
+            let view = View::new(Bounds::default(), &VecDeque::new());
+            views.insert(partition(index), view)
+        };
+        let held = insert(0);
+        (1..count).for_each(|index| drop(insert(index)));
+        assert!(views.are_full());
+        drop(insert(count));
+        assert_eq!(views.partitions().len(), VIEWS_MAX + 1);
+        let dropped = views.make_room();
+        assert_eq!(dropped.len(), VIEWS_MAX);
+        assert_eq!(views.partitions(), [partition(0)]);
+        drop(held);
     }
 }

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use crate::acl::{Operation, ResourceType};
 use crate::messages;
-use crate::wire::Request;
+use crate::wire::{Answers, Request};
 
 macro_rules! api_key {
     (() $($(#[$doc:meta])* $name:ident($request:ident, $response:ident) =
@@ -73,7 +73,8 @@ macro_rules! api_key {
         $(impl Request for messages::$request {
             const KEY: ApiKey = ApiKey::$name;
             type Response = messages::$response;
-        })*
+        }
+        impl Answers<messages::$request> for messages::$response {})*
     };
 }
 

@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes};
 
 use crate::messages::ApiVersionsResponse;
 use crate::messages::api_versions::ApiVersion;
-use crate::wire::{Decode, DecodeError, Encode, Reader, Request, Writer};
+use crate::wire::{Answers, Decode, DecodeError, Reader, Request, Writer};
 use crate::{ApiKey, ErrorCode, RequestHeader};
 
 /// The largest frame spoken here, as Kafka's `socket.request.max.bytes` says by default.
@@ -25,7 +25,7 @@ pub fn length(prefix: [u8; 4], max: usize) -> Result<usize, DecodeError> {
 pub fn encode_response<R: Request>(
     correlation_id: i32,
     version: i16,
-    response: &R::Response,
+    response: &impl Answers<R>,
 ) -> Vec<Bytes> {
     let mut writer = Writer::default();
     writer.put().put_u32(0);

@@ -15,6 +15,7 @@
 pub mod acl;
 pub mod api_key;
 pub mod compression;
+mod encoded;
 mod error_code;
 pub mod frame;
 mod header;
@@ -29,6 +30,7 @@ pub mod walk;
 mod wire;
 
 pub use api_key::ApiKey;
+pub use encoded::{Elements, Encoded};
 pub use error_code::ErrorCode;
 pub use frame::{
     FRAME_BYTES_MAX, decode_request, decode_response, encode_request, encode_response,
@@ -37,4 +39,4 @@ pub use frame::{
 pub use header::RequestHeader;
 pub use primitives::{Records, Uuid};
 pub use unpack::Allowance;
-pub use wire::{Decode, DecodeError, Encode, Reader, Request, Writer};
+pub use wire::{Answers, Decode, DecodeError, Encode, Reader, Request, Writer};

@@ -73,8 +73,11 @@ pub trait Request: Decode + Encode {
     /// Which API it is.
     const KEY: ApiKey;
     /// What answers it.
-    type Response: Decode + Encode;
+    type Response: Decode + Encode + Answers<Self>;
 }
+
+/// What may answer a request of that type: its response, with all of its fields as structs or with some encoded already.
+pub trait Answers<R>: Encode {}
 
 impl Reader {
     /// A reader over a frame's body, the length prefix excluded. What it may allocate is 16 times the frame and 64 KiB.
@@ -291,6 +294,18 @@ impl Writer {
             u32::try_from(length).unwrap_or(u32::MAX).saturating_add(1)
         });
         self.unsigned_varint(length);
+    }
+
+    /// The bytes so far, of what has no records in it; the writer is empty then.
+    pub(crate) fn take(&mut self) -> Bytes {
+        let taken = Bytes::copy_from_slice(&self.small);
+        self.small.clear();
+        taken
+    }
+
+    /// How many bytes there are so far.
+    pub(crate) fn len(&self) -> usize {
+        self.small.len().saturating_add(self.spliced_bytes)
     }
 
     /// Appends slices without copying them.

@@ -10,7 +10,8 @@ use protocol::messages::create_partitions::{CreatePartitionsTopic, CreatePartiti
 use protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 
 use super::{
-    AT_ONCE, Mode, PARTITIONS_MAX, Refused, allow, refuse, rejected, unanswered, unexpected,
+    AT_ONCE, Mode, PARTITIONS_MAX, Refused, allow, refuse, rejected, topic_bytes, unanswered,
+    unexpected,
 };
 use crate::call::{Call, Resource};
 
@@ -19,6 +20,11 @@ pub(crate) async fn handle(
     request: CreatePartitionsRequest,
 ) -> CreatePartitionsResponse {
     let mode = Mode::of(request.validate_only);
+    let bytes = request
+        .topics
+        .iter()
+        .map(|topic| topic_bytes(topic.name.len()));
+    call.charge(bytes.sum()).await;
     let wanted = once_each(request.topics);
     let mut results = Vec::with_capacity(wanted.len());
     for some in wanted.chunks(AT_ONCE) {

@@ -12,7 +12,8 @@ use protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use protocol::{ErrorCode, Uuid};
 
 use super::{
-    AT_ONCE, Mode, PARTITIONS_MAX, Refused, allow_topic, refuse, rejected, unanswered, unexpected,
+    AT_ONCE, Mode, PARTITIONS_MAX, Refused, allow_topic, refuse, rejected, topic_bytes, unanswered,
+    unexpected,
 };
 use crate::call::{Call, Resource};
 use crate::context::{Context, TopicDefaults};
@@ -21,10 +22,14 @@ use crate::{topic_id, topic_name};
 
 /// Partitions that one request may make: Kafka's MAX_PARTITIONS_PER_BATCH.
 const REQUEST_PARTITIONS_MAX: i64 = 10_000;
+/// What a setting's name and default take in an answer, and in the answer as it is encoded.
+const SETTING_BYTES: usize = 128;
 
 pub(crate) async fn handle(call: &Call, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let context = call.context.as_ref();
     let mode = Mode::of(request.validate_only);
+    let bytes = request.topics.iter().map(bytes);
+    call.charge(bytes.sum()).await;
     let mut wanted = once_each(request.topics);
     for named in &mut wanted {
         let create = Operation::Create;
@@ -50,6 +55,19 @@ pub(crate) async fn handle(call: &Call, request: CreateTopicsRequest) -> CreateT
         topics,
         ..CreateTopicsResponse::default()
     }
+}
+
+/// What a topic takes at the most: with all its settings where it may be made, which are in the command and in the answer.
+fn bytes(topic: &CreatableTopic) -> usize {
+    let given = topic.configs.iter();
+    let given =
+        given.map(|config| config.name.len() + config.value.as_ref().map_or(0, String::len));
+    let given: usize = given.sum();
+    let settings = match topic_name::check_new(&topic.name) {
+        Ok(()) => SETTINGS.len() * (size_of::<CreatableTopicConfigs>() + SETTING_BYTES) + 4 * given,
+        Err(_) => 0,
+    };
+    topic_bytes(topic.name.len()) + settings
 }
 
 /// A topic of the request, and how often it was named.

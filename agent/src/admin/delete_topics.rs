@@ -9,9 +9,12 @@ use protocol::messages::delete_topics::{DeletableTopicResult, DeleteTopicState};
 use protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use protocol::{ErrorCode, Uuid};
 
-use super::{AT_ONCE, Refused, allow_topic, refuse, rejected, unanswered, unexpected};
+use super::{AT_ONCE, Refused, allow_topic, refuse, rejected, topic_bytes, unanswered, unexpected};
 use crate::call::Call;
 use crate::context::Context;
+
+/// Of a topic's name.
+const NAME_BYTES_MAX: usize = 249;
 
 pub(crate) async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
     let context = call.context.as_ref();
@@ -23,6 +26,7 @@ pub(crate) async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteT
             topic_id: Uuid::default(),
         });
     let wanted: Vec<_> = by_name.chain(request.topics).collect();
+    call.charge(wanted.iter().map(bytes).sum()).await;
     let meant = resolve(call, &context.metadata.catalogue(), wanted);
     let mut responses = Vec::with_capacity(meant.len());
     for some in meant.chunks(AT_ONCE) {
@@ -32,6 +36,11 @@ pub(crate) async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteT
         responses,
         ..DeleteTopicsResponse::default()
     }
+}
+
+/// What an entry takes at the most; one without a name is answered with it.
+fn bytes(wanted: &DeleteTopicState) -> usize {
+    topic_bytes(wanted.name.as_ref().map_or(NAME_BYTES_MAX, String::len))
 }
 
 /// An entry of the request, and the topic it means.

@@ -1,6 +1,7 @@
 //! Topics made, changed, removed and described.
 
 mod broker_config;
+mod configs_told;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
 pub(crate) mod delete_topics;
@@ -21,6 +22,14 @@ const PARTITIONS_MAX: i32 = 100_000;
 
 /// Topics of a request that are changed side by side, so that they share a commit without filling the metadata's queue.
 const AT_ONCE: usize = 256;
+
+/// A refusal's sentence without the name in it, at the most.
+const SENTENCE_BYTES: usize = 192;
+/// Of a name so much is shown, and a letter of it takes as much at the most where it is escaped.
+const SHOWN_BYTES_MAX: usize = 3000;
+const ESCAPED_BYTES_MAX: usize = 10;
+/// What a topic of a request takes besides its names: its place in tables, and its line in the answer.
+const TOPIC_BYTES: usize = 384;
 
 /// Why one topic of a request is refused: a code, and a sentence for a person.
 type Refused = (ErrorCode, String);
@@ -58,6 +67,18 @@ fn allow_topic(
 fn missing(code: ErrorCode, resource: Resource<'_>, operation: Operation) -> Refused {
     let message = format!("the right {operation} on {} is missing", resource.kind());
     (code, message)
+}
+
+/// What the refusal of something takes whose name has so many bytes: as it is put together, and as it is encoded.
+fn refusal_bytes(name: usize) -> usize {
+    let shown = name.saturating_mul(ESCAPED_BYTES_MAX).min(SHOWN_BYTES_MAX);
+    3 * (SENTENCE_BYTES + shown)
+}
+
+/// What a topic of a request takes that is changed or refused, where its name has so many bytes: that is in a table, in
+/// the answer, and in the answer as it is encoded.
+fn topic_bytes(name: usize) -> usize {
+    TOPIC_BYTES + 3 * name + refusal_bytes(name)
 }
 
 fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, Refused> {

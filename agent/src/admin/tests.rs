@@ -1,7 +1,10 @@
 //! A topic's life, over metadata in memory.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use metadata::{Command, CreateTopic, Outcome, TopicId};
 use protocol::messages::create_partitions::CreatePartitionsTopic;
 use protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig};
 use protocol::messages::delete_topics::DeleteTopicState;
@@ -10,8 +13,9 @@ use protocol::messages::{
     CreatePartitionsRequest, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
     DescribeConfigsRequest,
 };
-use protocol::{ApiKey, ErrorCode, Uuid};
+use protocol::{ApiKey, Elements, ErrorCode, Uuid, decode_response};
 
+use super::configs_told::{Described, Detail, Size};
 use super::{create_partitions, create_topics, delete_topics, describe_configs};
 use crate::context::{AutoCreate, Context};
 use crate::discovery::fixture::{call, with_context};
@@ -201,10 +205,132 @@ async fn describe(
         include_synonyms: true,
         include_documentation: true,
     };
-    let mut response =
-        describe_configs::handle(&call(context, ApiKey::DescribeConfigs, 4).await, request).await;
-    assert_eq!(response.results.len(), 1);
-    response.results.remove(0)
+    let mut results = described(context, request).await;
+    assert_eq!(results.len(), 1);
+    results.remove(0)
+}
+
+/// As a client reads them.
+async fn described(
+    context: &Arc<Context>,
+    request: DescribeConfigsRequest,
+) -> Vec<DescribeConfigsResult> {
+    let call = call(context, ApiKey::DescribeConfigs, 4).await;
+    let response = describe_configs::handle(&call, request).await;
+    let slices = call.reply::<DescribeConfigsRequest>(response).slices;
+    let frame = Bytes::from(slices.concat()).split_off(4);
+    let response = decode_response::<DescribeConfigsRequest>(4, frame);
+    response.unwrap().1.results
+}
+
+fn settings_of(names: impl Iterator<Item = String>) -> DescribeConfigsRequest {
+    let resource = |resource_name| DescribeConfigsResource {
+        resource_type: 2,
+        resource_name,
+        configuration_keys: None,
+    };
+    DescribeConfigsRequest {
+        resources: names.map(resource).collect(),
+        include_synonyms: true,
+        include_documentation: true,
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_is_named_sixty_thousand_times_is_described_once() {
+    with_context(AutoCreate::Disabled, async |context| {
+        create(context, vec![topic("a")], false).await;
+        let names = (0..60_000).map(|_| "a".to_owned());
+        let results = described(context, settings_of(names)).await;
+        assert_eq!(results.len(), 1);
+        // As many that are not there are each refused.
+        let names = (0..60_000).map(|number| format!("{number}"));
+        let results = described(context, settings_of(names)).await;
+        assert_eq!(results.len(), 60_000);
+        let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        assert!(results.iter().all(|each| each.error_code == unknown));
+        assert_eq!(context.admission.answer_bytes(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn settings_that_take_more_than_there_is_are_not_told() {
+    with_context(AutoCreate::Disabled, async |context| {
+        for id in 1..=900 {
+            let mut configs = BTreeMap::new();
+            let name = "follower.replication.throttled.replicas";
+            configs.insert(name.to_owned(), "x".repeat(60_000));
+            let create = CreateTopic {
+                name: format!("t{id}"),
+                id: TopicId(id),
+                partitions: 1,
+                replication_factor: 1,
+                configs,
+            };
+            let made = context.metadata.submit(Command::CreateTopic(create)).await;
+            assert_eq!(made.unwrap().outcome, Outcome::TopicCreated(TopicId(id)));
+        }
+        let named = |count: u32| settings_of((1..=count).map(|id| format!("t{id}")));
+        let few = described(context, named(2)).await;
+        assert!(few.iter().all(|each| each.error_code == ErrorCode::NONE));
+        let all = described(context, named(900)).await;
+        assert_eq!(all.len(), 900);
+        for result in all {
+            assert_eq!(result.error_code, ErrorCode::POLICY_VIOLATION);
+            assert!(result.error_message.unwrap().contains("ask for less"));
+            assert_eq!(result.configs, []);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_describing_takes_is_never_more_than_was_said_before() {
+    with_context(AutoCreate::Disabled, async |context| {
+        create(context, vec![topic("a")], false).await;
+        let detail = Detail {
+            version: 4,
+            synonyms: true,
+            documentation: true,
+        };
+        for detail in [
+            detail,
+            Detail {
+                version: 1,
+                ..detail
+            },
+            Detail {
+                synonyms: false,
+                ..detail
+            },
+            Detail {
+                documentation: false,
+                ..detail
+            },
+        ] {
+            let size = Size::new(context, detail);
+            for (name, keys) in [
+                ("a", None),
+                ("a", Some(vec!["cleanup.policy".to_owned()])),
+                ("b", None),
+            ] {
+                let resource = DescribeConfigsResource {
+                    resource_type: 2,
+                    resource_name: name.to_owned(),
+                    configuration_keys: keys,
+                };
+                let foreseen = size.of(&resource);
+                let found = context.metadata.catalogue().topic(name).cloned();
+                let found = found.map(Described::Topic);
+                let found = found.ok_or((ErrorCode::UNKNOWN_SERVER_ERROR, "x".repeat(90)));
+                let told = detail.result(resource, found);
+                let encoded = Elements::size_of::<DescribeConfigsRequest>(detail.version, &told);
+                assert!(encoded <= foreseen, "{detail:?}: {encoded} of {foreseen}");
+            }
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -24,11 +24,29 @@ pub(crate) struct Room {
 
 impl ArrivingLane {
     pub(crate) fn new(total: usize) -> Self {
-        Self(Arc::new(Mutex::new(State::new(total))))
+        Self(Arc::new(Mutex::new(State::new(total, false))))
+    }
+
+    /// One in which no origin that holds something gets more than it leaves free: whatever one machine has there, others find
+    /// as much, and however it holds it, they wait for none of it.
+    pub(crate) fn shared(total: usize) -> Self {
+        Self(Arc::new(Mutex::new(State::new(total, true))))
     }
 
     /// Waits in line for that many bytes; one who wants more than there are gets them all.
     pub(crate) async fn take(&self, origin: Origin, bytes: usize) -> Room {
+        let (room, got) = self.stand_in_line(origin, bytes);
+        got.await.expect("who waits is granted room or gone");
+        room
+    }
+
+    /// The same where nobody stands in line.
+    pub(crate) fn take_now(&self, origin: Origin, bytes: usize) -> Option<Room> {
+        let (room, mut got) = self.stand_in_line(origin, bytes);
+        got.try_recv().is_ok().then_some(room)
+    }
+
+    fn stand_in_line(&self, origin: Origin, bytes: usize) -> (Room, oneshot::Receiver<()>) {
         let (granted, got) = oneshot::channel();
         let told = Arc::new(Notify::new());
         let number = {
@@ -41,12 +59,16 @@ impl ArrivingLane {
             number,
             told,
         };
-        got.await.expect("who waits is granted room or gone");
-        room
+        (room, got)
     }
 }
 
 impl Room {
+    /// Whose it is.
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
+    }
+
     /// Told by its holder now and then while the frame arrives: how long its sender was waited for, and how many bytes came.
     /// True where the frame is to be given up, because others wait for its room and it comes more slowly than theirs would.
     pub(crate) fn must_leave(&self, waited: Duration, arrived: usize) -> bool {
@@ -66,7 +88,7 @@ impl Room {
 
     /// Whether others wait for it.
     pub(crate) fn is_wanted(&self) -> bool {
-        self.lane.0.lock().is_wanted()
+        self.lane.0.lock().is_wanted(self.origin)
     }
 }
 

@@ -14,18 +14,22 @@ const BYTES_PER_SECOND_MIN: usize = 128 * 1024;
 const TIME_MAX: Duration = Duration::from_secs(30);
 /// So much faster, where its origin holds more than its share and others wait.
 const PAST_SHARE: u32 = 8;
+/// Where less than this part of a shared lane is left, who holds some is in the way of others.
+const CROWDED_SHARE: usize = 8;
 /// For what is late without being slow: a packet that got lost, a client on the other side of the world.
 pub(super) const GRACE: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 pub(super) struct State {
     total: usize,
+    /// Whether an origin that holds some gets no more than it leaves free, and nobody is told to leave.
+    shared: bool,
     pub(super) free: usize,
     /// The next one in line.
     next: u64,
     /// Those who hold room or wait for it.
     pub(super) origins: BTreeMap<Origin, Party>,
-    /// Of each origin that waits: what it holds, and who of it came first. Kept, for crowds ask for it often.
+    /// Of each origin that waits: what it holds, and since when it waits for its turn. Kept, for crowds ask for it often.
     line: BTreeSet<(usize, u64, Origin)>,
     pub(super) holders: BTreeMap<u64, Holder>,
     /// Bytes of those who were told to leave.
@@ -37,7 +41,18 @@ pub(super) struct State {
 pub(super) struct Party {
     held: usize,
     leaving: usize,
+    /// When it was given something last, in numbers of the line.
+    turn: u64,
     waiting: BTreeMap<u64, Waiter>,
+}
+
+impl Party {
+    /// Its place in line: what it holds, and since when it waits. Who was given something stands behind all others who
+    /// wait already, though more of its own may have come before them.
+    fn place(&self) -> Option<(usize, u64)> {
+        let (first, _) = self.waiting.first_key_value()?;
+        Some((self.held, self.turn.max(*first)))
+    }
 }
 
 #[derive(Debug)]
@@ -70,9 +85,10 @@ enum Arrival {
 }
 
 impl State {
-    pub(super) fn new(total: usize) -> Self {
+    pub(super) fn new(total: usize, shared: bool) -> Self {
         Self {
             total,
+            shared,
             free: total,
             next: 0,
             origins: BTreeMap::new(),
@@ -107,9 +123,15 @@ impl State {
         number
     }
 
-    /// Whether anybody waits.
-    pub(super) fn is_wanted(&self) -> bool {
-        !self.line.is_empty()
+    /// Whether somebody waits for what that origin holds, or finds next to nothing because of it.
+    pub(super) fn is_wanted(&self, origin: Origin) -> bool {
+        if !self.shared {
+            return !self.line.is_empty();
+        }
+        let party = self.origins.get(&origin);
+        let own = party.is_some_and(|party| !party.waiting.is_empty());
+        let crowded = self.free < self.total / CROWDED_SHARE && self.holders.len() > 1;
+        own || crowded || self.head().is_some()
     }
 
     /// What a holder says of its frame, and whether it has to go.
@@ -164,32 +186,38 @@ impl State {
     /// Changes what is known of an origin, and its place in line.
     fn change<T>(&mut self, origin: Origin, change: impl FnOnce(&mut Party) -> T) -> T {
         let party = self.origins.entry(origin).or_default();
-        if let Some((first, _)) = party.waiting.first_key_value() {
-            self.line.remove(&(party.held, *first, origin));
+        if let Some((held, since)) = party.place() {
+            self.line.remove(&(held, since, origin));
         }
         let changed = change(party);
-        if let Some((first, _)) = party.waiting.first_key_value() {
-            self.line.insert((party.held, *first, origin));
+        if let Some((held, since)) = party.place() {
+            self.line.insert((held, since, origin));
         } else if party.held == 0 {
             self.origins.remove(&origin);
         }
         changed
     }
 
-    /// Who is next, and how much he wants: of the origin that holds least, who came first. Nobody overtakes him, however
-    /// little he wants.
+    /// Who is next, and how much he wants: of the origin that holds least and had its turn longest ago, who came first.
+    /// Nobody overtakes him, however little he wants; in a shared lane an origin that holds all it may is passed over.
     fn head(&self) -> Option<(Origin, usize)> {
-        let (_, number, origin) = self.line.first()?;
-        let waiter = self.origins.get(origin)?.waiting.get(number)?;
-        Some((*origin, waiter.bytes))
+        let mut line = self.line.iter().filter_map(|(held, _, origin)| {
+            let (_, waiter) = self.origins.get(origin)?.waiting.first_key_value()?;
+            let may = !self.shared || *held == 0 || held + 2 * waiter.bytes <= self.free;
+            may.then_some((*origin, waiter.bytes))
+        });
+        line.next()
     }
 
     fn grant(&mut self) {
         while let Some((origin, bytes)) = self.head()
             && bytes <= self.free
         {
+            let turn = self.next;
+            self.next += 1;
             let first = self.change(origin, |party| {
                 party.held += bytes;
+                party.turn = turn;
                 party.waiting.pop_first()
             });
             let Some((number, waiter)) = first else {
@@ -212,6 +240,9 @@ impl State {
     /// Tells as many to leave as keep the next in line from what it wants: first those past their origin's share, then the
     /// slowest.
     fn make_room(&mut self) {
+        if self.shared {
+            return;
+        }
         let Some((next, wanted)) = self.head() else {
             return;
         };

@@ -132,5 +132,64 @@ async fn who_gives_up_waiting_or_holding_leaves_nothing_behind() {
     drop(third);
     let state = lane.0.lock();
     assert_eq!((state.free, state.leaving), (2, 0));
-    assert!(state.origins.is_empty() && state.holders.is_empty() && !state.is_wanted());
+    assert!(state.origins.is_empty() && state.holders.is_empty() && !state.is_wanted(from(1)));
+}
+
+#[tokio::test]
+async fn in_a_shared_lane_an_origin_leaves_as_much_as_it_has() {
+    let lane = ArrivingLane::shared(16);
+    let first: Vec<Room> = std::iter::from_fn(|| lane.take_now(from(1), 1)).collect();
+    assert_eq!(first.len(), 8);
+    let second: Vec<Room> = std::iter::from_fn(|| lane.take_now(from(2), 1)).collect();
+    assert_eq!(second.len(), 4);
+    let mut more = Box::pin(lane.take(from(1), 1));
+    assert!(poll!(&mut more).is_pending());
+    assert!(first[0].is_wanted(), "by its own");
+    assert!(!second[0].is_wanted());
+    let third = lane.take_now(from(3), 3);
+    assert!(third.is_some(), "who has nothing finds something");
+    assert!(second[0].is_wanted(), "hardly anything is left");
+    drop(third);
+    drop(second);
+    assert!(poll!(&mut more).is_pending(), "it has half");
+    drop(first);
+    assert!(poll!(&mut more).is_ready());
+}
+
+/// Whatever is larger than the lane goes alone, and nobody overtakes who waits for room and may have it.
+#[tokio::test]
+async fn in_a_shared_lane_too_who_wants_all_of_it_has_his_turn() {
+    let lane = ArrivingLane::shared(16);
+    let small = lane.take(from(1), 1).await;
+    let mut all = Box::pin(lane.take(from(2), 100));
+    assert!(poll!(&mut all).is_pending());
+    let mut behind = Box::pin(lane.take(from(3), 1));
+    assert!(poll!(&mut behind).is_pending());
+    drop(small);
+    let held = poll!(&mut all);
+    assert!(held.is_ready() && poll!(&mut behind).is_pending());
+    drop(held);
+    assert!(poll!(&mut behind).is_ready());
+}
+
+/// However many of it came before.
+#[tokio::test]
+async fn origins_take_turns() {
+    let lane = ArrivingLane::new(1);
+    let first = lane.take(from(1), 1).await;
+    let mut crowd: Vec<_> = (0..3).map(|_| Box::pin(lane.take(from(1), 1))).collect();
+    for waits in &mut crowd {
+        assert!(poll!(waits).is_pending());
+    }
+    let mut other = Box::pin(lane.take(from(2), 1));
+    assert!(poll!(&mut other).is_pending());
+    drop(first);
+    let held = poll!(&mut crowd[0]);
+    assert!(held.is_ready(), "it came first");
+    drop(held);
+    assert!(poll!(&mut crowd[1]).is_pending(), "it had its turn");
+    let held = poll!(&mut other);
+    assert!(held.is_ready());
+    drop(held);
+    assert!(poll!(&mut crowd[1]).is_ready());
 }

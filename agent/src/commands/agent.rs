@@ -7,7 +7,9 @@ use super::logging;
 use anyhow::Context as _;
 use metadata::Roles;
 
-use crate::config::{Agent, Common, HostPort, Named, Role, StoreUrl, listeners};
+use crate::config::{
+    Agent, Common, HostPort, Misuse, Named, Role, StoreUrl, can_be_told, listeners,
+};
 use crate::context::AutoCreate;
 use crate::server::{Order, PeerListen, Server, Settings};
 use crate::storage::StoreOptions;
@@ -20,14 +22,14 @@ pub(super) async fn run(options: Agent) -> anyhow::Result<()> {
         AutoCreate::Disabled
     };
     if options.peer_advertise.is_some() && options.peer_listen.is_none() {
-        anyhow::bail!("--peer-advertise says how others reach --peer-listen: give that one, too");
+        return Err(Misuse::say(
+            "--peer-advertise says how others reach --peer-listen: give that one, too",
+        ));
     }
-    let peer = options.peer_listen.map(|listen| PeerListen {
-        listen,
-        advertise: options
-            .peer_advertise
-            .map(|advertise| advertise.to_string()),
-    });
+    let peer = match options.peer_listen {
+        Some(listen) => Some(peer(listen, options.peer_advertise)?),
+        None => None,
+    };
     let order = match (options.store, options.metadata.is_empty()) {
         (Some(store), true) => Order::Here {
             peer: peer_port(&store, &options.listen, peer)?,
@@ -38,12 +40,15 @@ pub(super) async fn run(options: Agent) -> anyhow::Result<()> {
             Order::Elsewhere { addresses }
         }
         (None, false) => {
-            anyhow::bail!("--peer-listen is for the metadata of --store; leave it out")
+            let sentence = "--peer-listen is for the metadata of --store; leave it out";
+            return Err(Misuse::say(sentence));
         }
-        (Some(_), false) => anyhow::bail!("give --store or --metadata, not both"),
-        (None, true) => anyhow::bail!(
-            "give --metadata HOST:PORT, where the metadata is served, or --store URL to carry it inside"
-        ),
+        (Some(_), false) => return Err(Misuse::say("give --store or --metadata, not both")),
+        (None, true) => {
+            return Err(Misuse::say(
+                "give --metadata HOST:PORT, where the metadata is served, or --store URL to carry it inside",
+            ));
+        }
     };
     let tls = options.peer_tls.files().context("peers")?;
     let mut settings = settings(
@@ -76,19 +81,26 @@ fn peer_port(
     if !store.is_shared() {
         return Ok(given);
     }
-    match given {
-        None => match own_machine(clients.iter().map(|each| each.value)) {
-            Some(peer) => Ok(Some(peer)),
-            None => anyhow::bail!(
-                "agents that share a store hold the order in turn: give --peer-listen ADDR, where the others reach it at this one"
-            ),
-        },
-        Some(peer) => {
-            let told = peer.advertise.as_deref();
-            can_be_told(peer.listen, told, "peer-listen", "peer-advertise")?;
-            Ok(Some(peer))
-        }
-    }
+    let own = || own_machine(clients.iter().map(|each| each.value));
+    let Some(peer) = given.or_else(own) else {
+        return Err(Misuse::say(
+            "agents that share a store hold the order in turn: give --peer-listen ADDR, where the others reach it at this one",
+        ));
+    };
+    Ok(Some(peer))
+}
+
+/// A port for peers that was given.
+fn peer(listen: SocketAddr, advertise: Option<HostPort>) -> anyhow::Result<PeerListen> {
+    peers_can_be_told(
+        listen,
+        advertise.as_ref(),
+        ["peer-listen", "peer-advertise"],
+    )?;
+    Ok(PeerListen {
+        listen,
+        advertise: advertise.map(|advertise| advertise.to_string()),
+    })
 }
 
 /// A free port, where clients come from the same machine and so can nobody else.
@@ -102,19 +114,14 @@ pub(super) fn own_machine(clients: impl IntoIterator<Item = SocketAddr>) -> Opti
     })
 }
 
-/// All addresses of a machine are none that others could connect to.
-pub(super) fn can_be_told(
+/// Whether Penstock's other processes can connect to what they are told.
+pub(super) fn peers_can_be_told(
     listen: SocketAddr,
-    told: Option<&str>,
-    flag: &str,
-    advertise: &str,
+    told: Option<&HostPort>,
+    flags: [&str; 2],
 ) -> anyhow::Result<()> {
-    if listen.ip().is_unspecified() && told.is_none() {
-        anyhow::bail!(
-            "--{flag} {listen} is no address that other processes could be told: give --{advertise} HOST:PORT, where they reach this one"
-        );
-    }
-    Ok(())
+    can_be_told(listen, told, &flags.map(|flag| format!("--{flag} ")))
+        .map_err(|nowhere| Misuse::say(format!("{nowhere}, where other processes reach this one")))
 }
 
 /// What `dev` and `agent` have in common.
@@ -125,15 +132,15 @@ pub(super) fn settings(
     listen: Vec<Named<SocketAddr>>,
     auto_create: AutoCreate,
 ) -> anyhow::Result<Settings> {
-    let listen = listeners(listen, common.advertise).map_err(anyhow::Error::msg)?;
+    let listen = listeners(listen, common.advertise).map_err(Misuse::say)?;
     let client_zones = common.client_zones.unwrap_or_default();
     if let Some(unknown) = client_zones
         .listeners()
         .find(|name| !listen.iter().any(|each| each.name == *name))
     {
-        anyhow::bail!(
+        return Err(Misuse::say(format!(
             "--client-zones {unknown}=... is neither a range of addresses nor one of --listen"
-        );
+        )));
     }
     Ok(Settings {
         listen,

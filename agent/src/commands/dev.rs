@@ -2,10 +2,10 @@
 
 use std::path::{Path, absolute};
 
-use anyhow::Context;
+use anyhow::Context as _;
 
 use super::{agent, logging};
-use crate::config::{Dev, Named, StoreUrl};
+use crate::config::{Dev, Misuse, Named, StoreUrl};
 use crate::context::AutoCreate;
 use crate::server::{Order, Server, Settings};
 
@@ -36,7 +36,8 @@ fn settings(options: Dev) -> anyhow::Result<(Settings, StoreUrl)> {
     };
     let peer = if store.is_shared() {
         let peer = agent::own_machine([options.listen]);
-        Some(peer.context("processes that share a store hold the order in turn: let --listen name 127.0.0.1, or use penstock agent with --peer-listen ADDR, where the others reach it")?)
+        let sentence = "processes that share a store hold the order in turn: let --listen name 127.0.0.1, or use penstock agent with --peer-listen ADDR, where the others reach it";
+        Some(peer.ok_or_else(|| Misuse::say(sentence))?)
     } else {
         None
     };

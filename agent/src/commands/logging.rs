@@ -2,8 +2,9 @@
 
 use std::io::IsTerminal;
 
-use anyhow::Context;
 use tracing_subscriber::EnvFilter;
+
+use crate::config::Misuse;
 
 /// Starts logging with a filter such as `info` or `info,penstock=debug`.
 pub(super) fn start(filter: &str) -> anyhow::Result<()> {
@@ -22,8 +23,10 @@ pub(super) fn start(filter: &str) -> anyhow::Result<()> {
     for library in quiet {
         all = format!("{library}=warn,{all}");
     }
-    let filter = EnvFilter::builder().parse(all).with_context(|| {
-        format!("--log {filter} is not a filter; write it as in info or info,penstock=debug")
+    let filter = EnvFilter::builder().parse(all).map_err(|error| {
+        Misuse::say(format!(
+            "--log {filter} is not a filter; write it as in info or info,penstock=debug: {error}"
+        ))
     })?;
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)

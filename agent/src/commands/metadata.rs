@@ -1,11 +1,9 @@
 //! `penstock metadata`: a candidate for the order of offsets over a metadata store, for agents elsewhere. And what an
 //! operator says to such a store once.
 
-use anyhow::Context as _;
-
 use super::{agent, logging};
-use crate::config::{HostPort, Metadata, Say};
-use crate::server::{MetadataSettings, Operated, Operation, operate, serve_metadata};
+use crate::config::{HostPort, Metadata, Misuse, Say};
+use crate::server::{IfReadable, MetadataSettings, Operated, Operation, operate, serve_metadata};
 use crate::storage::StoreOptions;
 
 pub(super) async fn run(options: Metadata) -> anyhow::Result<()> {
@@ -16,8 +14,12 @@ pub(super) async fn run(options: Metadata) -> anyhow::Result<()> {
         (Some(Say::Finalize), _) => once(Operation::Finalize, options).await,
         (Some(Say::ReleaseHold), _) => once(Operation::ReleaseHold, options).await,
         (Some(Say::MarkLost), _) => {
-            let records = options.records.clone().context("give --records")?;
-            once(Operation::MarkLost(records), options).await
+            let records = given(options.records.clone(), "--records")?;
+            let readable = match options.force {
+                true => IfReadable::GiveUp,
+                false => IfReadable::Refuse,
+            };
+            once(Operation::MarkLost(records, readable), options).await
         }
     }
 }
@@ -25,31 +27,32 @@ pub(super) async fn run(options: Metadata) -> anyhow::Result<()> {
 #[expect(clippy::print_stdout, reason = "the answer to whoever typed it")]
 async fn once(operation: Operation, options: Metadata) -> anyhow::Result<()> {
     let operated = if options.metadata.is_empty() {
-        Operated::Store {
-            store: options.store.context("give --store URL")?,
-            bucket: options.bucket,
-            bucket_options: StoreOptions {
-                s3_endpoint: options.s3_endpoint,
-            },
-        }
+        Operated::Store(given(options.store, "--store URL")?)
     } else {
         Operated::Processes {
             addresses: options.metadata.iter().map(HostPort::to_string).collect(),
             tls: options.peer_tls.files()?,
         }
     };
-    println!("{}", operate(operation, operated).await?);
+    let bucket_options = StoreOptions {
+        s3_endpoint: options.s3_endpoint,
+    };
+    let done = operate(operation, operated, options.bucket, bucket_options).await?;
+    println!("{done}");
     Ok(())
 }
 
+fn given<T>(value: Option<T>, flag: &str) -> anyhow::Result<T> {
+    value.ok_or_else(|| Misuse::say(format!("give {flag}")))
+}
+
 async fn serve(options: Metadata) -> anyhow::Result<()> {
-    let store = options.store.context("give --store URL")?;
-    let listen = options.listen.context("give --listen ADDR")?;
+    let store = given(options.store, "--store URL")?;
+    let listen = given(options.listen, "--listen ADDR")?;
     let tls = options.peer_tls.files()?;
+    let told = options.advertise.as_ref();
+    agent::peers_can_be_told(listen, told, ["listen", "advertise"])?;
     let advertise = options.advertise.map(|advertise| advertise.to_string());
-    if store.is_shared() {
-        agent::can_be_told(listen, advertise.as_deref(), "listen", "advertise")?;
-    }
     serve_metadata(MetadataSettings {
         store,
         bucket: options.bucket,

@@ -11,7 +11,11 @@ use std::process::ExitCode;
 
 pub use panics::say_damage;
 
-use crate::config::Command;
+use crate::config::{Command, Misuse};
+use crate::storage::OpenError;
+
+/// What clap ends with at wrong flags.
+const MISUSED: u8 = 2;
 
 /// Runs what was asked for, to its end.
 ///
@@ -26,11 +30,16 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Tells a person why the process ends: one line, causes included.
+/// Tells a person why the process ends: one line, causes included. The exit code says whether what was typed is at fault.
 #[expect(
     clippy::print_stderr,
     reason = "this is what a person reads when it does not start"
 )]
-pub fn say_error(error: &anyhow::Error) {
+pub fn say_error(error: &anyhow::Error) -> ExitCode {
     eprintln!("penstock: {error:#}");
+    let no_bucket = matches!(error.downcast_ref(), Some(OpenError::Misused(_)));
+    match no_bucket || error.is::<Misuse>() {
+        true => ExitCode::from(MISUSED),
+        false => ExitCode::FAILURE,
+    }
 }

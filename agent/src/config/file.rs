@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::is_typed;
+use super::{SAID_ONCE, is_typed};
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command};
+
+/// Of names that are less alike than this, none is meant by the other.
+const ALIKE_MIN: f64 = 0.8;
 
 /// The file that `--config` or its variable names.
 pub(super) fn named(command: &Command, arguments: &[OsString]) -> Option<PathBuf> {
@@ -53,12 +56,12 @@ fn read(command: &Command, path: &Path) -> Result<HashMap<String, String>, Strin
     let table: toml::Table = text
         .parse()
         .map_err(|error| format!("is not TOML: {error}"))?;
-    let known = keys(command);
+    let (known, typed) = (keys(command), typed(command));
     table
         .into_iter()
         .map(|(key, value)| {
             if !known.contains(&key) {
-                return Err(unknown(&key, &known));
+                return Err(unknown(&key, &known, &typed));
             }
             let value = text_of(&value).ok_or_else(|| {
                 format!("the value of `{key}` must be one value, not a list or table")
@@ -86,14 +89,27 @@ fn keys(command: &Command) -> Vec<String> {
     keys
 }
 
-fn unknown(key: &str, known: &[String]) -> String {
-    let nearest = known
-        .iter()
-        .max_by(|a, b| strsim::jaro_winkler(key, a).total_cmp(&strsim::jaro_winkler(key, b)))
-        .map_or_else(String::new, |nearest| {
-            format!("; did you mean `{nearest}`?")
-        });
-    format!("unknown key `{key}`{nearest}")
+/// Flags that are no keys.
+fn typed(command: &Command) -> Vec<String> {
+    let arguments = command.get_subcommands().flat_map(Command::get_arguments);
+    let said_once = arguments.filter(|argument| SAID_ONCE.contains(&argument.get_id().as_str()));
+    let said_once = said_once.filter_map(|argument| argument.get_long().map(str::to_owned));
+    said_once.chain(["config".to_owned()]).collect()
+}
+
+fn unknown(key: &str, known: &[String], typed: &[String]) -> String {
+    let alike = |name: &str| strsim::jaro_winkler(&key.replace('_', "-"), name);
+    let all = known.iter().chain(typed);
+    let nearest = all.max_by(|a, b| alike(a).total_cmp(&alike(b)));
+    let nearest = nearest.filter(|name| alike(name) >= ALIKE_MIN);
+    let rest = match nearest {
+        None => String::new(),
+        Some(name) if typed.contains(name) => {
+            format!(": --{name} is for the command line alone; leave it out of the file")
+        }
+        Some(name) => format!("; did you mean `{name}`?"),
+    };
+    format!("unknown key `{key}`{rest}")
 }
 
 fn text_of(value: &toml::Value) -> Option<String> {

@@ -103,7 +103,37 @@ pub fn listeners(
             return Err(format!("--advertise names {} twice", listener.name));
         }
     }
+    for listener in &all {
+        let named = match listener.name.as_str() {
+            Listener::UNNAMED => String::new(),
+            name => format!("{name}://"),
+        };
+        let flags = ["listen", "advertise"].map(|flag| format!("--{flag} {named}"));
+        can_be_told(listener.address, listener.advertise.as_ref(), &flags)
+            .map_err(|nowhere| format!("{nowhere}, where clients reach this agent"))?;
+    }
     Ok(all)
+}
+
+/// All addresses of a machine are none that others could connect to, so where those are listened on, another one has to be
+/// given for others to be told. `flags`: the two of them, with what precedes their addresses.
+///
+/// # Errors
+/// With the begin of a sentence that says what to give.
+pub fn can_be_told(
+    listen: SocketAddr,
+    told: Option<&HostPort>,
+    flags: &[String; 2],
+) -> Result<(), String> {
+    let [of_listen, of_told] = flags;
+    let nowhere = match told {
+        None if listen.ip().is_unspecified() => format!("{of_listen}{listen}"),
+        Some(told) if told.is_unspecified() => format!("{of_told}{told}"),
+        _ => return Ok(()),
+    };
+    Err(format!(
+        "{nowhere} stands for all addresses of a machine, and is none that others could connect to: give {of_told}HOST:PORT"
+    ))
 }
 
 #[cfg(test)]
@@ -132,6 +162,14 @@ mod tests {
     }
 
     #[test]
+    fn all_addresses_may_be_listened_on_where_another_is_told() {
+        let told = read(&["0.0.0.0:1"], &["a.test:2"]).unwrap();
+        assert_eq!(told[0].advertise, "a.test:2".parse().ok());
+        let two = ["in://127.0.0.1:1", "out://[::]:2"];
+        assert!(read(&two, &["out://10.0.0.1:2"]).is_ok());
+    }
+
+    #[test]
     fn what_is_wrong_is_said_in_a_sentence() {
         let two = ["in://127.0.0.1:1", "out://127.0.0.1:2"];
         for (listen, advertise, part) in [
@@ -150,6 +188,16 @@ mod tests {
             (&two, &["up://a.test:1"], "are in, out"),
             (&two, &["in://a.test:1", "in://a.test:2"], "in twice"),
             (&two, &["in://a.test"], "not a host and port"),
+            (&["0.0.0.0:1"], &[], "give --advertise HOST:PORT"),
+            (&["[::]:1"], &[], "--listen [::]:1 stands for all"),
+            (&["127.0.0.1:1"], &["0.0.0.0:1"], "--advertise 0.0.0.0:1 "),
+            (&["127.0.0.1:1"], &["[::]:1"], "--advertise [::]:1 stands"),
+            (
+                &["in://127.0.0.1:1", "out://0.0.0.0:2"],
+                &["in://a.test:1"],
+                "--listen out://0.0.0.0:2 stands for all addresses of a machine, and is none that others could connect to: \
+                 give --advertise out://HOST:PORT, where clients reach this agent",
+            ),
         ] {
             let said = read(listen, advertise).unwrap_err();
             assert!(said.contains(part), "{said}");

@@ -13,10 +13,22 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub use self::listeners::{Listen, Named, listeners};
+pub use self::listeners::{Listen, Named, can_be_told, listeners};
 pub use self::records::Records;
 pub use self::values::{Bytes, CompressionLevel, HostPort, Preset, Role, StoreUrl};
 use crate::zones::ClientZones;
+
+/// What was typed cannot be meant: a sentence for whoever typed it. Ends with the exit code that wrong flags have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Misuse(pub String);
+
+impl Misuse {
+    /// As an error of a command.
+    pub(crate) fn say(sentence: impl Into<String>) -> anyhow::Error {
+        Self(sentence.into()).into()
+    }
+}
 
 /// A Kafka-protocol broker without disks.
 ///
@@ -139,6 +151,9 @@ pub struct Metadata {
         required_if_eq("say", "mark-lost")
     )]
     pub records: Option<Records>,
+    /// Have mark-lost give up records that can be read, too, without a look into --bucket; on the command line alone
+    #[arg(long, requires = "say")]
+    pub force: bool,
     /// Processes of `penstock metadata` to say it to instead, with commas between them; on the command line alone
     #[arg(
         long,
@@ -184,7 +199,7 @@ pub enum Say {
     Finalize,
     /// After --accept-older-store: what was lost is given up, and its objects may be deleted
     ReleaseHold,
-    /// Give --records up, which cannot be read and never will be: readers step over them
+    /// Give --records up, which cannot be read and never will be, as a look into --bucket shows: readers step over them
     MarkLost,
 }
 
@@ -221,9 +236,9 @@ impl PeerTlsFiles {
                 key,
                 authority,
             })),
-            _ => anyhow::bail!(
-                "give --peer-tls-cert, --peer-tls-key and --peer-tls-ca together, or none of them"
-            ),
+            _ => Err(Misuse::say(
+                "give --peer-tls-cert, --peer-tls-key and --peer-tls-ca together, or none of them",
+            )),
         }
     }
 }
@@ -314,13 +329,13 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
         None => command,
     };
     let matches = command.try_get_matches_from(arguments)?;
-    let command = Cli::from_arg_matches(&matches)?.command;
-    addressee::check(&command, &matches)?;
+    let mut command = Cli::from_arg_matches(&matches)?.command;
+    addressee::settle(&mut command, &matches)?;
     Ok(command)
 }
 
 /// On the command line alone: left in a file or in the environment, they would be said again at each start.
-const SAID_ONCE: &[&str] = &["say", "accept_older_store"];
+const SAID_ONCE: &[&str] = &["say", "accept_older_store", "force"];
 
 /// Whether it has neither variable nor key. So it is with whom `penstock metadata` says something to: that variable is the
 /// one of agents beside it.

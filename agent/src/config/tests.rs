@@ -68,6 +68,75 @@ fn what_is_said_once_is_said_on_the_command_line_alone() {
 }
 
 #[test]
+fn a_key_that_is_none_is_told_apart_from_a_flag_and_from_a_slip() {
+    for (text, part) in [
+        (
+            "accept-older-store = true",
+            "--accept-older-store is for the command line alone",
+        ),
+        (
+            "accept-old-store = true",
+            "--accept-older-store is for the command line alone",
+        ),
+        ("force = true", "--force is for the command line alone"),
+        ("config = 'x'", "--config is for the command line alone"),
+        ("s3_endpoint = 'x'", "did you mean `s3-endpoint`?"),
+        ("num-partition = 1", "did you mean `num-partitions`?"),
+        ("buffer-memroy = 1", "did you mean `buffer-memory`?"),
+    ] {
+        let file = file(text);
+        let path = file.path().to_str().expect("utf-8");
+        let refused = parse_words(&["dev", "--config", path]).unwrap_err();
+        assert!(refused.to_string().contains(part), "{refused}");
+    }
+    let file = file("qqqq = 1");
+    let path = file.path().to_str().expect("utf-8");
+    let refused = parse_words(&["dev", "--config", path]).unwrap_err();
+    assert!(!refused.to_string().contains("did you mean"), "{refused}");
+}
+
+#[test]
+fn force_is_for_what_it_is_meant_for() {
+    let finalize = ["metadata", "finalize", "--store", "memory:", "--force"];
+    let refused = parse_words(&finalize).unwrap_err();
+    assert!(refused.to_string().contains("for mark-lost alone"));
+}
+
+/// A variable is seen in `agent/tests/operations`.
+#[test]
+fn of_store_and_metadata_the_one_that_is_typed_counts() {
+    let file = |text: &str| {
+        file(&format!(
+            "bucket = 'memory:'\nlisten = '127.0.0.1:0'\n{text}"
+        ))
+    };
+    let agent = |words: &[&str], file: &tempfile::NamedTempFile| {
+        let path = file.path().to_str().expect("utf-8");
+        match parse_words(&[&["agent", "--config", path], words].concat()) {
+            Ok(Command::Agent(agent)) => Ok(agent),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    let stored = file("store = 'memory:'\npeer-listen = '127.0.0.1:1'\npeer-advertise = 'a:1'\n");
+    let elsewhere = agent(&["--metadata", "here:1"], &stored).unwrap();
+    assert_eq!(elsewhere.store, None);
+    assert_eq!(elsewhere.metadata.len(), 1);
+    assert_eq!(elsewhere.peer_listen, None, "it was for that store");
+    assert_eq!(elsewhere.peer_advertise, None);
+    let served = file("metadata = 'here:1'\n");
+    let here = agent(&["--store", "memory:"], &served).unwrap();
+    assert_eq!(here.store, Some(StoreUrl::Memory));
+    assert!(here.metadata.is_empty());
+    let both = file("store = 'memory:'\nmetadata = 'here:1'\n");
+    let refused = agent(&[], &both).unwrap_err();
+    assert!(refused.contains("the config file has both"), "{refused}");
+    let typed = ["--store", "memory:", "--metadata", "here:1"];
+    let refused = agent(&typed, &both).unwrap_err();
+    assert!(refused.contains("not both"), "{refused}");
+}
+
+#[test]
 fn a_flag_beats_the_file() {
     let file = file("num-partitions = 4\nzone = \"a\"\n");
     let path = file.path().to_str().expect("utf-8");
@@ -139,6 +208,17 @@ fn what_metadata_lacks_is_named() {
         (
             &["metadata", "--accept-older-store"],
             &["--store URL", "--bucket URL"],
+        ),
+        (
+            &[
+                "metadata",
+                "mark-lost",
+                "--store",
+                "memory:",
+                "--records",
+                "t:0:1-1",
+            ],
+            &["--bucket URL", "--force"],
         ),
     ] {
         let error = parse_words(words).expect_err("refused");

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -55,6 +56,15 @@ impl FromStr for Bytes {
 pub struct HostPort {
     pub host: String,
     pub port: u16,
+}
+
+impl HostPort {
+    /// Whether it stands for all addresses of a machine, `0.0.0.0` or `::`, to which nobody elsewhere could connect.
+    #[must_use]
+    pub fn is_unspecified(&self) -> bool {
+        let address: Result<IpAddr, _> = self.host.parse();
+        address.is_ok_and(|address| address.is_unspecified())
+    }
 }
 
 impl fmt::Display for HostPort {

@@ -7,9 +7,10 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 /// A socket's reading side.
 pub(crate) trait Arrivals: AsyncRead + Unpin {
-    /// Ready once so many bytes can be read without waiting for the peer. Some sockets cannot tell, and of what does not
-    /// fit in its buffer none can: then it is never ready.
-    fn poll_here(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()>;
+    /// Whether so many bytes can be read without waiting for the peer. Some sockets cannot tell, and of what does not fit in
+    /// its buffer none can: then they never can. It only looks: a runtime that is told that there is not enough yet takes
+    /// that for nothing, and waits for more before it reads what there is, which a peer with no room to send in never sends.
+    fn has(&mut self, bytes: usize) -> bool;
 }
 
 /// One that cannot tell.
@@ -27,7 +28,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Unknown<R> {
 }
 
 impl<R: AsyncRead + Unpin> Arrivals for Unknown<R> {
-    fn poll_here(&mut self, _: &mut Context<'_>, _: usize) -> Poll<()> {
-        Poll::Pending
+    fn has(&mut self, _: usize) -> bool {
+        false
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use protocol::{ApiKey, RequestHeader, frame};
 use tokio::io::{AsyncReadExt, ReadBuf};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Close;
 use super::arrivals::Arrivals;
@@ -26,8 +26,14 @@ const FIRST_CHUNK_TIME_MAX: Duration = Duration::from_secs(10);
 /// sending holds its permit no longer than the first.
 const REST_TIME_MAX: Duration = Duration::from_secs(10);
 const BYTES_PER_SECOND_MIN: usize = 64 * 1024;
+/// A request that takes longer is given up if its client has left though something is to be heard of him: until its place in
+/// the order is taken, or where he asked for more before he left.
+pub(super) const LEFT_AFTER: Duration = Duration::from_secs(1);
 /// How often a frame that arrives is compared with what others wait for.
 const COMPARE_EVERY: Duration = Duration::from_millis(100);
+/// How often it is looked whether all of a frame is here that waits for its permit.
+const LOOK_MIN: Duration = Duration::from_millis(2);
+const LOOK_MAX: Duration = Duration::from_millis(64);
 /// Requests that name partitions, of which there may be many, each answered with about as much as was asked.
 const PARTITIONS_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// All others but Produce. Two bytes in them can ask for an answer of a hundred.
@@ -81,7 +87,7 @@ impl<R: Arrivals> Frames<R> {
         let chunk = length.min(FIRST_CHUNK_BYTES);
         self.read_ahead(LENGTH_BYTES + chunk, deadline).await?;
         let turn = self.judge(length, chunk)?;
-        let mut permit = self.permit(length, chunk).await;
+        let mut permit = self.permit(turn, length, chunk).await;
         let _prefix = self.ahead.split_to(LENGTH_BYTES);
         let first = self.ahead.split_to(chunk);
         // Copied, so that a small batch which lives on in a segment does not keep the whole read buffer.
@@ -92,7 +98,7 @@ impl<R: Arrivals> Frames<R> {
         };
         permit.is_whole();
         if turn == Turn::Alone {
-            permit = self.admission.decode(length).await;
+            permit = self.admission.decode(self.origin, length).await;
         }
         Ok(Frame {
             bytes,
@@ -101,12 +107,22 @@ impl<R: Arrivals> Frames<R> {
         })
     }
 
-    /// Resolves only if the client goes away before it asks for more.
+    /// Resolves only if the client goes away before it asks for more, or a while later for no more than is read ahead. Not at
+    /// once then: who wants no acks says what there is to say and goes.
     pub(super) async fn hung_up(&mut self) -> Close {
-        match self.wait_for_first_byte().await {
-            Ok(()) => std::future::pending().await,
-            Err(close) => close,
+        if let Err(close) = self.wait_for_first_byte().await {
+            return close;
         }
+        sleep(LEFT_AFTER).await;
+        while self.ahead.len() < AHEAD_BYTES {
+            let mut window = (&mut self.socket).take((AHEAD_BYTES - self.ahead.len()) as u64);
+            match window.read_buf(&mut self.ahead).await {
+                Ok(0) => return Close::Gone,
+                Ok(_) => {}
+                Err(error) => return error.into(),
+            }
+        }
+        std::future::pending().await
     }
 
     /// An idle connection holds no buffer: what comes first is read onto the stack. Only a byte that was read ends the
@@ -178,18 +194,23 @@ impl<R: Arrivals> Frames<R> {
     }
 
     /// To read what is missing of a frame. One that waits for that until all of it is here waits for no peer any longer.
-    async fn permit(&mut self, length: usize, chunk: usize) -> Permit {
+    async fn permit(&mut self, turn: Turn, length: usize, chunk: usize) -> Permit {
+        let (admission, origin) = (&self.admission, self.origin);
         if chunk == length {
-            return self.admission.frame(length).await;
+            return whole(admission, origin, turn, length).await;
         }
-        let arriving = self.admission.arriving_frame(self.origin, length);
+        let arriving = admission.arriving_frame(origin, length);
         if !admission::is_small(length) {
             return arriving.await;
         }
-        let (socket, admission) = (&mut self.socket, &self.admission);
+        let socket = &mut self.socket;
         let here = async move {
-            poll_fn(|cx| socket.poll_here(cx, length - chunk)).await;
-            admission.frame(length).await
+            let mut pause = LOOK_MIN;
+            while !socket.has(length - chunk) {
+                sleep(pause).await;
+                pause = (pause * 2).min(LOOK_MAX);
+            }
+            whole(admission, origin, turn, length).await
         };
         tokio::select! {
             biased;
@@ -238,5 +259,13 @@ impl<R: Arrivals> Frames<R> {
             }
         }
         Ok(whole.freeze())
+    }
+}
+
+/// For a frame that is here.
+async fn whole(admission: &Admission, origin: Origin, turn: Turn, length: usize) -> Permit {
+    match turn {
+        Turn::Pipelined => admission.produce_frame(origin, length).await,
+        Turn::Alone => admission.frame(origin, length).await,
     }
 }

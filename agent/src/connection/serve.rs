@@ -11,21 +11,17 @@ use tokio::time::{sleep, timeout};
 
 use super::Close;
 use super::arrivals::Arrivals;
-use super::frames::{Frames, Turn};
+use super::frames::{Frames, LEFT_AFTER, Turn};
 use super::in_flight::{InFlight, REQUESTS_MAX};
 use super::replies::{self, InOrder};
 use crate::admission::Admission;
 use crate::call::{Arrival, PendingReply};
 use crate::dispatch::Dispatch;
-use crate::origin::Origin;
 use crate::reading::Reader;
 use crate::tasks::Stop;
 
 /// What was asked before a request that ends the connection is answered for so long.
 const LAST_REPLIES_MAX: Duration = Duration::from_secs(10);
-
-/// A request that takes longer until its place in the order is taken is given up if its client has left.
-const LEFT_AFTER: Duration = Duration::from_secs(1);
 
 /// Serves a socket, given as its two directions, until the client leaves, misbehaves, or the agent stops and all replies are written.
 pub(crate) async fn serve(
@@ -37,7 +33,7 @@ pub(crate) async fn serve(
 ) -> Result<(), Close> {
     let (sender, receiver) = mpsc::channel(REQUESTS_MAX);
     let in_flight = InFlight::new(admission.connection_bytes_max());
-    let frames = Frames::new(read, admission, Origin::of(arrival.address));
+    let frames = Frames::new(read, admission, arrival.origin());
     let arrival = Arc::new(arrival);
     let replies = (sender, in_flight);
     let reading = read_requests(arrival, frames, dispatch, replies, &reader, stop);

@@ -163,8 +163,8 @@ impl AsyncRead for Here {
 }
 
 impl Arrivals for Here {
-    fn poll_here(&mut self, _: &mut Context<'_>, _: usize) -> Poll<()> {
-        Poll::Ready(())
+    fn has(&mut self, _: usize) -> bool {
+        true
     }
 }
 
@@ -189,4 +189,17 @@ async fn a_frame_that_is_here_waits_for_none_that_is_not() {
         (frame.bytes.len(), began.elapsed()),
         (40_000, Duration::ZERO)
     );
+}
+
+/// A request that takes long is given up for a client that is gone, also where it had asked for more before it left.
+#[tokio::test(start_paused = true)]
+async fn who_asked_for_more_and_left_is_noticed() {
+    let admission = admission();
+    let (ours, mut theirs) = duplex(MIB);
+    let mut frames = Frames::new(Unknown(ours), admission, from(1));
+    theirs.write_all(&start(40_000).0[..100]).await.unwrap();
+    let mut left = Box::pin(frames.hung_up());
+    assert!(futures::poll!(&mut left).is_pending());
+    drop(theirs);
+    assert!(matches!(left.await, Close::Gone));
 }

@@ -1,23 +1,26 @@
 //! Kafka's Metadata: brokers, topics, and whom to ask for each partition. Every partition is served here. A topic that
 //! does not exist is made, if client and broker both want that.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use metadata::{Command, CreateTopic, Outcome, Rejected, Topic, TopicId};
+use metadata::{Catalogue, Topic, TopicId};
 use protocol::acl::Operation;
-use protocol::messages::metadata::{
-    MetadataRequestTopic, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
-};
+use protocol::messages::metadata::{MetadataRequestTopic, MetadataResponseBroker};
 use protocol::messages::{MetadataRequest, MetadataResponse};
-use protocol::{ErrorCode, Uuid};
+use protocol::{Encoded, ErrorCode};
 
+use super::auto_create::by_name;
 use super::operations;
+use super::shared::{Alike, Shared};
+use super::topics::{Described, Size, Terms, listed};
+use crate::admission::Permit;
 use crate::brokers::Brokers;
 use crate::call::{Call, Resource};
-use crate::context::{AutoCreate, Context};
-use crate::{refusal, topic_id, topic_name};
+use crate::context::AutoCreate;
+use crate::making::make;
+use crate::origin::Origin;
 
 /// Before this version an empty list asks for all topics; from it on null does.
 const NULL_IS_ALL: i16 = 1;
@@ -28,215 +31,253 @@ const ASKS_BY_ID: i16 = 12;
 /// Topics made side by side, so that they share a commit without filling the metadata's queue.
 const CREATED_AT_ONCE: usize = 256;
 
-pub(crate) async fn handle(call: &Call, request: MetadataRequest) -> MetadataResponse {
-    let context = call.context.as_ref();
-    let brokers = Brokers::of(call);
-    let asked = request.include_topic_authorized_operations;
-    let cluster_asked = request.include_cluster_authorized_operations;
-    let mut topics = match wanted(request.topics, call.version) {
-        None => {
-            let catalogue = context.metadata.catalogue();
-            let epoch = context.metadata.leader_epoch();
-            // Asked for all, Kafka does not say that there are others.
-            let known = catalogue
-                .topics()
-                .filter(|topic| may_describe(call, topic).is_ok());
-            known.map(|topic| found(&brokers, epoch, topic)).collect()
+/// What it takes to tell topics apart that are named in a request.
+const NAMED_BYTES: usize = 2 * size_of::<(Option<&str>, u128)>();
+
+/// The room's part that answers Metadata. Each agent has one.
+#[derive(Debug, Default)]
+pub(crate) struct ClusterMetadata {
+    shared: Shared,
+}
+
+impl ClusterMetadata {
+    pub(crate) async fn handle(
+        &self,
+        call: &Call,
+        request: MetadataRequest,
+    ) -> MetadataResponse<Encoded, Encoded> {
+        let context = call.context.as_ref();
+        let brokers = Brokers::of(call);
+        let controller_id = brokers.controller();
+        let asker = Asker {
+            call,
+            terms: Terms {
+                version: call.version,
+                leader_epoch: context.metadata.leader_epoch(),
+                placement: brokers.placement().clone(),
+            },
+            operations: match request.include_topic_authorized_operations {
+                true => Operations::Asked,
+                false => Operations::NotAsked,
+            },
+            create: match call.version < SAYS_CREATE || request.allow_auto_topic_creation {
+                true => context.topics.auto_create,
+                false => AutoCreate::Disabled,
+            },
+        };
+        let cluster_asked = request.include_cluster_authorized_operations;
+        let listed = listed(&brokers);
+        let (listed, topics) = match request.topics {
+            Some(topics) if call.version >= NULL_IS_ALL || !topics.is_empty() => {
+                let encoded = asker.terms.brokers(&listed);
+                (encoded, asker.these(topics, &listed).await)
+            }
+            _ if call.may_do_everything() => {
+                // Nothing of the request is held any more.
+                call.release();
+                let alike = Alike {
+                    operations: asker.operations_of(""),
+                    terms: asker.terms,
+                    brokers: listed,
+                };
+                let told = self.shared.told(&call.context, alike).await;
+                call.hold(Permit::shared(&told.permit));
+                (told.brokers.clone(), told.topics.clone())
+            }
+            _ => {
+                let encoded = asker.terms.brokers(&listed);
+                (encoded, asker.all(&listed).await)
+            }
+        };
+        MetadataResponse {
+            brokers: listed,
+            cluster_id: Some(context.metadata.cluster_id().to_owned()),
+            controller_id,
+            topics,
+            cluster_authorized_operations: operations::cluster(call, cluster_asked),
+            ..MetadataResponse::default()
         }
-        Some(wanted) => {
-            let create = call.version < SAYS_CREATE || request.allow_auto_topic_creation;
-            let create = if create {
-                context.topics.auto_create
-            } else {
-                AutoCreate::Disabled
+    }
+}
+
+/// Whether the client wants to know what it may do with each topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operations {
+    Asked,
+    NotAsked,
+}
+
+/// Who asks, and how it is answered.
+struct Asker<'a> {
+    call: &'a Call,
+    terms: Terms,
+    operations: Operations,
+    create: AutoCreate,
+}
+
+impl Asker<'_> {
+    /// All topics of which the client may know. Asked for all, Kafka does not say that there are others.
+    async fn all(self, brokers: &[MetadataResponseBroker]) -> Encoded {
+        let mut size = Size::new(&self.terms);
+        size.add_all(&self.call.context.metadata.catalogue());
+        size.add_brokers(brokers);
+        self.call.charge(size.bytes()).await;
+        let catalogue = self.call.context.metadata.catalogue();
+        let known = catalogue.topics();
+        let known = known.filter(|topic| self.may_describe(topic).is_ok());
+        let described = known.map(|topic| self.found(Arc::clone(topic))).collect();
+        self.tell(described, brokers).await
+    }
+
+    /// The topics asked for, each once: an answer is much larger than a name, and a name costs the client next to nothing
+    /// to repeat.
+    async fn these(
+        self,
+        mut topics: Vec<MetadataRequestTopic>,
+        brokers: &[MetadataResponseBroker],
+    ) -> Encoded {
+        self.call.charge(topics.len() * NAMED_BYTES).await;
+        once_each(&mut topics);
+        self.call.charge(self.foreseen(&topics, brokers)).await;
+        let described = self.describe_all(topics).await;
+        self.tell(described, brokers).await
+    }
+
+    /// What the answer takes as things are.
+    fn foreseen(
+        &self,
+        topics: &[MetadataRequestTopic],
+        brokers: &[MetadataResponseBroker],
+    ) -> usize {
+        let context = self.call.context.as_ref();
+        let catalogue = context.metadata.catalogue();
+        let mut size = Size::new(&self.terms);
+        size.add_brokers(brokers);
+        for wanted in topics {
+            let partitions = match (known(&catalogue, wanted), self.create) {
+                (Some(topic), _) => topic.partitions,
+                (None, AutoCreate::Enabled) => context.topics.partitions,
+                (None, AutoCreate::Disabled) => 0,
             };
-            describe_all(call, &brokers, &wanted, create).await
+            // Asked for by its id, it is answered with a name.
+            let name = known(&catalogue, wanted).map(|topic| topic.name.as_str());
+            let name = name.or(wanted.name.as_deref()).unwrap_or_default();
+            size.add(name, partitions);
         }
-    };
-    for topic in topics.iter_mut().filter(|_| asked) {
-        topic.topic_authorized_operations = operations::topic(call, topic);
+        size.bytes() + topics.len() * size_of::<Described>()
     }
-    let listed = brokers.all().map(|(agent, at)| MetadataResponseBroker {
-        node_id: agent.node_id,
-        host: at.host.clone(),
-        port: at.port.into(),
-        rack: agent.zone.clone(),
-    });
-    MetadataResponse {
-        brokers: listed.collect(),
-        cluster_id: Some(context.metadata.cluster_id().to_owned()),
-        controller_id: brokers.controller(),
-        topics,
-        cluster_authorized_operations: operations::cluster(call, cluster_asked),
-        ..MetadataResponse::default()
-    }
-}
 
-/// The topics asked for, each once: an answer is much larger than a name, and a name costs the client next to nothing to
-/// repeat. `None` for all topics.
-fn wanted(
-    topics: Option<Vec<MetadataRequestTopic>>,
-    version: i16,
-) -> Option<Vec<MetadataRequestTopic>> {
-    let mut topics = topics.filter(|topics| version >= NULL_IS_ALL || !topics.is_empty())?;
-    let mut seen = HashSet::new();
-    topics.retain(|topic| seen.insert((topic.name.clone(), topic.topic_id)));
-    Some(topics)
-}
-
-async fn describe_all(
-    call: &Call,
-    brokers: &Brokers<'_>,
-    wanted: &[MetadataRequestTopic],
-    create: AutoCreate,
-) -> Vec<MetadataResponseTopic> {
-    let context = call.context.as_ref();
-    let catalogue = context.metadata.catalogue();
-    let known = |wanted: &MetadataRequestTopic| match &wanted.name {
-        Some(name) => catalogue.topic(name).is_some(),
-        None => (catalogue.topic_by_id(TopicId(wanted.topic_id.0))).is_some(),
-    };
-    if !wanted.iter().all(known) {
-        // Unconfirmed, what is known here counts: clients ask again for a topic they are told does not exist.
-        let _ = context.news().await;
+    async fn tell(self, described: Vec<Described>, brokers: &[MetadataResponseBroker]) -> Encoded {
+        let mut size = Size::new(&self.terms);
+        size.add_described(&described);
+        size.add_brokers(brokers);
+        let bytes = size.bytes() + described.len() * size_of::<Described>();
+        // No more than was foreseen, but for topics that were made meanwhile.
+        self.call.charge(bytes).await;
+        let terms = self.terms;
+        let origin = Origin::of(self.call.arrival.address);
+        make(origin, bytes, move |wanted| {
+            terms.topics(described.into_iter(), wanted)
+        })
+        .await
     }
-    let mut topics = Vec::with_capacity(wanted.len());
-    for some in wanted.chunks(CREATED_AT_ONCE) {
-        let described = some
+
+    async fn describe_all(&self, topics: Vec<MetadataRequestTopic>) -> Vec<Described> {
+        let context = self.call.context.as_ref();
+        let catalogue = context.metadata.catalogue();
+        let mut create = self.create;
+        if !topics
             .iter()
-            .map(|topic| describe(call, brokers, topic, create));
-        topics.extend(join_all(described).await);
-    }
-    topics
-}
-
-async fn describe(
-    call: &Call,
-    brokers: &Brokers<'_>,
-    wanted: &MetadataRequestTopic,
-    create: AutoCreate,
-) -> MetadataResponseTopic {
-    let context = call.context.as_ref();
-    let topic = match &wanted.name {
-        _ if call.version < ASKS_BY_ID && (wanted.name.is_none() || wanted.topic_id.0 != 0) => {
-            Err(ErrorCode::INVALID_REQUEST)
+            .all(|topic| known(&catalogue, topic).is_some())
+        {
+            // Unconfirmed, what is known here counts: clients ask again for a topic they are told does not exist. So they do
+            // where there is no room among those who wait for the metadata.
+            match self.call.step_aside() {
+                true => drop(context.news().await),
+                false => create = AutoCreate::Disabled,
+            }
         }
-        Some(name) => by_name(call, name, create).await,
-        None => {
-            let catalogue = context.metadata.catalogue();
-            let topic = catalogue.topic_by_id(TopicId(wanted.topic_id.0)).cloned();
-            let topic = topic.ok_or(ErrorCode::UNKNOWN_TOPIC_ID);
-            // The answer has no name then: ids are no secret, names are.
-            topic.and_then(|topic| may_describe(call, &topic).map(|()| topic))
+        let mut described = Vec::with_capacity(topics.len());
+        let mut topics = topics.into_iter();
+        loop {
+            let some: Vec<_> = topics.by_ref().take(CREATED_AT_ONCE).collect();
+            if some.is_empty() {
+                return described;
+            }
+            let some = some.into_iter().map(|topic| self.describe(topic, create));
+            described.extend(join_all(some).await);
         }
-    };
-    match topic {
-        Ok(topic) => found(brokers, context.metadata.leader_epoch(), &topic),
-        Err(error_code) => MetadataResponseTopic {
-            error_code,
-            name: wanted.name.clone(),
-            topic_id: wanted.topic_id,
-            ..MetadataResponseTopic::default()
-        },
     }
-}
 
-fn may_describe(call: &Call, topic: &Topic) -> Result<(), ErrorCode> {
-    call.allow(Resource::Topic(&topic.name), Operation::Describe)
-}
-
-async fn by_name(call: &Call, name: &str, create: AutoCreate) -> Result<Arc<Topic>, ErrorCode> {
-    let context = call.context.as_ref();
-    call.allow(Resource::Topic(name), Operation::Describe)?;
-    if let Some(topic) = context.metadata.catalogue().topic(name) {
-        return Ok(Arc::clone(topic));
-    }
-    if create == AutoCreate::Enabled {
-        call.allow_topic(name, Operation::Create, Operation::Create)?;
-    }
-    match (topic_name::check(name), create) {
-        (Err(_), _) => Err(ErrorCode::INVALID_TOPIC_EXCEPTION),
-        (Ok(()), AutoCreate::Disabled) => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
-        (Ok(()), AutoCreate::Enabled) if topic_name::check_new(name).is_err() => {
-            Err(ErrorCode::INVALID_TOPIC_EXCEPTION)
+    async fn describe(&self, wanted: MetadataRequestTopic, create: AutoCreate) -> Described {
+        let context = self.call.context.as_ref();
+        let topic = match &wanted.name {
+            _ if self.call.version < ASKS_BY_ID
+                && (wanted.name.is_none() || wanted.topic_id.0 != 0) =>
+            {
+                Err(ErrorCode::INVALID_REQUEST)
+            }
+            Some(name) => by_name(self.call, name, create).await,
+            None => {
+                let catalogue = context.metadata.catalogue();
+                let topic = catalogue.topic_by_id(TopicId(wanted.topic_id.0)).cloned();
+                let topic = topic.ok_or(ErrorCode::UNKNOWN_TOPIC_ID);
+                // The answer has no name then: ids are no secret, names are.
+                topic.and_then(|topic| self.may_describe(&topic).map(|()| topic))
+            }
+        };
+        match topic {
+            Ok(topic) => self.found(topic),
+            Err(error_code) => Described::Refused(wanted, error_code),
         }
-        (Ok(()), AutoCreate::Enabled) => make(context, name).await,
     }
-}
 
-/// Makes a topic with the broker's defaults. The answer comes after the catalogue has it.
-async fn make(context: &Context, name: &str) -> Result<Arc<Topic>, ErrorCode> {
-    let create = CreateTopic {
-        name: name.to_owned(),
-        id: topic_id::fresh(&context.random),
-        partitions: context.topics.partitions,
-        replication_factor: 1,
-        configs: BTreeMap::new(),
-    };
-    let answer = context.metadata.submit(Command::CreateTopic(create)).await;
-    let answer = answer.map_err(|error| {
-        tracing::warn!(topic = name, %error, "cannot create a topic");
-        // What clients expect of a topic in the making; they ask again, made or not.
-        ErrorCode::LEADER_NOT_AVAILABLE
-    })?;
-    match answer.outcome {
-        // Somebody else may have been faster.
-        Outcome::TopicCreated(_) | Outcome::Rejected(Rejected::TopicExists) => {}
-        Outcome::Rejected(rejected) => return Err(refusal::rejected(rejected)),
-        _ => return Err(ErrorCode::UNKNOWN_SERVER_ERROR),
+    fn found(&self, topic: Arc<Topic>) -> Described {
+        let operations = self.operations_of(&topic.name);
+        Described::Found(topic, operations)
     }
-    let catalogue = context.metadata.catalogue();
-    // Missing only if it was deleted again meanwhile.
-    let topic = catalogue.topic(name).cloned();
-    topic.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
-}
 
-fn found(brokers: &Brokers<'_>, leader_epoch: i32, topic: &Topic) -> MetadataResponseTopic {
-    let partition = |partition_index| {
-        let leader_id = brokers.leader(topic.id, partition_index);
-        let replicas = brokers.replicas(leader_id, topic.id, partition_index);
-        MetadataResponsePartition {
-            partition_index,
-            leader_id,
-            leader_epoch,
-            isr_nodes: replicas.clone(),
-            replica_nodes: replicas,
-            ..MetadataResponsePartition::default()
+    fn operations_of(&self, topic: &str) -> i32 {
+        match self.operations {
+            Operations::Asked => operations::topic(self.call, topic),
+            Operations::NotAsked => operations::NOT_ASKED,
         }
-    };
-    MetadataResponseTopic {
-        name: Some(topic.name.clone()),
-        topic_id: Uuid(topic.id.0),
-        is_internal: false,
-        partitions: (0..topic.partitions).map(partition).collect(),
-        ..MetadataResponseTopic::default()
     }
+
+    fn may_describe(&self, topic: &Topic) -> Result<(), ErrorCode> {
+        let topic = Resource::Topic(&topic.name);
+        self.call.allow(topic, Operation::Describe)
+    }
+}
+
+fn known<'a>(catalogue: &'a Catalogue, wanted: &MetadataRequestTopic) -> Option<&'a Arc<Topic>> {
+    match &wanted.name {
+        Some(name) => catalogue.topic(name),
+        None => catalogue.topic_by_id(TopicId(wanted.topic_id.0)),
+    }
+}
+
+fn once_each(topics: &mut Vec<MetadataRequestTopic>) {
+    let mut seen = HashSet::with_capacity(topics.len());
+    let first = topics.iter();
+    let first = first.map(|topic| seen.insert((topic.name.as_deref(), topic.topic_id.0)));
+    let first: Vec<bool> = first.collect();
+    let mut first = first.into_iter();
+    topics.retain(|_| first.next().unwrap_or(true));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn named(name: &str) -> MetadataRequestTopic {
-        MetadataRequestTopic {
-            name: Some(name.to_owned()),
-            ..MetadataRequestTopic::default()
-        }
-    }
-
-    #[test]
-    fn empty_asks_for_all_only_before_there_was_null() {
-        assert_eq!(wanted(Some(Vec::new()), 0), None);
-        assert_eq!(wanted(Some(Vec::new()), 1), Some(Vec::new()));
-        assert_eq!(wanted(None, 1), None);
-        let topics = vec![named("a")];
-        assert_eq!(wanted(Some(topics.clone()), 0), Some(topics));
-    }
-
     #[test]
     fn a_topic_is_answered_once_however_often_it_is_named() {
-        let topics = vec![named("b"), named("a"), named("b")];
-        let once = vec![named("b"), named("a")];
-        assert_eq!(wanted(Some(topics), 13), Some(once));
+        let named = |name: &str| MetadataRequestTopic {
+            name: Some(name.to_owned()),
+            ..MetadataRequestTopic::default()
+        };
+        let mut topics = vec![named("b"), named("a"), named("b")];
+        once_each(&mut topics);
+        assert_eq!(topics, [named("b"), named("a")]);
     }
 }

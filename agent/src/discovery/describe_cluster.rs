@@ -11,6 +11,9 @@ use crate::call::Call;
 /// Brokers; 2 would be controllers (KIP-919), of which there are none to talk to.
 const BROKERS: i8 = 1;
 
+/// What a broker takes besides its names where it is encoded.
+const ENCODED_BYTES: usize = 64;
+
 pub(crate) async fn handle(
     call: &Call,
     request: DescribeClusterRequest,
@@ -29,6 +32,11 @@ pub(crate) async fn handle(
         };
     }
     let brokers = Brokers::of(call);
+    let bytes = brokers.all().map(|(agent, at)| {
+        let names = at.host.len() + agent.zone.as_ref().map_or(0, String::len);
+        size_of::<DescribeClusterBroker>() + ENCODED_BYTES + 2 * names
+    });
+    call.charge(bytes.sum()).await;
     let listed = brokers.all().map(|(agent, at)| DescribeClusterBroker {
         broker_id: agent.node_id,
         host: at.host.clone(),

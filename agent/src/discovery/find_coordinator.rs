@@ -5,6 +5,8 @@
 //! it hands its application an error, though it reads on; at COORDINATOR_NOT_AVAILABLE it asks again in silence. A
 //! transactional producer can do nothing without a coordinator: only an authorization code makes it fail at once.
 
+use std::collections::HashSet;
+
 use protocol::ErrorCode;
 use protocol::acl::Operation;
 use protocol::messages::find_coordinator::Coordinator;
@@ -16,11 +18,20 @@ use crate::call::{Call, Resource};
 const BATCHED: i16 = 4;
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
+/// What a key takes besides itself: its place in a table, its line in the answer, the sentence in it, and both as encoded.
+const KEY_BYTES: usize = size_of::<Coordinator>() + 384;
 
 pub(crate) async fn handle(
     call: &Call,
     request: FindCoordinatorRequest,
 ) -> FindCoordinatorResponse {
+    let mut keys = request.coordinator_keys;
+    let bytes = keys.iter().map(|key| KEY_BYTES + 3 * key.len());
+    call.charge(bytes.sum()).await;
+    // Once each: an answer is much larger than a key.
+    let mut seen = HashSet::new();
+    keys.retain(|key| seen.insert(key.clone()));
+    drop(seen);
     let refusal = |key: &str| {
         let (error_code, message) = match may_describe(call, request.key_type, key) {
             Ok(()) => refusal(request.key_type),
@@ -50,11 +61,7 @@ pub(crate) async fn handle(
         }
     };
     FindCoordinatorResponse {
-        coordinators: request
-            .coordinator_keys
-            .into_iter()
-            .map(coordinator)
-            .collect(),
+        coordinators: keys.into_iter().map(coordinator).collect(),
         ..FindCoordinatorResponse::default()
     }
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-use metadata::{Agent, Listener, Options, Timestamp, kv};
+use metadata::{Agent, Listener, Options, Sequencer, Timestamp, kv};
 use protocol::{ApiKey, RequestHeader};
 
-use crate::admission::Admission;
+use crate::admission::{Admission, FIRST_CHUNK_BYTES, Permit};
 use crate::call::{Arrival, Call, ConnectionId};
 use crate::clock::Clock;
 use crate::context::{AutoCreate, Context, TopicDefaults};
+use crate::origin::Origin;
 use crate::producer_ids::ProducerIds;
 use crate::random::Random;
 use crate::storage::{Cache, Store, StoreOptions};
@@ -21,6 +22,30 @@ pub(crate) const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
 /// A request in that version, of somebody who came by the only listener.
 pub(crate) async fn call(context: &Arc<Context>, api: ApiKey, version: i16) -> Call {
+    let admission = Admission::new(1 << 20, 1 << 20);
+    let permit = admission.frame(Origin::of(None), 100).await;
+    call_with(context, api, version, permit)
+}
+
+/// One that finds all room taken that its origin may have among those who wait for the metadata, while it is crowded.
+pub(crate) async fn crowded_call(
+    context: &Arc<Context>,
+    api: ApiKey,
+    version: i16,
+) -> (Call, Vec<Permit>) {
+    let admission = Admission::new(1 << 20, 1 << 20);
+    let somewhere = Origin::of(None);
+    let mut crowd = Vec::new();
+    loop {
+        let mut permit = admission.decode(somewhere, FIRST_CHUNK_BYTES).await;
+        if !permit.step_aside() {
+            return (call_with(context, api, version, permit), crowd);
+        }
+        crowd.push(permit);
+    }
+}
+
+fn call_with(context: &Arc<Context>, api: ApiKey, version: i16, permit: Permit) -> Call {
     let arrival = Arrival {
         connection: ConnectionId(1),
         listener: Listener::UNNAMED.to_owned(),
@@ -30,18 +55,43 @@ pub(crate) async fn call(context: &Arc<Context>, api: ApiKey, version: i16) -> C
         api_version: version,
         ..RequestHeader::default()
     };
-    let permit = Admission::new(1 << 20, 1 << 20).frame(100).await;
     Call::new(Arc::clone(context), Arc::new(arrival), api, header, permit)
 }
 
 /// Runs a test beside the sequencer that it needs.
 pub(crate) async fn with_context(auto_create: AutoCreate, test: impl AsyncFnOnce(&Arc<Context>)) {
+    let (context, sequencer) = start(auto_create).await;
+    let test = async {
+        test(&context).await;
+        context.metadata.close().await;
+    };
+    let running = Box::pin(sequencer.run());
+    let (ended, ()) = futures::join!(running, test);
+    ended.unwrap();
+}
+
+/// Runs a test beside a sequencer that answers what comes before it, and then nothing.
+pub(crate) async fn with_silent_metadata(
+    before: impl AsyncFnOnce(&Arc<Context>),
+    test: impl AsyncFnOnce(&Arc<Context>),
+) {
+    let (context, sequencer) = start(AutoCreate::Disabled).await;
+    let mut running = Box::pin(sequencer.run());
+    tokio::select! {
+        _ = &mut running => unreachable!("nobody closed it"),
+        () = before(&context) => {}
+    }
+    test(&context).await;
+}
+
+async fn start(auto_create: AutoCreate) -> (Arc<Context>, Sequencer) {
     let options = Options::new(Arc::new(|| NOW));
     let store = Arc::new(kv::Memory::new());
     let (metadata, sequencer) = metadata::start(store, options).await.unwrap();
     let bucket = Store::open("memory:", &StoreOptions::default()).await;
     let context = Arc::new(Context {
         metadata,
+        admission: Admission::new(1 << 20, 1 << 20),
         cache: Cache::new(bucket.unwrap(), 1 << 20, Duration::from_secs(60)),
         producer_ids: ProducerIds::new(),
         clock: Clock::Manual(Arc::new(AtomicI64::new(NOW.0))),
@@ -56,11 +106,5 @@ pub(crate) async fn with_context(auto_create: AutoCreate, test: impl AsyncFnOnce
             partitions: 3,
         },
     });
-    let test = async {
-        test(&context).await;
-        context.metadata.close().await;
-    };
-    let running = Box::pin(sequencer.run());
-    let (ended, ()) = futures::join!(running, test);
-    ended.unwrap();
+    (context, sequencer)
 }

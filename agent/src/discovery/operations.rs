@@ -1,13 +1,11 @@
 //! What a client may do, as Kafka tells those who ask (KIP-430).
 
-use protocol::ErrorCode;
 use protocol::acl::Operation;
-use protocol::messages::metadata::MetadataResponseTopic;
 
 use crate::call::{Call, Resource};
 
 /// What "not asked for" looks like.
-const NOT_ASKED: i32 = i32::MIN;
+pub(super) const NOT_ASKED: i32 = i32::MIN;
 
 const TOPIC: [Operation; 8] = [
     Operation::Read,
@@ -29,14 +27,9 @@ const CLUSTER: [Operation; 7] = [
     Operation::IdempotentWrite,
 ];
 
-/// With a topic; nothing is said of one that was not found.
-pub(super) fn topic(call: &Call, topic: &MetadataResponseTopic) -> i32 {
-    match topic.name.as_deref() {
-        Some(name) if topic.error_code == ErrorCode::NONE => {
-            call.authorized(Resource::Topic(name), &TOPIC)
-        }
-        _ => NOT_ASKED,
-    }
+/// With a topic that was found.
+pub(super) fn topic(call: &Call, name: &str) -> i32 {
+    call.authorized(Resource::Topic(name), &TOPIC)
 }
 
 /// With the cluster, if asked for: nothing, for those who may not know of it.

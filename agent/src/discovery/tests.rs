@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use protocol::messages::metadata::{MetadataRequestTopic, MetadataResponseTopic};
 use protocol::messages::{
     ApiVersionsRequest, DescribeClusterRequest, FindCoordinatorRequest, MetadataRequest,
+    MetadataResponse,
 };
-use protocol::{ApiKey, ErrorCode, Uuid};
+use protocol::{ApiKey, ErrorCode, Uuid, decode_response};
 
-use super::fixture::{call, with_context};
-use super::{api_versions, cluster_metadata, describe_cluster, find_coordinator};
+use super::fixture::{call, crowded_call, with_context, with_silent_metadata};
+use super::{ClusterMetadata, api_versions, describe_cluster, find_coordinator};
+use crate::call::Reply;
 use crate::context::{AutoCreate, Context};
 
 fn named(name: &str) -> MetadataRequestTopic {
@@ -35,9 +38,24 @@ async fn ask(
         topics,
         ..MetadataRequest::default()
     };
-    cluster_metadata::handle(&call(context, ApiKey::Metadata, version).await, request)
-        .await
-        .topics
+    metadata(context, version, request).await.topics
+}
+
+/// As a client reads it.
+async fn metadata(
+    context: &Arc<Context>,
+    version: i16,
+    request: MetadataRequest,
+) -> MetadataResponse {
+    let call = call(context, ApiKey::Metadata, version).await;
+    let answer = ClusterMetadata::default().handle(&call, request).await;
+    read(call.reply::<MetadataRequest>(answer), version)
+}
+
+fn read(reply: Reply, version: i16) -> MetadataResponse {
+    let frame = Bytes::from(reply.slices.concat()).split_off(4);
+    let answer = decode_response::<MetadataRequest>(version, frame);
+    answer.unwrap().1
 }
 
 async fn ask_one(
@@ -61,7 +79,9 @@ async fn a_topic_that_is_asked_for_is_made_at_once() {
         assert_eq!(ask_one(context, 13, named("a.b")).await, made);
         assert_eq!(ask_one(context, 12, with_id(made.topic_id)).await, made);
         let all = ask(context, 0, Some(Vec::new())).await;
-        assert_eq!(all, std::slice::from_ref(&made));
+        let names: Vec<_> = all.iter().map(|topic| topic.name.as_ref()).collect();
+        assert_eq!(names, [made.name.as_ref()]);
+        assert_eq!(ask(context, 1, Some(Vec::new())).await, []);
         assert_eq!(ask(context, 13, None).await, [made]);
         for refused in ["a_b", "a/b", ""] {
             let refused = ask_one(context, 13, named(refused)).await;
@@ -102,9 +122,7 @@ async fn nothing_is_made_unless_client_and_broker_want_it() {
                 allow_auto_topic_creation: false,
                 ..MetadataRequest::default()
             };
-            let response =
-                cluster_metadata::handle(&call(context, ApiKey::Metadata, version).await, request)
-                    .await;
+            let response = metadata(context, version, request).await;
             assert_eq!(response.topics[0].error_code, code, "version {version}");
         }
     })
@@ -134,8 +152,7 @@ async fn operations_are_listed_only_if_asked_for() {
                 include_cluster_authorized_operations: asked,
                 ..MetadataRequest::default()
             };
-            let response =
-                cluster_metadata::handle(&call(context, ApiKey::Metadata, 10).await, request).await;
+            let response = metadata(context, 10, request).await;
             assert_eq!(response.topics[0].topic_authorized_operations, topic);
             assert_eq!(response.cluster_authorized_operations, cluster);
             assert_eq!(response.controller_id, response.brokers[0].node_id);
@@ -222,5 +239,29 @@ async fn the_cluster_is_this_broker() {
         assert_ne!(controllers.error_code, ErrorCode::NONE);
         assert!(controllers.brokers.is_empty());
     })
+    .await;
+}
+
+/// Many that wait for metadata which does not answer would have all the room for requests.
+#[tokio::test(start_paused = true)]
+async fn a_topic_is_not_asked_after_where_too_many_wait_for_the_metadata() {
+    with_silent_metadata(
+        async |_| {},
+        async |context| {
+            let began = tokio::time::Instant::now();
+            let request = MetadataRequest {
+                topics: Some(vec![named("fresh")]),
+                allow_auto_topic_creation: true,
+                ..MetadataRequest::default()
+            };
+            let (call, crowd) = crowded_call(context, ApiKey::Metadata, 9).await;
+            let answer = ClusterMetadata::default().handle(&call, request).await;
+            let answer = read(call.reply::<MetadataRequest>(answer), 9);
+            let code = answer.topics[0].error_code;
+            assert_eq!(code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+            assert_eq!(began.elapsed(), std::time::Duration::ZERO);
+            drop(crowd);
+        },
+    )
     .await;
 }

@@ -16,7 +16,8 @@ use super::translate::{Asked, Slot, Topic, translate};
 use super::{Found, plan, wait};
 use crate::admission::{Admission, REQUEST_BYTES};
 use crate::brokers::Brokers;
-use crate::call::Call;
+use crate::call::{Call, Close};
+use crate::refusal::NOT_ASKED;
 use crate::storage::Cache;
 use crate::tasks::Stop;
 
@@ -27,6 +28,9 @@ const WAIT_MAX: Duration = Duration::from_secs(300);
 /// A poll that may not wait is answered with what there is. Where that is nothing, its client is asked to be silent for so
 /// long, or for as long as it would have waited: Kafka's default `fetch.max.wait.ms`.
 const SILENCE_MAX: Duration = Duration::from_millis(500);
+/// Partitions that one request may name: as many as an agent keeps views of that nobody holds. Those of all a cluster's
+/// partitions would be looked up one after another, in minutes.
+const PARTITIONS_MAX: usize = 64 * 1024;
 /// What the answer for a partition takes besides its batches: what was found, what is served of it, and its bytes.
 const ANSWER_BYTES: usize = size_of::<Found>()
     + size_of::<Extent>()
@@ -39,6 +43,21 @@ const WITHOUT_SESSION: i32 = -1;
 const NEW_SESSION: i32 = 0;
 /// From this version on a consumer can be told where else to read.
 const SENDS_ON: i16 = 11;
+
+/// Refuses what names partitions beyond all measure.
+///
+/// # Errors
+/// [`Close::Refused`].
+pub(crate) fn check(request: &FetchRequest) -> Result<(), Close> {
+    let topics = request.topics.iter();
+    let partitions: usize = topics.map(|topic| topic.partitions.len()).sum();
+    match partitions <= PARTITIONS_MAX {
+        true => Ok(()),
+        false => Err(Close::Refused(format!(
+            "a Fetch request of {partitions} partitions, of which at most {PARTITIONS_MAX} are taken"
+        ))),
+    }
+}
 
 /// The room's front: what `dispatch` holds.
 #[derive(Debug)]
@@ -62,7 +81,7 @@ impl Fetch {
         if call.context.node.roles.fetch {
             self.answer(call, request).await
         } else {
-            send_on(call, request)
+            send_on(call, request).await
         }
     }
 
@@ -81,8 +100,13 @@ impl Fetch {
         // Who waits for records holds this alone.
         let place = self.admission.poll(asked.bytes() + REQUEST_BYTES);
         let waits = place.is_some() && !asked.is_refused();
-        if let Some(place) = place {
-            call.hold(place);
+        match place {
+            Some(place) => call.hold(place),
+            None if !call.step_aside() => {
+                call.ask_for_silence(SILENCE_MAX);
+                return refuse_all(asked.topics);
+            }
+            None => {}
         }
         let now = if waits {
             patience
@@ -159,12 +183,24 @@ impl Fetch {
     }
 }
 
+/// The answer for who may neither wait for records nor for the metadata, which would be asked for the partitions' views.
+fn refuse_all(topics: Vec<Topic>) -> FetchResponse {
+    let refuse = |topic: &Topic, slot: Slot| {
+        let refused = topic.partition(slot).err();
+        refusal(slot.index, refused.unwrap_or(NOT_ASKED))
+    };
+    answer_each(topics, refuse)
+}
+
 /// Consumers are served elsewhere: newer ones go where they are told (KIP-392), older ones look who leads now.
-fn send_on(call: &Call, request: FetchRequest) -> FetchResponse {
+async fn send_on(call: &Call, request: FetchRequest) -> FetchResponse {
+    let asked = translate(call, request.topics);
+    call.charge(asked.bytes() + asked.slots() * ANSWER_BYTES)
+        .await;
     let brokers = Brokers::of(call);
     let elsewhere = |topic: &Topic, slot: Slot| {
         let reader = topic.partition(slot).map(|partition| {
-            let reader = brokers.reader(partition.topic, partition.partition.0);
+            let reader = (brokers.placement()).reader(partition.topic, partition.partition.0);
             reader.filter(|_| call.version >= SENDS_ON)
         });
         match reader {
@@ -176,10 +212,16 @@ fn send_on(call: &Call, request: FetchRequest) -> FetchResponse {
             Err(code) => refusal(slot.index, code),
         }
     };
-    let topics = translate(call, request.topics).topics.into_iter();
-    let responses = topics.map(|topic| {
+    answer_each(asked.topics, elsewhere)
+}
+
+fn answer_each(
+    topics: Vec<Topic>,
+    mut answer: impl FnMut(&Topic, Slot) -> PartitionData,
+) -> FetchResponse {
+    let responses = topics.into_iter().map(|topic| {
         let slots = topic.slots.iter();
-        let partitions = slots.map(|slot| elsewhere(&topic, *slot)).collect();
+        let partitions = slots.map(|slot| answer(&topic, *slot)).collect();
         FetchableTopicResponse {
             topic: topic.name,
             partitions,
@@ -207,7 +249,7 @@ fn respond(
     served: impl Iterator<Item = (TopicPartition, Served)>,
 ) -> FetchResponse {
     let mut served = served.peekable();
-    let mut answer = |topic: &Topic, slot: Slot| {
+    let answer = |topic: &Topic, slot: Slot| {
         let wanted = topic.partition(slot);
         match wanted.map(|wanted| served.next_if(|(partition, _)| *partition == wanted)) {
             Ok(Some((_, served))) => partition(slot.index, served),
@@ -216,18 +258,7 @@ fn respond(
             Err(error_code) => refusal(slot.index, error_code),
         }
     };
-    let answered = topics.into_iter().map(|topic| {
-        let slots = topic.slots.iter();
-        let partitions = slots.map(|slot| answer(&topic, *slot)).collect();
-        FetchableTopicResponse {
-            topic: topic.name,
-            partitions,
-        }
-    });
-    FetchResponse {
-        responses: answered.collect(),
-        ..Default::default()
-    }
+    answer_each(topics, answer)
 }
 
 fn partition(partition_index: i32, served: Served) -> PartitionData {

@@ -12,7 +12,7 @@ mod wait;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::handler::Fetch;
+pub(crate) use self::handler::{Fetch, check};
 
 use metadata::{Bounds, Extent, Offset, TopicPartition};
 use protocol::ErrorCode;

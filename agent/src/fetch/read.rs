@@ -55,31 +55,58 @@ impl Reader {
         if !ahead.is_empty() {
             self.cache.prefetch(&ahead);
         }
-        // Together, so that neighbours of several partitions come with one request.
-        let wanted: Vec<Place> = plan.reads.iter().flat_map(places).collect();
-        let mut coming = self.cache.begin(&wanted).into_iter();
         let reads = plan.reads.iter();
         let mut readings: Vec<_> = reads
-            .map(|read| Reading::new(read, &mut coming, &self.metrics))
+            .map(|read| Reading::new(read, &self.metrics))
             .collect();
-        let something = readings.iter().any(|reading| reading.has_something);
-        let mut late = something.then(|| Instant::now() + LATE_MAX);
-        let mut under_way: FuturesUnordered<_> = readings.iter_mut().map(Reading::go_on).collect();
+        let (mut late, mut left) = (None, usize::MAX);
+        // Where there is little room, those behind have their turn once the first have what is theirs: whoever always asks
+        // for the same ones first would never hear of the others.
+        loop {
+            let mut starved: Vec<_> = readings
+                .iter_mut()
+                .filter(|each| each.is_starved())
+                .collect();
+            if starved.is_empty() || starved.len() >= left || is_over(late) {
+                break;
+            }
+            left = starved.len();
+            self.turn(&mut starved, &mut late).await;
+        }
+        readings.into_iter().map(Reading::end).collect()
+    }
+
+    /// Reads what comes for those at once. Until when what is late is waited for is known from when something is here.
+    async fn turn(&self, readings: &mut [&mut Reading<'_>], late: &mut Option<Instant>) {
+        // Together, so that neighbours of several partitions come with one request.
+        let wanted: Vec<Place> = readings.iter().flat_map(|each| each.places()).collect();
+        let mut coming = self.cache.begin(&wanted).into_iter();
+        for reading in &mut *readings {
+            if reading.begin(&mut coming) {
+                late.get_or_insert_with(|| Instant::now() + LATE_MAX);
+            }
+        }
+        let mut under_way: FuturesUnordered<_> =
+            readings.iter_mut().map(|each| each.go_on()).collect();
         loop {
             let next = under_way.next();
-            let ended = match late {
+            let ended = match *late {
                 None => next.await,
                 Some(late) => timeout_at(late, next).await.unwrap_or(None),
             };
             match ended {
-                None => break,
-                Some(true) => late = late.or_else(|| Some(Instant::now() + LATE_MAX)),
+                None => return,
+                Some(true) => {
+                    late.get_or_insert_with(|| Instant::now() + LATE_MAX);
+                }
                 Some(false) => {}
             }
         }
-        drop(under_way);
-        readings.into_iter().map(Reading::end).collect()
     }
+}
+
+fn is_over(late: Option<Instant>) -> bool {
+    late.is_some_and(|late| late <= Instant::now())
 }
 
 /// What became of a block that was asked for.
@@ -88,61 +115,62 @@ type Came = Result<Option<(RawBlock, Source)>, StoreError>;
 /// A want whose blocks are taken one after the other.
 struct Reading<'a> {
     partition: TopicPartition,
-    extents: std::vec::IntoIter<(&'a Extent, Stored)>,
+    extents: Vec<(&'a Extent, Stored)>,
     /// All are waited for at once: one that is here is taken out of what was read with it, however long others take.
     coming: FuturesOrdered<BoxFuture<'static, Came>>,
-    /// Whether there are bytes without waiting.
-    has_something: bool,
     read: Vec<ReadExtent>,
     failed: Option<Unread>,
     metrics: &'a metrics::Fetch,
 }
 
 impl<'a> Reading<'a> {
-    /// Takes what is coming for it, which is next.
-    fn new(
-        read: &'a Read,
-        coming: &mut impl Iterator<Item = Coming>,
-        metrics: &'a metrics::Fetch,
-    ) -> Self {
+    fn new(read: &'a Read, metrics: &'a metrics::Fetch) -> Self {
         let stored = |extent: &'a Extent| extent.stored().map(|stored| (extent, *stored));
-        let extents: Vec<_> = read.extents.iter().filter_map(stored).collect();
-        let coming: Vec<Coming> = coming.take(extents.len()).collect();
         Self {
             partition: read.partition,
-            extents: extents.into_iter(),
-            has_something: matches!(coming.first(), Some(Coming::Here(..))),
-            coming: coming
-                .into_iter()
-                .map(|each| each.block().boxed())
-                .collect(),
+            extents: read.extents.iter().filter_map(stored).collect(),
+            coming: FuturesOrdered::new(),
             read: Vec::new(),
             failed: None,
             metrics,
         }
     }
 
+    /// Whether there are bytes for it, and none have come.
+    fn is_starved(&self) -> bool {
+        !self.extents.is_empty() && self.read.is_empty() && self.failed.is_none()
+    }
+
+    fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        let stored = self.extents.iter().map(|(_, stored)| stored);
+        stored.map(|stored| place(self.partition, stored))
+    }
+
+    /// Takes what is coming for it, which is next. Whether there are bytes without waiting.
+    fn begin(&mut self, coming: &mut impl Iterator<Item = Coming>) -> bool {
+        let mut coming = coming.take(self.extents.len()).peekable();
+        let here = matches!(coming.peek(), Some(Coming::Here(..)));
+        self.coming = coming.map(|each| each.block().boxed()).collect();
+        here
+    }
+
     /// Until all are here or one cannot be read. Whether there are any bytes.
     async fn go_on(&mut self) -> bool {
-        while let (Some((extent, stored)), Some(came)) =
-            (self.extents.next(), self.coming.next().await)
-        {
-            match came {
+        for (extent, stored) in &self.extents {
+            match self.coming.next().await.unwrap_or(Ok(None)) {
                 // The reader asks for it again.
                 Ok(None) => break,
                 Ok(Some((block, source))) => {
-                    self.count(&stored, source);
+                    self.count(stored, source);
                     self.read.push(ReadExtent {
-                        extent: *extent,
-                        stored,
+                        extent: **extent,
+                        stored: *stored,
                         block,
                     });
                 }
                 Err(error) => {
-                    self.failed = Some(Unread {
-                        extent: *extent,
-                        error,
-                    });
+                    let extent = **extent;
+                    self.failed = Some(Unread { extent, error });
                     break;
                 }
             }
@@ -172,11 +200,15 @@ impl<'a> Reading<'a> {
 fn places(read: &Read) -> impl Iterator<Item = Place> {
     let owner = read.partition;
     let stored = read.extents.iter().filter_map(Extent::stored);
-    stored.map(move |stored| Place {
+    stored.map(move |stored| place(owner, stored))
+}
+
+fn place(owner: TopicPartition, stored: &Stored) -> Place {
+    Place {
         object: stored.object,
         range: stored.block,
         owner,
-    })
+    }
 }
 
 #[cfg(test)]
@@ -207,8 +239,8 @@ mod tests {
     }
 
     /// An object of five blocks, of which every other is far enough away for a request of its own; the first two are at
-    /// hand.
-    async fn fixture() -> Fixture {
+    /// hand, if the cache has room for them.
+    async fn fixture(cache_bytes: u64) -> Fixture {
         let faulty = Arc::new(Faulty::default());
         let objects = Arc::clone(&faulty);
         let store = Store::from_object_store(objects, Path::default(), true);
@@ -216,7 +248,7 @@ mod tests {
         let blocks: Vec<_> = (0..5_u8).map(block).collect();
         let encoded = encode(&blocks, &[], Compression::Off);
         store.put_segment(object, encoded.payload).await.unwrap();
-        let cache = Cache::new(store, 4 << 20, Duration::from_secs(60));
+        let cache = Cache::new(store, cache_bytes, Duration::from_secs(60));
         for (block, range) in blocks.iter().zip(&encoded.ranges).take(2) {
             let place = Place {
                 object,
@@ -276,7 +308,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_at_hand_does_not_wait_for_a_bucket_that_is_away() {
-        let f = fixture().await;
+        let f = fixture(4 << 20).await;
         f.faulty.plan([], Fate::Silent);
         let (read, took) = f.read(&[&[0], &[2], &[1, 3], &[]]).await;
         assert_eq!(read, [Some(1), Some(0), Some(1), Some(0)]);
@@ -287,7 +319,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_bucket_that_takes_its_time_is_waited_for_while_nothing_is_at_hand() {
-        let f = fixture().await;
+        let f = fixture(4 << 20).await;
         f.faulty.plan([], Fate::Takes(3000));
         let (read, took) = f.read(&[&[2, 3]]).await;
         assert_eq!((read, took), (vec![Some(2)], Duration::from_secs(3)));
@@ -298,17 +330,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_first_answer_of_a_slow_bucket_is_not_held_back_by_the_others() {
-        let f = fixture().await;
+        let f = fixture(4 << 20).await;
         f.faulty.plan([Fate::Takes(2000)], Fate::Silent);
         let (read, took) = f.read(&[&[2], &[4]]).await;
         assert_eq!(read, [Some(1), Some(0)]);
         assert_eq!(took, Duration::from_secs(2) + LATE_MAX);
     }
 
+    /// Where there is room for one at a time, the others are read all the same.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_behind_in_a_request_is_not_starved_by_those_before() {
+        let f = fixture(1).await;
+        assert_eq!(f.read(&[&[0], &[2], &[4]]).await.0, [Some(1); 3]);
+    }
+
     /// Whoever reads many partitions reads blocks that lie side by side.
     #[tokio::test(start_paused = true)]
     async fn neighbours_of_several_wants_come_with_one_request() {
-        let f = fixture().await;
+        let f = fixture(4 << 20).await;
         f.faulty.plan([], Fate::Works);
         assert_eq!(f.read(&[&[2], &[3], &[4]]).await.0, [Some(1); 3]);
         assert_eq!(f.faulty.requests(), 1);
@@ -317,7 +356,7 @@ mod tests {
     /// Beside bytes that are at hand nobody waits for a slow bucket to say that an object is gone; but it is said.
     #[tokio::test(start_paused = true)]
     async fn a_want_that_is_damaged_says_so_beside_one_that_is_at_hand() {
-        let f = fixture().await;
+        let f = fixture(4 << 20).await;
         let tasks = Tasks::new();
         tasks.spawn("cache", {
             let run = f.reader.cache.clone().run(tasks.stopping());
@@ -346,7 +385,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_a_want_without_a_byte_fails() {
-        let f = fixture().await;
+        let f = fixture(4 << 20).await;
         f.faulty.plan([], Fate::Refused);
         let (read, took) = f.read(&[&[2], &[0, 2, 1], &[3]]).await;
         assert_eq!((read, took), (vec![None, Some(1), None], Duration::ZERO));

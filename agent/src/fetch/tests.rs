@@ -7,12 +7,12 @@ use metadata::{Command, CreateTopic, TopicId};
 use protocol::messages::fetch::{FetchPartition, FetchTopic};
 use protocol::messages::{FetchRequest, FetchResponse};
 use protocol::{ApiKey, ErrorCode};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::Fetch;
+use super::{Fetch, check};
 use crate::admission::{Admission, Permit};
 use crate::context::{AutoCreate, Context};
-use crate::discovery::fixture::{call, with_context};
+use crate::discovery::fixture::{call, crowded_call, with_context, with_silent_metadata};
 use crate::tasks::Tasks;
 
 const VERSION: i16 = 12;
@@ -133,4 +133,54 @@ async fn a_poll_that_is_refused_asks_for_no_silence() {
         drop(crowd);
     })
     .await;
+}
+
+fn codes(response: &FetchResponse) -> Vec<ErrorCode> {
+    let partitions = response.responses[0].partitions.iter();
+    let mut codes: Vec<_> = partitions.map(|each| each.error_code).collect();
+    codes.dedup();
+    codes
+}
+
+/// However many partitions it names: each was waited for by itself, for as long as a question may take.
+#[tokio::test(start_paused = true)]
+async fn a_fetch_does_not_wait_for_metadata_that_does_not_answer_for_long() {
+    with_silent_metadata(create, async |context| {
+        let tasks = Tasks::new();
+        let admission = Admission::new(1 << 20, 64 << 20);
+        let fetch = Fetch::new(admission, context.cache.clone(), tasks.stopping());
+        let began = Instant::now();
+        let (response, _) = ask(&fetch, context, PARTITIONS).await;
+        assert!(began.elapsed() < Duration::from_secs(30), "{began:?}");
+        assert_eq!(response.responses[0].partitions.len(), PARTITIONS as usize);
+        assert_eq!(codes(&response), [ErrorCode::NOT_LEADER_OR_FOLLOWER]);
+    })
+    .await;
+}
+
+/// Who has room among neither those who wait for records nor those who wait for the metadata holds room of others, so it
+/// waits for nothing.
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_finds_no_room_at_all_is_refused_at_once() {
+    with_silent_metadata(create, async |context| {
+        let tasks = Tasks::new();
+        let admission = Admission::new(1 << 20, 64 << 20);
+        let fetch = Fetch::new(admission.clone(), context.cache.clone(), tasks.stopping());
+        let polls = take_all(&admission, 1 << 20);
+        let began = Instant::now();
+        let (call, crowd) = crowded_call(context, ApiKey::Fetch, VERSION).await;
+        let response = fetch.handle(&call, request(PARTITIONS)).await;
+        assert_eq!(codes(&response), [ErrorCode::NOT_LEADER_OR_FOLLOWER]);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        let reply = call.reply::<FetchRequest>(response);
+        assert_eq!(reply.silence, Duration::from_millis(500));
+        drop((polls, crowd));
+    })
+    .await;
+}
+
+#[test]
+fn partitions_beyond_all_measure_are_refused() {
+    assert!(check(&request(64 * 1024)).is_ok());
+    assert!(check(&request(64 * 1024 + 1)).is_err());
 }

@@ -26,6 +26,12 @@ const READ_AHEAD_BYTES: u64 = 4 * 1024 * 1024;
 /// again.
 pub(super) const EXTENTS_MAX: usize = 4096;
 
+/// Views that are asked for side by side: half of the questions that wait for the sequencer.
+const VIEWS_AT_ONCE: usize = 16;
+/// The metadata's answers to one look are waited for no longer, however many there are; longer than it takes to be told that
+/// it does not answer. What was not answered until then is refused, and clients ask again.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// How long a client waits for how much.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -54,7 +60,7 @@ pub(super) async fn locate(
     mut stop: Stop,
 ) -> Vec<Found> {
     let deadline = Instant::now() + patience.wait_max;
-    let views = views(metadata, wants).await;
+    let views = views(metadata, wants, Instant::now() + LOOK_TIME_MAX).await;
     loop {
         // Taken before looking, so that no change between the look and the sleep is missed.
         let changes: Vec<_> = views
@@ -62,7 +68,8 @@ pub(super) async fn locate(
             .flatten()
             .map(|view| Box::pin(view.changed()))
             .collect();
-        let (found, is_full) = look_at_all(metadata, wants, reply_bytes_max, &views).await;
+        let (found, is_full) =
+            look_at_all(Asker::of(metadata), wants, reply_bytes_max, &views).await;
         let refused = found
             .iter()
             .any(|found| matches!(found, Found::Refused { .. }));
@@ -90,29 +97,52 @@ pub(super) async fn look(
     wants: &[Want],
     reply_bytes_max: usize,
 ) -> Vec<Found> {
-    let views = views(metadata, wants).await;
-    look_at_all(metadata, wants, reply_bytes_max, &views)
-        .await
-        .0
+    let asker = Asker::of(metadata);
+    let views = views(metadata, wants, asker.deadline).await;
+    look_at_all(asker, wants, reply_bytes_max, &views).await.0
 }
 
-async fn views(metadata: &Metadata, wants: &[Want]) -> Vec<Result<Arc<View>, ErrorCode>> {
+async fn views(
+    metadata: &Metadata,
+    wants: &[Want],
+    deadline: Instant,
+) -> Vec<Result<Arc<View>, ErrorCode>> {
     let mut views = Vec::with_capacity(wants.len());
-    for want in wants {
+    for some in wants.chunks(VIEWS_AT_ONCE) {
         consume_budget().await;
-        views.push(match metadata.view(want.partition).await {
-            Ok(Some(view)) => Ok(view),
-            Ok(None) => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
-            Err(error) => Err(refusal::metadata_read(&error)),
-        });
+        let partitions: Vec<_> = some.iter().map(|want| want.partition).collect();
+        // Those that are here are found after the deadline, too.
+        match timeout_at(deadline, metadata.views(&partitions)).await {
+            Ok(found) => views.extend(found.into_iter().map(|found| match found {
+                Ok(Some(view)) => Ok(view),
+                Ok(None) => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+                Err(error) => Err(refusal::metadata_read(&error)),
+            })),
+            Err(_) => views.extend(some.iter().map(|_| Err(refusal::NOT_ASKED))),
+        }
     }
     views
+}
+
+/// Who asks the metadata for what views do not have.
+#[derive(Clone, Copy)]
+struct Asker<'a> {
+    metadata: &'a Metadata,
+    deadline: Instant,
+}
+
+impl<'a> Asker<'a> {
+    /// For a look that begins now.
+    fn of(metadata: &'a Metadata) -> Self {
+        let deadline = Instant::now() + LOOK_TIME_MAX;
+        Self { metadata, deadline }
+    }
 }
 
 /// What all wants find, and whether that is as much as a reply takes. Wants behind that find an extent each: a reader of
 /// thousands of partitions far behind would have them located by megabytes, all for replies to come.
 async fn look_at_all(
-    metadata: &Metadata,
+    asker: Asker<'_>,
     wants: &[Want],
     reply_bytes_max: usize,
     views: &[Result<Arc<View>, ErrorCode>],
@@ -120,12 +150,12 @@ async fn look_at_all(
     let mut left = reply_bytes_max as u64 + READ_AHEAD_BYTES;
     let mut extents_left = EXTENTS_MAX;
     let mut found = Vec::with_capacity(wants.len());
-    let given_up = GivenUp::now(metadata);
+    let given_up = GivenUp::now(asker.metadata);
     for (want, view) in wants.iter().zip(views) {
         // There may be very many, and others have their turn meanwhile.
         consume_budget().await;
         found.push(match view {
-            Ok(view) => look_at(metadata, want, left, view, &given_up).await,
+            Ok(view) => look_at(asker, want, left, view, &given_up).await,
             Err(code) => Found::Refused {
                 code: *code,
                 bounds: None,
@@ -143,7 +173,7 @@ async fn look_at_all(
 }
 
 async fn look_at(
-    metadata: &Metadata,
+    asker: Asker<'_>,
     want: &Want,
     left: u64,
     view: &View,
@@ -161,31 +191,36 @@ async fn look_at(
         true => want.offset,
         false => given_up.step_over(want.partition, want.offset),
     };
-    let mut found = look_from(metadata, &Want { offset, ..*want }, raw_bytes_max, view).await;
+    let mut found = look_from(asker, &Want { offset, ..*want }, raw_bytes_max, view).await;
     if let Found::Extents { extents, .. } = &mut found {
         given_up.before_next(want.partition, offset, extents);
     }
     found
 }
 
-async fn look_from(metadata: &Metadata, want: &Want, raw_bytes_max: u64, view: &View) -> Found {
+async fn look_from(asker: Asker<'_>, want: &Want, raw_bytes_max: u64, view: &View) -> Found {
     match view.look(want.offset, raw_bytes_max) {
-        Look::Extents { bounds, extents } => readable(metadata, want, bounds, extents),
+        Look::Extents { bounds, extents } => readable(asker.metadata, want, bounds, extents),
         Look::Earlier(bounds) if want.offset < bounds.log_start => out_of_range(bounds),
         #[cfg(feature = "planted-bugs")]
         Look::Past(bounds) if metadata::planted::is("out-of-range-unconfirmed") => {
             out_of_range(bounds)
         }
         // Before what the view keeps, or past what it has heard of: the metadata knows.
-        Look::Earlier(_) | Look::Past(_) => ask(metadata, want, raw_bytes_max).await,
+        Look::Earlier(_) | Look::Past(_) => ask(asker, want, raw_bytes_max).await,
     }
 }
 
-async fn ask(metadata: &Metadata, want: &Want, raw_bytes_max: u64) -> Found {
-    match metadata
-        .locate(want.partition, want.offset, raw_bytes_max)
-        .await
-    {
+async fn ask(asker: Asker<'_>, want: &Want, raw_bytes_max: u64) -> Found {
+    let Asker { metadata, deadline } = asker;
+    let located = metadata.locate(want.partition, want.offset, raw_bytes_max);
+    let Ok(located) = timeout_at(deadline, located).await else {
+        return Found::Refused {
+            code: refusal::NOT_ASKED,
+            bounds: None,
+        };
+    };
+    match located {
         Ok(Located::Extents { bounds, extents }) => readable(metadata, want, bounds, extents),
         Ok(Located::OutOfRange(bounds)) => out_of_range(bounds),
         Ok(Located::UnknownPartition) => Found::Refused {

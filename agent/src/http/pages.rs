@@ -1,6 +1,7 @@
 //! What there is to see: metrics and health.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -25,6 +26,8 @@ pub(crate) enum Pages {
     Metadata {
         prometheus: PrometheusHandle,
         status: Status,
+        /// Calls of the metadata store that have been silent for seconds.
+        unanswered: Arc<AtomicUsize>,
     },
 }
 
@@ -42,6 +45,14 @@ pub(crate) struct AgentPages {
     pub(crate) draining: Stop,
     /// Of a process that may hold the order for others as well.
     pub(crate) candidate: Option<Status>,
+    /// Calls of the metadata store that have been silent for seconds.
+    pub(crate) unanswered: Arc<AtomicUsize>,
+}
+
+const SILENT_STORE: &str = "the metadata store does not answer";
+
+fn is_silent(unanswered: &AtomicUsize) -> bool {
+    unanswered.load(Ordering::Relaxed) > 0
 }
 
 impl Pages {
@@ -64,7 +75,9 @@ impl Pages {
                 agent.refresh();
                 agent.prometheus.render()
             }
-            Self::Metadata { prometheus, status } => {
+            Self::Metadata {
+                prometheus, status, ..
+            } => {
                 metrics::holds_order(status.holds(), status.stats());
                 prometheus.render()
             }
@@ -74,6 +87,9 @@ impl Pages {
     fn ready(&self) -> Response<Full<Bytes>> {
         let (status, said) = match self {
             Self::Agent(agent) => agent.readiness(),
+            Self::Metadata { unanswered, .. } if is_silent(unanswered) => {
+                (StatusCode::SERVICE_UNAVAILABLE, format!("{SILENT_STORE}\n"))
+            }
             Self::Metadata { status, .. } => match (status.holds(), status.ready()) {
                 (true, false) => (
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -108,6 +124,9 @@ impl AgentPages {
         }
         if !self.context.metadata.ready() {
             return Some("the metadata store cannot be written".to_owned());
+        }
+        if is_silent(&self.unanswered) {
+            return Some(SILENT_STORE.to_owned());
         }
         if let Some(trouble) = self.identity.trouble() {
             return Some(trouble);

@@ -1,60 +1,94 @@
 //! The bounds of all partitions of a request in one confirmed read. Used by both handlers of this room.
 
-use std::collections::HashMap;
-
 use metadata::{Bounds, PartitionIndex, TopicPartition};
 use protocol::ErrorCode;
 
-use crate::context::Context;
+use crate::call::Call;
 use crate::refusal;
+
+/// What a partition of a request takes while it is answered: its place in some lists, what is known of it, and its line in
+/// the answer, as encoded, too.
+const PARTITION_BYTES: usize = 4 * size_of::<(&str, i32)>()
+    + 2 * size_of::<TopicPartition>()
+    + size_of::<Option<Bounds>>()
+    + LINE_BYTES;
+/// The line alone, which is all of a request that is refused.
+const LINE_BYTES: usize = 128;
+/// What a topic takes besides its name.
+const TOPIC_BYTES: usize = 128;
+
+/// Has the call hold what the answer for these topics takes, each given with the length of its name and how many of its
+/// partitions are asked for.
+///
+/// # Errors
+/// POLICY_VIOLATION for every partition, where that is more than one answer may take.
+pub(super) async fn charge(
+    call: &Call,
+    topics: impl Iterator<Item = (usize, usize)> + Clone,
+) -> Result<(), ErrorCode> {
+    let bytes = |of_partition: usize| -> usize {
+        let of_topic =
+            |(name, partitions): (usize, usize)| TOPIC_BYTES + 2 * name + partitions * of_partition;
+        topics.clone().map(of_topic).sum()
+    };
+    let bytes_max = bytes(PARTITION_BYTES);
+    match Call::check_answer(bytes_max) {
+        Ok(()) => {
+            call.charge(bytes_max).await;
+            Ok(())
+        }
+        Err(_) => {
+            call.charge(bytes(LINE_BYTES)).await;
+            Err(ErrorCode::POLICY_VIOLATION)
+        }
+    }
+}
 
 /// What a partition's topic is, and what its bounds are.
 pub(super) struct Confirmed<'a> {
-    found: HashMap<(&'a str, i32), (TopicPartition, Bounds)>,
+    /// In order, each once; the other two are beside them.
+    places: Vec<(&'a str, i32)>,
+    partitions: Vec<TopicPartition>,
+    bounds: Vec<Option<Bounds>>,
     /// Why nothing is known, if so.
     failed: Option<ErrorCode>,
 }
 
 impl<'a> Confirmed<'a> {
-    /// As of a moment after the call.
-    pub(super) async fn read(
-        context: &Context,
-        wanted: impl Iterator<Item = (&'a str, i32)>,
-    ) -> Self {
+    /// As of a moment after the call. Who finds no room among those who wait for the metadata is told to ask again.
+    pub(super) async fn read(call: &Call, wanted: impl Iterator<Item = (&'a str, i32)>) -> Self {
+        let context = call.context.as_ref();
         let catalogue = context.metadata.catalogue();
-        let (mut names, mut partitions) = (Vec::new(), Vec::new());
-        for (topic, partition) in wanted {
-            if let Some(known) = catalogue.topic(topic) {
-                names.push((topic, partition));
-                partitions.push(TopicPartition {
-                    topic: known.id,
-                    partition: PartitionIndex(partition),
-                });
-            }
-        }
-        if partitions.is_empty() {
+        let known = wanted.filter_map(|place| Some((place, catalogue.topic(place.0)?.id)));
+        let mut known: Vec<_> = known.collect();
+        known.sort_unstable();
+        known.dedup();
+        let partitions = known.iter().map(|((_, partition), topic)| TopicPartition {
+            topic: *topic,
+            partition: PartitionIndex(*partition),
+        });
+        let mut confirmed = Self {
+            partitions: partitions.collect(),
+            places: known.into_iter().map(|(place, _)| place).collect(),
+            bounds: Vec::new(),
+            failed: None,
+        };
+        if confirmed.places.is_empty() {
             // Nothing to confirm: the catalogue knows none of the topics.
-            return Self {
-                found: HashMap::new(),
-                failed: None,
-            };
+            return confirmed;
         }
-        match context.metadata.bounds(partitions.clone()).await {
-            Ok(bounds) => {
-                let places = names.into_iter().zip(partitions).zip(bounds);
-                let found = places.filter_map(|((name, at), bounds)| Some((name, (at, bounds?))));
-                Self {
-                    found: found.collect(),
-                    failed: None,
-                }
-            }
+        if !call.step_aside() {
+            confirmed.failed = Some(refusal::NOT_ASKED);
+            return confirmed;
+        }
+        match context.metadata.bounds(confirmed.partitions.clone()).await {
+            Ok(bounds) => confirmed.bounds = bounds,
             Err(error) => {
                 tracing::warn!(%error, "cannot confirm bounds");
-                let failed = Some(refusal::metadata_read(&error));
-                let found = HashMap::new();
-                Self { found, failed }
+                confirmed.failed = Some(refusal::metadata_read(&error));
             }
         }
+        confirmed
     }
 
     /// The partition's place in the metadata, and its bounds.
@@ -63,10 +97,15 @@ impl<'a> Confirmed<'a> {
         topic: &str,
         partition: i32,
     ) -> Result<(TopicPartition, Bounds), ErrorCode> {
-        match (self.found.get(&(topic, partition)), self.failed) {
-            (Some(found), _) => Ok(*found),
-            (None, Some(code)) => Err(code),
-            (None, None) => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+        let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        if let Some(code) = self.failed {
+            return Err(code);
+        }
+        let place = self.places.binary_search(&(topic, partition));
+        let place = place.map_err(|_| unknown)?;
+        match (self.partitions.get(place), self.bounds.get(place)) {
+            (Some(at), Some(Some(bounds))) => Ok((*at, *bounds)),
+            _ => Err(unknown),
         }
     }
 

@@ -1,6 +1,5 @@
 //! ListOffsets: the ends of partitions, confirmed by the metadata, and offsets by time, exact inside batches.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -14,7 +13,7 @@ use protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
-use super::bounds::Confirmed;
+use super::bounds::{self, Confirmed};
 use super::search::Search;
 use crate::call::Call;
 use crate::refusal;
@@ -44,6 +43,15 @@ pub(super) const NOTHING: (i64, i64) = (-1, -1);
 pub(crate) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let context = call.context.as_ref();
     let deadline = Instant::now() + time_max(call.version, request.timeout_ms);
+    let sizes = request.topics.iter();
+    let sizes = sizes.map(|topic| (topic.name.len(), topic.partitions.len()));
+    if let Err(code) = bounds::charge(call, sizes).await {
+        let refused = request.topics.into_iter().map(|topic| refuse(topic, code));
+        return ListOffsetsResponse {
+            topics: refused.collect(),
+            ..ListOffsetsResponse::default()
+        };
+    }
     let (wanted, denied) = call.part(request.topics, |topic| &topic.name, Operation::Describe);
     let place = place(&wanted);
     if place.is_some() {
@@ -53,13 +61,16 @@ pub(crate) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffs
         place,
         deadline,
         repeated: repeated(&wanted),
-        confirmed: Confirmed::read(context, places(&wanted)).await,
+        confirmed: Confirmed::read(call, places(&wanted)).await,
         isolation: match request.isolation_level {
             1 => Isolation::Committed,
             _ => Isolation::Uncommitted,
         },
         leader_epoch: context.metadata.leader_epoch(),
-        search: Search { context },
+        search: Search {
+            context,
+            origin: call.arrival.origin(),
+        },
         version: call.version,
     };
     let mut topics = Vec::with_capacity(wanted.len() + denied.len());
@@ -74,7 +85,8 @@ pub(crate) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffs
             partitions,
         });
     }
-    topics.extend(denied.into_iter().map(refuse));
+    let denial = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+    topics.extend(denied.into_iter().map(|topic| refuse(topic, denial)));
     ListOffsetsResponse {
         topics,
         ..ListOffsetsResponse::default()
@@ -106,11 +118,11 @@ fn place(topics: &[ListOffsetsTopic]) -> Option<SemaphorePermit<'static>> {
     SEARCHES.try_acquire_many(bytes).ok()
 }
 
-/// The answer for a topic that the client may not know of.
-fn refuse(topic: ListOffsetsTopic) -> ListOffsetsTopicResponse {
+/// The answer for a topic of which nothing is told.
+fn refuse(topic: ListOffsetsTopic, error_code: ErrorCode) -> ListOffsetsTopicResponse {
     let refused = |wanted: ListOffsetsPartition| ListOffsetsPartitionResponse {
         partition_index: wanted.partition_index,
-        error_code: ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+        error_code,
         ..ListOffsetsPartitionResponse::default()
     };
     ListOffsetsTopicResponse {
@@ -126,12 +138,14 @@ fn places(topics: &[ListOffsetsTopic]) -> impl Iterator<Item = (&str, i32)> {
     })
 }
 
-/// Partitions named more than once: Kafka refuses each of them.
-fn repeated(topics: &[ListOffsetsTopic]) -> HashSet<(&str, i32)> {
-    let mut seen = HashSet::new();
-    places(topics)
-        .filter(|place| !seen.insert(*place))
-        .collect()
+/// Partitions named more than once, in order: Kafka refuses each of them.
+fn repeated(topics: &[ListOffsetsTopic]) -> Vec<(&str, i32)> {
+    let mut places: Vec<_> = places(topics).collect();
+    places.sort_unstable();
+    let pairs = places.windows(2).filter(|pair| pair[0] == pair[1]);
+    let mut repeated: Vec<_> = pairs.map(|pair| pair[0]).collect();
+    repeated.dedup();
+    repeated
 }
 
 /// Up to where a consumer sees.
@@ -166,7 +180,7 @@ struct Asked<'a> {
     /// Without one nothing is searched.
     place: Option<SemaphorePermit<'static>>,
     deadline: Instant,
-    repeated: HashSet<(&'a str, i32)>,
+    repeated: Vec<(&'a str, i32)>,
     confirmed: Confirmed<'a>,
     isolation: Isolation,
     leader_epoch: i32,
@@ -198,7 +212,8 @@ impl Asked<'_> {
     }
 
     async fn find(&self, topic: &str, wanted: &ListOffsetsPartition) -> Found {
-        if self.repeated.contains(&(topic, wanted.partition_index)) {
+        let place = (topic, wanted.partition_index);
+        if self.repeated.binary_search(&place).is_ok() {
             return Err(ErrorCode::INVALID_REQUEST);
         }
         check_version(wanted.timestamp, self.version)?;

@@ -10,7 +10,7 @@ use protocol::messages::offset_for_leader_epoch::{
 };
 use protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 
-use super::bounds::Confirmed;
+use super::bounds::{self, Confirmed};
 use crate::call::Call;
 use crate::refusal;
 
@@ -19,8 +19,12 @@ pub(crate) async fn handle(
     request: OffsetForLeaderEpochRequest,
 ) -> OffsetForLeaderEpochResponse {
     let context = call.context.as_ref();
+    let sizes = request.topics.iter();
+    let sizes = sizes.map(|topic| (topic.topic.len(), topic.partitions.len()));
+    // A frame of this API never asks for more than one answer may take.
+    let _ = bounds::charge(call, sizes).await;
     let (wanted, denied) = call.part(request.topics, |topic| &topic.topic, Operation::Describe);
-    let confirmed = Confirmed::read(context, places(&wanted)).await;
+    let confirmed = Confirmed::read(call, places(&wanted)).await;
     let epoch = context.metadata.leader_epoch();
     let answer_topic = |topic: &OffsetForLeaderTopic, bounds: &dyn Fn(i32) -> Found| {
         let partitions = topic.partitions.iter();

@@ -12,6 +12,7 @@ use protocol::{Allowance, ErrorCode};
 use super::list_offsets::{Found, NOTHING};
 use crate::context::Context;
 use crate::damage::{Damage, GivenUp};
+use crate::origin::Origin;
 use crate::storage::{Place, RawBlock};
 use crate::unpacking::{self, Unpacking};
 use crate::{damage, refusal};
@@ -38,6 +39,8 @@ enum Wanted {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Search<'a> {
     pub(super) context: &'a Context,
+    /// Whose searches take turns with those of others.
+    pub(super) origin: Origin,
 }
 
 impl Search<'_> {
@@ -146,7 +149,7 @@ impl Search<'_> {
             stored,
             wanted,
         };
-        look.search().await.map_err(|error| {
+        look.search(self.origin).await.map_err(|error| {
             // Headers were checked when the batches came; what does not read now is damage.
             self.damaged(&Damage::of_batches(at, extent, error.to_string()))
         })
@@ -163,10 +166,10 @@ struct Look {
 }
 
 impl Look {
-    async fn search(self) -> Result<Option<(i64, i64)>, BatchError> {
+    async fn search(self, origin: Origin) -> Result<Option<(i64, i64)>, BatchError> {
         let bytes = self.stored.raw_length as usize;
         let again = self.clone();
-        let found = SEARCHING.usual.compute(move |wanted| {
+        let found = SEARCHING.usual.compute(origin, move |wanted| {
             let wanted = || wanted.is_wanted();
             self.look(&mut unpacking::usual(bytes, &wanted))
         });
@@ -174,7 +177,7 @@ impl Look {
             Err(BatchError::TooMuch) => {}
             found => return found,
         }
-        let found = SEARCHING.dense.compute(move |wanted| {
+        let found = SEARCHING.dense.compute(origin, move |wanted| {
             let wanted = || wanted.is_wanted();
             again.look(&mut unpacking::dense(bytes, &wanted))
         });

@@ -19,7 +19,7 @@ use protocol::{ApiKey, ErrorCode};
 
 use super::{list_offsets, offset_for_leader_epoch};
 use crate::context::{AutoCreate, Context};
-use crate::discovery::fixture::{call, with_context};
+use crate::discovery::fixture::{call, crowded_call, with_context, with_silent_metadata};
 use crate::storage::Place;
 
 const TOPIC: TopicId = TopicId(5);
@@ -264,6 +264,61 @@ async fn the_epoch_ends_where_the_log_does() {
             let answers: Vec<_> = answers.map(|p| (p.error_code, p.end_offset)).collect();
             assert_eq!(answers, expected, "{}", topic.topic);
         }
+    })
+    .await;
+}
+
+/// 8 MB of these took half a gigabyte.
+#[tokio::test]
+async fn more_partitions_than_one_answer_may_tell_of_are_refused_each() {
+    with_context(AutoCreate::Disabled, async |context| {
+        fill(context).await;
+        let places: Vec<(i32, i64)> = (0..300_000).map(|index| (index, -1)).collect();
+        let refused = ask(context, &places).await;
+        assert_eq!(refused.len(), places.len());
+        let code = ErrorCode::POLICY_VIOLATION;
+        assert!(refused.iter().all(|each| each.error_code == code));
+        assert_eq!(context.admission.answer_bytes(), 0);
+        let told = ask(context, &places[..1000]).await;
+        assert_eq!(told[0].offset, 8);
+        let code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        assert!(told[2..].iter().all(|each| each.error_code == code));
+    })
+    .await;
+}
+
+/// Many that wait for metadata which does not answer would have all the room for requests.
+#[tokio::test(start_paused = true)]
+async fn who_finds_no_room_among_those_who_wait_for_the_metadata_does_not_wait() {
+    with_silent_metadata(fill, async |context| {
+        let began = tokio::time::Instant::now();
+        let request = ListOffsetsRequest {
+            topics: vec![ListOffsetsTopic {
+                name: "t".to_owned(),
+                partitions: vec![ListOffsetsPartition {
+                    timestamp: -1,
+                    ..ListOffsetsPartition::default()
+                }],
+            }],
+            ..ListOffsetsRequest::default()
+        };
+        let (call, crowd) = crowded_call(context, ApiKey::ListOffsets, 9).await;
+        let answer = list_offsets::handle(&call, request).await;
+        let code = answer.topics[0].partitions[0].error_code;
+        assert_eq!(code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+        let request = OffsetForLeaderEpochRequest {
+            topics: vec![OffsetForLeaderTopic {
+                topic: "t".to_owned(),
+                partitions: vec![OffsetForLeaderPartition::default()],
+            }],
+            ..OffsetForLeaderEpochRequest::default()
+        };
+        let (call, crowd_too) = crowded_call(context, ApiKey::OffsetForLeaderEpoch, 4).await;
+        let answer = offset_for_leader_epoch::handle(&call, request).await;
+        let code = answer.topics[0].partitions[0].error_code;
+        assert_eq!(code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+        assert_eq!(began.elapsed(), std::time::Duration::ZERO);
+        drop((crowd, crowd_too));
     })
     .await;
 }

@@ -87,6 +87,7 @@ impl Judges {
         call: &Call,
         batches: Vec<Unjudged>,
     ) -> Result<Vec<Judged>, Close> {
+        let origin = call.arrival.origin();
         let (packed, open) = bytes_of(&batches);
         let bytes = packed + open;
         let mut judging = Judging::new(call, batches);
@@ -101,7 +102,7 @@ impl Judges {
             false => &self.unpacking.large,
         };
         if !judging.is_done() {
-            let work = workers.compute(move |wanted| {
+            let work = workers.compute(origin, move |wanted| {
                 let wanted = || wanted.is_wanted();
                 judging.go_on(&mut unpacking::usual(bytes, &wanted));
                 judging
@@ -109,8 +110,8 @@ impl Judges {
             judging = work.await;
         }
         if !judging.is_done() {
-            call.hold(self.place_among_dense(bytes)?);
-            let work = self.unpacking.dense.compute(move |wanted| {
+            call.hold(self.place_among_dense(call, bytes)?);
+            let work = self.unpacking.dense.compute(origin, move |wanted| {
                 judging.finish(bytes, &|| wanted.is_wanted());
                 judging
             });
@@ -121,8 +122,8 @@ impl Judges {
     }
 
     /// Others need the permit that the request came with, so it does not wait in line with it.
-    fn place_among_dense(&self, bytes: usize) -> Result<Permit, Close> {
-        let place = self.admission.dense(bytes);
+    fn place_among_dense(&self, call: &Call, bytes: usize) -> Result<Permit, Close> {
+        let place = self.admission.dense(call.arrival.origin(), bytes);
         place.ok_or_else(|| too_dense("too many requests unpack into much"))
     }
 }
@@ -226,6 +227,7 @@ mod tests {
     use super::*;
     use crate::context::AutoCreate;
     use crate::discovery::fixture::{call, with_context};
+    use crate::origin::Origin;
 
     /// A batch of one record whose value has so many bytes.
     fn batch(codec: Codec, bytes: usize) -> Bytes {
@@ -308,9 +310,20 @@ mod tests {
         with_context(AutoCreate::Disabled, async |context| {
             let admission = Admission::new(1 << 20, 1 << 20);
             let judges = Judges::new(admission.clone());
-            let crowd = admission.dense(usize::MAX);
-            assert!(crowd.is_some());
-            for (bytes, fits) in [(100, true), (5 << 20, true), (60 << 20, false)] {
+            let places = || {
+                let origins = (0..20).map(|last| Origin::of(Some([10, 0, 0, last].into())));
+                let places = origins.filter_map(|origin| admission.dense(origin, usize::MAX));
+                places.collect::<Vec<_>>()
+            };
+            let crowd = places();
+            assert_eq!(crowd.len(), 2, "each takes half");
+            // A batch of some kilobytes is none of the usual kind where it unpacks into megabytes.
+            for (bytes, fits) in [
+                (100, true),
+                (1_000_000, true),
+                (3 << 20, false),
+                (60 << 20, false),
+            ] {
                 let call = call(context, ApiKey::Produce, 9).await;
                 let batches = vec![unjudged(batch(Codec::Lz4, bytes), &[])];
                 assert_eq!(judges.judge(&call, batches).await.is_ok(), fits, "{bytes}");
@@ -319,12 +332,9 @@ mod tests {
             let call = call(context, ApiKey::Produce, 9).await;
             let batches = vec![unjudged(batch(Codec::Zstd, 60 << 20), &[])];
             assert!(judges.judge(&call, batches).await.is_ok());
-            assert!(
-                admission.dense(usize::MAX).is_none(),
-                "held until the call is over"
-            );
+            assert_eq!(places().len(), 1, "held until the call is over");
             drop(call);
-            assert!(admission.dense(usize::MAX).is_some());
+            assert_eq!(places().len(), 2);
         })
         .await;
     }

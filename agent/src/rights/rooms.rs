@@ -12,8 +12,8 @@ use protocol::{
 };
 
 use crate::access::{Access, Forbidden, Principal};
-use crate::admission::Admission;
 use crate::context::AutoCreate;
+use crate::discovery::ClusterMetadata;
 use crate::discovery::fixture::{call, with_context};
 use crate::dispatch::{Dispatch, answer};
 use crate::fetch::Fetch;
@@ -66,7 +66,7 @@ pub(crate) async fn with_rooms(test: impl AsyncFnOnce(&Arc<Dispatch>)) {
             made.unwrap();
         }
         let tasks = Tasks::new();
-        let admission = Admission::new(1 << 20, 1 << 20);
+        let admission = context.admission.clone();
         let store = Store::open("memory:", &StoreOptions::default()).await;
         let upload = Upload {
             context: Arc::clone(context),
@@ -87,6 +87,7 @@ pub(crate) async fn with_rooms(test: impl AsyncFnOnce(&Arc<Dispatch>)) {
             context: Arc::clone(context),
             produce: Produce::new(admission.clone(), handle),
             fetch: Fetch::new(admission, context.cache.clone(), tasks.stopping()),
+            cluster_metadata: ClusterMetadata::default(),
         });
         test(&rooms).await;
         tasks.stop();

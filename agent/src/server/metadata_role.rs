@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::peers::{CONNECTIONS_MAX, PeerPort, wire};
 use super::start::bind;
+use super::unanswered::Watched;
 use super::{Signals, metadata_store, open_files};
 use crate::config::{PeerTls, StoreUrl};
 use crate::http;
@@ -55,8 +56,10 @@ pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
             None
         }
     };
-    let names = Names::of_metadata(settings.bucket, settings.store.to_string());
+    let store = settings.store.to_string();
+    let names = Names::of_store(store, settings.bucket, &settings.bucket_options);
     let kv = metadata_store::open_store(&settings.store, metadata_store::STOP).await?;
+    let (kv, unanswered) = Watched::over(kv);
     if let Some(bucket) = &bucket {
         let checked = identity::check_bucket(&names, kv.as_ref(), bucket).await;
         checked.map_err(anyhow::Error::msg)?;
@@ -70,7 +73,11 @@ pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
         .map(tokio::net::TcpListener::local_addr)
         .transpose()?;
     if let Some(listener) = http_listener {
-        let pages = http::Pages::Metadata { prometheus, status };
+        let pages = http::Pages::Metadata {
+            prometheus,
+            status,
+            unanswered,
+        };
         let serving = http::serve(listener, pages, Tasks::new(), rooms.stopping());
         rooms.spawn("http", serving);
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use anyhow::Context as _;
 use metadata::kv::{Kv, KvError, Memory, Redb};
@@ -11,6 +12,7 @@ use metadata::rpc::Wire;
 use metadata::{Agent, Metadata, Options, Status};
 
 use super::peers::{PeerPort, connect, wire};
+use super::unanswered::Watched;
 use super::{Order, Settings};
 use crate::clock::Clock;
 use crate::config::StoreUrl;
@@ -58,8 +60,16 @@ pub(super) fn options(bucket: Option<&Store>) -> Options {
     }
 }
 
-/// Opens the store and starts the sequencer, or reaches for one elsewhere, as some of `rooms`. The status is that of a
-/// process that may hold the order for others.
+/// The metadata, as a process has it.
+pub(super) struct Opened {
+    pub(super) metadata: Metadata,
+    /// Of a process that may hold the order for others.
+    pub(super) candidate: Option<Status>,
+    /// Calls of the store that it waits for in vain.
+    pub(super) unanswered: Arc<AtomicUsize>,
+}
+
+/// Opens the store and starts the sequencer, or reaches for one elsewhere, as some of `rooms`.
 pub(super) async fn open(
     order: &Order,
     peers: Peers,
@@ -67,7 +77,7 @@ pub(super) async fn open(
     bucket: &Store,
     names: &Names,
     rooms: &Tasks,
-) -> anyhow::Result<(Metadata, Option<Status>)> {
+) -> anyhow::Result<Opened> {
     let store = match order {
         Order::Elsewhere { addresses } => {
             let metadata = connect(
@@ -75,19 +85,29 @@ pub(super) async fn open(
                 peers.wire,
                 Some(agent),
                 Some(bucket),
+                names,
                 rooms,
             );
-            return Ok((metadata, None));
+            return Ok(Opened {
+                metadata,
+                candidate: None,
+                unanswered: Arc::default(),
+            });
         }
         Order::Here { store, .. } => store,
     };
-    let kv = open_store(store, STOP).await?;
+    let (kv, unanswered) = Watched::over(open_store(store, STOP).await?);
     if let Some(port) = peers.port {
         // One path for all agents, this one included: whoever holds the order may be another process.
         let address = port.address().to_owned();
         let status = port.serve(kv, options(Some(bucket)), names.clone(), rooms);
-        let metadata = connect(vec![address], peers.wire, Some(agent), Some(bucket), rooms);
-        return Ok((metadata, Some(status)));
+        let (at, agent) = (vec![address], Some(agent));
+        let metadata = connect(at, peers.wire, agent, Some(bucket), names, rooms);
+        return Ok(Opened {
+            metadata,
+            candidate: Some(status),
+            unanswered,
+        });
     }
     let (metadata, sequencer) = metadata::start(kv, options(Some(bucket)))
         .await
@@ -97,7 +117,11 @@ pub(super) async fn open(
         let ended = sequencer.run().await;
         ended.map_err(|error| refused(&names, error))
     });
-    Ok((metadata, None))
+    Ok(Opened {
+        metadata,
+        candidate: None,
+        unanswered,
+    })
 }
 
 /// Opens the store. `in_use`: what to do where another process has it.

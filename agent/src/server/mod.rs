@@ -8,9 +8,11 @@ mod open_files;
 mod operate;
 mod peers;
 mod prompt;
+mod readable;
 mod rooms;
 mod shares;
 mod start;
+mod unanswered;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,7 +22,7 @@ use metadata::Roles;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use self::metadata_role::{MetadataSettings, serve_metadata};
-pub use self::operate::{Operated, Operation, operate};
+pub use self::operate::{IfReadable, Operated, Operation, operate};
 pub use self::rooms::{Outside, Rooms};
 pub use self::start::Server;
 use crate::config::{CompressionLevel, Listen, PeerTls, StoreUrl};

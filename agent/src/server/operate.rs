@@ -1,15 +1,18 @@
 //! What an operator says once to a metadata store that nobody serves from, or to the processes that do: `penstock metadata
 //! finalize`, `release-hold`, `mark-lost` and `--accept-older-store`. Called by `commands/metadata`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use metadata::kv::Kv;
+use metadata::rpc::Wire;
 use metadata::{Acceptance, Checked, Metadata, Options, Raised, Rejected, WRITER_LEVEL};
 use tokio::time::timeout;
 
 use super::metadata_store::{self, check_folder, open_store, refused};
 use super::peers::{connect, wire};
-use crate::config::{PeerTls, Records, StoreUrl};
+use super::readable::refuse_readable;
+use crate::config::{Misuse, PeerTls, Records, StoreUrl};
 use crate::identity::{self, Names};
 use crate::storage::{Store, StoreOptions};
 use crate::tasks::Tasks;
@@ -28,18 +31,23 @@ pub enum Operation {
     /// The cluster goes on from a store that went back in time.
     AcceptOlderStore,
     /// Readers step over records that cannot be read.
-    MarkLost(Records),
+    MarkLost(Records, IfReadable),
+}
+
+/// What to do about records that are not lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfReadable {
+    /// They are looked for in the bucket, and kept.
+    Refuse,
+    /// Nobody looks.
+    GiveUp,
 }
 
 /// To whom it is said.
 #[derive(Clone, Debug)]
 pub enum Operated {
     /// A store that nobody serves from.
-    Store {
-        store: StoreUrl,
-        bucket: Option<String>,
-        bucket_options: StoreOptions,
-    },
+    Store(StoreUrl),
     /// Processes that hold the order or know who does.
     Processes {
         addresses: Vec<String>,
@@ -51,51 +59,117 @@ pub enum Operated {
 ///
 /// # Errors
 /// With a sentence for the operator.
-pub async fn operate(operation: Operation, operated: Operated) -> anyhow::Result<String> {
+pub async fn operate(
+    operation: Operation,
+    operated: Operated,
+    bucket: Option<String>,
+    options: StoreOptions,
+) -> anyhow::Result<String> {
     match operated {
         Operated::Processes { addresses, tls } => {
-            say_to_processes(operation, addresses, tls.as_ref()).await
+            let names = Names::of_processes(&addresses, bucket.clone(), &options);
+            // Only who looks into it needs it: the processes have one of their own.
+            let looks = matches!(operation, Operation::MarkLost(_, IfReadable::Refuse));
+            let opened = open_bucket(bucket.filter(|_| looks), &options).await?;
+            let wire = wire(tls.as_ref())?;
+            say_to_processes(operation, addresses, wire, opened.as_ref(), &names).await
         }
-        Operated::Store {
-            store,
-            bucket,
-            bucket_options,
-        } => {
+        Operated::Store(store) => {
             check_folder(&store, None)?;
             exists(&store).await?;
-            let opened = match &bucket {
-                Some(url) => Some(Store::open(url, &bucket_options).await?),
-                None => None,
-            };
-            let names = Names::of_metadata(bucket, store.to_string());
+            let opened = open_bucket(bucket.clone(), &options).await?;
+            let names = Names::of_store(store.to_string(), bucket, &options);
             say_to_store(operation, &store, opened.as_ref(), &names).await
         }
     }
 }
 
+/// Whoever says one of these words means a bucket that is.
+async fn open_bucket(
+    bucket: Option<String>,
+    options: &StoreOptions,
+) -> anyhow::Result<Option<Store>> {
+    Ok(match bucket {
+        Some(url) => Some(Store::open_existing(&url, options).await?),
+        None => None,
+    })
+}
+
 async fn say_to_processes(
     operation: Operation,
     addresses: Vec<String>,
-    tls: Option<&PeerTls>,
+    wire: Wire,
+    bucket: Option<&Store>,
+    names: &Names,
 ) -> anyhow::Result<String> {
-    let (rooms, tried) = (Tasks::new(), addresses.clone());
-    let metadata = connect(addresses, wire(tls)?, None, None, &rooms);
-    let said = timeout(REACH_TIME_MAX, say(&metadata, operation));
+    let rooms = Tasks::new();
+    let metadata = connect(addresses, wire, None, None, names, &rooms);
+    let unreached = |_| {
+        anyhow::anyhow!(
+            "no process that holds the order answers within {} s at {}: correct --metadata, or give --store URL (and --bucket \
+             URL) if none runs",
+            REACH_TIME_MAX.as_secs(),
+            names.metadata()
+        )
+    };
+    let said = async {
+        let joined = timeout(REACH_TIME_MAX, metadata.joined()).await;
+        joined.map_err(unreached)?;
+        look(&operation, &metadata, bucket, names).await?;
+        let said = timeout(REACH_TIME_MAX, say(&metadata, operation)).await;
+        said.map_err(unreached)?
+    };
     let said = tokio::select! {
-        said = said => match said {
-            Ok(said) => said,
-            Err(_) => anyhow::bail!(
-                "no process that holds the order answers within {} s at {}: correct --metadata, or give --store URL (and \
-                 --bucket URL) if none runs",
-                REACH_TIME_MAX.as_secs(),
-                tried.join(",")
-            ),
-        },
+        said = said => said,
         failure = rooms.failed() => anyhow::bail!("{failure}"),
     };
     // The sequencer closes its session by itself, if it does not hear of the end.
     let _ = timeout(CLOSE_TIME_MAX, metadata.close()).await;
     said
+}
+
+/// Refuses to give up what can be read.
+async fn look(
+    operation: &Operation,
+    metadata: &Metadata,
+    bucket: Option<&Store>,
+    names: &Names,
+) -> anyhow::Result<()> {
+    match (operation, bucket) {
+        (Operation::MarkLost(records, IfReadable::Refuse), Some(bucket)) => {
+            refuse_readable(records, metadata, bucket, names).await
+        }
+        (Operation::MarkLost(_, IfReadable::Refuse), None) => Err(Misuse::say(
+            "give --bucket URL, where it is looked whether these records can be read, or --force",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The same in a store that nobody serves from: this process does, for as long as it looks.
+async fn look_into_store(
+    operation: &Operation,
+    kv: &Arc<dyn Kv>,
+    bucket: Option<&Store>,
+    names: &Names,
+) -> anyhow::Result<Result<(), metadata::Error>> {
+    let Operation::MarkLost(Records { range, .. }, IfReadable::Refuse) = operation else {
+        return Ok(Ok(()));
+    };
+    let options = || metadata_store::options(bucket);
+    // No topic has that name, so it changes nothing, and finds out whether somebody serves from a store that is shared.
+    if let Err(error) = metadata::mark_lost(kv.as_ref(), options(), "", *range).await {
+        return Ok(Err(error));
+    }
+    let (metadata, sequencer) = match metadata::start(Arc::clone(kv), options()).await {
+        Ok(started) => started,
+        Err(error) => return Ok(Err(error)),
+    };
+    let rooms = Tasks::new();
+    rooms.spawn("sequencer", async move { Ok(sequencer.run().await?) });
+    let looked = look(operation, &metadata, bucket, names).await;
+    let _ = timeout(CLOSE_TIME_MAX, metadata.close()).await;
+    looked.map(Ok)
 }
 
 async fn say_to_store(
@@ -105,8 +179,8 @@ async fn say_to_store(
     names: &Names,
 ) -> anyhow::Result<String> {
     let in_use = in_use(&operation);
-    let kv = open_store(store, in_use).await?;
-    let kv = kv.as_ref();
+    let shared = open_store(store, in_use).await?;
+    let kv = shared.as_ref();
     if metadata::is_empty(kv).await? {
         return Err(nothing(store));
     }
@@ -119,7 +193,10 @@ async fn say_to_store(
     if operation == Operation::AcceptOlderStore && bucket.is_none() {
         needs_bucket(&before, names)?;
     }
-    let done = change(kv, metadata_store::options(bucket), &before, operation).await;
+    let done = match look_into_store(&operation, &shared, bucket, names).await? {
+        Ok(()) => change(kv, metadata_store::options(bucket), &before, operation).await,
+        Err(error) => Err(error),
+    };
     done.unwrap_or_else(|error| match error {
         metadata::Error::InUse(_) => Err(anyhow::anyhow!("{error}: {in_use}")),
         error => Err(refused(names, error)),
@@ -146,7 +223,7 @@ async fn change(
             let accepted = metadata::accept_older_store(kv, options).await?;
             Ok(lost(&accepted))
         }
-        Operation::MarkLost(records) => {
+        Operation::MarkLost(records, _) => {
             let Records { topic, range } = &records;
             let marked = metadata::mark_lost(kv, options, topic, *range).await?;
             given_up(&records, marked)
@@ -175,8 +252,9 @@ async fn exists(store: &StoreUrl) -> anyhow::Result<()> {
 fn in_use(operation: &Operation) -> &'static str {
     match operation {
         Operation::AcceptOlderStore => "stop that one first",
-        Operation::Finalize | Operation::ReleaseHold | Operation::MarkLost(_) => {
-            "say it to that one, with --metadata HOST:PORT where it listens for agents, or stop it first"
+        Operation::Finalize | Operation::ReleaseHold | Operation::MarkLost(..) => {
+            "stop that one first, or say it to that one, with --metadata HOST:PORT where it listens for agents (penstock dev \
+             listens for none)"
         }
     }
 }
@@ -190,7 +268,7 @@ fn needs_bucket(before: &Checked, names: &Names) -> anyhow::Result<()> {
             "the metadata in {} keeps its records in a bucket (id {bucket}), which remembers how far it had come: give --bucket \
              URL of that one, for without it nobody knows whether the store went back in time, or what that lost. Nothing was \
              changed",
-            names.metadata
+            names.metadata()
         ),
     }
 }
@@ -214,7 +292,7 @@ async fn say(metadata: &Metadata, operation: Operation) -> anyhow::Result<String
         Operation::AcceptOlderStore => {
             anyhow::bail!("stop all processes, and give the store itself: --store URL")
         }
-        Operation::MarkLost(records) => {
+        Operation::MarkLost(records, _) => {
             let marked = metadata.mark_lost(&records.topic, records.range).await?;
             given_up(&records, marked)
         }

@@ -211,6 +211,7 @@ pub(super) fn connect(
     wire: Wire,
     agent: Option<Agent>,
     bucket: Option<&Store>,
+    names: &Names,
     rooms: &Tasks,
 ) -> Metadata {
     let dial = Dial::new(move |address| {
@@ -224,6 +225,10 @@ pub(super) fn connect(
         random: Arc::new(rand::random),
         witness: bucket.map(Store::memory),
     });
-    rooms.spawn("metadata client", async move { Ok(client.run().await?) });
+    let names = names.clone();
+    rooms.spawn("metadata client", async move {
+        let ended = client.run().await;
+        ended.map_err(|error| refused(&names, error))
+    });
     metadata
 }

@@ -3,9 +3,9 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, Interest, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 
@@ -30,29 +30,10 @@ impl AsyncRead for PromptReads {
 }
 
 impl Arrivals for PromptReads {
-    fn poll_here(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
+    fn has(&mut self, bytes: usize) -> bool {
         let socket: &TcpStream = self.0.as_ref();
-        let mut before = None;
-        loop {
-            // A socket that fails will say so when it is read.
-            let _ = ready!(socket.poll_read_ready(cx));
-            let mut arrived = 0;
-            let looked = socket.try_io(Interest::READABLE, || {
-                arrived = rustix::io::ioctl_fionread(socket)?;
-                // Then the runtime looks for more.
-                let enough = arrived >= bytes as u64;
-                enough.then_some(()).ok_or(io::ErrorKind::WouldBlock.into())
-            });
-            match looked {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                _ => return Poll::Ready(()),
-            }
-            // It is ready all the same where its peer has sent all that it ever will.
-            if before == Some(arrived) {
-                return Poll::Pending;
-            }
-            before = Some(arrived);
-        }
+        let arrived = rustix::io::ioctl_fionread(socket);
+        arrived.is_ok_and(|arrived| arrived >= bytes as u64)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::CompressionLevel;
 use crate::connection::{self, Arrivals, Unknown};
 use crate::context::{Context, TopicDefaults};
+use crate::discovery::ClusterMetadata;
 use crate::dispatch::Dispatch;
 use crate::fetch::Fetch;
 use crate::metrics;
@@ -85,8 +86,10 @@ impl Rooms {
             partitions: settings.num_partitions,
         };
         let cache = Cache::new(store.clone(), settings.cache_memory as u64, CACHE_IDLE);
+        let admission = Admission::new(settings.buffer_memory, REPLY_BYTES_MAX);
         let context = Arc::new(Context {
             metadata,
+            admission: admission.clone(),
             cache: cache.clone(),
             producer_ids: ProducerIds::new(),
             clock,
@@ -95,7 +98,6 @@ impl Rooms {
             zones: settings.client_zones.clone(),
             topics,
         });
-        let admission = Admission::new(settings.buffer_memory, REPLY_BYTES_MAX);
         spawn_cache(&tasks, &cache);
         spawn_bucket_watch(&tasks, &store);
         let (connections, flusher) = (tasks.sibling(), tasks.sibling());
@@ -116,6 +118,7 @@ impl Rooms {
             context: Arc::clone(&context),
             produce,
             fetch,
+            cluster_metadata: ClusterMetadata::default(),
         });
         let door = Door {
             dispatch,

@@ -58,9 +58,12 @@ impl Server {
         }
         let tasks = Tasks::new();
         let names = names(&settings);
-        let (metadata, candidate) =
-            metadata_store::open(&settings.order, peers, node.clone(), &store, &names, &tasks)
-                .await?;
+        let metadata_store::Opened {
+            metadata,
+            candidate,
+            unanswered,
+        } = metadata_store::open(&settings.order, peers, node.clone(), &store, &names, &tasks)
+            .await?;
         let identity = Identity::new(store.clone(), metadata.clone(), names, Random::Real);
         join(&settings.order, &identity, &tasks).await?;
         let outside = Outside {
@@ -93,6 +96,7 @@ impl Server {
                 front: rooms.door.front.clone(),
                 draining: rooms.door.connections.stopping(),
                 candidate,
+                unanswered,
             }));
             tasks.spawn(
                 "http",
@@ -161,12 +165,10 @@ fn make_folder(path: &Path) -> anyhow::Result<()> {
 
 /// What bucket and metadata are called where something is wrong with them.
 fn names(settings: &Settings) -> Names {
-    Names {
-        bucket: settings.bucket.clone(),
-        metadata: match &settings.order {
-            Order::Here { store, .. } => store.to_string(),
-            Order::Elsewhere { addresses } => addresses.join(", "),
-        },
+    let (bucket, options) = (Some(settings.bucket.clone()), &settings.bucket_options);
+    match &settings.order {
+        Order::Here { store, .. } => Names::of_store(store.to_string(), bucket, options),
+        Order::Elsewhere { addresses } => Names::of_processes(addresses, bucket, options),
     }
 }
 

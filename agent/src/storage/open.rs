@@ -1,5 +1,6 @@
 //! From a bucket's URL to a `Store`, with a sentence for the operator where that fails.
 
+use std::io::ErrorKind as ErrorOfIo;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +27,20 @@ pub struct StoreOptions {
 
 /// A sentence that says what is wrong with a bucket and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct OpenError(pub String);
+pub enum OpenError {
+    /// What was typed names none, whatever there is.
+    #[error("{0}")]
+    Misused(String),
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// What to do about a folder that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Absent {
+    Make,
+    Refuse,
+}
 
 impl Store {
     /// Opens `memory:`, `file:///path` or `s3://bucket/prefix`. A folder that does not exist is made.
@@ -35,6 +48,18 @@ impl Store {
     /// # Errors
     /// With a sentence for the operator. Whether a bucket of S3 answers is for [`Store::check`] to find out.
     pub async fn open(url: &str, options: &StoreOptions) -> Result<Self, OpenError> {
+        Self::open_or(Absent::Make, url, options).await
+    }
+
+    /// The same of a bucket that has to be there: a folder that is not is refused, and nothing is made.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_existing(url: &str, options: &StoreOptions) -> Result<Self, OpenError> {
+        Self::open_or(Absent::Refuse, url, options).await
+    }
+
+    async fn open_or(absent: Absent, url: &str, options: &StoreOptions) -> Result<Self, OpenError> {
         if url == "memory:" {
             return Ok(Self::from_object_store(
                 Arc::new(InMemory::new()),
@@ -42,16 +67,15 @@ impl Store {
                 true,
             ));
         }
-        let parsed =
-            Url::parse(url).map_err(|error| OpenError(not_a_bucket(url, &error.to_string())))?;
+        let parsed = Url::parse(url).map_err(|error| not_a_bucket(url, &error.to_string()))?;
         match parsed.scheme() {
-            "file" => open_folder(url, &parsed),
+            "file" => open_folder(absent, url, &parsed),
             "s3" => s3::open(url, &parsed, options).await,
-            "memory" => Err(OpenError(not_a_bucket(url, "nothing follows memory:"))),
-            other => Err(OpenError(not_a_bucket(
+            "memory" => Err(not_a_bucket(url, "nothing follows memory:")),
+            other => Err(not_a_bucket(
                 url,
                 &format!("the scheme {other}: is not known"),
-            ))),
+            )),
         }
     }
 
@@ -65,7 +89,7 @@ impl Store {
             return Ok(());
         }
         let text = error.to_string();
-        Err(OpenError(format!(
+        Err(OpenError::Unusable(format!(
             "{} ({})",
             advice(&error, &text),
             gist(&text)
@@ -144,32 +168,44 @@ fn gist(text: &str) -> String {
     said.chars().take(300).collect()
 }
 
-fn not_a_bucket(url: &str, why: &str) -> String {
-    format!(
+fn not_a_bucket(url: &str, why: &str) -> OpenError {
+    OpenError::Misused(format!(
         "'{url}' is not a bucket ({why}): write memory:, file:///absolute/path or \
          s3://bucket/prefix"
-    )
+    ))
 }
 
-fn open_folder(url: &str, parsed: &Url) -> Result<Store, OpenError> {
+fn open_folder(absent: Absent, url: &str, parsed: &Url) -> Result<Store, OpenError> {
     let folder: PathBuf = parsed
         .to_file_path()
-        .map_err(|()| OpenError(not_a_bucket(url, "not an absolute path of this machine")))?;
+        .map_err(|()| not_a_bucket(url, "not an absolute path of this machine"))?;
     let say = |what: &str, error: std::io::Error| {
-        OpenError(format!(
+        OpenError::Unusable(format!(
             "the folder {} cannot be {what} ({error}): check the path and its permissions",
             folder.display()
         ))
     };
-    match std::fs::create_dir_all(&folder) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(say("made", error)),
+    match absent {
+        Absent::Make => match std::fs::create_dir_all(&folder) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorOfIo::AlreadyExists => {}
+            Err(error) => return Err(say("made", error)),
+        },
+        Absent::Refuse => match std::fs::metadata(&folder) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorOfIo::NotFound => {
+                return Err(OpenError::Unusable(format!(
+                    "there is no folder {}: make it, or correct --bucket",
+                    folder.display()
+                )));
+            }
+            Err(error) => return Err(say("looked at", error)),
+        },
     }
     check_writable(&folder).map_err(|error| say("written", error))?;
     // An ack means that the bytes are on the disk, also after a power cut.
     let objects = LocalFileSystem::new_with_prefix(&folder)
-        .map_err(|error| OpenError(format!("{}: {error}", folder.display())))?
+        .map_err(|error| OpenError::Unusable(format!("{}: {error}", folder.display())))?
         .with_fsync(true);
     Ok(Store::from_object_store(
         Arc::new(objects),

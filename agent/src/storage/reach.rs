@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use super::Store;
+use super::{Store, StoreError};
 use crate::tasks::Stop;
 
 /// PUTs may fail for so long before that is called an outage: what is tried again meanwhile mostly works.
@@ -25,25 +25,37 @@ pub(super) struct Reach {
 }
 
 /// Since no PUT works any more.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Failing {
     /// The first that failed began then.
     since: Instant,
     /// The last segment that failed did then.
     segment: Instant,
+    /// Why that one did.
+    why: String,
+    /// Whether the log has a word of it.
+    said: bool,
+}
+
+impl Failing {
+    fn is_outage(&self) -> bool {
+        self.since.elapsed() >= OUTAGE_MIN
+    }
 }
 
 impl Reach {
     /// A try to store a segment, begun then, did not work.
-    pub(super) fn failed(&self, began: Instant) {
-        let segment = Instant::now();
+    pub(super) fn failed(&self, began: Instant, error: &StoreError) {
+        let (segment, why) = (Instant::now(), error.to_string());
         let mut failing = self.failing.lock();
         match failing.as_mut() {
-            Some(failing) => failing.segment = segment,
+            Some(failing) => (failing.segment, failing.why) = (segment, why),
             None => {
                 *failing = Some(Failing {
                     since: began,
                     segment,
+                    why,
+                    said: false,
                 });
                 self.failed.notify_waiters();
             }
@@ -52,23 +64,48 @@ impl Reach {
 
     /// A segment was stored.
     pub(super) fn stored(&self) {
-        let failing = self.failing.lock().take();
-        self.wake(failing);
+        if let Some(failing) = self.failing.lock().take() {
+            self.over(&failing);
+        }
     }
 
     /// The small PUT worked.
     fn answered(&self) {
-        let mut failing = self.failing.lock();
-        self.wake(*failing);
-        if failing.is_some_and(|failing| failing.segment.elapsed() >= SEGMENT_MEMORY) {
-            *failing = None;
+        let mut known = self.failing.lock();
+        match known.as_ref() {
+            Some(failing) if failing.segment.elapsed() >= SEGMENT_MEMORY => {
+                self.over(failing);
+                *known = None;
+            }
+            Some(failing) => self.wake(failing),
+            None => {}
+        }
+    }
+
+    fn over(&self, failing: &Failing) {
+        self.wake(failing);
+        if failing.said {
+            let seconds = failing.since.elapsed().as_secs();
+            tracing::info!(seconds, "the bucket can be written again");
         }
     }
 
     /// Not where some PUTs work and some do not: a bucket that throttles wants the pauses kept.
-    fn wake(&self, failing: Option<Failing>) {
-        if failing.is_some_and(|failing| failing.since.elapsed() >= ASK_INTERVAL) {
+    fn wake(&self, failing: &Failing) {
+        if failing.since.elapsed() >= ASK_INTERVAL {
             self.recovered.notify_waiters();
+        }
+    }
+
+    /// Has the log say that there is an outage, once: those who wait for segments are told much later.
+    fn say(&self) {
+        let mut failing = self.failing.lock();
+        if let Some(failing) = failing.as_mut()
+            && !failing.said
+            && failing.is_outage()
+        {
+            failing.said = true;
+            tracing::warn!(error = failing.why, "the bucket cannot be written");
         }
     }
 
@@ -98,8 +135,8 @@ impl Store {
     /// Whether segments can be stored, as far as is known.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        let failing = *self.reach().failing.lock();
-        failing.is_none_or(|failing| failing.since.elapsed() < OUTAGE_MIN)
+        let failing = self.reach().failing.lock();
+        !failing.as_ref().is_some_and(Failing::is_outage)
     }
 
     /// Asks a bucket that failed until it works again. Until told to stop.
@@ -109,6 +146,7 @@ impl Store {
                 self.reach().suspected().await;
                 // Segments tell themselves, most of the time.
                 sleep(ASK_INTERVAL).await;
+                self.reach().say();
                 if self.reach().is_failing() && self.put_probe().await {
                     self.reach().answered();
                 }

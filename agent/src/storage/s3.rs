@@ -38,7 +38,7 @@ pub(super) async fn open(
         .host_str()
         .filter(|bucket| !bucket.is_empty())
         .ok_or_else(|| {
-            OpenError(format!(
+            OpenError::Misused(format!(
                 "'{url}' names no bucket: write it as in s3://bucket/prefix"
             ))
         })?;
@@ -49,12 +49,14 @@ pub(super) async fn open(
     }
     let region = config.region().map(ToString::to_string);
     if region.is_none() && endpoint.is_none() {
-        return Err(OpenError(
+        return Err(OpenError::Unusable(
             "no region is set: set AWS_REGION, or one in the AWS profile".into(),
         ));
     }
     let provider = config.credentials_provider().ok_or_else(|| {
-        OpenError("no credentials are set up: set AWS_ACCESS_KEY_ID or AWS_PROFILE".into())
+        OpenError::Unusable(
+            "no credentials are set up: set AWS_ACCESS_KEY_ID or AWS_PROFILE".into(),
+        )
     })?;
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(bucket)
@@ -85,9 +87,9 @@ pub(super) async fn open(
         // A dot in the name would not match the certificate of AWS.
         builder = builder.with_virtual_hosted_style_request(!bucket.contains('.'));
     }
-    let objects = builder
-        .build()
-        .map_err(|error| OpenError(format!("'{url}' cannot be used as a bucket: {error}")))?;
+    let objects = builder.build().map_err(|error| {
+        OpenError::Misused(format!("'{url}' cannot be used as a bucket: {error}"))
+    })?;
     let prefix = Path::from(parsed.path().trim_matches('/'));
     Ok(Store::from_object_store(Arc::new(objects), prefix, false))
 }
@@ -97,7 +99,7 @@ fn check_endpoint(endpoint: &str) -> Result<(), OpenError> {
     let parsed = Url::parse(endpoint).ok();
     let usable = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
     parsed.filter(usable).map(|_| ()).ok_or_else(|| {
-        OpenError(format!(
+        OpenError::Misused(format!(
             "'{endpoint}' is not an S3 endpoint: write it as in https://host or http://host:port"
         ))
     })

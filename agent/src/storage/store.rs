@@ -307,14 +307,14 @@ impl Store {
                 }
                 Err(error) if !error.is_transient() => {
                     if let Op::Put = op {
-                        self.0.reach.failed(began);
+                        self.0.reach.failed(began, &error);
                     }
                     return Err(error.after(outcome));
                 }
                 Err(error) => {
                     // A conflict is an answer: another try was faster.
                     if let (Op::Put, ErrorKind::Unavailable) = (op, error.kind) {
-                        self.0.reach.failed(began);
+                        self.0.reach.failed(began, &error);
                     }
                     let error = error.after(outcome);
                     outcome = error.outcome;

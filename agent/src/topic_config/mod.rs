@@ -10,7 +10,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use metadata::{Shown, Topic};
+use metadata::Shown;
 
 pub(crate) use ingest::{Ingest, TimestampType};
 pub(crate) use kind::Kind;
@@ -66,14 +66,6 @@ pub(crate) fn find(name: &str) -> Option<&'static Setting> {
 
 fn number_of(settings: &BTreeMap<String, String>, name: &str) -> Option<i64> {
     settings.get(name)?.parse().ok()
-}
-
-/// A setting's value in a topic.
-pub(crate) fn value<'a>(topic: &'a Topic, setting: &Setting) -> &'a str {
-    topic
-        .configs
-        .get(setting.name)
-        .map_or(setting.default, String::as_str)
 }
 
 /// Where Kafka's replies say that a setting's value comes from.

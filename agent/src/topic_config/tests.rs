@@ -1,6 +1,6 @@
 //! The table against Kafka's bounds, and what produce makes of it.
 
-use metadata::{Lost, Timestamp, TopicId};
+use metadata::{Lost, Timestamp, Topic, TopicId};
 use protocol::compression::Codec;
 
 use super::ingest::Packing;

@@ -11,7 +11,9 @@ use protocol::records::BatchOptions;
 use protocol::{ApiKey, ErrorCode};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::shapes::{batches, new_producer, numbered, of_topic, produce_topics, start, values};
+use crate::shapes::{
+    batches, frame, new_producer, numbered, of_topic, produce_topics, start, values,
+};
 use crate::support::broker::PATIENCE;
 use crate::support::client::{Client, batch, batch_with, fetch_request};
 
@@ -673,4 +675,20 @@ async fn nothing_wanted_is_nothing_answered() {
             (ErrorCode::NONE, 0)
         );
     }
+}
+
+/// One that names more ends its connection: looking them up one after another took minutes.
+#[tokio::test]
+async fn a_fetch_of_more_partitions_than_may_be_ends_its_connection_and_no_other() {
+    let (broker, mut client) = start(&[]).await;
+    client.create_topic("t", 1, &[]).await;
+    let mut other = Client::connect(broker.listen).await;
+    let wanted = |count: i32| -> Vec<_> { (0..count).map(|index| (index, 0, 100)).collect() };
+    let response = other.ask(12, &several("t", &wanted(65_536), 100)).await;
+    assert_eq!(response.responses[0].partitions.len(), 65_536);
+    let many = several("t", &wanted(65_537), 100);
+    other.send_raw(&frame(12, 1, &many)).await;
+    assert_eq!(other.receive_frame().await, None);
+    let response = client.ask(12, &several("t", &wanted(1), 100)).await;
+    assert_eq!(sizes(&response), [0]);
 }

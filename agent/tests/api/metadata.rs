@@ -1,7 +1,8 @@
 //! Metadata: brokers, topics by name and by id, and topics made by asking for them.
 
+use protocol::messages::create_partitions::CreatePartitionsTopic;
 use protocol::messages::metadata::{MetadataRequestTopic, MetadataResponseTopic};
-use protocol::messages::{MetadataRequest, MetadataResponse};
+use protocol::messages::{CreatePartitionsRequest, MetadataRequest, MetadataResponse};
 use protocol::{ApiKey, ErrorCode, Uuid};
 
 use crate::shapes::start;
@@ -298,4 +299,44 @@ async fn operations_are_named_only_to_those_who_ask() {
             assert_eq!(told.cluster_authorized_operations > 0, version <= 10);
         }
     }
+}
+
+/// Each held an answer of 26 MB of its own.
+#[tokio::test]
+async fn those_who_ask_for_a_million_partitions_and_do_not_read_hold_one_answer() {
+    let (broker, mut client) = start(&[]).await;
+    for number in 0..10 {
+        let name = format!("t{number}");
+        client.create_topic(&name, 1, &[]).await;
+        let grow = CreatePartitionsTopic {
+            name,
+            count: 100_000,
+            assignments: None,
+        };
+        let request = CreatePartitionsRequest {
+            topics: vec![grow],
+            timeout_ms: 60_000,
+            ..Default::default()
+        };
+        let grown = client.ask(3, &request).await;
+        assert_eq!(grown.results[0].error_code, ErrorCode::NONE);
+    }
+    let all = MetadataRequest {
+        topics: None,
+        ..Default::default()
+    };
+    let before = broker.resident();
+    let mut silent = Vec::new();
+    for _ in 0..32 {
+        let mut other = Client::connect(broker.listen).await;
+        other.send(12, &all).await;
+        silent.push(other);
+    }
+    // Its answer comes behind theirs, which are all on their way then.
+    client.send(12, &all).await;
+    let frame = client.receive_frame().await.expect("an answer");
+    assert!(frame.len() > 26_000_000, "{}", frame.len());
+    let more = broker.resident().saturating_sub(before) >> 20;
+    assert!(more < 160, "{more} MiB more");
+    drop(silent);
 }

@@ -362,7 +362,7 @@ async fn a_client_that_leaves_at_once_without_wanting_acks_is_heard() {
     client.create_topic("t", 1, &[]).await;
     for codec in Codec::ALL {
         let mut brief = Client::connect(broker.listen).await;
-        let request = crate::support::client::produce_request("t", 0, 0, bomb(codec, 4 << 20));
+        let request = crate::support::client::produce_request("t", 0, 0, bomb(codec, 900_000));
         if codec != Codec::None {
             brief.send(9, &request).await;
         }

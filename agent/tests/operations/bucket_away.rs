@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use protocol::ErrorCode;
 use protocol::records::BatchOptions;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
+use super::processes::Process;
 use super::tools::{until, values};
 use crate::support::broker::Broker;
 use crate::support::client::{Client, batch_with};
@@ -61,4 +62,36 @@ async fn readiness_follows_the_bucket_with_and_without_traffic() {
     let stored = client.produce("t", 0, batch("after")).await;
     assert_eq!(stored.error_code, ErrorCode::NONE);
     assert_eq!(values(&mut client, "t", 0).await, ["before", "after"]);
+}
+
+/// Producers are told after 20 s, and whoever reads the log is long before.
+#[tokio::test]
+async fn the_log_says_within_seconds_that_the_bucket_is_away_and_that_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let bucket = format!("file://{}", path("bucket").display());
+    let flags = ["--bucket", &bucket, "--store", "memory:"];
+    let agent = Process::start_logging("agent", "info", Some(path("log")), &flags).await;
+    agent.until_ready("200").await;
+    let mut client = Client::connect(agent.listen).await;
+    assert_eq!(client.create_topic("t", 1, &[]).await, ErrorCode::NONE);
+    put_away(&path("bucket"), &path("away"));
+    let batch = |text| batch_with(&[text], BatchOptions::default());
+    let says = async |part: &str| {
+        until(part, async || {
+            let log = std::fs::read_to_string(path("log")).unwrap_or_default();
+            log.contains(part)
+        })
+        .await;
+    };
+    let began = Instant::now();
+    let meanwhile = async {
+        says("the bucket cannot be written").await;
+        assert!(began.elapsed() < Duration::from_secs(12), "{began:?}");
+        bring_back(&path("bucket"), &path("away"));
+        says("the bucket can be written again").await;
+    };
+    let (placed, ()) = tokio::join!(client.produce("t", 0, batch("a")), meanwhile);
+    assert_eq!(placed.error_code, ErrorCode::NONE);
+    agent.terminate().await;
 }

@@ -229,6 +229,7 @@ async fn doctor_sees_whether_they_belong_together() {
     assert!(ran.status.success(), "{ran:?}");
     assert!(ran.stdout.contains("Bucket and metadata belong together."));
     let empty = tempfile::tempdir().unwrap();
+    std::fs::create_dir(empty.path().join("bucket")).unwrap();
     let ran = doctor(empty.path(), empty.path()).await;
     assert!(ran.status.success(), "{ran:?}");
     assert!(

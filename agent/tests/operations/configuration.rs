@@ -111,17 +111,19 @@ async fn an_agent_must_be_told_what_it_works_on() {
     let both = ["--store", "memory:", "--metadata", "127.0.0.1:1"];
     run(&mut penstock(agent))
         .await
-        .refused(&["--store URL", "--metadata HOST:PORT"]);
-    run(penstock(agent).args(both))
-        .await
-        .refused(&["--store or --metadata, not both"]);
+        .misused(&["--store URL", "--metadata HOST:PORT"]);
+    misused(
+        penstock(agent).args(both),
+        &["--store or --metadata, not both"],
+    )
+    .await;
     let half = ["--store", "memory:", "--peer-advertise", "here:1"];
     run(penstock(agent).args(half))
         .await
-        .refused(&["--peer-listen", "give that one, too"]);
+        .misused(&["--peer-listen", "give that one, too"]);
     run(penstock(agent).args(["--store", "memory:", "--peer-tls-cert", "x"]))
         .await
-        .refused(&["--peer-tls-ca", "together"]);
+        .misused(&["--peer-tls-ca", "together"]);
     misused(
         &mut penstock(["metadata"]),
         &["--store URL", "--listen ADDR"],
@@ -131,6 +133,113 @@ async fn an_agent_must_be_told_what_it_works_on() {
     let ran = run(&mut penstock([""; 0])).await;
     assert_eq!(ran.status.code(), Some(2));
     assert!(ran.stderr.contains("Usage: penstock <COMMAND>"), "{ran:?}");
+}
+
+/// Nobody could connect to what others would be told.
+#[tokio::test]
+async fn all_addresses_are_listened_on_only_where_another_one_is_told() {
+    let agent = |more: &[&'static str]| {
+        let known = ["agent", "--bucket", "memory:", "--store", "memory:"];
+        [&known[..], more].concat()
+    };
+    let metadata = ["metadata", "--store", "memory:"];
+    let named = "in://127.0.0.1:0,out://0.0.0.0:0";
+    for (arguments, parts) in [
+        (
+            agent(&["--listen", "0.0.0.0:0"]),
+            ["--listen 0.0.0.0:0", "give --advertise HOST:PORT"],
+        ),
+        (
+            agent(&["--listen", "[::]:0"]),
+            ["--listen [::]:0", "give --advertise HOST:PORT"],
+        ),
+        (
+            agent(&["--listen", named]),
+            ["out://0.0.0.0:0", "give --advertise out://HOST:PORT"],
+        ),
+        (
+            agent(&["--listen", "127.0.0.1:0", "--advertise", "0.0.0.0:9092"]),
+            ["--advertise 0.0.0.0:9092", "give --advertise HOST:PORT"],
+        ),
+        (
+            agent(&["--listen", "127.0.0.1:0", "--peer-listen", "0.0.0.0:0"]),
+            ["--peer-listen 0.0.0.0:0", "give --peer-advertise HOST:PORT"],
+        ),
+        (
+            vec!["dev", "--listen", "0.0.0.0:0", "--bucket", "memory:"],
+            ["--listen 0.0.0.0:0", "give --advertise HOST:PORT"],
+        ),
+        (
+            [&metadata[..], &["--listen", "0.0.0.0:0"]].concat(),
+            ["--listen 0.0.0.0:0", "give --advertise HOST:PORT"],
+        ),
+    ] {
+        run(&mut penstock(arguments)).await.misused(&parts);
+    }
+    // As in containers.
+    let told = ["--listen", "0.0.0.0:0", "--advertise", "broker.test:9092"];
+    let mut command = penstock(["dev", "--http", "127.0.0.1:0"]);
+    let memory = ["--bucket", "memory:", "--store", "memory:"];
+    let broker = Broker::start(command.args(told).args(memory)).await;
+    assert!(broker.terminate().await.success());
+}
+
+/// Whichever command is given it, and whether it is a bucket's, a store's or an endpoint's.
+#[tokio::test]
+async fn a_url_that_is_none_ends_every_command_with_one_code() {
+    let good = ["--bucket", "memory:", "--store", "memory:"];
+    let s3 = ["--bucket", "s3://b/p", "--s3-endpoint", "nowhere"];
+    let wrong = [
+        (
+            vec!["--bucket", "nonsense", "--store", "memory:"],
+            "nonsense",
+        ),
+        (
+            vec!["--bucket", "memory:", "--store", "nonsense"],
+            "--store",
+        ),
+        ([&s3[..], &good[2..]].concat(), "not an S3 endpoint"),
+        ([&good[..], &["--log", "[,"]].concat(), "--log"),
+    ];
+    for (flags, part) in wrong {
+        for command in [
+            &["dev", "--listen", "127.0.0.1:0"][..],
+            &["agent", "--listen", "127.0.0.1:0"],
+            &["metadata", "--listen", "127.0.0.1:0"],
+            &["doctor"],
+        ] {
+            let mut command = penstock(command);
+            credentials(&mut command, SECRET);
+            let ran = run(command.args(&flags)).await;
+            assert_eq!(ran.status.code(), Some(2), "{ran:?}");
+            assert!(ran.stderr.contains(part), "{ran:?}");
+        }
+    }
+}
+
+/// A variable is often there for another command, and what is typed was meant.
+#[tokio::test]
+async fn a_typed_store_or_metadata_beats_a_variable_of_the_other() {
+    let agent = ["agent", "--bucket", "memory:", "--listen", "127.0.0.1:0"];
+    let mut both = penstock(agent);
+    both.env("PENSTOCK_STORE", "memory:");
+    both.env("PENSTOCK_METADATA", "127.0.0.1:1");
+    let parts = [
+        "PENSTOCK_STORE",
+        "PENSTOCK_METADATA",
+        "leave one of them out",
+    ];
+    misused(&mut both, &parts).await;
+    // Which of the two counts is seen in what is refused next.
+    let mut elsewhere = penstock(agent);
+    elsewhere.env("PENSTOCK_STORE", "memory:");
+    elsewhere.args(["--metadata", "127.0.0.1:1", "--peer-listen", "127.0.0.1:0"]);
+    let parts = ["--peer-listen is for the metadata of --store"];
+    run(&mut elsewhere).await.misused(&parts);
+    let mut here = penstock(agent);
+    here.env("PENSTOCK_METADATA", "127.0.0.1:1");
+    here.args(["--store", "redb:///nowhere/m.redb"]);
+    run(&mut here).await.refused(&["/nowhere", "--store"]);
 }
 
 #[tokio::test]
@@ -246,7 +355,7 @@ async fn a_bucket_that_is_none_or_out_of_reach_is_refused() {
     ] {
         run(&mut dev(&data, &["--bucket", bucket]))
             .await
-            .refused(&[bucket, part]);
+            .misused(&[bucket, part]);
     }
     let endpoint = format!("http://{}", free_address());
     let mut command = dev(
@@ -483,15 +592,27 @@ async fn a_file_on_which_redb_panics_is_refused_with_a_sentence() {
     let damaged = std::fs::read(&file).unwrap();
     let store = format!("redb://{}", file.display());
     let says = ["metadata.redb is damaged", "bring back a copy"];
-    run(&mut dev(folder.path(), &[])).await.refused(&says);
+    let ran = run(&mut dev(folder.path(), &[])).await;
+    ran.refused(&says);
+    // Where in redb is of use, and where that lay on the machine which built this is not.
+    assert!(ran.stderr.contains(".rs:"), "{ran:?}");
+    for folder in ["/redb-", "registry", "/src/"] {
+        assert!(!ran.stderr.contains(folder), "{ran:?}");
+    }
     std::fs::write(&file, &damaged).unwrap();
     let bucket = format!("file://{}", folder.path().join("bucket").display());
     let doctor = ["doctor", "--bucket", &bucket, "--store", &store];
     let ran = run(&mut penstock(doctor)).await;
-    assert!(!ran.status.success());
-    let said = format!("{}{}", ran.stdout, ran.stderr);
-    says.iter()
-        .for_each(|part| assert!(said.contains(part), "{said}"));
+    assert_eq!(ran.status.code(), Some(1), "{ran:?}");
+    // What the other checks found, and how many things are wrong.
+    let report = ["Objects can be stored", "WRONG", "One thing is wrong."];
+    for part in says.iter().chain(&report) {
+        assert!(ran.stdout.contains(part), "no {part:?} in {ran:?}");
+    }
+    assert!(std::fs::read(&file).unwrap() == damaged, "it is as it was");
+    let left: Vec<_> = contents(folder.path()).into_keys().collect();
+    let copy = |path: &std::path::PathBuf| path.to_string_lossy().contains("metadata.doctor");
+    assert!(!left.iter().any(copy), "{left:?}");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use protocol::ErrorCode;
 
 use super::damaged_index::by_time;
+use super::processes::Process;
 use super::tools::{contents, records_of, run};
 use crate::support::broker::{Broker, penstock};
 use crate::support::client::{Client, batch};
@@ -55,10 +56,28 @@ async fn readers_step_over_what_was_given_up_and_nothing_else() {
     assert!(broker.terminate().await.success());
 
     let store = format!("redb://{}", data.join("metadata.redb").display());
-    let say = async |records: &str| {
-        let mut command = penstock(["metadata", "mark-lost", "--store", &store]);
-        run(command.args(["--records", records])).await
+    let bucket = format!("file://{}", data.join("bucket").display());
+    let say_with = async |more: &[&str], records: &str| {
+        let mut command = penstock(["metadata", "--log", "off", "mark-lost", "--store", &store]);
+        run(command.args(["--records", records]).args(more)).await
     };
+    let say = async |records: &str| say_with(&["--bucket", &bucket], records).await;
+    // What can be read is not lost, and another bucket has nothing of it.
+    for (records, readable) in [
+        ("t:0:0-0", "t:0:0-0"),
+        ("t:0:1-4", "t:0:3-3"),
+        ("t:0:3-3", "t:0:3-3"),
+    ] {
+        let can_be_read = format!("{readable} can be read");
+        let ran = say(records).await;
+        ran.refused(&[records, &can_be_read, "nothing was changed", "--force"]);
+    }
+    let empty = tempfile::tempdir().unwrap();
+    let other = format!("file://{}", empty.path().display());
+    let ran = say_with(&["--bucket", &other], "t:0:0-0").await;
+    ran.refused(&["keeps its records in another bucket"]);
+    let lacking = say_with(&[], "t:0:0-0").await;
+    assert_eq!(lacking.status.code(), Some(2), "{lacking:?}");
     for (records, why) in [
         ("t:0:1-9", "does not have all of those offsets"),
         ("t:7:1-2", "no such partition"),
@@ -102,4 +121,36 @@ async fn readers_step_over_what_was_given_up_and_nothing_else() {
     assert_eq!(next_offset(&mut client, 4).await, Ok(Some(5)));
     assert_eq!(broker.metric("penstock_damage_total", &[]).await, 0.0);
     assert!(broker.terminate().await.success());
+}
+
+/// Said to the processes that serve, and by one who wants to be rid of what can be read.
+#[tokio::test]
+async fn records_that_can_be_read_are_given_up_by_force_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let bucket = format!("file://{}", path("bucket").display());
+    let store = format!("redb://{}", path("m.redb").display());
+    let metadata = Process::start("metadata", &["--store", &store, "--bucket", &bucket]).await;
+    let at = metadata.listen.to_string();
+    let agent = Process::start("agent", &["--bucket", &bucket, "--metadata", &at]).await;
+    agent.until_ready("200").await;
+    let mut client = Client::connect(agent.listen).await;
+    client.create_topic("t", 1, &[]).await;
+    for value in ["0", "1"] {
+        let placed = client.produce("t", 0, batch(&[value])).await;
+        assert_eq!(placed.error_code, ErrorCode::NONE);
+    }
+    let say = async |more: &[&str]| {
+        let records = ["--records", "t:0:0-0", "--metadata", &at];
+        let mut command = penstock(["metadata", "--log", "off", "mark-lost"]);
+        run(command.args(records).args(more)).await
+    };
+    let ran = say(&["--bucket", &bucket]).await;
+    ran.refused(&["t:0:0-0 can be read", "nothing was changed", "--force"]);
+    assert_eq!(next_offset(&mut client, 0).await, Ok(Some(0)));
+    let ran = say(&["--force"]).await;
+    assert!(ran.stdout.contains("is given up"), "{ran:?}");
+    assert_eq!(next_offset(&mut client, 0).await, Ok(Some(1)));
+    agent.terminate().await;
+    metadata.terminate().await;
 }

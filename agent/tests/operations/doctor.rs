@@ -63,6 +63,7 @@ async fn a_good_folder_is_well_and_left_as_it_was() {
     well(&doctor(&["--bucket", &bucket, "--store", &store]).await);
     assert_eq!(files(), before);
     let unused = tempfile::tempdir().unwrap();
+    std::fs::create_dir(unused.path().join("bucket")).unwrap();
     let (bucket, absent) = (bucket_of(unused.path()), store_of(unused.path()));
     let ran = doctor(&["--bucket", &bucket, "--store", &absent]).await;
     well(&ran);
@@ -78,12 +79,11 @@ async fn what_is_wrong_with_a_folder_or_a_store_is_said() {
     let below = format!("file://{}/bucket", file.display());
     wrong(
         &doctor(&["--bucket", &below]).await,
-        &["cannot be made", "check the path"],
+        &["cannot be looked at", "check the path"],
     );
-    wrong(
-        &doctor(&["--bucket", "nonsense"]).await,
-        &["is not a bucket", "s3://bucket/prefix"],
-    );
+    doctor(&["--bucket", "nonsense"])
+        .await
+        .misused(&["is not a bucket", "s3://bucket/prefix"]);
     let lost = format!("redb://{}/nowhere/m.redb", folder.path().display());
     wrong(
         &doctor(&["--bucket", "memory:", "--store", &lost]).await,
@@ -95,6 +95,58 @@ async fn what_is_wrong_with_a_folder_or_a_store_is_said() {
         &["is damaged", "copy"],
     );
     assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_not_made_and_the_metadata_is_looked_at_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let typo = format!("file://{}", folder.path().join("typo/bucket").display());
+    let store = store_of(folder.path());
+    let ran = doctor(&["--bucket", &typo, "--store", &store]).await;
+    wrong(&ran, &["There is no folder", "typo/bucket", "--bucket"]);
+    assert!(ran.stdout.contains("There is no metadata in"), "{ran:?}");
+    assert!(contents(folder.path()).is_empty());
+}
+
+/// A file that is whole to redb, and one that is not; which of their bytes a repair would write is nobody's to say.
+#[tokio::test]
+async fn a_file_that_is_damaged_is_left_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::in_folder(folder.path(), &[]).await;
+    broker.kill().await;
+    let file = folder.path().join("metadata.redb");
+    let store = store_of(folder.path());
+    let left_open = std::fs::read(&file).unwrap();
+    {
+        let redb = Redb::open(&file).unwrap();
+        let mut transaction = Transaction::default();
+        transaction.set(KEY.to_vec().into(), bytes::Bytes::from_static(b"\xff"));
+        redb.commit(transaction).await.unwrap();
+    }
+    let row_damaged = std::fs::read(&file).unwrap();
+    let mut page_damaged = left_open.clone();
+    let middle = page_damaged.len() / 2;
+    page_damaged.truncate(middle);
+    let mut zeroed = row_damaged.clone();
+    zeroed[..64].fill(0);
+    for damaged in [row_damaged, page_damaged, zeroed, Vec::new()] {
+        std::fs::write(&file, &damaged).unwrap();
+        let before = contents(folder.path());
+        let ran = doctor(&["--bucket", "memory:", "--store", &store]).await;
+        wrong(&ran, &["metadata.redb", "damaged", "bring back a copy"]);
+        assert!(!ran.stdout.contains(".doctor-"), "{ran:?}");
+        assert!(contents(folder.path()) == before, "{ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_no_bytes_is_said_to_be_so_in_plain_words() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("metadata.redb"), []).unwrap();
+    let store = store_of(folder.path());
+    let ran = doctor(&["--bucket", "memory:", "--store", &store]).await;
+    wrong(&ran, &["has 0 bytes", "only if a first start was", "copy"]);
+    assert!(!ran.stdout.contains("else)"), "{ran:?}");
 }
 
 /// Reading works all the same.

@@ -410,7 +410,8 @@ async fn a_thousand_bad_sockets_cost_little_and_disturb_nobody() {
         (Attack::Trickle, 250),
     ];
     let (grown, crowd) = besiege(&broker, &mut good, &attacks).await;
-    assert!(grown < 64 * MIB, "{grown} bytes");
+    // The sockets, and half of what requests may take while they are decoded.
+    assert!(grown < (64 + 32) * MIB, "{grown} bytes");
     // Nothing of that sort stays connected: all but the slow ones again and again, those after 10 s.
     assert!(crowd.ended.load(Ordering::Relaxed) > 1000);
     assert_eq!(broker.page("/health/ready").await.0, 200);

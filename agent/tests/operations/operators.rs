@@ -35,7 +35,11 @@ async fn what_is_so_already_is_said_to_be() {
     metadata.until_ready("200").await;
     // The file is that one's.
     let ran = run(penstock(["metadata", "--log", "off", "finalize"]).args(&flags)).await;
-    ran.refused(&["open in another process", "--metadata HOST:PORT"]);
+    ran.refused(&[
+        "open in another process",
+        "--metadata HOST:PORT",
+        "stop that one",
+    ]);
     let there = ["--metadata".to_owned(), metadata.listen.to_string()];
     said("finalize", &there, &already).await;
     said("release-hold", &there, &no_hold).await;
@@ -111,5 +115,29 @@ async fn what_alerts_watch_is_there_from_the_start() {
         "penstock_answers_not_believed_total 0",
     ] {
         assert!(page.lines().any(|each| each == line), "no {line}");
+    }
+}
+
+/// Whoever mistypes a step is not told half an hour later, and whoever asks for help is given it.
+#[tokio::test]
+async fn scripts_say_which_steps_and_tests_they_know() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    for (script, part) in [
+        (".ci/test", "lint install rust sim"),
+        (
+            "agent/tests/two-versions/run",
+            "each_binary_says_which_levels_it_knows",
+        ),
+    ] {
+        let script = format!("{root}/{script}");
+        let mut command = tokio::process::Command::new(&script);
+        let ran = run(command.arg("--help")).await;
+        assert!(ran.status.success() && ran.stdout.contains(part), "{ran:?}");
+        let mut command = tokio::process::Command::new(&script);
+        let ran = run(command.arg("bogus")).await;
+        assert_eq!(ran.status.code(), Some(2), "{ran:?}");
+        for part in ["there is no", "\"bogus\"", part] {
+            assert!(ran.stderr.contains(part), "no {part:?} in {ran:?}");
+        }
     }
 }

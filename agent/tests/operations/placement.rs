@@ -261,7 +261,7 @@ async fn wrong_listeners_zones_and_roles_are_refused_in_a_sentence() {
             "--client-zones up=",
         ),
     ] {
-        run(&mut agent(more)).await.refused(&[part]);
+        run(&mut agent(more)).await.misused(&[part]);
     }
     for (more, part) in [
         (["--client-zones", "10.0.0.1/8=a"], "write 10.0.0.0/8"),

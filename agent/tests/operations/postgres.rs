@@ -2,10 +2,12 @@
 //! take over, and what is wrong is said without the password.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::process::Command;
+use tokio::time::Instant;
 
-use super::database::{DATABASE, ENCODED_PASSWORD, PASSWORD, Server, USER};
+use super::database::{DATABASE, ENCODED_PASSWORD, PASSWORD, Server, USER, send};
 use super::tools::{Ran, ready, run, until, values};
 use crate::support::broker::{Broker, penstock};
 use crate::support::client::{Client, batch};
@@ -264,4 +266,37 @@ async fn a_process_that_cannot_write_the_database_says_so_and_is_not_ready() {
         "{said}"
     );
     metadata.kill().await;
+}
+
+/// Its calls are given up after some 25 s, and whoever looks at the agent is told long before.
+#[tokio::test]
+async fn a_database_that_is_frozen_is_told_of_within_seconds() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(&mut dev(folder.path(), &server.url(""))).await;
+    ready(&broker).await;
+    let query = format!(
+        "SELECT pid FROM pg_stat_activity WHERE datname = '{DATABASE}' AND pid <> pg_backend_pid()"
+    );
+    let backends = server.sql(DATABASE, &query);
+    let backends: Vec<u32> = backends
+        .lines()
+        .filter_map(|pid| pid.trim().parse().ok())
+        .collect();
+    assert!(!backends.is_empty());
+    let all = |signal: &str| backends.iter().for_each(|pid| send(signal, *pid));
+    all("STOP");
+    let began = Instant::now();
+    until("it is told", async || {
+        let said = broker.page("/health/ready").await;
+        said == (503, "the metadata store does not answer\n".into())
+    })
+    .await;
+    let took = began.elapsed();
+    all("CONT");
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    ready(&broker).await;
+    assert!(broker.terminate().await.success());
 }

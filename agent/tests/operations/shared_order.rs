@@ -283,6 +283,6 @@ async fn a_process_that_shares_a_store_must_say_where_the_others_reach_it() {
     ] {
         let shared = ["--store", "postgres://u@127.0.0.1:1/d"];
         let ran = run(penstock(arguments).args(shared)).await;
-        ran.refused(&[part]);
+        ran.misused(&[part]);
     }
 }

@@ -41,9 +41,18 @@ pub async fn run(command: &mut Command) -> Ran {
 
 impl Ran {
     /// The one sentence with which it refused to start, each of `parts` in it.
-    #[expect(clippy::panic, reason = "it did not say what the test expects")]
     pub fn refused(&self, parts: &[&str]) {
-        assert_eq!(self.status.code(), Some(1), "{self:?}");
+        self.ended_with(1, parts);
+    }
+
+    /// The same where what was typed is at fault, and nothing else was looked at.
+    pub fn misused(&self, parts: &[&str]) {
+        self.ended_with(2, parts);
+    }
+
+    #[expect(clippy::panic, reason = "it did not say what the test expects")]
+    fn ended_with(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.status.code(), Some(code), "{self:?}");
         assert_eq!(self.stdout, "", "{self:?}");
         let said = self
             .stderr

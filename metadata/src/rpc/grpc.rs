@@ -28,10 +28,10 @@ use tonic::body::Body;
 use tonic::client::GrpcService;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::StreamingService;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
 use super::budget::{Budget, Part};
-use super::counted::Counted;
+use super::counted::{Counted, WINDOW_BYTES};
 use super::link::{DialError, FRAMES_MAX, Link};
 use super::message::FRAME_BYTES_MAX;
 use crate::shown::Shown;
@@ -45,8 +45,8 @@ const NO_TLS: &str = "it speaks no TLS, and this process wants it of all peers: 
                       --peer-tls-ca";
 /// Below what the links themselves notice: it keeps what lies between awake.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// Bytes on their way that nobody has taken yet.
-const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// Bytes on their way to an agent that nobody has taken yet; for what agents send, `counted` has a bound.
+const AGENT_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 const HEADER_BYTES_MAX: u32 = 16 * 1024;
 
 /// How peers speak with each other.
@@ -86,9 +86,10 @@ impl Tls {
 pub async fn dial(wire: &Wire, address: &str) -> Result<Link, DialError> {
     let socket = connect(address).await?;
     match wire {
-        Wire::Plain => begin(socket)
-            .await
-            .map_err(|error| broke_off(error, "wants TLS")),
+        Wire::Plain => begin(socket).await.map_err(|error| {
+            let likely = "wants TLS, or is no metadata process (a port for Kafka clients, say)";
+            broke_off(error, likely)
+        }),
         Wire::Tls(tls) => {
             let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
             let host = host.trim_matches(['[', ']']).to_owned();
@@ -136,8 +137,8 @@ where
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
+        .initial_stream_window_size(AGENT_WINDOW_BYTES)
+        .initial_connection_window_size(AGENT_WINDOW_BYTES)
         .max_header_list_size(HEADER_BYTES_MAX)
         .handshake::<_, Body>(TokioIo::new(io))
         .await
@@ -157,10 +158,10 @@ where
     let answered = timeout(HANDSHAKE_TIME_MAX, grpc.streaming(ask, path, Frames)).await;
     let answered = answered
         .map_err(|_| DialError::Failed("no answer".to_owned()))?
-        .map_err(DialError::failed)?;
+        .map_err(|status| DialError::failed(said(&status)))?;
     let (into, receiver) = mpsc::channel(FRAMES_MAX);
     driver.spawn(async move {
-        let _ = pump(answered.into_inner(), into).await;
+        pump(answered.into_inner(), into).await;
     });
     Ok(Link {
         sender,
@@ -218,15 +219,18 @@ where
 {
     let deadline = tokio::time::Instant::now() + HANDSHAKE_TIME_MAX;
     let (begun, mut streams) = mpsc::channel(1);
-    let part = budget.part();
+    let part = budget.part(from);
     let service = service_fn(move |request: Request<Incoming>| {
+        let (request, body) = request.into_parts();
         let mut begin = Begin {
             from,
             links: links.clone(),
             begun: begun.clone(),
+            frames: Some(Counted::new(body, Arc::clone(&part))),
             part: Arc::clone(&part),
         };
-        let request = request.map(|body| Counted::new(body, Arc::clone(&part)));
+        // tonic would keep a buffer as large as the largest frame, so its frames are put together here.
+        let request = Request::from_parts(request, Body::empty());
         async move {
             let known = request.uri().path() == PATH;
             let mut grpc = tonic::server::Grpc::new(Frames)
@@ -280,28 +284,32 @@ async fn run(stream: &mut Option<Pumping>) -> Result<(), String> {
     }
 }
 
-/// Frames from the peer, until there are no more or nobody wants them. With why this process takes no more of them, if so.
-async fn pump(mut frames: Streaming<Bytes>, into: mpsc::Sender<Bytes>) -> Result<(), String> {
+/// Frames from the sequencer's process, until there are no more or nobody wants them.
+async fn pump(mut frames: Streaming<Bytes>, into: mpsc::Sender<Bytes>) {
     loop {
         let frame = tokio::select! {
             frame = frames.message() => frame,
-            () = into.closed() => return Ok(()),
+            () = into.closed() => return,
         };
         match frame {
             Ok(Some(frame)) => {
                 if into.send(frame).await.is_err() {
-                    return Ok(());
+                    return;
                 }
             }
-            Ok(None) => return Ok(()),
-            Err(status) if status.code() == Code::ResourceExhausted => {
-                return Err(status.message().to_owned());
-            }
+            Ok(None) => return,
             Err(status) => {
-                tracing::debug!(status = %Shown::sentence(status), "a link broke");
-                return Ok(());
+                return tracing::debug!(why = %Shown::sentence(said(&status)), "a link broke");
             }
         }
+    }
+}
+
+/// Why a stream ended, for people: as a whole, a status shows its insides.
+fn said(status: &Status) -> &str {
+    match status.message() {
+        "" => status.code().description(),
+        message => message,
     }
 }
 
@@ -310,6 +318,8 @@ struct Begin {
     from: Option<IpAddr>,
     links: mpsc::Sender<Link>,
     begun: mpsc::Sender<Pumping>,
+    /// What the peer says in the stream.
+    frames: Option<Counted>,
     part: Arc<Part>,
 }
 
@@ -321,7 +331,8 @@ impl StreamingService<Bytes> for &mut Begin {
     type ResponseStream = Outgoing;
     type Future = Beginning;
 
-    fn call(&mut self, request: tonic::Request<Streaming<Bytes>>) -> Beginning {
+    fn call(&mut self, _: tonic::Request<Streaming<Bytes>>) -> Beginning {
+        let said = self.frames.take();
         let (links, begun) = (self.links.clone(), self.begun.clone());
         let (from, part) = (self.from, Some(Arc::clone(&self.part)));
         Box::pin(async move {
@@ -334,9 +345,9 @@ impl StreamingService<Bytes> for &mut Begin {
             };
             let gone = |_| Status::unavailable("this process is stopping");
             links.send(link).await.map_err(gone)?;
-            let pumping: Pumping = Box::pin(pump(request.into_inner(), into));
-            let twice = |_| Status::resource_exhausted("one stream a connection");
-            begun.try_send(pumping).map_err(twice)?;
+            let twice = || Status::resource_exhausted("one stream a connection");
+            let pumping: Pumping = Box::pin(said.ok_or_else(twice)?.pump(into));
+            begun.try_send(pumping).map_err(|_| twice())?;
             let frames: Outgoing = Box::pin(ReceiverStream::new(frames).map(Ok));
             Ok(tonic::Response::new(frames))
         })

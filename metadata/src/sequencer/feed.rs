@@ -12,12 +12,15 @@ use crate::update::Update;
 const UPDATES_MAX: usize = 16 * 1024;
 /// The extents and topics in them.
 const UPDATE_ITEMS_MAX: usize = 256 * 1024;
+/// About what the sequencer holds for each partition that a subscriber watches.
+const WATCHED_BYTES: usize = 192;
 
 /// The sequencer's end of a subscriber's queue.
 #[derive(Debug)]
 pub(crate) struct Feed {
     sender: mpsc::Sender<Update>,
     items: Arc<AtomicUsize>,
+    watched: Arc<AtomicUsize>,
 }
 
 /// The subscriber's end.
@@ -25,6 +28,7 @@ pub(crate) struct Feed {
 pub(crate) struct Updates {
     receiver: mpsc::Receiver<Update>,
     items: Arc<AtomicUsize>,
+    watched: Arc<AtomicUsize>,
 }
 
 /// What is in a queue right now.
@@ -39,11 +43,18 @@ pub(crate) enum Waiting {
 pub(crate) fn feed() -> (Feed, Updates) {
     let (sender, receiver) = mpsc::channel(UPDATES_MAX);
     let items = Arc::new(AtomicUsize::new(0));
+    let watched = Arc::new(AtomicUsize::new(0));
     let feed = Feed {
         sender,
         items: Arc::clone(&items),
+        watched: Arc::clone(&watched),
     };
-    (feed, Updates { receiver, items })
+    let updates = Updates {
+        receiver,
+        items,
+        watched,
+    };
+    (feed, updates)
 }
 
 impl Feed {
@@ -61,6 +72,11 @@ impl Feed {
         UPDATE_ITEMS_MAX.saturating_sub(self.items.load(Ordering::Acquire))
     }
 
+    /// The subscriber watches so many partitions now.
+    pub(super) fn watches(&self, partitions: usize) {
+        self.watched.store(partitions, Ordering::Release);
+    }
+
     /// Nobody reads it any more.
     pub(super) fn is_closed(&self) -> bool {
         self.sender.is_closed()
@@ -68,9 +84,10 @@ impl Feed {
 }
 
 impl Updates {
-    /// About what waits, in memory.
+    /// About what waits, and what the sequencer knows of what is watched, in memory.
     pub(crate) fn bytes(&self) -> usize {
-        self.items.load(Ordering::Acquire) * size_of::<Extent>()
+        let watched = self.watched.load(Ordering::Acquire);
+        self.items.load(Ordering::Acquire) * size_of::<Extent>() + watched * WATCHED_BYTES
     }
 
     /// The next update; `None` once cut off.

@@ -188,8 +188,9 @@ async fn read(witness: &Witness) -> Result<Option<Remembered>, Error> {
     let read = timeout(TIME_MAX, (witness.read)()).await;
     let read = read.unwrap_or_else(|_| Err("it does not answer".to_owned()));
     read.map_err(|reason| {
-        let reason = format!("what the bucket remembers cannot be read: {reason}");
-        Error::unavailable(reason)
+        Error::bucket_away(format!(
+            "what it remembers of the metadata cannot be read: {reason}"
+        ))
     })
 }
 
@@ -273,8 +274,8 @@ async fn write(
         point,
     };
     let written = timeout(TIME_MAX, (witness.write)(remembered)).await;
-    let written = written.unwrap_or_else(|_| Err("the bucket does not answer".to_owned()));
-    written.map_err(Error::unavailable)
+    let written = written.unwrap_or_else(|_| Err("it does not answer".to_owned()));
+    written.map_err(Error::bucket_away)
 }
 
 /// A process that stops because it remembers more than the store holds leaves that to the bucket, whose own memory may be

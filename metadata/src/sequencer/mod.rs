@@ -16,6 +16,7 @@ mod free;
 pub(crate) mod lineage;
 mod liveness;
 mod log;
+pub(crate) mod openers;
 mod operate;
 mod options;
 mod probe;

@@ -12,7 +12,9 @@ use super::reads::{Attached, Read};
 use super::subscribers::Watched;
 use super::touched::Touched;
 use crate::catalogue::{Agent, Catalogue, TopicsUpdate};
-use crate::effect::Effect;
+use crate::effect::{Effect, SessionEffect};
+use crate::error::Error;
+use crate::origin::Origin;
 use crate::types::{Extent, Scope, SessionId, TopicId, TopicPartition};
 use crate::update::ViewUpdate;
 use crate::view::newest;
@@ -21,6 +23,7 @@ impl Sequencer {
     pub(super) fn publish(&mut self, effects: &[Effect]) {
         *self.shared.counts.usage.lock() = self.state.usage();
         self.publish_level();
+        self.publish_sessions(effects);
         let touched = Touched::by(effects, |partition| {
             // Most partitions that many agents write have no readers.
             self.shared.views.get(partition).is_some()
@@ -55,6 +58,18 @@ impl Sequencer {
             self.shared.views.end_topic(*gone);
         }
         self.subscribers.topics(&update);
+    }
+
+    fn publish_sessions(&self, effects: &[Effect]) {
+        for effect in effects {
+            if let Effect::Session {
+                session,
+                what: SessionEffect::Closed,
+            } = effect
+            {
+                self.shared.openers.closed(*session);
+            }
+        }
     }
 
     fn publish_level(&self) {
@@ -102,9 +117,14 @@ impl Sequencer {
                 level,
                 feed,
                 heard,
+                from,
                 reply,
             } => {
-                let attached = self.attach(session, (agent, level), feed, heard);
+                let agent = (agent, Origin::of(from));
+                let attached = self.attach(session, agent, level, feed, heard);
+                if attached.is_some() {
+                    self.shared.openers.has(session.id, from);
+                }
                 let _ = reply.send(Ok(attached));
             }
             Read::Watch {
@@ -113,7 +133,7 @@ impl Sequencer {
                 reply,
             } => {
                 let found = self.watch(subscriber, &partitions);
-                let _ = reply.send(Ok(found));
+                let _ = reply.send(found);
             }
             Read::Unwatch {
                 subscriber,
@@ -137,7 +157,8 @@ impl Sequencer {
     fn attach(
         &mut self,
         session: SessionId,
-        (agent, level): (Option<Arc<Agent>>, u32),
+        agent: (Option<Arc<Agent>>, Origin),
+        level: u32,
         feed: Feed,
         heard: Arc<Heard>,
     ) -> Option<Attached> {
@@ -155,7 +176,11 @@ impl Sequencer {
         })
     }
 
-    fn watch(&mut self, subscriber: u64, partitions: &[TopicPartition]) -> Vec<bool> {
+    fn watch(
+        &mut self,
+        subscriber: u64,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<bool>, Error> {
         let (mut found, mut views) = (Vec::new(), Vec::new());
         let extents_max = self.subscribers.room(subscriber, partitions.len());
         for partition in partitions {
@@ -168,8 +193,8 @@ impl Sequencer {
                 extents: newest(log.recent(), extents_max).collect(),
             }));
         }
-        self.subscribers.watch(subscriber, views);
-        found
+        self.subscribers.watch(subscriber, views)?;
+        Ok(found)
     }
 
     /// Everything, after the state was loaded. Subscribers begin afresh.
@@ -178,6 +203,8 @@ impl Sequencer {
         self.publish_catalogue(Catalogue::new(self.state.lsn, topics));
         self.publish_level();
         self.publish_naming();
+        let is_open = |session| self.state.sessions.get(session).is_some();
+        self.shared.openers.retain(is_open);
         let views = &self.shared.views;
         views.retain(|partition| self.state.partitions.get(partition).is_some());
         self.subscribers.clear();

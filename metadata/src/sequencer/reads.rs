@@ -1,6 +1,7 @@
 //! Reads that must be true now ride on a drain: they are answered from durable state after a write, or a look at the
 //! owner row, that began after they arrived. Old extents are then read from index rows, outside the drain loop.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -66,6 +67,8 @@ pub(crate) enum Read {
         level: u32,
         feed: Feed,
         heard: Arc<Heard>,
+        /// The machine that it is on, where it came by a network.
+        from: Option<IpAddr>,
         reply: Reply<Option<Attached>>,
     },
     /// A subscriber is told of these partitions from now on. Answered with which of them there are.
@@ -207,6 +210,7 @@ impl Read {
                 let _ = reply.send(Ok(partitions.into_iter().map(bounds).collect()));
             }
             Self::View { partition, reply } => {
+                views.make_room();
                 let view = state
                     .partitions
                     .get(partition)

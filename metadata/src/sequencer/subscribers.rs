@@ -4,14 +4,35 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::feed::Feed;
 use crate::catalogue::{Agent, TopicsUpdate};
+use crate::error::Error;
+use crate::origin::Origin;
+use crate::seldom::Seldom;
 use crate::types::{NamingEpoch, TopicId, TopicPartition};
-use crate::update::{Update, ViewUpdate};
+use crate::update::{Agents, Update, ViewUpdate};
+use crate::view::VIEWS_MAX;
 
 /// Extents told at once to a subscriber that begins to watch. Readers that are further behind ask for them.
 const SNAPSHOT_EXTENTS_MAX: usize = 16 * 1024;
+
+/// Partitions that one subscriber watches. An agent lets go of what it does not read once it has [`VIEWS_MAX`] views; what it
+/// asked for before it did comes on top.
+const WATCHED_MAX: usize = 2 * VIEWS_MAX;
+
+/// Agents of one machine that clients are told of: the list of all goes to each agent.
+const LISTED_OF_A_MACHINE_MAX: usize = 256;
+/// For the list of agents, to all of them together, in a millisecond: 32 MiB/s. A hundred agents hear at once of each that
+/// comes and goes, a thousand within seconds.
+const AGENTS_BYTES_A_MS: u64 = 32 * 1024;
+/// What a list costs, however short.
+const AGENTS_FRAME_BYTES: usize = 1024;
+/// However much it is.
+const AGENTS_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// What a subscriber may be told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,24 +50,42 @@ impl Watched {
 }
 
 /// All subscribers of a sequencer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Subscribers {
     last: u64,
     by_id: BTreeMap<u64, Subscriber>,
     /// Who watches something. All of them were told of all that is durable.
     watchers: HashMap<Watched, Vec<u64>>,
     /// As last told.
-    agents: Arc<Vec<Arc<Agent>>>,
+    agents: Arc<Agents>,
+    /// When they may be told again.
+    tell_at: Option<Instant>,
+    crowded: Seldom,
 }
 
 #[derive(Debug)]
 struct Subscriber {
     session: u64,
     agent: Option<Arc<Agent>>,
+    /// Where it is.
+    of: Origin,
     /// The highest feature level that it can read.
     level: u32,
     feed: Feed,
     watched: HashSet<Watched>,
+}
+
+impl Default for Subscribers {
+    fn default() -> Self {
+        Self {
+            last: 0,
+            by_id: BTreeMap::new(),
+            watchers: HashMap::new(),
+            agents: Arc::default(),
+            tell_at: None,
+            crowded: Seldom::new(1),
+        }
+    }
 }
 
 impl Subscribers {
@@ -71,19 +110,20 @@ impl Subscribers {
     pub(super) fn attach(
         &mut self,
         session: u64,
-        agent: Option<Arc<Agent>>,
+        (agent, of): (Option<Arc<Agent>>, Origin),
         level: u32,
         feed: Feed,
     ) -> (u64, Option<Arc<Agent>>) {
         self.remove(|subscriber| subscriber.session == session);
         let rival = agent.as_deref().and_then(|agent| self.rival(agent));
         self.last += 1;
-        if !self.agents.is_empty() {
+        if !self.agents.all.is_empty() {
             feed.push(Update::Agents(Arc::clone(&self.agents)));
         }
         let subscriber = Subscriber {
             session,
             agent,
+            of,
             level,
             feed,
             watched: HashSet::new(),
@@ -107,23 +147,55 @@ impl Subscribers {
         }
     }
 
-    /// Tells everybody who serves clients, if that changed. Of two with the same node id, the one that came last counts.
+    /// Tells everybody who serves clients, if that changed and was not told just now: the more is to be told to all, the
+    /// longer they wait for the next change.
     pub(super) fn publish_agents(&mut self) {
-        let live = self.by_id.values().filter_map(|each| each.agent.as_ref());
-        let by_id: BTreeMap<i32, &Arc<Agent>> = live.map(|agent| (agent.node_id, agent)).collect();
-        if by_id.values().copied().eq(self.agents.iter()) {
+        let now = Instant::now();
+        if self.tell_at.is_some_and(|at| now < at) {
             return;
         }
-        let agents = Arc::new(by_id.into_values().cloned().collect());
+        let listed = self.listed();
+        if listed == *self.agents.all {
+            return;
+        }
+        let agents = Arc::new(Agents::new(listed));
+        let bytes = (agents.bytes() + AGENTS_FRAME_BYTES) * self.by_id.len();
+        let pause = Duration::from_millis(bytes as u64 / AGENTS_BYTES_A_MS);
+        self.tell_at = Some(now + pause.min(AGENTS_PAUSE_MAX));
         self.agents = Arc::clone(&agents);
         let told = || Update::Agents(Arc::clone(&agents));
         self.remove(|subscriber| !subscriber.feed.push(told()));
     }
 
+    /// By node id. Of two with the same one, the one that came last counts; of a machine with very many, those that came
+    /// first.
+    fn listed(&self) -> Vec<Arc<Agent>> {
+        let mut of_machine: HashMap<Origin, usize> = HashMap::new();
+        let mut by_id = BTreeMap::new();
+        for each in self.by_id.values() {
+            let Some(agent) = &each.agent else { continue };
+            let count = of_machine.entry(each.of).or_default();
+            *count += 1;
+            if *count <= LISTED_OF_A_MACHINE_MAX {
+                by_id.insert(agent.node_id, Arc::clone(agent));
+            } else if let Some(unsaid) = self.crowded.admit() {
+                tracing::warn!(
+                    node_id = agent.node_id,
+                    unsaid,
+                    "clients are told of {LISTED_OF_A_MACHINE_MAX} agents of one machine, and not of this one"
+                );
+            }
+        }
+        by_id.into_values().collect()
+    }
+
     /// Tells the subscriber of these partitions from now on, beginning with what there is.
-    pub(super) fn watch(&mut self, id: u64, views: Vec<ViewUpdate>) {
+    ///
+    /// # Errors
+    /// Where it would watch more than agents do: it is cut off.
+    pub(super) fn watch(&mut self, id: u64, views: Vec<ViewUpdate>) -> Result<(), Error> {
         let Some(subscriber) = self.by_id.get_mut(&id) else {
-            return;
+            return Ok(());
         };
         for view in &views {
             let watched = Watched::Partition(view.partition);
@@ -131,9 +203,17 @@ impl Subscribers {
                 self.watchers.entry(watched).or_default().push(id);
             }
         }
+        subscriber.feed.watches(subscriber.watched.len());
+        if subscriber.watched.len() > WATCHED_MAX {
+            self.cut(&BTreeSet::from([id]));
+            return Err(Error::unavailable(format!(
+                "an agent watches more than {WATCHED_MAX} partitions, and lets go of none"
+            )));
+        }
         if !subscriber.feed.push(Update::Views(views)) {
             self.cut(&BTreeSet::from([id]));
         }
+        Ok(())
     }
 
     pub(super) fn unwatch(&mut self, id: u64, partitions: &[TopicPartition]) {
@@ -144,6 +224,7 @@ impl Subscribers {
                     forget(&mut self.watchers, watched, id);
                 }
             }
+            subscriber.feed.watches(subscriber.watched.len());
         }
     }
 
@@ -157,6 +238,7 @@ impl Subscribers {
         self.watchers.retain(|watched, _| !watched.is_of(&gone));
         for subscriber in self.by_id.values_mut() {
             subscriber.watched.retain(|watched| !watched.is_of(&gone));
+            subscriber.feed.watches(subscriber.watched.len());
         }
     }
 
@@ -238,5 +320,109 @@ fn forget(all: &mut HashMap<Watched, Vec<u64>>, watched: Watched, id: u64) {
         if watchers.is_empty() {
             all.remove(&watched);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::feed::feed;
+    use super::*;
+    use crate::types::{Bounds, PartitionIndex, Scope};
+
+    fn views(of: std::ops::Range<i32>) -> Vec<ViewUpdate> {
+        let view = |partition| ViewUpdate {
+            partition: TopicPartition {
+                topic: TopicId(1),
+                partition: PartitionIndex(partition),
+            },
+            scope: Scope::All,
+            bounds: Bounds::default(),
+            extents: Vec::new(),
+        };
+        of.map(view).collect()
+    }
+
+    /// Each question has a bound, and there may be any number of them.
+    #[test]
+    fn a_subscriber_that_watches_more_than_any_agent_is_cut_off() {
+        const AT_ONCE: i32 = 4096;
+        let mut all = Subscribers::default();
+        let ((greedy, mut greedy_updates), (tidy, mut tidy_updates)) = (feed(), feed());
+        let (greedy, _) = all.attach(1, (None, Origin::of(None)), 1, greedy);
+        let (tidy, _) = all.attach(2, (None, Origin::of(None)), 1, tidy);
+        let mut cut = None;
+        for round in 0..100 {
+            let some = round * AT_ONCE..(round + 1) * AT_ONCE;
+            let of: Vec<_> = views(some.clone()).iter().map(|v| v.partition).collect();
+            all.watch(tidy, views(some.clone())).unwrap();
+            all.unwatch(tidy, &of);
+            let watched = all.watch(greedy, views(some));
+            while let super::super::feed::Waiting::Update(_) = greedy_updates.waiting() {}
+            while let super::super::feed::Waiting::Update(_) = tidy_updates.waiting() {}
+            if let Err(error) = watched {
+                cut = cut.or(Some((round, error.to_string())));
+            }
+        }
+        let (round, why) = cut.expect("it is cut off");
+        assert_eq!(usize::try_from(round * AT_ONCE).unwrap(), WATCHED_MAX);
+        assert!(why.contains("lets go of none"), "{why}");
+        assert!(!all.has(1) && all.has(2));
+        assert!(all.watchers.is_empty(), "nothing is left of it");
+        assert_eq!(tidy_updates.bytes(), 0);
+    }
+
+    /// An agent of a machine, whose record is as long as one may be.
+    fn agent(node_id: i32, machine: u8) -> (Option<Arc<Agent>>, Origin) {
+        let agent = Agent::new(node_id, "h".repeat(1_900), 9092);
+        let of = Origin::of(Some([10, 0, 0, machine].into()));
+        (Some(Arc::new(agent)), of)
+    }
+
+    /// Each time that one comes or goes the list of all goes to all.
+    #[tokio::test(start_paused = true)]
+    async fn agents_that_come_and_go_are_told_of_as_there_is_room() {
+        let mut all = Subscribers::default();
+        let mut updates = Vec::new();
+        for number in 0..200 {
+            let (sender, receiver) = feed();
+            let session = u64::try_from(number).unwrap();
+            all.attach(session, agent(number, 1), 1, sender);
+            updates.push(receiver);
+        }
+        let (mut told, mut bytes) = (0, 0);
+        for round in 0..100 {
+            let (sender, receiver) = feed();
+            all.attach(1_000, agent(1_000 + round, 2), 1, sender);
+            updates.push(receiver);
+            all.publish_agents();
+            for each in &mut updates {
+                while let super::super::feed::Waiting::Update(update) = each.waiting() {
+                    let Update::Agents(agents) = update else {
+                        panic!("{update:?}")
+                    };
+                    told += 1;
+                    bytes += agents.bytes();
+                }
+            }
+            tokio::time::advance(Duration::from_millis(450)).await;
+        }
+        assert!(told > 200, "{told}");
+        assert!(bytes < 46 * 40 * 1024 * 1024, "{bytes} in 45 s");
+    }
+
+    #[test]
+    fn no_machine_fills_the_list_of_agents() {
+        let mut all = Subscribers::default();
+        let mut updates = Vec::new();
+        for number in 0..1_000 {
+            let (sender, receiver) = feed();
+            let session = u64::try_from(number).unwrap();
+            let machine = u8::from(number >= 990);
+            all.attach(session, agent(number, machine), 1, sender);
+            updates.push(receiver);
+        }
+        let listed: Vec<_> = all.listed().iter().map(|each| each.node_id).collect();
+        let expected: Vec<_> = (0..256).chain(990..1_000).collect();
+        assert_eq!(listed, expected);
     }
 }

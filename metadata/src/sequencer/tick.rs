@@ -10,6 +10,7 @@ use super::{Options, Sequencer, Serves, until};
 use crate::command::{Command, Submission};
 use crate::error::Error;
 use crate::kv::Transaction;
+use crate::seldom::Seldom;
 use crate::types::Lsn;
 
 /// The head moves at least once in two of these.
@@ -17,6 +18,9 @@ pub(super) const TICK: Duration = Duration::from_millis(450);
 
 /// Sessions closed at a time; the others are with the next tick.
 const CLOSED_AT_ONCE: usize = 4096;
+
+/// Lines a minute on agents that fell silent.
+const SILENT_LINES_MAX: u32 = 16;
 
 /// After a take-over, or an outage of the store; longer than agents take to come.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -27,6 +31,8 @@ pub(super) struct Tick {
     at: Option<Instant>,
     began: Instant,
     head: Bytes,
+    /// Sessions that were closed for silence.
+    silent: Seldom,
 }
 
 impl Tick {
@@ -36,6 +42,7 @@ impl Tick {
             at: serves.then(|| Instant::now() + TICK),
             began: Instant::now(),
             head: Bytes::new(),
+            silent: Seldom::new(SILENT_LINES_MAX),
         }
     }
 
@@ -84,7 +91,9 @@ impl Sequencer {
         let (now, lsn) = (self.time.now(), Lsn(self.state.lsn.0 + 1));
         let mut effects = Vec::new();
         for session in &silent {
-            tracing::info!(session, "an agent is silent; its session is closed");
+            if let Some(unsaid) = self.tick.silent.admit() {
+                tracing::info!(session, unsaid, "an agent is silent; its session is closed");
+            }
             let own = Submission::own(Command::CloseSession(*session));
             effects.extend(self.state.execute(lsn, now, &own).effects);
         }

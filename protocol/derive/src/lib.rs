@@ -4,12 +4,16 @@
 //! `#[derive(Message)]` on a struct with named fields writes `Decode`, `Encode`, `Default` and, for tests, `Fill`. A field's attribute says
 //! where it is on the wire: `#[kafka(since = 4)]`, `until = 10` (both inclusive), `nullable_since = 1` for an `Option`
 //! that may only be null from that version on, `tag = 0` for a tagged field of flexible versions, `default = -1`.
-//! A field that a version does not carry keeps its default.
+//! A field that a version does not carry keeps its default. A type parameter stands for a field that is written in more than
+//! one way, and may not be a tagged one.
 
 use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
 use quote::quote;
-use syn::{Data, DeriveInput, Expr, Field, Fields, GenericArgument, LitInt, PathArguments, Type};
+use syn::{
+    Data, DeriveInput, Expr, Field, Fields, GenericArgument, LitInt, PathArguments, Type,
+    parse_quote,
+};
 
 /// See the crate's page.
 #[proc_macro_derive(Message, attributes(kafka))]
@@ -83,19 +87,24 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
     let default = defaults(&fields);
     let (decode, decode_tagged) = decoding(&fields);
     let (encode, encode_tagged) = encoding(&fields);
+    let parameters = input.generics.split_for_impl().1;
+    let (of_default, is_default) = bounded(input, &[quote!(Default)]);
+    let (of_fill, is_fill) = bounded(input, &[quote!(crate::sample::Fill)]);
+    let (of_decode, is_decode) = bounded(input, &[quote!(crate::wire::Decode), quote!(Default)]);
+    let (of_encode, is_encode) = bounded(input, &[quote!(crate::wire::Encode)]);
     Ok(quote! {
-        impl Default for #name {
+        impl #of_default Default for #name #parameters #is_default {
             fn default() -> Self {
                 Self { #default }
             }
         }
         #[cfg(feature = "samples")]
-        impl crate::sample::Fill for #name {
+        impl #of_fill crate::sample::Fill for #name #parameters #is_fill {
             fn fill(filler: &mut crate::sample::Filler) -> Self {
                 Self { #(#names: crate::sample::Fill::fill(filler)),* }
             }
         }
-        impl crate::wire::Decode for #name {
+        impl #of_decode crate::wire::Decode for #name #parameters #is_decode {
             #[allow(unused_variables, reason = "a struct all of whose fields are in every version")]
             fn decode(
                 reader: &mut crate::wire::Reader,
@@ -114,7 +123,7 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
                 Ok(message)
             }
         }
-        impl crate::wire::Encode for #name {
+        impl #of_encode crate::wire::Encode for #name #parameters #is_encode {
             #[allow(unused_variables, reason = "a struct all of whose fields are in every version")]
             fn encode(&self, writer: &mut crate::wire::Writer, version: i16) {
                 #encode
@@ -139,6 +148,18 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
             #throttle
         }
     })
+}
+
+/// What stands behind `impl` and in its `where`, if every type parameter is bound by those.
+fn bounded(input: &DeriveInput, bounds: &[Tokens]) -> (Tokens, Tokens) {
+    let mut generics = input.generics.clone();
+    for parameter in input.generics.type_params() {
+        let name = &parameter.ident;
+        let clause = generics.make_where_clause();
+        clause.predicates.push(parse_quote!(#name: #(#bounds)+*));
+    }
+    let (behind_impl, _, clause) = generics.split_for_impl();
+    (quote!(#behind_impl), quote!(#clause))
 }
 
 fn throttle(fields: &[(&Field, Wire)]) -> Tokens {

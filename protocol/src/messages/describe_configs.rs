@@ -21,12 +21,12 @@ pub struct DescribeConfigsResource {
     pub configuration_keys: Option<Vec<String>>,
 }
 
-/// What the broker answers.
+/// What the broker answers. Results may be [`crate::Encoded`] already.
 #[derive(Clone, Debug, PartialEq, Message)]
-pub struct DescribeConfigsResponse {
+pub struct DescribeConfigsResponse<Results = Vec<DescribeConfigsResult>> {
     /// For how long the client is asked to be silent, because of a quota.
     pub throttle_time_ms: i32,
-    pub results: Vec<DescribeConfigsResult>,
+    pub results: Results,
 }
 
 /// One describe configs result of the response.

@@ -28,19 +28,22 @@ pub struct MetadataRequestTopic {
     pub name: Option<String>,
 }
 
-/// What the broker answers.
+/// What the broker answers. Brokers and topics may be [`crate::Encoded`] already.
 #[derive(Clone, Debug, PartialEq, Message)]
-pub struct MetadataResponse {
+pub struct MetadataResponse<
+    Brokers = Vec<MetadataResponseBroker>,
+    Topics = Vec<MetadataResponseTopic>,
+> {
     /// For how long the client is asked to be silent, because of a quota.
     #[kafka(since = 3)]
     pub throttle_time_ms: i32,
-    pub brokers: Vec<MetadataResponseBroker>,
+    pub brokers: Brokers,
     /// The cluster's name for itself.
     #[kafka(since = 2)]
     pub cluster_id: Option<String>,
     #[kafka(since = 1, default = -1)]
     pub controller_id: i32,
-    pub topics: Vec<MetadataResponseTopic>,
+    pub topics: Topics,
     #[kafka(since = 8, until = 10, default = i32::MIN)]
     pub cluster_authorized_operations: i32,
     /// NONE, or why not.
@@ -49,7 +52,7 @@ pub struct MetadataResponse {
 }
 
 /// One metadata response broker of the response.
-#[derive(Clone, Debug, PartialEq, Message)]
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
 pub struct MetadataResponseBroker {
     /// The broker's id.
     pub node_id: i32,

@@ -1,55 +1,163 @@
-//! Looks at a metadata file, and tries whether it can be written. One that is not there is not made.
+//! Looks at a metadata file, and tries whether it can be written. One that is not there is not made, and one that is damaged
+//! is left as it is: redb writes to each file that it opens, so it is given a copy first.
 
-use std::fs::{File, remove_file};
+use std::fs::{self, File, TryLockError, remove_file};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use metadata::Checked;
-use metadata::kv::Redb;
+use metadata::kv::{KvError, Redb};
 
 use super::{Report, check_writes};
 
 /// Written beside a file that is not there yet: as much as its first rows need.
 const TRIAL_BYTES: usize = 64 * 1024;
 
+/// Why it was not read.
+enum Unread {
+    NoCopy(io::Error),
+    Store(metadata::Error),
+}
+
+impl From<KvError> for Unread {
+    fn from(error: KvError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 /// What the metadata says of itself, if it can be read.
 pub(super) async fn check(path: &Path, report: &mut Report) -> Option<Checked> {
-    let shown = path.display();
     if !path.exists() {
         return check_absent(path, report);
     }
-    let owned = path.to_owned();
-    let opened = tokio::task::spawn_blocking(move || Redb::open(&owned)).await;
-    let opened = opened.expect("opening does not panic");
-    let read = match &opened {
-        Ok(redb) => metadata::check(redb).await,
-        Err(error) => Err(error.clone().into()),
-    };
-    match read {
+    let shown = path.display();
+    match read(path).await {
         Ok(checked) => {
             report.well(&format!("The metadata in {shown} can be opened and read."));
-            if let Ok(redb) = &opened {
-                let advice = "make room on its disk, or look what is wrong with that";
-                check_writes(redb, &format!("the metadata in {shown}"), advice, report).await;
-            }
+            try_writes(path, report).await;
             return Some(checked);
         }
         // As it is while all is well.
-        Err(metadata::Error::InUse(_)) => report.note(&format!(
+        Err(Unread::Store(metadata::Error::InUse(_))) => report.note(&format!(
             "The metadata in {shown} was not looked at, nor whether the bucket is its bucket: a process has it open, which \
              keeps all others out. That one says in its /health/ready how it is; or stop it and ask again."
         )),
-        Err(metadata::Error::Corrupt(why)) => report.wrong(&format!(
-            "The metadata in {shown} is damaged ({why}): start no agent with it, keep the file, and bring back a copy."
-        )),
-        Err(error @ metadata::Error::NewerFormat { .. }) => {
+        Err(Unread::Store(metadata::Error::Corrupt(why))) => damaged(path, &why, report),
+        Err(Unread::Store(error @ metadata::Error::NewerFormat { .. })) => {
             report.wrong(&format!("The metadata in {shown} is not for this version: {error}."));
         }
-        Err(error) => report.wrong(&format!(
-            "The metadata in {shown} cannot be read ({error}): check the path, its permissions and the disk."
+        Err(Unread::Store(error)) => {
+            let why = match error {
+                metadata::Error::Unavailable { reason, .. } => reason,
+                error => error.to_string(),
+            };
+            report.wrong(&format!(
+                "The metadata in {shown} cannot be read ({why}): check the path, its permissions and the disk."
+            ));
+        }
+        Err(Unread::NoCopy(error)) => report.wrong(&format!(
+            "The metadata in {shown} was not looked at, because that takes a copy, and there cannot be one ({error}): make \
+             room beside it, or name a folder that has room with the variable TMPDIR."
         )),
     }
     None
+}
+
+fn damaged(path: &Path, why: &str, report: &mut Report) {
+    report.wrong(&format!(
+        "The metadata in {} is damaged ({why}): start no agent with it, keep the file, and bring back a copy.",
+        path.display()
+    ));
+}
+
+/// On some damage redb panics, and the process ends with that: it was at work on the file or on its copy.
+pub(super) fn panicked(path: &Path, at_work_on: PathBuf, words: &str, report: &mut Report) {
+    if at_work_on != path {
+        drop(Copied(at_work_on));
+    }
+    damaged(path, words, report);
+}
+
+/// The file itself stays untouched.
+async fn read(path: &Path) -> Result<Checked, Unread> {
+    let owned = path.to_owned();
+    let opening = move || -> Result<_, Unread> {
+        let copy = Copied::of(&owned)?;
+        let opened = Redb::open(&copy.0);
+        let in_its_words = |error| instead(error, &copy.0, &owned);
+        Ok((opened.map_err(in_its_words)?, copy))
+    };
+    let opened = tokio::task::spawn_blocking(opening).await;
+    let (redb, copy) = opened.unwrap_or_else(|_| {
+        let said = "a check of it panicked".to_owned();
+        Err(KvError::Corrupt(said).into())
+    })?;
+    let checked = metadata::check(&redb).await;
+    // Closed, and then deleted.
+    drop(redb);
+    drop(copy);
+    checked.map_err(Unread::Store)
+}
+
+/// An error that names the copy, as one of the file.
+fn instead(error: KvError, copy: &Path, path: &Path) -> KvError {
+    let (copy, path) = (copy.display().to_string(), path.display().to_string());
+    let of_path = |said: String| said.replace(&copy, &path);
+    match error {
+        KvError::Corrupt(said) => KvError::Corrupt(of_path(said)),
+        KvError::NewerFormat(said) => KvError::NewerFormat(of_path(said)),
+        KvError::Unavailable(said) => KvError::Unavailable(of_path(said)),
+        other => other,
+    }
+}
+
+/// A copy of the file, deleted when dropped.
+struct Copied(PathBuf);
+
+impl Copied {
+    /// Beside it where there is room, which may then share its blocks, else where temporary files are.
+    fn of(path: &Path) -> Result<Self, Unread> {
+        let file = File::open(path).map_err(|error| KvError::Unavailable(error.to_string()))?;
+        // Held until it is copied.
+        if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
+            return Err(KvError::InUse(path.display().to_string()).into());
+        }
+        let beside = path.with_extension(format!("doctor-{:016x}", rand::random::<u64>()));
+        let name = beside.file_name().unwrap_or_default();
+        let elsewhere = std::env::temp_dir().join(name);
+        Self::make(path, beside)
+            .or_else(|_| Self::make(path, elsewhere))
+            .map_err(Unread::NoCopy)
+    }
+
+    fn make(path: &Path, to: PathBuf) -> io::Result<Self> {
+        // What is half made goes with it.
+        let copy = Self(to);
+        fs::copy(path, &copy.0).map(|_| copy)
+    }
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        let _ = remove_file(&self.0);
+    }
+}
+
+/// Of a file that is whole.
+async fn try_writes(path: &Path, report: &mut Report) {
+    const ADVICE: &str = "make room on its disk, or look what is wrong with that";
+    let what = format!("the metadata in {}", path.display());
+    let owned = path.to_owned();
+    match tokio::task::spawn_blocking(move || Redb::open(&owned)).await {
+        Ok(Ok(redb)) => check_writes(&redb, &what, ADVICE, report).await,
+        Ok(Err(KvError::InUse(_))) => {
+            report.note("Whether it can be written was not tried: a process has opened it.");
+        }
+        Ok(Err(error)) => report.wrong(&format!(
+            "Nothing can be written to {what} ({error}): {ADVICE}."
+        )),
+        Err(_) => report.fault(),
+    }
 }
 
 /// Whether the first agent can make it.

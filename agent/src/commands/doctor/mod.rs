@@ -9,16 +9,18 @@ mod s3;
 #[cfg(feature = "fdb")]
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use metadata::Checked;
 use metadata::kv::Kv;
 use tokio::time::Instant;
 
-use super::logging;
+use super::{logging, panics};
 use crate::config::{Doctor, StoreUrl};
 use crate::identity::{self, Found, Join, Known, Names};
-use crate::storage::{Store, StoreOptions, Witness, WitnessError};
+use crate::storage::{OpenError, Store, StoreOptions, Witness, WitnessError};
 
 /// Requests whose latency is measured.
 const ROUNDS: usize = 20;
@@ -28,11 +30,12 @@ const PROBE: &[u8] = b"written by penstock doctor, may be deleted";
 /// Checks what was asked for. Exit code 0 only if nothing is wrong.
 ///
 /// # Errors
-/// When the log filter is none, or standard output cannot be used.
+/// When the log filter is none, or the bucket's URL.
 pub(super) async fn run(options: Doctor) -> anyhow::Result<ExitCode> {
     logging::start(&options.log)?;
     let mut report = Report::default();
-    let bucket = check_bucket(&options, &mut report).await;
+    end_with_report(&options, &report);
+    let bucket = check_bucket(&options, &mut report).await?;
     // Before the metadata: an agent at work may add to both, and the bucket must not remember what was added since.
     let found = match &bucket {
         Some(store) if options.bucket != "memory:" => Some(Found::look(store).await),
@@ -60,13 +63,26 @@ pub(super) async fn run(options: Doctor) -> anyhow::Result<ExitCode> {
         check_level(metadata.level, &report);
     }
     if let (Some(found), Some(metadata), Some(store)) = (found, metadata, &options.store) {
-        let names = Names {
-            bucket: options.bucket.clone(),
-            metadata: store.to_string(),
-        };
+        let bucket = Some(options.bucket.clone());
+        let names = Names::of_store(store.to_string(), bucket, &store_options(&options));
         check_identity(&names, found, &metadata, &mut report);
     }
     Ok(report.finish())
+}
+
+/// Also where a check panics, which ends the process: the product aborts then.
+fn end_with_report(options: &Doctor, report: &Report) {
+    let (file, report) = (options.store.clone(), report.clone());
+    panics::end_with(move |damaged| {
+        let mut report = report.clone();
+        match (damaged, &file) {
+            (Some((at_work_on, words)), Some(StoreUrl::Redb(path))) => {
+                metadata_file::panicked(path, at_work_on, &words, &mut report);
+            }
+            _ => report.fault(),
+        }
+        report.finish();
+    });
 }
 
 /// At which level the cluster writes, and whether an operator may want to raise it. None of a store that is still empty.
@@ -121,10 +137,10 @@ fn check_identity(
     }
 }
 
-/// What was found so far. Said at once, so that a check that takes long does not look like none.
-#[derive(Debug, Default)]
+/// What was found so far. Said at once, so that a check that takes long does not look like none. Clones share it.
+#[derive(Clone, Debug, Default)]
 struct Report {
-    wrong: usize,
+    wrong: Arc<AtomicUsize>,
 }
 
 impl Report {
@@ -138,12 +154,20 @@ impl Report {
     }
 
     fn wrong(&mut self, sentence: &str) {
-        self.wrong += 1;
+        self.wrong.fetch_add(1, Ordering::Relaxed);
         say("WRONG", sentence);
     }
 
+    /// A check panicked, which standard error describes.
+    fn fault(&mut self) {
+        self.wrong(
+            "A check failed by itself, and those that follow it were not made: that is a fault of Penstock, please report \
+             it.",
+        );
+    }
+
     fn finish(&self) -> ExitCode {
-        match self.wrong {
+        match self.wrong.load(Ordering::Relaxed) {
             0 => {
                 say("     ", "All is well.");
                 ExitCode::SUCCESS
@@ -165,21 +189,29 @@ fn say(verdict: &str, sentence: &str) {
     println!("{verdict} {sentence}");
 }
 
-/// The bucket, if it can be asked.
-async fn check_bucket(options: &Doctor, report: &mut Report) -> Option<Store> {
-    let store_options = StoreOptions {
+fn store_options(options: &Doctor) -> StoreOptions {
+    StoreOptions {
         s3_endpoint: options.s3_endpoint.clone(),
-    };
-    let store = match Store::open(&options.bucket, &store_options).await {
+    }
+}
+
+/// The bucket, if it can be asked. One that is not there is not made.
+///
+/// # Errors
+/// When what was typed names none.
+async fn check_bucket(options: &Doctor, report: &mut Report) -> anyhow::Result<Option<Store>> {
+    let store_options = store_options(options);
+    let store = match Store::open_existing(&options.bucket, &store_options).await {
         Ok(store) => store,
+        Err(error @ OpenError::Misused(_)) => return Err(error.into()),
         Err(error) => {
             report.wrong(&sentence(&error.to_string()));
-            return None;
+            return Ok(None);
         }
     };
     if let Err(error) = store.check().await {
         report.wrong(&sentence(&error.to_string()));
-        return None;
+        return Ok(None);
     }
     report.well("The bucket is there and lets us read.");
     if store.is_local() {
@@ -187,7 +219,7 @@ async fn check_bucket(options: &Doctor, report: &mut Report) -> Option<Store> {
     } else {
         s3::check(&options.bucket, &store_options, report).await;
     }
-    Some(store)
+    Ok(Some(store))
 }
 
 /// Stores, reads and deletes as an agent does, but not among its segments.

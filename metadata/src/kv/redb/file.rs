@@ -168,8 +168,8 @@ fn emptied(path: &Path, file: &File, missing: Missing) -> KvError {
             KvError::Unavailable(format!("{shown} cannot be opened: it was emptied"))
         }
         (Missing::Create, _) => KvError::Corrupt(format!(
-            "{shown} has 0 bytes, as after a restore that was interrupted; if a first start was, and nothing was ever stored \
-             there, delete it, else"
+            "{shown} has 0 bytes, as after a restore that was interrupted; delete it only if a first start was, before \
+             anything was stored"
         )),
     }
 }

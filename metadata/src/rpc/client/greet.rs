@@ -48,9 +48,10 @@ impl Work {
         let cluster_id = welcome.cluster_id;
         let known = self.shared.cluster_id.get_or_init(|| cluster_id.clone());
         if *known != cluster_id {
-            return Err(Err(Error::Corrupt(format!(
-                "the sequencer is of cluster {cluster_id}, this agent belongs to {known}"
-            ))));
+            return Err(Err(Error::OtherCluster {
+                found: cluster_id,
+                known: known.clone(),
+            }));
         }
         let held = self.check(&welcome.lineage)?;
         let lineage = || Arc::new(Mutex::new(welcome.lineage.clone()));

@@ -58,8 +58,8 @@ impl Work {
             Update::Topics(part) => self.topics(Arc::unwrap_or_clone(part)),
             Update::Views(views) => views.into_iter().for_each(|view| self.view(view)),
             Update::Agents(agents) => {
-                self.look_for_own_id(&agents);
-                *self.shared.agents.lock() = agents;
+                self.look_for_own_id(&agents.all);
+                *self.shared.agents.lock() = Arc::clone(&agents.all);
             }
             Update::Naming(epoch) => self.shared.naming.store(epoch.0, Ordering::Release),
         }
@@ -119,11 +119,17 @@ impl Work {
         if let Some(view) = known {
             view.append(bounds, extents.into_iter());
         } else if scope == Scope::All {
-            let dropped = views.make_room();
-            for some in dropped.chunks(WATCHED_AT_ONCE) {
-                self.outgoing.push_back(Up::Unwatch(some.to_vec()).encode());
-            }
+            self.make_room();
+            let views = &self.shared.views;
             views.insert(partition, View::new(bounds, &extents.into()));
+        }
+    }
+
+    /// Lets go of views that nobody holds, once there are many.
+    pub(super) fn make_room(&mut self) {
+        let dropped = self.shared.views.make_room();
+        for some in dropped.chunks(WATCHED_AT_ONCE) {
+            self.outgoing.push_back(Up::Unwatch(some.to_vec()).encode());
         }
     }
 }

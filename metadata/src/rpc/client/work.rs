@@ -217,6 +217,17 @@ impl Work {
             }
             return None;
         }
+        if let Read::View { .. } = &read
+            && self.linked
+        {
+            self.make_room();
+            if self.shared.views.are_full() {
+                // The sequencer would cut one off that watches without end.
+                let refusal = "this agent reads as many partitions as it can at once";
+                read.refuse(&Error::unavailable(refusal));
+                return None;
+            }
+        }
         if let Read::Withdraw { .. } = read {
             self.agent = None;
             self.withdrawn = true;

@@ -1,7 +1,7 @@
 //! Commands as bytes: those that agents may send. What the sequencer asks of itself has no encoding.
 
 use super::parts::decode_list;
-use super::{BATCHES_MAX, BLOCKS_MAX};
+use super::{BATCHES_MAX, BLOCKS_MAX, TOPIC_BYTES_MAX};
 use crate::codec::{Decoder, Encoder, Unreadable, Wire};
 use crate::command::{
     BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions, CreateTopic,
@@ -80,13 +80,7 @@ pub(super) fn decode_command(frame: &mut Decoder) -> Result<Command, Unreadable>
             size: frame.u64()?,
             blocks: decode_blocks(frame)?,
         }),
-        2 => Command::CreateTopic(CreateTopic {
-            name: frame.text()?,
-            id: frame.topic()?,
-            partitions: frame.i32()?,
-            replication_factor: frame.i16()?,
-            configs: frame.texts()?,
-        }),
+        2 => Command::CreateTopic(decode_create(frame)?),
         3 => Command::DeleteTopic(frame.topic()?),
         4 => Command::CreatePartitions(CreatePartitions {
             topic: frame.topic()?,
@@ -104,6 +98,22 @@ pub(super) fn decode_command(frame: &mut Decoder) -> Result<Command, Unreadable>
         },
         _ => return Err(Unreadable),
     })
+}
+
+fn decode_create(frame: &mut Decoder) -> Result<CreateTopic, Unreadable> {
+    let create = CreateTopic {
+        name: frame.text()?,
+        id: frame.topic()?,
+        partitions: frame.i32()?,
+        replication_factor: frame.i16()?,
+        configs: frame.texts()?,
+    };
+    let configs = create.configs.iter();
+    let configs = configs.map(|(name, value)| name.len() + value.len());
+    match create.name.len() + configs.sum::<usize>() {
+        ..=TOPIC_BYTES_MAX => Ok(create),
+        _ => Err(Unreadable),
+    }
 }
 
 fn encode_block(block: &CommitBlock, frame: &mut Encoder) {

@@ -35,6 +35,8 @@ const WATCHED_MAX: usize = 4096;
 /// header.
 const BLOCKS_MAX: usize = 256 * 1024;
 const BATCHES_MAX: usize = 256 * 1024;
+/// A topic's name and its settings. What Kafka knows of them is a few thousand bytes.
+const TOPIC_BYTES_MAX: usize = 1024 * 1024;
 /// Names of an agent and of its listeners together: the list of all agents goes in one frame.
 const AGENT_BYTES_MAX: usize = 2 * 1024;
 /// Snapshots and long lists are cut into frames of about so many bytes.

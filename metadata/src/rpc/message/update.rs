@@ -11,7 +11,7 @@ use super::parts::{
 use super::topics::{decode_topics, encode_topics};
 use crate::codec::{Decoder, Encoder, Unreadable};
 use crate::types::NamingEpoch;
-use crate::update::{Update, ViewUpdate};
+use crate::update::{Agents, Update, ViewUpdate};
 
 const TOPICS: u8 = 1;
 const VIEWS: u8 = 2;
@@ -31,8 +31,11 @@ pub(super) fn encode_update(update: &Update, frame: &mut Encoder) {
         }
         Update::Agents(agents) => {
             frame.u8(AGENTS);
-            frame.u64(agents.len() as u64);
-            agents.iter().for_each(|agent| encode_agent(agent, frame));
+            frame.u64(agents.all.len() as u64);
+            agents
+                .all
+                .iter()
+                .for_each(|agent| encode_agent(agent, frame));
         }
         Update::Naming(epoch) => {
             frame.u8(NAMING);
@@ -45,9 +48,11 @@ pub(super) fn decode_update(frame: &mut Decoder) -> Result<Update, Unreadable> {
     Ok(match frame.u8()? {
         TOPICS => Update::Topics(Arc::new(decode_topics(frame)?)),
         VIEWS => Update::Views(decode_views(frame)?),
-        AGENTS => Update::Agents(Arc::new(decode_list(frame, ITEMS_MAX, |frame| {
-            decode_agent(frame).map(Arc::new)
-        })?)),
+        AGENTS => {
+            let agent = |frame: &mut Decoder| decode_agent(frame).map(Arc::new);
+            let agents = decode_list(frame, ITEMS_MAX, agent)?;
+            Update::Agents(Arc::new(Agents::new(agents)))
+        }
         NAMING => Update::Naming(NamingEpoch(frame.u32()?)),
         _ => return Err(Unreadable),
     })

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 use super::work::Session;
-use super::{collision, lineage};
+use super::{collision, lineage, say};
 use crate::command::{Command, Outcome, Submission};
 use crate::error::Error;
 use crate::handle::Metadata;
@@ -16,6 +16,7 @@ use crate::rpc::link::Link;
 use crate::rpc::message::{Down, Hello, Welcome};
 use crate::sequencer::feed::feed;
 use crate::sequencer::lineage::Lineage;
+use crate::sequencer::openers::TOO_MANY;
 use crate::sequencer::reads::Read;
 use crate::sequencer::{Heard, Status};
 use crate::types::SessionId;
@@ -30,10 +31,18 @@ impl Session {
         status: &Status,
     ) -> Result<Option<Self>, Error> {
         let heard = Arc::new(Heard::now());
-        let agent = hello.agent.map(Arc::new);
+        let (agent, from) = (hello.agent.map(Arc::new), link.from);
+        // Held until the sequencer knows whose the session is.
+        let mut opening = None;
         let mut session = hello.session;
         for _ in 0..2 {
             if session == SessionId::NONE {
+                let openers = &metadata.shared().openers;
+                opening = opening.or_else(|| openers.begin(from));
+                if opening.is_none() {
+                    say(&link, Down::End(TOO_MANY.to_owned())).await;
+                    return Ok(None);
+                }
                 session = open(&metadata, status.random()).await?;
             }
             let (feed, updates) = feed();
@@ -43,6 +52,7 @@ impl Session {
                 level: hello.level,
                 feed,
                 heard: Arc::clone(&heard),
+                from,
                 reply,
             });
             let Some(attached) = attached.await? else {
@@ -65,6 +75,7 @@ impl Session {
                 level: metadata.shared().level.load(Ordering::Acquire),
                 naming: attached.naming,
             };
+            drop(opening);
             let rival = attached.rival.as_deref().map(collision);
             let id = session.id;
             let mut begun = Self::new(link, metadata, id, chain, attached, updates, heard);

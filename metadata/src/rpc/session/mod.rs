@@ -16,6 +16,7 @@ use super::link::Link;
 use super::message::{Down, GREETING_BYTES_MAX, Up, Versions, no_common_version};
 use crate::catalogue::Agent;
 use crate::handle::Metadata;
+use crate::seldom::Seldom;
 use crate::sequencer::lineage::Lineage;
 use crate::sequencer::{Looker, Role, Status};
 use crate::shown::Shown;
@@ -23,6 +24,9 @@ use work::Session;
 
 /// The first frame must come in this time, and must be answered in it.
 const HELLO_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Sessions that could not begin, of all agents.
+static NOT_BEGUN: Seldom = Seldom::new(16);
 
 /// Serves one agent to the end of its link.
 pub(super) async fn serve(mut link: Link, status: Status, ours: Versions) {
@@ -84,8 +88,15 @@ pub(super) async fn serve(mut link: Link, status: Status, ours: Versions) {
     match timeout(HELLO_TIME_MAX, begun).await {
         Ok(Ok(Some(session))) => session.run().await,
         Ok(Ok(None)) => {}
-        Ok(Err(error)) => tracing::info!(%error, "an agent's session could not begin"),
-        Err(_) => tracing::info!("an agent's session took too long to begin"),
+        Ok(Err(error)) => not_begun(&error.to_string()),
+        Err(_) => not_begun("it took too long"),
+    }
+}
+
+/// Whoever is refused comes back at once.
+fn not_begun(reason: &str) {
+    if let Some(unsaid) = NOT_BEGUN.admit() {
+        tracing::info!(reason, unsaid, "an agent's session could not begin");
     }
 }
 

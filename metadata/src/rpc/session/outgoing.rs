@@ -1,6 +1,7 @@
 //! Frames for an agent, which may be slow to take them.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -42,7 +43,10 @@ impl Outgoing {
     }
 
     pub(super) fn push(&mut self, down: &Down) {
-        let frame = down.encode();
+        self.push_frame(down.encode());
+    }
+
+    fn push_frame(&mut self, frame: Bytes) {
         self.bytes += frame.len();
         self.frames.push_back(frame);
     }
@@ -77,7 +81,34 @@ impl Outgoing {
                     self.push(&Down::Update(Update::Views(part)));
                 }
             }
-            small => self.push(&Down::Update(small)),
+            Update::Agents(agents) => {
+                let told = Down::Update(Update::Agents(Arc::clone(&agents)));
+                self.push_frame(agents.frame(|| told.encode()));
+            }
+            small @ Update::Naming(_) => self.push(&Down::Update(small)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Agent;
+    use crate::update::Agents;
+
+    /// The list of all agents may take a megabyte, and goes to each of them.
+    #[test]
+    fn the_list_of_agents_is_made_once_for_all_links() {
+        let agent = Arc::new(Agent::new(1, "host".to_owned(), 9092));
+        let agents = Arc::new(Agents::new(vec![agent]));
+        let told = || {
+            let mut outgoing = Outgoing::default();
+            outgoing.tell(Update::Agents(Arc::clone(&agents)));
+            outgoing.pop()
+        };
+        let (one, other) = (told(), told());
+        assert_eq!(one.as_ptr(), other.as_ptr());
+        let update = Down::Update(Update::Agents(agents));
+        assert_eq!(Down::decode(one), Ok(update));
     }
 }

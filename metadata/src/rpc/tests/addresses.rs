@@ -42,6 +42,32 @@ async fn of_two_processes_behind_one_address_the_second_stops_with_a_sentence() 
     first.kill().await;
 }
 
+/// As where its addresses name two clusters' processes, of which one is gone.
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_reaches_another_cluster_says_which_flag_names_it() {
+    let (_store, net, first, a, b) = two_agents(Travel::Links).await;
+    b.kill().await;
+    first.kill().await;
+    let other = net.start(Memory::new(), "two:2", 2);
+    let theirs = net.agent(&["two:2"], 13).await;
+    net.services
+        .lock()
+        .insert("one:1".to_owned(), vec!["two:2".to_owned()]);
+    let ended = timeout(PATIENCE, a.task).await.expect("it stops");
+    let sentence = ended.unwrap().unwrap_err().to_string();
+    let (known, found) = (a.metadata.cluster_id(), theirs.metadata.cluster_id());
+    for part in [
+        format!("this agent belongs to cluster {known}"),
+        format!("to cluster {found}"),
+        "--metadata names a process of another cluster".to_owned(),
+        "correct it".to_owned(),
+    ] {
+        assert!(sentence.contains(&part), "no {part:?} in {sentence}");
+    }
+    assert!(!sentence.contains("damaged"), "{sentence}");
+    other.kill().await;
+}
+
 /// A balancer that always leads a process to itself: nothing tells them apart but that the head moves.
 #[tokio::test(start_paused = true)]
 async fn two_processes_behind_one_address_never_take_the_order_from_each_other() {

@@ -7,7 +7,7 @@ use crate::types::{
     BatchFlags, BlockCodec, BlockRange, Bounds, Content, Extent, ExtentFlags, ObjectKey, Offset,
     PartitionIndex, Scope, Timestamp, TopicId,
 };
-use crate::update::{Update, ViewUpdate};
+use crate::update::{Agents, Update, ViewUpdate};
 
 /// In memory things take several times what they do in a frame: their number has a bound of its own.
 #[test]
@@ -60,7 +60,16 @@ fn lists_that_would_take_much_more_in_memory_are_refused() {
             configs: (0..settings).map(named).collect(),
         })
     };
+    let long = |bytes: usize| {
+        let Command::CreateTopic(mut create) = create(0) else {
+            unreachable!()
+        };
+        create.configs = [("x".to_owned(), "y".repeat(bytes))].into();
+        Command::CreateTopic(create)
+    };
     for (up, fits) in [
+        (submit(long(100_000)), true),
+        (submit(long(15_000_000)), false),
         (submit(create(1_000)), true),
         (submit(create(2_000)), false),
         (submit(commit(1, 200_000)), true),
@@ -99,7 +108,7 @@ fn an_agent_that_would_fill_the_list_of_all_is_refused() {
     let mut agent = Node::new(7, "h".repeat(2 * 1024 - 40), 9092);
     agent.zone = Some("z".to_owned());
     let all = (0..4096).map(|_| Arc::new(agent.clone())).collect();
-    let frame = Down::Update(Update::Agents(Arc::new(all))).encode();
+    let frame = Down::Update(Update::Agents(Arc::new(Agents::new(all)))).encode();
     assert!(frame.len() < FRAME_BYTES_MAX);
     assert!(Down::decode(frame).is_ok());
 }

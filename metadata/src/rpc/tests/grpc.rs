@@ -56,6 +56,21 @@ async fn exchange(wire: &Wire, address: &str, accepted: &mut mpsc::Receiver<Link
     assert_eq!(frame(&mut agent).await, None, "from either side");
 }
 
+/// As a port for Kafka clients, to which the first bytes of HTTP/2 are the length of a request that is far too large.
+#[tokio::test]
+async fn what_is_no_metadata_process_is_called_so_in_a_sentence() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let _ = socket.read(&mut [0; 4]).await;
+        }
+    });
+    let error = dial(&Wire::Plain, &address).await.unwrap_err().to_string();
+    assert!(error.contains("is no metadata process"), "{error}");
+    assert!(!error.contains(['{', '[', '"']), "{error}");
+}
+
 #[tokio::test]
 async fn frames_travel_in_order_both_ways() {
     let (address, mut accepted) = listen(Wire::Plain).await;
@@ -207,4 +222,31 @@ async fn a_link_that_takes_more_than_its_share_is_cut_and_others_are_not() {
     let small = Bytes::from(vec![7; 200_000]);
     agent.sender.send(small.clone()).await.unwrap();
     assert_eq!(frame(server).await, Some(small));
+}
+
+/// What a peer may send while nobody listens is little, and counted.
+#[tokio::test]
+async fn a_peer_that_is_not_listened_to_fills_a_small_window_that_is_counted() {
+    let budget = Budget::of(1024 * 1024);
+    let (client, server) = tokio::io::duplex(16 * 1024);
+    let (links, mut accepted) = mpsc::channel(1);
+    let counted = budget.clone();
+    let _served =
+        spawn(async move { super::super::grpc::serve(server, None, links, &counted).await });
+    let agent = super::super::grpc::begin(client).await.unwrap();
+    let server = accepted.recv().await.unwrap();
+    let piece = Bytes::from(vec![7; 32 * 1024]);
+    let mut sent = 0;
+    while let Ok(Ok(())) =
+        timeout(Duration::from_millis(500), agent.sender.send(piece.clone())).await
+    {
+        sent += piece.len();
+        assert!(sent < 4 * 1024 * 1024, "{sent}");
+    }
+    // Also what lies in the peer's own buffers.
+    assert!(sent < 2 * 1024 * 1024, "{sent}");
+    let part = server.part.as_ref().unwrap();
+    assert!(!part.is_over());
+    part.add(700 * 1024);
+    assert!(part.is_over(), "the window and the frames that wait");
 }

@@ -17,6 +17,7 @@ mod listed;
 mod naming;
 mod order;
 mod played;
+mod shares;
 mod versions;
 
 use std::collections::BTreeMap;

@@ -78,6 +78,7 @@ async fn many_busy_partitions_are_watched_at_once_and_nobody_is_cut_off() {
         level: u32::MAX,
         feed,
         heard: Arc::new(Heard::now()),
+        from: None,
         reply,
     });
     let subscriber = attached.await.unwrap().subscriber;

@@ -16,7 +16,7 @@ use crate::types::{
     Located, Lost, LostRange, Lsn, NamingEpoch, ObjectKey, Offset, PartitionIndex, ProducerEpoch,
     ProducerId, Scope, Sequence, SessionId, Share, Stored, Timestamp, TopicId, TopicPartition,
 };
-use crate::update::{Update, ViewUpdate};
+use crate::update::{Agents, Update, ViewUpdate};
 
 /// Those of the release whose bytes are kept.
 pub(super) const VERSIONS: Versions = Versions { min: 3, max: 3 };
@@ -290,7 +290,7 @@ pub(super) fn downs() -> Vec<Down> {
             bounds: bounds(),
             extents: vec![extent()],
         }])),
-        Down::Update(Update::Agents(Arc::new(vec![
+        Down::Update(Update::Agents(Arc::new(Agents::new(vec![
             Arc::new(agent()),
             Arc::new(Agent {
                 zone: None,
@@ -301,7 +301,7 @@ pub(super) fn downs() -> Vec<Down> {
                 },
                 ..agent()
             }),
-        ]))),
+        ])))),
         Down::Alive {
             durable: Lsn(u64::MAX),
         },

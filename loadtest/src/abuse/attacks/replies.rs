@@ -1,0 +1,80 @@
+//! Requests whose answers are far larger than they are.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use protocol::messages::describe_configs::DescribeConfigsResource;
+use protocol::messages::produce::{PartitionProduceData, TopicProduceData};
+use protocol::messages::{DescribeConfigsRequest, MetadataRequest, ProduceRequest};
+
+use super::topics;
+use crate::abuse::good::Target;
+use crate::abuse::manners::{Attack, asks, frame, never_reads};
+
+const METADATA_VERSION: i16 = 9;
+const PRODUCE_VERSION: i16 = 9;
+const DESCRIBE_VERSION: i16 = 4;
+/// Kafka's number of what has settings.
+const TOPIC: i8 = 2;
+
+type Ready<'a> = BoxFuture<'a, anyhow::Result<Vec<Attack>>>;
+
+/// Metadata of a million partitions, which half of those who ask for it do not read.
+pub(in crate::abuse) fn metadata(target: &Target) -> Ready<'_> {
+    async {
+        let names = topics::names(if target.short { 10 } else { 100 });
+        topics::create_all(target, &names, 10_000, &[]).await?;
+        let request = MetadataRequest {
+            topics: None,
+            ..Default::default()
+        };
+        let unread = frame(METADATA_VERSION, &request);
+        Ok(vec![
+            asks(8, &target.kafka, METADATA_VERSION, &[request]),
+            never_reads(8, &target.kafka, unread),
+        ])
+    }
+    .boxed()
+}
+
+/// Four million partitions without records: six bytes of the request each.
+pub(in crate::abuse) fn nulls(target: &Target) -> Ready<'_> {
+    async {
+        topics::create(target, "nulls", 1, &[]).await?;
+        let count = if target.short { 100_000 } else { 4_000_000 };
+        let null = PartitionProduceData {
+            index: 0,
+            records: None,
+        };
+        let request = ProduceRequest {
+            acks: -1,
+            timeout_ms: 60_000,
+            topic_data: vec![TopicProduceData {
+                name: "nulls".to_owned(),
+                partition_data: vec![null; count],
+            }],
+            ..Default::default()
+        };
+        Ok(vec![asks(2, &target.kafka, PRODUCE_VERSION, &[request])])
+    }
+    .boxed()
+}
+
+/// All settings of sixty thousand topics, each with its words.
+pub(in crate::abuse) fn described(target: &Target) -> Ready<'_> {
+    async {
+        let names = topics::names(if target.short { 2000 } else { 60_000 });
+        topics::create_all(target, &names, 1, &[]).await?;
+        let resource = |resource_name| DescribeConfigsResource {
+            resource_type: TOPIC,
+            resource_name,
+            configuration_keys: None,
+        };
+        let request = DescribeConfigsRequest {
+            resources: names.into_iter().map(resource).collect(),
+            include_synonyms: true,
+            include_documentation: true,
+        };
+        Ok(vec![asks(4, &target.kafka, DESCRIBE_VERSION, &[request])])
+    }
+    .boxed()
+}
