@@ -120,7 +120,7 @@ async fn a_file_that_is_damaged_is_left_as_it_was() {
     {
         let redb = Redb::open(&file).unwrap();
         let mut transaction = Transaction::default();
-        transaction.set(KEY.to_vec().into(), bytes::Bytes::from_static(b"\xff"));
+        transaction.set(KEY.to_vec().into(), Bytes::from_static(b"\xff"));
         redb.commit(transaction).await.unwrap();
     }
     let row_damaged = std::fs::read(&file).unwrap();
