@@ -16,7 +16,7 @@ use crate::history::{Event, Place, Value};
 use crate::process::Process;
 use crate::producer::topic_name;
 use crate::reader::{ask_ends, joined, read_all};
-use crate::run::PATIENCE;
+use crate::run::patience;
 use crate::wire::{Gone, Wire};
 use crate::world::{Dice, EPOCH_MS, World, spawn};
 
@@ -90,7 +90,7 @@ pub(crate) async fn finish(world: &Arc<World>, dice: &Dice, topics: u32, partiti
     world.memory.faults().cease();
     world.start_all();
     for topic in 0..topics {
-        if timeout(PATIENCE, read(world, dice, topic, partitions))
+        if timeout(patience(world), read(world, dice, topic, partitions))
             .await
             .is_err()
         {

@@ -23,8 +23,8 @@ use crate::swarm;
 use crate::world::{Dice, World, spawn};
 
 const TICK: Duration = Duration::from_millis(20);
-/// Once everything healed, producers must come to an end within so long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+/// Once everything healed, producers must come to an end within so long, and all there is be read.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Topics that come and go have numbers from here on.
 const PASSING_TOPICS: u32 = 100;
 /// Events shown before an anomaly.
@@ -223,8 +223,7 @@ async fn story(world: &Arc<World>) {
             let _ = swarm.await;
         }
     };
-    let patience = PATIENCE * if world.has_a_swarm { 10 } else { 1 };
-    if timeout(patience, all).await.is_err() {
+    if timeout(patience(world), all).await.is_err() {
         world.history.push(Event::Broken(
             "not all producers came to an end once everything had healed".to_owned(),
         ));
@@ -234,6 +233,11 @@ async fn story(world: &Arc<World>) {
     supervisor.abort();
     accountant.abort();
     last::finish(world, &dice, shape.topics, partitions).await;
+}
+
+/// A swarm leaves thousands of objects behind, which agents with no memory for them read one at a time.
+pub(crate) fn patience(world: &World) -> Duration {
+    PATIENCE * if world.has_a_swarm { 10 } else { 1 }
 }
 
 async fn create(world: &Arc<World>, dice: &Dice, topic: u32, partitions: i32) {
