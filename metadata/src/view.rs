@@ -172,13 +172,18 @@ impl Views {
         Arc::clone(views.entry(partition).or_insert_with(|| Arc::new(view)))
     }
 
-    /// Forgets views that nobody holds once there are many; which they were.
-    pub(crate) fn make_room(&self) -> Vec<TopicPartition> {
+    /// Forgets views that nobody holds, of those that may go, once there are many; which they were.
+    pub(crate) fn make_room(
+        &self,
+        may_go: impl Fn(&TopicPartition) -> bool,
+    ) -> Vec<TopicPartition> {
         let mut views = self.0.lock();
         if views.len() < VIEWS_MAX {
             return Vec::new();
         }
-        let unheld = views.extract_if(.., |_, view| Arc::strong_count(view) == 1);
+        let unheld = views.extract_if(.., |partition, view| {
+            Arc::strong_count(view) == 1 && may_go(partition)
+        });
         unheld.map(|(partition, _)| partition).collect()
     }
 
@@ -238,7 +243,7 @@ mod tests {
         assert!(views.are_full());
         drop(insert(count));
         assert_eq!(views.partitions().len(), VIEWS_MAX + 1);
-        let dropped = views.make_room();
+        let dropped = views.make_room(|_| true);
         assert_eq!(dropped.len(), VIEWS_MAX);
         assert_eq!(views.partitions(), [partition(0)]);
         drop(held);

@@ -22,6 +22,9 @@ use crate::{topic_id, topic_name};
 
 /// Partitions that one request may make: Kafka's MAX_PARTITIONS_PER_BATCH.
 const REQUEST_PARTITIONS_MAX: i64 = 10_000;
+/// What a topic's settings may take, names and values together. They are in every copy of the list of topics, and the sequencer
+/// ends the link of an agent that sends much more.
+const SETTINGS_BYTES_MAX: usize = 64 * 1024;
 /// What a setting's name and default take in an answer, and in the answer as it is encoded.
 const SETTING_BYTES: usize = 128;
 
@@ -190,6 +193,15 @@ fn check(
     let given = topic.configs.iter();
     let given = given.map(|config| (config.name.as_str(), config.value.as_deref()));
     let configs = topic_config::check(given).map_err(|why| (ErrorCode::INVALID_CONFIG, why))?;
+    let bytes: usize = configs
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if bytes > SETTINGS_BYTES_MAX {
+        let message =
+            format!("settings of {bytes} bytes, of which a topic may have {SETTINGS_BYTES_MAX}");
+        return refuse(ErrorCode::INVALID_CONFIG, message);
+    }
     Ok(CreateTopic {
         name: topic.name.clone(),
         id,
@@ -414,6 +426,11 @@ mod tests {
             config("retention.ms", None),
             config("retention.ms", Some("-2")),
             config("message.format.version", Some("2.8")),
+            // An agent that told the sequencer of more would lose its link.
+            config(
+                "leader.replication.throttled.replicas",
+                Some(&"1:2,".repeat(SETTINGS_BYTES_MAX / 4)),
+            ),
         ] {
             assert_eq!(checked(&bad), Err(ErrorCode::INVALID_CONFIG));
         }

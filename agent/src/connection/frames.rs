@@ -213,9 +213,10 @@ impl<R: Arrivals> Frames<R> {
             whole(admission, origin, turn, length).await
         };
         tokio::select! {
+            // A Produce that is here holds no room of those that are to come, for it may wait for long.
             biased;
-            permit = arriving => permit,
             permit = here => permit,
+            permit = arriving => permit,
         }
     }
 

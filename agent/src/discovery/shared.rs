@@ -173,12 +173,8 @@ struct Turn {
 impl Turn {
     async fn make(self) -> Arc<Told> {
         let (mut permit, catalogue) = self.admit().await;
-        if let Some(entry) = self.kept.lock().entry(self.id) {
-            entry.as_of = Some(Arc::downgrade(&catalogue));
-        }
         let alike = Arc::clone(&self.alike);
-        // The work has the permit, for it ends later than those who wait for it.
-        // It is for all who wait for it.
+        // The work has the permit, for it ends later than those who wait for it; and it is for all of them.
         let told = make(Origin::of(None), permit.bytes(), move |wanted| {
             let all = catalogue.topics();
             let all = all.map(|topic| Described::Found(Arc::clone(topic), alike.operations));
@@ -213,13 +209,23 @@ impl Turn {
         loop {
             self.kept.lock().make_room(admission, bytes);
             let permit = admission.shared_answer(bytes).await;
-            let catalogue = metadata.catalogue();
+            let catalogue = self.as_of_now();
             let now = self.bytes(&catalogue);
             if now <= bytes {
                 return (permit, catalogue);
             }
             bytes = now;
         }
+    }
+
+    /// All topics as they are now. Whoever comes later and may know of more does not join.
+    fn as_of_now(&self) -> Arc<Catalogue> {
+        let mut kept = self.kept.lock();
+        let catalogue = self.context.metadata.catalogue();
+        if let Some(entry) = kept.entry(self.id) {
+            entry.as_of = Some(Arc::downgrade(&catalogue));
+        }
+        catalogue
     }
 
     fn bytes(&self, catalogue: &Catalogue) -> usize {

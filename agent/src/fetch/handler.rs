@@ -28,9 +28,9 @@ const WAIT_MAX: Duration = Duration::from_secs(300);
 /// A poll that may not wait is answered with what there is. Where that is nothing, its client is asked to be silent for so
 /// long, or for as long as it would have waited: Kafka's default `fetch.max.wait.ms`.
 const SILENCE_MAX: Duration = Duration::from_millis(500);
-/// Partitions that one request may name: as many as an agent keeps views of that nobody holds. Those of all a cluster's
-/// partitions would be looked up one after another, in minutes.
-const PARTITIONS_MAX: usize = 64 * 1024;
+/// Partitions that one request may name: a quarter of the views that an agent keeps, so that no client holds all of them.
+/// Those of all a cluster's partitions would be looked up one after another, in minutes.
+const PARTITIONS_MAX: usize = 16 * 1024;
 /// What the answer for a partition takes besides its batches: what was found, what is served of it, and its bytes.
 const ANSWER_BYTES: usize = size_of::<Found>()
     + size_of::<Extent>()

@@ -290,7 +290,10 @@ impl Candidate {
             return Ok(None);
         }
         let witness = match ask(self.options.witness.as_ref(), &cluster_id).await {
-            Err(Error::Unavailable { reason, .. }) if wrote => {
+            // Or the bucket agreed, and what was seen since was compared with that.
+            Err(Error::Unavailable { reason, .. })
+                if wrote || self.agreed.load(Ordering::Relaxed) =>
+            {
                 tracing::warn!(reason, "takes over by what this process saw itself");
                 None
             }

@@ -210,7 +210,7 @@ impl Read {
                 let _ = reply.send(Ok(partitions.into_iter().map(bounds).collect()));
             }
             Self::View { partition, reply } => {
-                views.make_room();
+                views.make_room(|_| true);
                 let view = state
                     .partitions
                     .get(partition)

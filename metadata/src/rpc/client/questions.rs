@@ -1,6 +1,6 @@
 //! Questions that are not answered yet: numbered here, asked again on every new link.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +23,8 @@ pub(super) const WATCHED_AT_ONCE: usize = 1000;
 #[derive(Default)]
 pub(super) struct Questions {
     waiting: BTreeMap<u64, Questioned>,
+    /// Views that were asked for over this link and are not answered, whether or not anybody waits for them any more.
+    watching: BTreeMap<u64, Vec<TopicPartition>>,
     last: u64,
 }
 
@@ -42,22 +44,37 @@ impl Questions {
         }
         self.last += 1;
         let frame = ask(self.last, &read)?;
+        if let Read::View { partition, .. } = &read {
+            self.watching.insert(self.last, vec![*partition]);
+        }
         let deadline = Instant::now() + QUESTION_TIME_MAX;
         self.waiting
             .insert(self.last, Questioned { read, deadline });
         Some(frame)
     }
 
-    /// Frames that ask for these partitions' views anew, which nobody waits for.
+    /// Frames with which a new link begins: they ask for these partitions' views anew, which nobody waits for.
     pub(super) fn watch_again(&mut self, partitions: &[TopicPartition]) -> Vec<Bytes> {
+        self.watching.clear();
+        for (id, Questioned { read, .. }) in &self.waiting {
+            if let Read::View { partition, .. } = read {
+                self.watching.insert(*id, vec![*partition]);
+            }
+        }
         let some = partitions.chunks(WATCHED_AT_ONCE);
         some.map(|some| {
             self.last += 1;
+            self.watching.insert(self.last, some.to_vec());
             let question = Question::Watch(some.to_vec());
             let id = self.last;
             Up::Ask { id, question }.encode()
         })
         .collect()
+    }
+
+    /// What must not be let go of: its view is on the way, and would be taken for one that is told of further.
+    pub(super) fn unanswered(&self) -> HashSet<TopicPartition> {
+        self.watching.values().flatten().copied().collect()
     }
 
     /// All as frames.
@@ -78,6 +95,7 @@ impl Questions {
 
     /// An error, if it is no answer to what was asked.
     pub(super) fn answer(&mut self, id: u64, reply: Reply, views: &Views) -> Result<(), String> {
+        self.watching.remove(&id);
         // Given up meanwhile, or a view of an earlier link.
         let Some(Questioned { read, .. }) = self.waiting.remove(&id) else {
             return Ok(());
@@ -177,5 +195,37 @@ mod tests {
         let view = View::new(crate::types::Bounds::default(), &[].into());
         views.insert(partition(0), view);
         assert!(matches!(asked(true, &views), Ok(Some(_))));
+    }
+
+    fn view_of(index: i32) -> Read {
+        Read::View {
+            partition: partition(index),
+            reply: oneshot::channel().0,
+        }
+    }
+
+    /// Otherwise the view that comes for the second question stays, though the sequencer was told to tell of it no more.
+    #[tokio::test(start_paused = true)]
+    async fn a_view_is_not_let_go_of_before_all_who_asked_for_it_are_answered() {
+        let (mut questions, views) = (Questions::default(), Views::default());
+        let answer = |questions: &mut Questions, id| {
+            let reply = Reply::Watched(vec![true]);
+            questions.answer(id, reply, &views).unwrap();
+        };
+        questions.take(view_of(1)).unwrap();
+        questions.take(view_of(1)).unwrap();
+        answer(&mut questions, 1);
+        assert_eq!(questions.unanswered(), HashSet::from([partition(1)]));
+        tokio::time::advance(QUESTION_TIME_MAX).await;
+        questions.expire();
+        assert_eq!(questions.unanswered(), HashSet::from([partition(1)]));
+        answer(&mut questions, 2);
+        assert!(questions.unanswered().is_empty());
+        questions.take(view_of(2)).unwrap();
+        questions.watch_again(&[partition(3)]);
+        let both = HashSet::from([partition(2), partition(3)]);
+        assert_eq!(questions.unanswered(), both);
+        answer(&mut questions, 4);
+        assert_eq!(questions.unanswered(), HashSet::from([partition(2)]));
     }
 }

@@ -125,9 +125,13 @@ impl Work {
         }
     }
 
-    /// Lets go of views that nobody holds, once there are many.
+    /// Lets go of views that nobody holds and nobody is on the way to get, once there are many.
     pub(super) fn make_room(&mut self) {
-        let dropped = self.shared.views.make_room();
+        if !self.shared.views.are_full() {
+            return;
+        }
+        let unanswered = self.questions.unanswered();
+        let dropped = (self.shared.views).make_room(|partition| !unanswered.contains(partition));
         for some in dropped.chunks(WATCHED_AT_ONCE) {
             self.outgoing.push_back(Up::Unwatch(some.to_vec()).encode());
         }
