@@ -181,6 +181,6 @@ async fn a_fetch_that_finds_no_room_at_all_is_refused_at_once() {
 
 #[test]
 fn partitions_beyond_all_measure_are_refused() {
-    assert!(check(&request(64 * 1024)).is_ok());
-    assert!(check(&request(64 * 1024 + 1)).is_err());
+    assert!(check(&request(16 * 1024)).is_ok());
+    assert!(check(&request(16 * 1024 + 1)).is_err());
 }

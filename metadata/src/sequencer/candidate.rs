@@ -290,10 +290,7 @@ impl Candidate {
             return Ok(None);
         }
         let witness = match ask(self.options.witness.as_ref(), &cluster_id).await {
-            // Or the bucket agreed, and what was seen since was compared with that.
-            Err(Error::Unavailable { reason, .. })
-                if wrote || self.agreed.load(Ordering::Relaxed) =>
-            {
+            Err(Error::Unavailable { reason, .. }) if wrote => {
                 tracing::warn!(reason, "takes over by what this process saw itself");
                 None
             }

@@ -187,27 +187,3 @@ async fn who_sees_a_store_go_back_takes_it_for_none_that_was_written() {
     }
     assert!(!status.holds());
 }
-
-/// What it watches was compared with what the bucket knew, and nothing is written that would be seen.
-#[tokio::test(start_paused = true)]
-async fn who_agreed_with_the_bucket_takes_an_idle_order_though_the_bucket_is_away() {
-    let (memory, bucket, running) = witnessed().await;
-    let watcher = candidate(&memory, bucket.options(4), "two:1");
-    let status = watcher.status();
-    let mut watching = pin!(end(watcher));
-    tokio::select! {
-        ended = &mut watching => panic!("{ended}"),
-        () = tokio::time::sleep(Duration::from_secs(3)) => {}
-    }
-    *bucket.away.lock() = true;
-    running.kill().await;
-    let holds = async {
-        while !status.holds() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::select! {
-        ended = &mut watching => panic!("{ended}"),
-        () = holds => {}
-    }
-}
