@@ -27,7 +27,7 @@ mod numbering;
 mod origin;
 mod queue;
 pub mod rpc;
-mod seldom;
+mod said;
 mod sequencer;
 mod shown;
 mod state;
@@ -52,6 +52,7 @@ pub use level::WRITER_LEVEL;
 #[cfg(any(test, feature = "level-2"))]
 pub use level::behave_as;
 pub use origin::Origin;
+pub use said::Said;
 pub use sequencer::{
     Acceptance, Candidate, Checked, Found, Options, Probe, Sequencer, Serves, Status,
     accept_older_store, belongs_to, check, finalize, holds, is_empty, mark_lost, release_hold,

@@ -4,21 +4,21 @@
 use tokio::sync::Notify;
 
 use crate::history::Point;
-use crate::seldom::Seldom;
+use crate::said::Said;
 use crate::types::Lsn;
 
 /// Of the agents of one holder.
 #[derive(Debug)]
 pub(crate) struct Doubts {
     heard: Notify,
-    said: Seldom,
+    said: Said<()>,
 }
 
 impl Default for Doubts {
     fn default() -> Self {
         Self {
             heard: Notify::new(),
-            said: Seldom::new(1),
+            said: Said::seldom(1),
         }
     }
 }
@@ -28,7 +28,7 @@ impl Doubts {
     /// the bucket, which is to be asked.
     pub(crate) fn hear(&self, point: &Point, durable: Lsn) {
         self.heard.notify_one();
-        if let Some(unsaid) = self.said.admit() {
+        if let Some(unsaid) = self.said.admit(()) {
             tracing::error!(
                 agent = point.lsn.0,
                 history = %point.history,

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use parking_lot::Mutex;
 
 use crate::origin::Origin;
-use crate::seldom::Seldom;
+use crate::said::Said;
 
 /// Of one machine: twice the links that it may have, for all its agents may have been started again before the sessions of
 /// those before fell silent.
@@ -23,7 +23,7 @@ pub(crate) const TOO_MANY: &str = "the agents of this machine have as many sessi
 #[derive(Debug)]
 pub(crate) struct Openers {
     known: Mutex<Known>,
-    refused: Seldom,
+    refused: Said<()>,
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ impl Default for Openers {
     fn default() -> Self {
         Self {
             known: Mutex::default(),
-            refused: Seldom::new(LINES_MAX),
+            refused: Said::seldom(LINES_MAX),
         }
     }
 }
@@ -59,7 +59,7 @@ impl Openers {
             .get(&of)
             .is_some_and(|count| *count >= OF_A_MACHINE_MAX)
         {
-            if let Some(unsaid) = self.refused.admit() {
+            if let Some(unsaid) = self.refused.admit(()) {
                 tracing::warn!(?from, unsaid, "turned an agent away: {TOO_MANY}");
             }
             return None;

@@ -12,7 +12,7 @@ use super::feed::Feed;
 use crate::catalogue::{Agent, TopicsUpdate};
 use crate::error::Error;
 use crate::origin::Origin;
-use crate::seldom::Seldom;
+use crate::said::Said;
 use crate::types::{NamingEpoch, TopicId, TopicPartition};
 use crate::update::{Agents, Update, ViewUpdate};
 use crate::view::VIEWS_MAX;
@@ -60,7 +60,7 @@ pub(super) struct Subscribers {
     agents: Arc<Agents>,
     /// When they may be told again.
     tell_at: Option<Instant>,
-    crowded: Seldom,
+    crowded: Said<()>,
 }
 
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Default for Subscribers {
             watchers: HashMap::new(),
             agents: Arc::default(),
             tell_at: None,
-            crowded: Seldom::new(1),
+            crowded: Said::seldom(1),
         }
     }
 }
@@ -178,7 +178,7 @@ impl Subscribers {
             *count += 1;
             if *count <= LISTED_OF_A_MACHINE_MAX {
                 by_id.insert(agent.node_id, Arc::clone(agent));
-            } else if let Some(unsaid) = self.crowded.admit() {
+            } else if let Some(unsaid) = self.crowded.admit(()) {
                 tracing::warn!(
                     node_id = agent.node_id,
                     unsaid,

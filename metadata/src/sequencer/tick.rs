@@ -10,7 +10,7 @@ use super::{Options, Sequencer, Serves, until};
 use crate::command::{Command, Submission};
 use crate::error::Error;
 use crate::kv::Transaction;
-use crate::seldom::Seldom;
+use crate::said::Said;
 use crate::types::Lsn;
 
 /// The head moves at least once in two of these.
@@ -32,7 +32,7 @@ pub(super) struct Tick {
     began: Instant,
     head: Bytes,
     /// Sessions that were closed for silence.
-    silent: Seldom,
+    silent: Said<()>,
 }
 
 impl Tick {
@@ -42,7 +42,7 @@ impl Tick {
             at: serves.then(|| Instant::now() + TICK),
             began: Instant::now(),
             head: Bytes::new(),
-            silent: Seldom::new(SILENT_LINES_MAX),
+            silent: Said::seldom(SILENT_LINES_MAX),
         }
     }
 
@@ -91,7 +91,7 @@ impl Sequencer {
         let (now, lsn) = (self.time.now(), Lsn(self.state.lsn.0 + 1));
         let mut effects = Vec::new();
         for session in &silent {
-            if let Some(unsaid) = self.tick.silent.admit() {
+            if let Some(unsaid) = self.tick.silent.admit(()) {
                 tracing::info!(session, unsaid, "an agent is silent; its session is closed");
             }
             let own = Submission::own(Command::CloseSession(*session));

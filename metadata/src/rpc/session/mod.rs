@@ -16,7 +16,7 @@ use super::link::Link;
 use super::message::{Down, GREETING_BYTES_MAX, Up, Versions, no_common_version};
 use crate::catalogue::Agent;
 use crate::handle::Metadata;
-use crate::seldom::Seldom;
+use crate::said::Said;
 use crate::sequencer::lineage::Lineage;
 use crate::sequencer::{Looker, Role, Status};
 use crate::shown::Shown;
@@ -26,7 +26,7 @@ use work::Session;
 const HELLO_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Sessions that could not begin, of all agents.
-static NOT_BEGUN: Seldom = Seldom::new(16);
+static NOT_BEGUN: Said<()> = Said::seldom(16);
 
 /// Serves one agent to the end of its link.
 pub(super) async fn serve(mut link: Link, status: Status, ours: Versions) {
@@ -95,7 +95,7 @@ pub(super) async fn serve(mut link: Link, status: Status, ours: Versions) {
 
 /// Whoever is refused comes back at once.
 fn not_begun(reason: &str) {
-    if let Some(unsaid) = NOT_BEGUN.admit() {
+    if let Some(unsaid) = NOT_BEGUN.admit(()) {
         tracing::info!(reason, unsaid, "an agent's session could not begin");
     }
 }
