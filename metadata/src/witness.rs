@@ -4,8 +4,9 @@
 //!
 //! A witness that cannot be written stops nothing: it gets older, and proves less. One that cannot be read is waited for:
 //! a store and a bucket that fail together are no accident, and what is acknowledged on a store that went back cannot be
-//! mended afterwards; while the bucket is away nothing can be produced anyhow. Only a candidate that itself saw a holder
-//! write goes on without, for that holder proved its lineage and what the candidate saw is newer than the witness.
+//! mended afterwards; while the bucket is away nothing can be produced anyhow. Only a candidate goes on without that saw a
+//! holder write, or agreed with the witness, and has looked at the store all the while since: what it saw last is as new as
+//! what the witness could know by now (`sequencer/seen.rs`).
 
 use std::fmt;
 use std::sync::Arc;

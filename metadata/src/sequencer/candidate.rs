@@ -3,17 +3,17 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::lineage::{Memory, Past, ask, leave_last_word, leave_word};
 use super::probe::{Found, Probe};
+use super::seen::Seen;
 use super::status::{Role, Status, Trouble};
 use super::store::{Address, Owner};
 use super::time::StateTime;
@@ -23,7 +23,6 @@ use crate::handle::{Metadata, NO_SESSION};
 use crate::history::Point;
 use crate::kv::Kv;
 use crate::level::{self, Format};
-use crate::types::Lsn;
 
 /// Between looks at the holder.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -39,6 +38,8 @@ const PROBE_TIME_MAX: Duration = Duration::from_millis(300);
 /// Questions to this process's own address when it starts, for what stands between may lead to any of several.
 const OWN_PROBES: usize = 8;
 const OWN_PROBE_TIME_MAX: Duration = Duration::from_secs(2);
+/// A bucket that takes longer is not waited for by one that need not: the holder is not looked at meanwhile.
+const ASK_TIME_MAX: Duration = Duration::from_secs(2);
 /// After the store did not answer.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -55,8 +56,6 @@ pub struct Candidate {
     /// The newest point that this process ever saw in the store, or wrote, once it is known that it counts: it may have been
     /// an older store that nobody is to serve.
     remembered: Mutex<Option<Point>>,
-    /// The bucket was read, and remembers nothing that the store lacks.
-    agreed: AtomicBool,
     /// Tells this process from others that answer at its address.
     nonce: u64,
     /// Addresses of processes that took the order while this one held it and lived: what lies between may refuse for them.
@@ -64,16 +63,6 @@ pub struct Candidate {
     doubted: Mutex<BTreeSet<String>>,
     /// Why it can neither watch nor take over.
     trouble: Trouble,
-}
-
-/// What was seen of the holder last.
-struct Seen {
-    owner: Bytes,
-    head: Bytes,
-    lsn: Lsn,
-    since: Instant,
-    /// Whether a holder was seen to write, which it does only once it knows that the store did not go back.
-    wrote: bool,
 }
 
 impl Candidate {
@@ -93,7 +82,6 @@ impl Candidate {
             trouble: Trouble::default(),
             watched: OnceLock::new(),
             remembered: Mutex::new(None),
-            agreed: AtomicBool::new(false),
             options,
         }
     }
@@ -222,12 +210,13 @@ impl Candidate {
                 Ok(None) => sleep(LOOK_INTERVAL).await,
                 Err(Error::Unavailable { reason, .. }) => {
                     self.troubled(reason);
-                    // Whether the head stands still cannot be seen now.
-                    seen = None;
+                    if let Some(seen) = &mut seen {
+                        seen.store_failed();
+                    }
                     sleep(STORE_PAUSE).await;
                 }
-                // Somebody was faster in the middle of it.
-                Err(Error::Fenced) => seen = None,
+                // Somebody was faster in the middle of it: the next look sees who.
+                Err(Error::Fenced) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -249,14 +238,13 @@ impl Candidate {
         let kv = self.kv.as_ref();
         let Format { cluster_id, .. } = self.open().await?;
         // Before the store, which is never behind what the bucket remembers of it.
-        let asked = match seen.is_none() && !self.agreed.load(Ordering::Relaxed) {
-            true => ask(self.options.witness.as_ref(), &cluster_id).await.ok(),
+        let begun = Instant::now();
+        let asked = match Seen::is_to_be_vouched_for(seen.as_ref()) {
+            true => Some(self.ask_in_passing(&cluster_id).await),
             false => None,
         };
+        let reading = Instant::now();
         let past = Past::read(kv).await?;
-        if asked.is_some_and(|known| known.is_none_or(|known| past.check(&known).is_ok())) {
-            self.agreed.store(true, Ordering::Relaxed);
-        }
         let memory = self.memory();
         if let Some(memory) = &memory
             && let Err(error) = past.check(memory)
@@ -265,36 +253,29 @@ impl Candidate {
             leave_word(kv, witness, &cluster_id, Some(memory.point)).await;
             return Err(error);
         }
-        let (point, lsn) = (past.point()?, past.lsn()?);
-        let Past { owner, head, .. } = past;
-        let now = Instant::now();
-        let (since, wrote) = match seen {
-            Some(seen) if seen.owner == owner && seen.head == head => (seen.since, seen.wrote),
-            // A store that was put back meanwhile wrote nothing, whoever it names.
-            Some(seen) if seen.owner == owner => (now, seen.wrote || seen.lsn < lsn),
-            Some(seen) => (now, seen.wrote),
-            None => (now, false),
-        };
-        *seen = Some(Seen {
-            owner: owner.clone(),
-            head,
-            lsn,
-            since,
-            wrote,
-        });
-        if wrote || self.agreed.load(Ordering::Relaxed) {
-            self.remember(point);
+        let before = seen.take();
+        let seen = seen.insert(Seen::next(before, &past, reading)?);
+        if let Some(asked) = asked {
+            let agrees = |known: Option<Memory>| known.is_none_or(|it| past.check(&it).is_ok());
+            seen.asked(begun, asked.is_ok_and(agrees));
         }
+        if seen.counts() {
+            self.remember(past.point()?);
+        }
+        let owner = past.owner;
         let holder = Owner::decode(owner.clone())?;
-        if !self.is_gone(&holder, now - since).await? {
+        if !self.is_gone(&holder, seen.still()).await? {
             return Ok(None);
         }
-        let witness = match ask(self.options.witness.as_ref(), &cluster_id).await {
-            Err(Error::Unavailable { reason, .. }) if wrote => {
-                tracing::warn!(reason, "takes over by what this process saw itself");
-                None
-            }
-            witness => witness?,
+        let witness = match seen.counts() {
+            true => match self.ask_in_passing(&cluster_id).await {
+                Err(Error::Unavailable { reason, .. }) => {
+                    tracing::warn!(reason, "takes over by what this process saw itself");
+                    None
+                }
+                witness => witness?,
+            },
+            false => ask(self.options.witness.as_ref(), &cluster_id).await?,
         };
         let memories: Vec<_> = memory.into_iter().chain(witness).collect();
         let taken = takeover::succeed(kv, &self.options, owner, &memories).await?;
@@ -308,6 +289,13 @@ impl Candidate {
         };
         let (kv, options) = (Arc::clone(&self.kv), self.options.clone());
         Ok(Some(assemble(kv, options, held, cluster_id, NO_SESSION)))
+    }
+
+    /// What the bucket remembers, if it says so soon.
+    async fn ask_in_passing(&self, cluster_id: &str) -> Result<Option<Memory>, Error> {
+        let asking = ask(self.options.witness.as_ref(), cluster_id);
+        let late = |_| Error::bucket_away("it does not answer".to_owned());
+        timeout(ASK_TIME_MAX, asking).await.map_err(late)?
     }
 
     /// The store, of one cluster for as long as this process lives.

@@ -24,6 +24,7 @@ mod publish;
 mod readers;
 pub(crate) mod reads;
 mod resume;
+mod seen;
 mod status;
 mod store;
 mod subscribers;

@@ -5,7 +5,7 @@ use crate::command::Submission;
 use crate::queue::Asked;
 
 /// With everything that the sequencer itself may ask.
-async fn own(metadata: &Metadata, command: Command) -> Outcome {
+pub(super) async fn own(metadata: &Metadata, command: Command) -> Outcome {
     let (reply, answer) = tokio::sync::oneshot::channel();
     let asked = Asked::Command(Submission::own(command), reply.into());
     metadata.put(asked).await.unwrap();

@@ -6,7 +6,7 @@ use super::*;
 use crate::sequencer::{Candidate, Found, Probe, Role};
 
 /// It does not reach itself, and somebody else at any other address.
-fn candidate(kv: &Memory, options: Options, address: &'static str) -> Candidate {
+pub(super) fn candidate(kv: &Memory, options: Options, address: &'static str) -> Candidate {
     let probe = Probe::new(move |asked| async move {
         match asked == address {
             true => Found::Nobody,
@@ -18,7 +18,7 @@ fn candidate(kv: &Memory, options: Options, address: &'static str) -> Candidate 
 
 /// Holds the order until it is killed.
 #[expect(clippy::disallowed_methods, reason = "the test owns its tasks")]
-async fn holding(candidate: Candidate) -> JoinHandle<Result<(), Error>> {
+pub(super) async fn holding(candidate: Candidate) -> JoinHandle<Result<(), Error>> {
     let status = candidate.status();
     let running = tokio::spawn(candidate.run(std::future::pending()));
     while !status.holds() {

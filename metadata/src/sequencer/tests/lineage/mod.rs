@@ -1,6 +1,7 @@
 //! Stores that went back in time: whoever remembers more than they hold serves from them no more.
 
 mod accepted;
+mod away;
 mod emptied;
 mod repeated;
 
