@@ -221,7 +221,9 @@ impl Checkpoint {
         state.cluster.write(&mut page)?;
         *transaction = page.writes;
         if self.table == TABLES {
-            state.tables().into_iter().for_each(|table| table.finish());
+            for table in state.tables() {
+                table.finish(self.at);
+            }
             transaction.set(Key::Checkpoint.encode(), checkpoint_row(self.at));
             self.done = true;
         }

@@ -103,7 +103,7 @@ impl Table for Objects {
         Ok(Wrote::All)
     }
 
-    fn finish(&mut self) {
+    fn finish(&mut self, _: Lsn) {
         for key in std::mem::take(&mut self.written) {
             self.objects.remove(&key);
         }

@@ -23,8 +23,8 @@ pub(crate) trait Table {
     /// Writes rows as of now, until the page is full.
     fn write(&mut self, page: &mut Page) -> Result<Wrote, Error>;
 
-    /// The checkpoint that began is durable.
-    fn finish(&mut self) {}
+    /// The checkpoint that began at that drain is durable.
+    fn finish(&mut self, _at: Lsn) {}
 
     /// Takes a row back, which the store has as that mark says.
     fn load(&mut self, key: Key, row: Decoder, stored: Mark) -> Result<(), Unreadable>;

@@ -1,6 +1,6 @@
 //! Topics by id and by name. A deleted one is a mark with all that was known of it, until its rows are cleared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -38,6 +38,8 @@ pub(crate) struct Topics {
     /// Names with '.' turned into '_', under which Kafka's metrics would collide, and the topic that has them.
     by_metric_name: BTreeMap<String, TopicId>,
     deleted: BTreeMap<TopicId, Deleted>,
+    /// Deleted topics that leave nothing once the checkpoint under way is durable.
+    vanishing: BTreeSet<TopicId>,
     /// Of all topics together.
     partitions: u64,
     /// Names and settings of all topics together, as [`bytes()`] counts.
@@ -58,11 +60,17 @@ pub(crate) struct TopicState {
 }
 
 /// A topic that is gone. Its index rows stay until the collection of objects gives the extents back; one that never held
-/// a record has none, and leaves nothing once its rows are cleared.
+/// a record has none, and leaves nothing once its rows are cleared and no log tells of its end any more: until then no other
+/// topic may have its id, for a replay would take that one for it.
 #[derive(Clone, Debug, Default)]
 struct Deleted {
+    /// Whether it ever held a record.
+    held: bool,
     /// What it was, until the rows of its partitions are cleared.
     left: Option<Left>,
+    /// The drain that deleted it, or a later one.
+    since: Lsn,
+    /// The row holds everything up to here.
     as_of: Lsn,
     /// The row that is there afterwards.
     stored: Mark,
@@ -71,8 +79,6 @@ struct Deleted {
 #[derive(Clone, Debug)]
 struct Left {
     topic: TopicState,
-    /// Whether it ever held a record.
-    held: bool,
     /// Partitions before this one are cleared.
     cleared: i32,
     /// Rows of its partitions that count as the store's, until the mark is there.
@@ -242,7 +248,7 @@ impl Topics {
     pub(super) fn fold(&mut self, lsn: Lsn, topic: TopicId, what: &TopicEffect) -> bool {
         match what {
             TopicEffect::Created(created) => self.fold_created(lsn, topic, created),
-            TopicEffect::Deleted { held } => self.fold_deleted(topic, *held),
+            TopicEffect::Deleted { held } => self.fold_deleted(lsn, topic, *held),
             TopicEffect::PartitionsCreated { total } => self.fold_partitions(lsn, topic, *total),
             TopicEffect::MarkedLost(range) => self.fold_lost(lsn, topic, *range),
         }
@@ -286,34 +292,40 @@ impl Topics {
         self.by_metric_name.insert(metric_name(name), topic);
     }
 
-    fn fold_deleted(&mut self, topic: TopicId, held: bool) -> bool {
-        let Some(gone) = self.by_id.remove(&topic) else {
-            return false;
-        };
-        self.uncount(&gone);
-        // While a log is replayed over newer rows, a later topic may have the name already.
-        let metric_name = metric_name(&gone.topic.name);
-        if self.by_name.get(&gone.topic.name) == Some(&topic) {
-            self.by_name.remove(&gone.topic.name);
+    fn fold_deleted(&mut self, lsn: Lsn, topic: TopicId, held: bool) -> bool {
+        let gone = self.by_id.remove(&topic);
+        if let Some(gone) = &gone {
+            self.forget(gone);
         }
-        if self.by_metric_name.get(&metric_name) == Some(&topic) {
-            self.by_metric_name.remove(&metric_name);
+        let was_there = gone.is_some();
+        let deleted = self.deleted.entry(topic).or_default();
+        deleted.held |= held;
+        // Its row may say more.
+        deleted.since = deleted.since.max(lsn);
+        if let Some(topic) = gone {
+            let left = Left {
+                topic,
+                cleared: 0,
+                rows: Tally::default(),
+            };
+            (deleted.left, deleted.as_of) = (Some(left), Lsn(0));
         }
-        let left = Left {
-            topic: gone,
-            held,
-            cleared: 0,
-            rows: Tally::default(),
-        };
-        self.mark(topic, Some(left), Lsn(0));
         self.dirty.mark(topic);
-        true
+        was_there
     }
 
-    /// Remembers that it is gone.
-    fn mark(&mut self, topic: TopicId, left: Option<Left>, as_of: Lsn) {
-        let deleted = self.deleted.entry(topic).or_default();
-        (deleted.left, deleted.as_of) = (left, as_of);
+    /// It is none of the topics any more.
+    fn forget(&mut self, gone: &TopicState) {
+        self.uncount(gone);
+        let (id, name) = (gone.topic.id, &gone.topic.name);
+        // While a log is replayed over newer rows, a later topic may have the name already.
+        if self.by_name.get(name) == Some(&id) {
+            self.by_name.remove(name);
+        }
+        let metric_name = metric_name(name);
+        if self.by_metric_name.get(&metric_name) == Some(&id) {
+            self.by_metric_name.remove(&metric_name);
+        }
     }
 
     /// Those rows of partitions are left of one that was just deleted.
@@ -385,16 +397,19 @@ impl Topics {
             return true;
         };
         let Some(some) = &mut gone.left else {
+            if !gone.held {
+                self.vanishing.insert(id);
+            }
             return true;
         };
         // None of them counts once the mark is there.
         let rows = std::mem::take(&mut some.rows);
-        let (from, total, held) = (some.cleared, some.topic.topic.partitions, some.held);
+        let (from, total, held) = (some.cleared, some.topic.topic.partitions, gone.held);
         let end = total.min(from.saturating_add(page.clearable()));
         page.cleared(end.saturating_sub(from));
         if end < total {
             // A process that starts in between goes on with it.
-            let row = row(page.lsn, &some.topic, Some(some.held));
+            let row = row(page.lsn, &some.topic, Some(held));
             page.set(Key::Topic(id), &row, &mut some.topic.stored);
             clear_partitions(id, from..end, rows, page);
             some.cleared = end;
@@ -402,21 +417,20 @@ impl Topics {
         }
         clear_partitions(id, from..i32::MAX, rows, page);
         page.clear(Key::Topic(id), some.topic.stored);
+        let lsn = page.lsn;
+        (gone.left, gone.as_of) = (None, lsn);
         if held {
-            let lsn = page.lsn;
             page.set(Key::Deleted(id), &lsn, &mut gone.stored);
-            (gone.left, gone.as_of) = (None, lsn);
         } else {
-            self.deleted.remove(&id);
+            self.vanishing.insert(id);
         }
         true
     }
 
-    /// Those of which more is left than rows that the next checkpoint clears.
+    /// Those of which more is left than checkpoints clear.
     #[cfg(test)]
     pub(super) fn deleted(&self) -> impl Iterator<Item = TopicId> {
-        let held = |gone: &Deleted| gone.left.as_ref().is_none_or(|left| left.held);
-        let deleted = self.deleted.iter().filter(move |(_, gone)| held(gone));
+        let deleted = self.deleted.iter().filter(|(_, gone)| gone.held);
         deleted.map(|(topic, _)| *topic)
     }
 
@@ -535,6 +549,15 @@ impl Table for Topics {
         Ok(Wrote::All)
     }
 
+    fn finish(&mut self, at: Lsn) {
+        for id in std::mem::take(&mut self.vanishing) {
+            match self.deleted.get(&id) {
+                Some(gone) if gone.since > at => self.dirty.mark(id),
+                _ => drop(self.deleted.remove(&id)),
+            }
+        }
+    }
+
     fn load(&mut self, key: Key, row: Decoder, stored: Mark) -> Result<(), Unreadable> {
         match key {
             Key::Topic(id) => {
@@ -546,20 +569,29 @@ impl Table for Topics {
                 if row.is_deleted {
                     let left = Left {
                         topic,
-                        held: row.held,
                         cleared: 0,
                         rows: Tally::default(),
                     };
-                    self.mark(id, Some(left), row.as_of);
+                    let deleted = Deleted {
+                        held: row.held,
+                        left: Some(left),
+                        since: row.as_of,
+                        as_of: row.as_of,
+                        stored: Mark::NONE,
+                    };
+                    self.deleted.insert(id, deleted);
                     self.dirty.mark(id);
                 } else {
                     self.insert(topic);
                 }
             }
             Key::Deleted(topic) => {
+                let as_of = decode_row(row)?;
                 let deleted = Deleted {
+                    held: true,
                     left: None,
-                    as_of: decode_row(row)?,
+                    since: as_of,
+                    as_of,
                     stored,
                 };
                 self.deleted.insert(topic, deleted);

@@ -27,12 +27,19 @@ pub(super) struct World {
     pub(super) durable: Lsn,
     /// Decided, not yet in the store.
     drain: Vec<Effect>,
-    checkpoint: Option<(Checkpoint, BTreeSet<ObjectKey>)>,
+    checkpoint: Option<UnderWay>,
     /// Has folded the log from its beginning, and was never loaded from rows.
     replayed: State,
     submissions: Vec<Submission>,
     session: u64,
     sequence: u64,
+}
+
+/// A checkpoint, and what there was when it began.
+struct UnderWay {
+    checkpoint: Checkpoint,
+    objects: BTreeSet<ObjectKey>,
+    vanished: BTreeSet<TopicId>,
 }
 
 impl World {
@@ -63,8 +70,6 @@ impl World {
 
     pub(super) async fn step(&mut self, step: &Step) {
         match step {
-            // Ids are random, and never come again.
-            Step::Create { id, .. } if self.model.vanished.contains(&TopicId(*id)) => {}
             Step::Create {
                 name,
                 id,
@@ -320,17 +325,23 @@ impl World {
     pub(super) async fn checkpoint(&mut self, transactions: usize, steps: Steps) {
         self.flush().await;
         for _ in 0..transactions {
-            let (mut checkpoint, objects) = self.checkpoint.take().unwrap_or_else(|| {
-                let checkpoint = Checkpoint::begin(&mut self.state).in_steps_of(steps);
-                (checkpoint, self.model.objects.clone())
+            let mut under_way = self.checkpoint.take().unwrap_or_else(|| UnderWay {
+                checkpoint: Checkpoint::begin(&mut self.state).in_steps_of(steps),
+                objects: self.model.objects.clone(),
+                vanished: self.model.vanished.clone(),
             });
-            let transaction = checkpoint.step(&self.kv, &mut self.state).await.unwrap();
+            let step = under_way.checkpoint.step(&self.kv, &mut self.state);
+            let transaction = step.await.unwrap();
             self.kv.commit(transaction).await.unwrap();
-            if checkpoint.is_done() {
+            if under_way.checkpoint.is_done() {
+                let UnderWay {
+                    objects, vanished, ..
+                } = under_way;
                 self.model.objects.retain(|key| !objects.contains(key));
+                self.model.vanished.retain(|id| !vanished.contains(id));
                 self.durable_model = self.model.clone();
             } else {
-                self.checkpoint = Some((checkpoint, objects));
+                self.checkpoint = Some(under_way);
             }
             invariants::check(&self.state);
             account_for(&self.kv, &self.state).await.unwrap();

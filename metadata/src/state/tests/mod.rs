@@ -5,6 +5,7 @@ mod first_batches;
 mod forms;
 mod history;
 mod model;
+mod repeated;
 mod replay;
 mod room;
 

@@ -12,7 +12,7 @@ pub(super) struct Model {
     pub(super) topics: BTreeMap<TopicId, ModelTopic>,
     /// Topics that are gone and held a record.
     pub(super) deleted: BTreeSet<TopicId>,
-    /// Those that never did: when their ids are forgotten, checkpoints decide.
+    /// Those that never did: their ids may come again once a checkpoint that began later is finished.
     pub(super) vanished: BTreeSet<TopicId>,
     /// Objects that a checkpoint has not moved to rows yet.
     pub(super) objects: BTreeSet<ObjectKey>,
@@ -38,6 +38,8 @@ pub(super) struct Model {
 pub(super) struct ModelTopic {
     name: String,
     first_producer: i64,
+    /// Something is known of its partitions besides what they hold: leader epochs.
+    known: bool,
     pub(super) partitions: Vec<Vec<Accepted>>,
     /// Partitions and offsets.
     pub(super) lost: BTreeSet<(i32, i64)>,
@@ -116,9 +118,10 @@ impl Model {
             Command::CreateTopic(create) => self.create(create),
             Command::DeleteTopic(topic) => match self.topics.remove(topic) {
                 Some(gone) => {
-                    match gone.partitions.iter().all(Vec::is_empty) {
-                        true => self.vanished.insert(*topic),
-                        false => self.deleted.insert(*topic),
+                    let held = gone.known || gone.partitions.iter().any(|log| !log.is_empty());
+                    match held {
+                        true => self.deleted.insert(*topic),
+                        false => self.vanished.insert(*topic),
                     };
                     Ok(Outcome::TopicDeleted)
                 }
@@ -163,6 +166,9 @@ impl Model {
                 self.forgotten_end = self.next_producer;
                 self.older_accepted = self.older_accepted.max(Some(now));
                 self.held = true;
+                self.topics
+                    .values_mut()
+                    .for_each(|topic| topic.known = true);
                 Ok(Outcome::OlderStoreAccepted)
             }
             Command::ReleaseHold => Ok(match std::mem::take(&mut self.held) {
@@ -220,12 +226,14 @@ impl Model {
         {
             return Err(Rejected::TopicNameCollides);
         }
-        if self.topics.contains_key(&create.id) || self.deleted.contains(&create.id) {
+        let was = self.deleted.contains(&create.id) || self.vanished.contains(&create.id);
+        if was || self.topics.contains_key(&create.id) {
             return Err(Rejected::InvalidCommand);
         }
         let topic = ModelTopic {
             name: create.name.clone(),
             first_producer: self.next_producer,
+            known: self.older_accepted.is_some(),
             partitions: vec![Vec::new(); partitions],
             lost: BTreeSet::new(),
         };
