@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     /// The feature level: elsewhere than in the process of the holder, that of its welcome.
     pub(crate) level: AtomicU32,
     pub(crate) ready: AtomicBool,
+    /// Whether a sequencer elsewhere that is reached answers what it is asked.
+    pub(crate) answers: AtomicBool,
     /// Whether a sequencer was ever reached.
     pub(crate) joined: watch::Sender<bool>,
     pub(crate) counts: Counts,
@@ -123,6 +125,7 @@ impl Shared {
             naming: AtomicU32::new(0),
             level: AtomicU32::new(1),
             ready: AtomicBool::new(true),
+            answers: AtomicBool::new(true),
             joined: watch::Sender::new(true),
             counts: Counts::default(),
             session: Mutex::new(Numbering::new(session)),
@@ -150,6 +153,7 @@ impl Shared {
             naming: AtomicU32::new(0),
             level: AtomicU32::new(1),
             ready: AtomicBool::new(false),
+            answers: AtomicBool::new(true),
             joined: watch::Sender::new(false),
             counts: Counts::default(),
             session: Mutex::new(Numbering::new(NO_SESSION)),
@@ -350,6 +354,13 @@ impl Metadata {
     #[must_use]
     pub fn ready(&self) -> bool {
         self.shared.ready.load(Ordering::Acquire) && !self.queue.is_closed()
+    }
+
+    /// Whether the sequencer answers, if it is in another process that is reached: false while that lives and is held up, as
+    /// by a store that stopped. Of one in this process its store says it.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.shared.answers.load(Ordering::Acquire)
     }
 
     /// Resolves once a sequencer was reached and the catalogue is here; at once if it is in this process.

@@ -50,6 +50,8 @@ pub(crate) struct AgentPages {
 }
 
 const SILENT_STORE: &str = "the metadata store does not answer";
+const SILENT_METADATA: &str =
+    "the metadata's process lives and answers nothing: see whether its metadata store does";
 
 fn is_silent(unanswered: &AtomicUsize) -> bool {
     unanswered.load(Ordering::Relaxed) > 0
@@ -127,6 +129,9 @@ impl AgentPages {
         }
         if is_silent(&self.unanswered) {
             return Some(SILENT_STORE.to_owned());
+        }
+        if !self.context.metadata.answers() {
+            return Some(SILENT_METADATA.to_owned());
         }
         if let Some(trouble) = self.identity.trouble() {
             return Some(trouble);

@@ -268,6 +268,18 @@ async fn a_process_that_cannot_write_the_database_says_so_and_is_not_ready() {
     metadata.kill().await;
 }
 
+/// The server's processes that work for brokers.
+fn backends(server: &Server) -> Vec<u32> {
+    let query = format!(
+        "SELECT pid FROM pg_stat_activity WHERE datname = '{DATABASE}' AND pid <> pg_backend_pid()"
+    );
+    let backends = server.sql(DATABASE, &query);
+    let backends = backends.lines().filter_map(|pid| pid.trim().parse().ok());
+    let backends: Vec<u32> = backends.collect();
+    assert!(!backends.is_empty());
+    backends
+}
+
 /// Its calls are given up after some 25 s, and whoever looks at the agent is told long before.
 #[tokio::test]
 async fn a_database_that_is_frozen_is_told_of_within_seconds() {
@@ -277,15 +289,7 @@ async fn a_database_that_is_frozen_is_told_of_within_seconds() {
     let folder = tempfile::tempdir().unwrap();
     let broker = Broker::start(&mut dev(folder.path(), &server.url(""))).await;
     ready(&broker).await;
-    let query = format!(
-        "SELECT pid FROM pg_stat_activity WHERE datname = '{DATABASE}' AND pid <> pg_backend_pid()"
-    );
-    let backends = server.sql(DATABASE, &query);
-    let backends: Vec<u32> = backends
-        .lines()
-        .filter_map(|pid| pid.trim().parse().ok())
-        .collect();
-    assert!(!backends.is_empty());
+    let backends = backends(&server);
     let all = |signal: &str| backends.iter().for_each(|pid| send(signal, *pid));
     all("STOP");
     let began = Instant::now();
@@ -299,4 +303,33 @@ async fn a_database_that_is_frozen_is_told_of_within_seconds() {
     assert!(took < Duration::from_secs(15), "{took:?}");
     ready(&broker).await;
     assert!(broker.terminate().await.success());
+}
+
+/// They do not work on it themselves, and the process that does lives. Nobody produces: the agent finds out all the same.
+#[tokio::test]
+async fn agents_elsewhere_tell_of_a_frozen_database_as_well() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = format!("file://{}", folder.path().display());
+    let metadata = Process::start("metadata", &["--store", &server.url("")]).await;
+    let at = metadata.listen.to_string();
+    let agent = Process::start("agent", &["--bucket", &bucket, "--metadata", &at]).await;
+    agent.until_ready("200").await;
+    let backends = backends(&server);
+    let all = |signal: &str| backends.iter().for_each(|pid| send(signal, *pid));
+    all("STOP");
+    let began = Instant::now();
+    until("it is told", async || {
+        let said = agent.page("/health/ready").await.unwrap_or_default();
+        said.contains(" 503 ") && said.ends_with("see whether its metadata store does\n")
+    })
+    .await;
+    let took = began.elapsed();
+    all("CONT");
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    agent.until_ready("200").await;
+    agent.terminate().await;
+    metadata.terminate().await;
 }

@@ -1,7 +1,8 @@
 //! The other end of an agent's [`Metadata`] handle when the sequencer is elsewhere. One task: it finds a sequencer
 //! (`route`), greets it (`greet`), keeps and numbers what is asked until it is answered (`commands`, `questions`), and takes
-//! in what it is told (`receive`). After a fail-over it submits again, in order, what is unanswered.
+//! in what it is told (`receive`), and sees whether it is answered at all (`answers`). After a fail-over it submits again, in order, what is unanswered.
 
+mod answers;
 mod commands;
 mod greet;
 mod questions;

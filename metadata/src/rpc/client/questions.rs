@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::error::Error;
@@ -34,6 +35,16 @@ struct Questioned {
 }
 
 impl Questions {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// What costs least to answer, and is only answered once the store was looked at. As a frame.
+    pub(super) fn ask_for_life(&mut self) -> Option<Bytes> {
+        let (partitions, reply) = (Vec::new(), oneshot::channel().0);
+        self.take(Read::Bounds { partitions, reply })
+    }
+
     /// As a frame; none if it was refused, or is only asked inside a sequencer's process.
     pub(super) fn take(&mut self, read: Read) -> Option<Bytes> {
         if self.waiting.len() >= QUEUE_MAX {
@@ -166,8 +177,6 @@ fn ask(id: u64, read: &Read) -> Option<Bytes> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-
-    use tokio::sync::oneshot;
 
     use super::*;
     use crate::sequencer::tests::partition;

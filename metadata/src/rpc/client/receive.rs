@@ -27,6 +27,7 @@ impl Work {
             } => {
                 let closed = outcome == Outcome::Rejected(Rejected::SessionClosed);
                 self.hear(lsn);
+                self.answered();
                 self.commands.answer(sequence, Answer { lsn, outcome });
                 match closed {
                     true => Err("the session was closed".to_owned()),
@@ -41,7 +42,10 @@ impl Work {
                 tracing::warn!(text = %Shown::sentence(text), "the sequencer says");
                 Ok(())
             }
-            Down::Reply { id, reply } => self.questions.answer(id, reply, &self.shared.views),
+            Down::Reply { id, reply } => {
+                self.answered();
+                self.questions.answer(id, reply, &self.shared.views)
+            }
             Down::Alive { durable } => {
                 self.hear(durable);
                 Ok(())

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::TICK;
+use super::answers::Answers;
 use super::commands::Commands;
 use super::questions::Questions;
 use crate::catalogue::{Agent, TopicsUpdate};
@@ -40,6 +42,7 @@ pub(super) struct Work {
     withdrawn: bool,
     pub(super) commands: Commands,
     pub(super) questions: Questions,
+    pub(super) answers: Answers,
     /// A change of the catalogue of which only a part has come.
     pub(super) topics: TopicsUpdate,
     /// Frames for the link there is.
@@ -82,6 +85,7 @@ impl Work {
             withdrawn: false,
             commands: Commands::default(),
             questions: Questions::default(),
+            answers: Answers::begin(),
             topics: TopicsUpdate::default(),
             outgoing: VecDeque::new(),
             linked: false,
@@ -108,6 +112,7 @@ impl Work {
             }
         }
         self.catch_up();
+        self.answered();
         self.linked = true;
         let ended = self.work(&mut link).await;
         self.linked = false;
@@ -256,6 +261,31 @@ impl Work {
             self.tick_at = now + TICK;
             self.commands.expire();
             self.questions.expire();
+            if self.linked {
+                self.look_for_answers();
+            }
+        }
+    }
+
+    /// Asks something if nobody does, and says whether anything is answered.
+    fn look_for_answers(&mut self) {
+        let waiting = !self.commands.is_empty() || !self.questions.is_empty();
+        if self.answers.look(waiting) {
+            self.outgoing.extend(self.questions.ask_for_life());
+        }
+        let missing = self.answers.are_missing();
+        if missing && self.shared.answers.swap(false, Ordering::AcqRel) {
+            tracing::warn!(
+                "the sequencer lives and answers nothing: its metadata store may not answer"
+            );
+        }
+    }
+
+    /// The sequencer answered something, or is a new one.
+    pub(super) fn answered(&mut self) {
+        self.answers.heard();
+        if !self.shared.answers.swap(true, Ordering::AcqRel) {
+            tracing::info!("the sequencer answers again");
         }
     }
 

@@ -159,3 +159,32 @@ async fn whoever_waits_long_for_room_in_the_queue_keeps_its_session() {
     assert!(took > Duration::from_secs(15), "{took:?}: it waited long");
     process.kill().await;
 }
+
+/// Its process says all the while that it lives.
+#[tokio::test(start_paused = true)]
+async fn an_agent_sees_that_nothing_is_answered_while_the_store_stands_still() {
+    for busy in [false, true] {
+        let (_, _net, process, a, b) = two_agents(Travel::Links).await;
+        seconds(30).await;
+        assert!(a.metadata.ready() && a.metadata.answers());
+        process.stuck.send_replace(true);
+        let asked =
+            busy.then(|| spawn(a.metadata.submit(Command::AllocateProducerIds { count: 1 })));
+        seconds(2).await;
+        assert!(a.metadata.answers(), "a store may take a while");
+        seconds(5).await;
+        for agent in [&a, &b] {
+            assert!(agent.metadata.ready(), "its process lives");
+            assert!(!agent.metadata.answers(), "busy: {busy}");
+        }
+        process.stuck.send_replace(false);
+        seconds(3).await;
+        for agent in [&a, &b] {
+            assert!(agent.metadata.ready() && agent.metadata.answers());
+        }
+        if let Some(asked) = asked {
+            asked.await.unwrap().unwrap();
+        }
+        process.terminate().await;
+    }
+}
