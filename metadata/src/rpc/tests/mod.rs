@@ -16,6 +16,7 @@ mod level;
 mod listed;
 mod naming;
 mod order;
+mod others;
 mod played;
 mod shares;
 mod versions;
