@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::command::{Answer, Command, CommitBatch, CommitBlock, Submission};
+use crate::command::{Answer, Command, CommitBatch, CommitBlock, Outcome, Submission};
 use crate::error::{Error, Happened};
+use crate::sequencer::openers::Opening;
 use crate::sequencer::reads::Read;
 
 /// Commands and reads that may wait for a drain, all agents together.
@@ -37,6 +38,8 @@ pub(crate) struct ReplyTo {
     /// Until it is answered.
     sender: Option<oneshot::Sender<Result<Answer, Error>>>,
     room: Held,
+    /// Of a command that opens an agent's session.
+    opening: Option<Opening>,
     happened: Happened,
 }
 
@@ -55,6 +58,7 @@ impl From<oneshot::Sender<Result<Answer, Error>>> for ReplyTo {
         Self {
             sender: Some(sender),
             room: None,
+            opening: None,
             happened: Happened::No,
         }
     }
@@ -71,7 +75,21 @@ impl ReplyTo {
         self.happened
     }
 
+    /// With what counts the session that the command opens.
+    pub(crate) fn opening(mut self, opening: Opening) -> Self {
+        self.opening = Some(opening);
+        self
+    }
+
     pub(crate) fn send(mut self, answer: Result<Answer, Error>) {
+        if let Ok(Answer {
+            outcome: Outcome::SessionOpened(session),
+            ..
+        }) = &answer
+            && let Some(opening) = self.opening.take()
+        {
+            opening.opened(*session);
+        }
         if let Some(sender) = self.sender.take() {
             // Whoever asked may have gone; what was decided stays.
             let _ = sender.send(answer);

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
@@ -22,7 +23,7 @@ pub(crate) const TOO_MANY: &str = "the agents of this machine have as many sessi
 /// Of all open sessions.
 #[derive(Debug)]
 pub(crate) struct Openers {
-    known: Mutex<Known>,
+    known: Arc<Mutex<Known>>,
     refused: Said<()>,
 }
 
@@ -33,17 +34,18 @@ struct Known {
     counts: HashMap<Origin, usize>,
 }
 
-/// A session that is being opened, until it is known to be open or this is dropped.
+/// A session that is being opened, until it is known to be open or this is dropped. It goes with the command, for whoever
+/// asked may be gone when that is decided.
 #[derive(Debug)]
-pub(crate) struct Opening<'a> {
+pub(crate) struct Opening {
     of: Origin,
-    all: &'a Openers,
+    known: Arc<Mutex<Known>>,
 }
 
 impl Default for Openers {
     fn default() -> Self {
         Self {
-            known: Mutex::default(),
+            known: Arc::default(),
             refused: Said::seldom(LINES_MAX),
         }
     }
@@ -51,7 +53,7 @@ impl Default for Openers {
 
 impl Openers {
     /// One more of that machine, if it may have more.
-    pub(crate) fn begin(&self, from: Option<IpAddr>) -> Option<Opening<'_>> {
+    pub(crate) fn begin(&self, from: Option<IpAddr>) -> Option<Opening> {
         let of = Origin::of(from);
         let mut known = self.known.lock();
         if known
@@ -65,17 +67,14 @@ impl Openers {
             return None;
         }
         *known.counts.entry(of).or_default() += 1;
-        Some(Opening { of, all: self })
+        drop(known);
+        let known = Arc::clone(&self.known);
+        Some(Opening { of, known })
     }
 
     /// That session is open, and an agent at that machine has it.
     pub(super) fn has(&self, session: u64, from: Option<IpAddr>) {
-        let of = Origin::of(from);
-        let mut known = self.known.lock();
-        if let Some(before) = known.by_session.insert(session, of) {
-            known.less(before);
-        }
-        *known.counts.entry(of).or_default() += 1;
+        self.known.lock().has(session, Origin::of(from));
     }
 
     /// It is open no more.
@@ -95,6 +94,13 @@ impl Openers {
 }
 
 impl Known {
+    fn has(&mut self, session: u64, of: Origin) {
+        if let Some(before) = self.by_session.insert(session, of) {
+            self.less(before);
+        }
+        *self.counts.entry(of).or_default() += 1;
+    }
+
     fn less(&mut self, of: Origin) {
         if let Some(count) = self.counts.get_mut(&of) {
             *count -= 1;
@@ -105,9 +111,16 @@ impl Known {
     }
 }
 
-impl Drop for Opening<'_> {
+impl Opening {
+    /// That session is open, whether or not anybody takes it up.
+    pub(crate) fn opened(self, session: u64) {
+        self.known.lock().has(session, self.of);
+    }
+}
+
+impl Drop for Opening {
     fn drop(&mut self) {
-        self.all.known.lock().less(self.of);
+        self.known.lock().less(self.of);
     }
 }
 
@@ -129,7 +142,7 @@ mod tests {
         assert!(openers.begin(machine(2)).is_some());
         drop(opening);
         drop(openers.begin(machine(1)).expect("it was not opened"));
-        openers.has(most, machine(1));
+        openers.begin(machine(1)).expect("one more").opened(most);
         // Taken up again, on another link.
         openers.has(most, machine(1));
         assert!(openers.begin(machine(1)).is_none());

@@ -27,7 +27,7 @@ const WATCHED_MAX: usize = 2 * VIEWS_MAX;
 /// Agents of one machine that clients are told of: the list of all goes to each agent.
 const LISTED_OF_A_MACHINE_MAX: usize = 256;
 /// For the list of agents, to all of them together, in a millisecond: 32 MiB/s. A hundred agents hear at once of each that
-/// comes and goes, a thousand within seconds.
+/// comes and goes, a thousand within seconds. New links are told out of the same: there may be any number of them.
 const AGENTS_BYTES_A_MS: u64 = 32 * 1024;
 /// What a list costs, however short.
 const AGENTS_FRAME_BYTES: usize = 1024;
@@ -72,6 +72,8 @@ struct Subscriber {
     /// The highest feature level that it can read.
     level: u32,
     feed: Feed,
+    /// Of the list of agents, since it last changed.
+    told: bool,
     watched: HashSet<Watched>,
 }
 
@@ -117,8 +119,10 @@ impl Subscribers {
         self.remove(|subscriber| subscriber.session == session);
         let rival = agent.as_deref().and_then(|agent| self.rival(agent));
         self.last += 1;
-        if !self.agents.all.is_empty() {
-            feed.push(Update::Agents(Arc::clone(&self.agents)));
+        let mut told = self.agents.all.is_empty();
+        if !told && self.may_tell() {
+            told = feed.push(Update::Agents(Arc::clone(&self.agents)));
+            self.told(1);
         }
         let subscriber = Subscriber {
             session,
@@ -126,6 +130,7 @@ impl Subscribers {
             of,
             level,
             feed,
+            told,
             watched: HashSet::new(),
         };
         self.by_id.insert(self.last, subscriber);
@@ -147,24 +152,40 @@ impl Subscribers {
         }
     }
 
-    /// Tells everybody who serves clients, if that changed and was not told just now: the more is to be told to all, the
-    /// longer they wait for the next change.
+    /// Tells everybody who serves clients, if that changed, and those who came meanwhile, unless some were told just now: the
+    /// more was told, the longer they wait.
     pub(super) fn publish_agents(&mut self) {
-        let now = Instant::now();
-        if self.tell_at.is_some_and(|at| now < at) {
+        if !self.may_tell() {
             return;
         }
         let listed = self.listed();
-        if listed == *self.agents.all {
-            return;
+        if listed != *self.agents.all {
+            self.agents = Arc::new(Agents::new(listed));
+            self.by_id.values_mut().for_each(|each| each.told = false);
         }
-        let agents = Arc::new(Agents::new(listed));
-        let bytes = (agents.bytes() + AGENTS_FRAME_BYTES) * self.by_id.len();
-        let pause = Duration::from_millis(bytes as u64 / AGENTS_BYTES_A_MS);
-        self.tell_at = Some(now + pause.min(AGENTS_PAUSE_MAX));
-        self.agents = Arc::clone(&agents);
-        let told = || Update::Agents(Arc::clone(&agents));
-        self.remove(|subscriber| !subscriber.feed.push(told()));
+        let (mut count, mut slow) = (0, BTreeSet::new());
+        for (id, each) in self.by_id.iter_mut().filter(|(_, each)| !each.told) {
+            count += 1;
+            each.told = each.feed.push(Update::Agents(Arc::clone(&self.agents)));
+            if !each.told {
+                slow.insert(*id);
+            }
+        }
+        if count > 0 {
+            self.told(count);
+        }
+        self.cut(&slow);
+    }
+
+    fn may_tell(&self) -> bool {
+        self.tell_at.is_none_or(|at| at <= Instant::now())
+    }
+
+    /// So many were told of the list.
+    fn told(&mut self, count: u64) {
+        let bytes = (self.agents.bytes() + AGENTS_FRAME_BYTES) as u64 * count;
+        let pause = Duration::from_micros(bytes.saturating_mul(1000) / AGENTS_BYTES_A_MS);
+        self.tell_at = Some(Instant::now() + pause.min(AGENTS_PAUSE_MAX));
     }
 
     /// By node id. Of two with the same one, the one that came last counts; of a machine with very many, those that came
@@ -408,6 +429,47 @@ mod tests {
         }
         assert!(told > 200, "{told}");
         assert!(bytes < 46 * 40 * 1024 * 1024, "{bytes} in 45 s");
+    }
+
+    /// Who comes again and again is told of them each time, and may come any number of times.
+    #[tokio::test(start_paused = true)]
+    async fn new_links_are_told_of_agents_as_there_is_room() {
+        let mut all = Subscribers::default();
+        let mut updates = Vec::new();
+        for number in 0..200 {
+            let (sender, receiver) = feed();
+            let session = u64::try_from(number).unwrap();
+            all.attach(session, agent(number, 1), 1, sender);
+            updates.push(receiver);
+        }
+        all.publish_agents();
+        tokio::time::advance(AGENTS_PAUSE_MAX).await;
+        let mut links = Vec::new();
+        for session in 1_000..2_000 {
+            let (sender, receiver) = feed();
+            all.attach(session, (None, Origin::of(None)), 1, sender);
+            links.push((receiver, 0));
+        }
+        let mut hear = || {
+            for (link, heard) in &mut links {
+                while let super::super::feed::Waiting::Update(Update::Agents(agents)) =
+                    link.waiting()
+                {
+                    assert_eq!(agents.all.len(), 200);
+                    *heard += 1;
+                }
+            }
+            links.iter().map(|(_, heard)| heard).sum::<usize>()
+        };
+        assert_eq!(hear(), 1, "there was room for one");
+        all.publish_agents();
+        assert_eq!(hear(), 1, "no time went by");
+        tokio::time::advance(Duration::from_millis(450)).await;
+        all.publish_agents();
+        assert_eq!(hear(), 1_000, "each of them is told once");
+        tokio::time::advance(AGENTS_PAUSE_MAX).await;
+        all.publish_agents();
+        assert_eq!(hear(), 1_000, "nothing is new");
     }
 
     #[test]

@@ -11,12 +11,12 @@ use crate::command::{Command, Outcome, Submission};
 use crate::error::Error;
 use crate::handle::Metadata;
 use crate::history::{Holds, Point};
-use crate::queue::Asked;
+use crate::queue::{Asked, ReplyTo};
 use crate::rpc::link::Link;
 use crate::rpc::message::{Down, Hello, Welcome};
 use crate::sequencer::feed::feed;
 use crate::sequencer::lineage::Lineage;
-use crate::sequencer::openers::TOO_MANY;
+use crate::sequencer::openers::{Opening, TOO_MANY};
 use crate::sequencer::reads::Read;
 use crate::sequencer::{Heard, Status};
 use crate::types::SessionId;
@@ -32,18 +32,14 @@ impl Session {
     ) -> Result<Option<Self>, Error> {
         let heard = Arc::new(Heard::now());
         let (agent, from) = (hello.agent.map(Arc::new), link.from);
-        // Held until the sequencer knows whose the session is.
-        let mut opening = None;
         let mut session = hello.session;
         for _ in 0..2 {
             if session == SessionId::NONE {
-                let openers = &metadata.shared().openers;
-                opening = opening.or_else(|| openers.begin(from));
-                if opening.is_none() {
+                let Some(opening) = metadata.shared().openers.begin(from) else {
                     say(&link, Down::End(TOO_MANY.to_owned())).await;
                     return Ok(None);
-                }
-                session = open(&metadata, status.random()).await?;
+                };
+                session = open(&metadata, status.random(), opening).await?;
             }
             let (feed, updates) = feed();
             let attached = metadata.read(|reply| Read::Attach {
@@ -75,7 +71,6 @@ impl Session {
                 level: metadata.shared().level.load(Ordering::Acquire),
                 naming: attached.naming,
             };
-            drop(opening);
             let rival = attached.rival.as_deref().map(collision);
             let id = session.id;
             let mut begun = Self::new(link, metadata, id, chain, attached, updates, heard);
@@ -95,13 +90,12 @@ fn unheld(remembered: Option<Point>, lineage: &Lineage) -> Option<Point> {
     remembered.filter(|point| lineage.chain.holds(lineage.durable, point) == Holds::No)
 }
 
-async fn open(metadata: &Metadata, nonce: u64) -> Result<SessionId, Error> {
+async fn open(metadata: &Metadata, nonce: u64, opening: Opening) -> Result<SessionId, Error> {
     let (reply, opened) = oneshot::channel();
     let closing = Vec::new();
     let submission = Submission::own(Command::OpenSession { closing, nonce });
-    metadata
-        .put(Asked::Command(submission, reply.into()))
-        .await?;
+    let reply = ReplyTo::from(reply).opening(opening);
+    metadata.put(Asked::Command(submission, reply)).await?;
     match opened.await.unwrap_or(Err(Error::Closing))?.outcome {
         Outcome::SessionOpened(id) => Ok(SessionId { id, nonce }),
         outcome => Err(Error::unavailable(format!("a session answers {outcome:?}"))),
