@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use protocol::ErrorCode;
+use protocol::messages::ProduceRequest;
 use protocol::messages::produce::TopicProduceData;
-use protocol::messages::{ListOffsetsRequest, ProduceRequest};
 
 use super::{only, versions};
 use crate::shapes::{altered, batches, frame, of_topic, produce_topics, start, values};
-use crate::support::client::{Client, batch, fetch_request, produce_request};
+use crate::support::client::{Client, batch, fetch_request, list_offsets_request, produce_request};
 
 #[tokio::test]
 async fn one_refused_partition_does_not_harm_the_others() {
@@ -184,29 +184,13 @@ async fn what_was_acknowledged_is_seen_by_everybody_at_once() {
     for index in 0..50 {
         let placed = producer.produce("t", 0, batch(&["a"])).await;
         assert_eq!(placed.base_offset, index);
-        let latest = other.ask(7, &latest("t")).await;
+        let latest = other.ask(7, &list_offsets_request("t", &[(0, -1)])).await;
         assert_eq!(latest.topics[0].partitions[0].offset, index + 1);
         let fetched = other.ask(12, &fetch_request("t", 0, index, 0)).await;
         assert_eq!(
             batches(&fetched.responses[0].partitions[0].records).len(),
             1
         );
-    }
-}
-
-fn latest(topic: &str) -> ListOffsetsRequest {
-    use protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
-    let partitions = vec![ListOffsetsPartition {
-        timestamp: -1,
-        ..Default::default()
-    }];
-    ListOffsetsRequest {
-        replica_id: -1,
-        topics: vec![ListOffsetsTopic {
-            name: topic.to_owned(),
-            partitions,
-        }],
-        ..Default::default()
     }
 }
 
