@@ -123,10 +123,8 @@ async fn a_file_on_which_redb_panics_is_refused_with_a_sentence() {
     let ran = run(&mut dev(folder.path(), &[])).await;
     ran.refused(&says);
     // Where in redb is of use, and where that lay on the machine which built this is not.
-    assert!(ran.stderr.contains(".rs:"), "{ran:?}");
-    for folder in ["/redb-", "registry", "/src/"] {
-        assert!(!ran.stderr.contains(folder), "{ran:?}");
-    }
+    assert!(ran.stderr.contains(", at redb-"), "{ran:?}");
+    assert!(!ran.stderr.contains("registry"), "{ran:?}");
     std::fs::write(&file, &damaged).unwrap();
     let bucket = format!("file://{}", folder.path().join("bucket").display());
     let doctor = ["doctor", "--bucket", &bucket, "--store", &store];
