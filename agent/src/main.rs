@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Ok(command) => command,
         Err(refused) => refused.exit(),
     };
-    commands::say_damage();
+    commands::say_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS_MAX)

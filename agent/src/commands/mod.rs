@@ -9,7 +9,7 @@ mod panics;
 
 use std::process::ExitCode;
 
-pub use panics::say_damage;
+pub use panics::say_panics;
 
 use crate::config::{Command, Misuse};
 use crate::storage::OpenError;

@@ -1,25 +1,28 @@
-//! The metadata's file may be damaged in ways on which redb panics. The product aborts then, so whoever operates it is told by
-//! the panic's hook. Called by `main`, and by `doctor`, whose report is not to end with the check that panics.
+//! How a panic is told. The product aborts at one, so whoever operates it reads what the hook says. The metadata's file may be
+//! damaged in ways on which redb panics: then it says that. Called by `main`, and by `doctor`, whose report is not to end
+//! with the check that panics.
 
-use std::panic::{Location, PanicHookInfo, set_hook, take_hook};
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io;
+use std::panic::{Location, PanicHookInfo, set_hook};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::thread;
 
 use metadata::kv::Redb;
 
-/// From now on such a panic ends the process with a sentence, and any other one as before.
+/// From now on a panic over damage ends the process with a sentence, and any other one as before.
 #[expect(
     clippy::exit,
     reason = "redb's thread must not go on, and an abort would look like a fault of Penstock's"
 )]
-pub fn say_damage() {
-    let usual = take_hook();
-    set_hook(Box::new(move |panicked| match Redb::at_work_on() {
+pub fn say_panics() {
+    set_hook(Box::new(|panicked| match Redb::at_work_on() {
         Some(path) => {
-            say(&path, panicked);
+            say_damage(&path, panicked);
             process::exit(1);
         }
-        None => usual(panicked),
+        None => describe(panicked),
     }));
 }
 
@@ -27,25 +30,44 @@ pub fn say_damage() {
 /// and redb's words. Any other one is described on standard error before.
 #[expect(clippy::exit, reason = "as above, and a report says how it ends")]
 pub(super) fn end_with(say: impl Fn(Option<(PathBuf, String)>) + Send + Sync + 'static) {
-    let usual = take_hook();
     set_hook(Box::new(move |panicked| {
         let damaged = Redb::at_work_on().map(|path| (path, words(panicked)));
         if damaged.is_none() {
-            usual(panicked);
+            describe(panicked);
         }
         say(damaged);
         process::exit(1);
     }));
 }
 
-#[expect(clippy::print_stderr, reason = "this is what a person reads")]
-fn say(path: &Path, panicked: &PanicHookInfo<'_>) {
-    eprintln!(
+/// As the standard library does, but for where it was.
+fn describe(panicked: &PanicHookInfo<'_>) {
+    let thread = thread::current();
+    let thread = thread.name().unwrap_or("<unnamed>");
+    let at = panicked.location().map(place).unwrap_or_default();
+    let said = panicked.payload_as_str().unwrap_or("nothing");
+    let trace = Backtrace::capture();
+    let trace = match trace.status() {
+        BacktraceStatus::Captured => format!("stack backtrace:\n{trace}"),
+        _ => "note: run with `RUST_BACKTRACE=1` to be shown how it came to that".to_owned(),
+    };
+    tell(&format!(
+        "\nthread '{thread}' panicked at {at}:\n{said}\n{trace}\n"
+    ));
+}
+
+fn say_damage(path: &Path, panicked: &PanicHookInfo<'_>) {
+    tell(&format!(
         "penstock: the metadata in {} is damaged: start nothing with it, keep it, and bring back a copy ({}; more is in \
-         deploy/README.md, under \"Bucket and metadata belong together\")",
+         deploy/README.md, under \"Bucket and metadata belong together\")\n",
         path.display(),
         words(panicked)
-    );
+    ));
+}
+
+/// On standard error, past the lock that whoever panicked may hold. Where that is closed there is nobody to be told.
+fn tell(text: &str) {
+    let _ = rustix::io::write(io::stderr(), text.as_bytes());
 }
 
 /// What redb says, and where.
@@ -55,10 +77,20 @@ fn words(panicked: &PanicHookInfo<'_>) -> String {
     format!("redb says \"{said}\"{}", at.unwrap_or_default())
 }
 
-/// Without the folder, which is one of the machine that built this.
 fn place(at: &Location<'_>) -> String {
-    let file = Path::new(at.file()).file_name().unwrap_or_default();
-    format!("{}:{}", file.display(), at.line())
+    format!("{}:{}", from_its_crate_on(at.file()), at.line())
+}
+
+/// The file without the folders before its crate's, which are those of the machine that built this.
+fn from_its_crate_on(file: &str) -> String {
+    let parts: Vec<&str> = file.split(['/', '\\']).collect();
+    let sources = parts.iter().rposition(|part| *part == "src");
+    let root = sources.map(|sources| sources.saturating_sub(1));
+    match root {
+        // cargo keeps crates in `registry/src/INDEX/`: this one has its files elsewhere.
+        Some(root) if parts[root] != "registry" => parts[root..].join("/"),
+        _ => parts.last().copied().unwrap_or_default().to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -66,9 +98,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_a_files_name_and_a_line() {
+    fn a_place_begins_with_its_crate() {
         let at = Location::caller();
-        assert!(at.file().contains(['/', '\\']), "{at}");
-        assert_eq!(place(at), format!("panics.rs:{}", at.line()));
+        let own = format!("agent/src/commands/panics.rs:{}", at.line());
+        assert_eq!(place(at), own);
+        for (file, told) in [
+            (
+                "/home/me/.cargo/registry/src/index-1949cf8c6b5b557f/redb-4.6.0/src/tree_store/btree.rs",
+                "redb-4.6.0/src/tree_store/btree.rs",
+            ),
+            (
+                "/home/me/.cargo/git/checkouts/redb-1949cf8c6b5b557f/1234567/src/db.rs",
+                "1234567/src/db.rs",
+            ),
+            (
+                "/rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/option.rs",
+                "core/src/option.rs",
+            ),
+            ("/home/me/penstock/agent/src/lib.rs", "agent/src/lib.rs"),
+            ("C:\\me\\redb-4.6.0\\src\\db.rs", "redb-4.6.0/src/db.rs"),
+            ("src/main.rs", "src/main.rs"),
+            (
+                "/home/me/.cargo/registry/src/index-1949cf8c6b5b557f/flat-1.0.0/lib/flat.rs",
+                "flat.rs",
+            ),
+            ("", ""),
+        ] {
+            assert_eq!(from_its_crate_on(file), told, "{file}");
+        }
     }
 }

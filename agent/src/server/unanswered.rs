@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use metadata::kv::{Direction, Kv, KvError, Limits, Rows, Transaction};
+use metadata::kv::{Kv, KvError, Over};
 use tokio::time::timeout;
 
 /// A store takes milliseconds, most of the time.
@@ -28,15 +26,6 @@ impl Watched {
             silent: Arc::clone(&silent),
         };
         (Arc::new(watched), silent)
-    }
-
-    async fn watch<T>(&self, call: impl Future<Output = T>) -> T {
-        tokio::pin!(call);
-        if let Ok(done) = timeout(SILENT_AFTER, &mut call).await {
-            return done;
-        }
-        let _silent = Silent::begin(&self.silent);
-        call.await
     }
 }
 
@@ -61,73 +50,53 @@ impl Drop for Silent<'_> {
     }
 }
 
-#[async_trait]
-impl Kv for Watched {
-    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
-        self.watch(self.kv.get(key)).await
+impl Over for Watched {
+    fn below(&self) -> &dyn Kv {
+        self.kv.as_ref()
     }
 
-    async fn range(
+    async fn wait<T: Send>(
         &self,
-        start: &[u8],
-        end: &[u8],
-        limit: usize,
-        direction: Direction,
-    ) -> Result<Rows, KvError> {
-        self.watch(self.kv.range(start, end, limit, direction))
-            .await
-    }
-
-    async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
-        self.watch(self.kv.commit(transaction)).await
-    }
-
-    fn name(&self) -> &'static str {
-        self.kv.name()
-    }
-
-    fn is_exclusive(&self) -> bool {
-        self.kv.is_exclusive()
-    }
-
-    fn limits(&self) -> Limits {
-        self.kv.limits()
+        call: impl Future<Output = Result<T, KvError>> + Send,
+    ) -> Result<T, KvError> {
+        tokio::pin!(call);
+        if let Ok(done) = timeout(SILENT_AFTER, &mut call).await {
+            return done;
+        }
+        let _silent = Silent::begin(&self.silent);
+        call.await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use metadata::kv::{Memory, Transaction};
     use tokio::time::sleep;
 
     use super::*;
 
-    /// Takes so many seconds for a read.
+    /// Takes 20 seconds for whatever it is asked.
     #[derive(Debug)]
-    struct Slow(u64);
+    struct Slow(Memory);
 
-    #[async_trait]
-    impl Kv for Slow {
-        async fn get(&self, _: &[u8]) -> Result<Option<Bytes>, KvError> {
-            sleep(Duration::from_secs(self.0)).await;
-            Ok(None)
+    impl Over for Slow {
+        fn below(&self) -> &dyn Kv {
+            &self.0
         }
 
-        async fn range(&self, _: &[u8], _: &[u8], _: usize, _: Direction) -> Result<Rows, KvError> {
-            Ok(Rows::new())
-        }
-
-        async fn commit(&self, _: Transaction) -> Result<(), KvError> {
-            Err(KvError::Conflict)
-        }
-
-        fn name(&self) -> &'static str {
-            "slow"
+        async fn wait<T: Send>(
+            &self,
+            call: impl Future<Output = Result<T, KvError>> + Send,
+        ) -> Result<T, KvError> {
+            sleep(Duration::from_secs(20)).await;
+            call.await
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_is_silent_is_counted_until_it_is_answered_or_given_up() {
-        let (kv, silent) = Watched::over(Arc::new(Slow(20)));
+        let (kv, silent) = Watched::over(Arc::new(Slow(Memory::new())));
+        let nothing = Transaction::default();
         let now = || silent.load(Ordering::Relaxed);
         let look = async {
             sleep(Duration::from_secs(4)).await;
@@ -135,11 +104,11 @@ mod tests {
             sleep(Duration::from_secs(2)).await;
             assert_eq!(now(), 2);
         };
-        let (one, two, ()) = tokio::join!(kv.get(b"a"), kv.get(b"b"), look);
-        assert_eq!((one, two, now()), (Ok(None), Ok(None), 0));
+        let (one, two, ()) = tokio::join!(kv.get(b"a"), kv.commit(nothing), look);
+        assert_eq!((one, two, now()), (Ok(None), Ok(()), 0));
         let given_up = timeout(Duration::from_secs(10), kv.get(b"a")).await;
         assert!(given_up.is_err());
         assert_eq!(now(), 0);
-        assert_eq!((kv.name(), kv.is_exclusive()), ("slow", false));
+        assert_eq!((kv.name(), kv.is_exclusive()), ("memory", false));
     }
 }

@@ -2,14 +2,12 @@
 
 use protocol::compression::Codec;
 use protocol::messages::ListOffsetsRequest;
-use protocol::messages::list_offsets::{
-    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopic,
-};
+use protocol::messages::list_offsets::ListOffsetsPartitionResponse;
 use protocol::records::BatchOptions;
 use protocol::{ApiKey, ErrorCode};
 
 use crate::shapes::{of_topic, produce_topics, stamped, start};
-use crate::support::client::{Client, batch};
+use crate::support::client::{Client, batch, list_offsets_request as request};
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -27,25 +25,6 @@ const CODECS: [Codec; 5] = [
 
 fn versions() -> std::ops::RangeInclusive<i16> {
     ApiKey::ListOffsets.versions()
-}
-
-fn request(topic: &str, wanted: &[(i32, i64)]) -> ListOffsetsRequest {
-    let partitions = wanted
-        .iter()
-        .map(|(partition_index, timestamp)| ListOffsetsPartition {
-            partition_index: *partition_index,
-            current_leader_epoch: -1,
-            timestamp: *timestamp,
-        });
-    ListOffsetsRequest {
-        replica_id: -1,
-        isolation_level: 0,
-        topics: vec![ListOffsetsTopic {
-            name: topic.to_owned(),
-            partitions: partitions.collect(),
-        }],
-        timeout_ms: 30_000,
-    }
 }
 
 async fn ask(

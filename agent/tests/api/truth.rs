@@ -5,15 +5,13 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use protocol::compression::Codec;
-use protocol::messages::ListOffsetsRequest;
-use protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 use protocol::record_batch::{BatchHeader, HEADER_BYTES, repack};
 use protocol::records::{BatchOptions, Record, build_batch};
 use protocol::walk::walk_and_unpack;
 use protocol::{Allowance, ErrorCode};
 
 use crate::shapes::{altered, batches, now_ms, stamped, start, values};
-use crate::support::client::{Client, batch, batch_with};
+use crate::support::client::{Client, batch, batch_with, list_offsets_request};
 
 const PACKED: [Codec; 4] = [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
 /// Where the header says the largest timestamp, and the last offset.
@@ -29,19 +27,7 @@ fn with_codec(codec: Codec) -> BatchOptions {
 
 /// The offset and timestamp found for a time.
 async fn by_time(client: &mut Client, topic: &str, timestamp: i64) -> (i64, i64) {
-    let request = ListOffsetsRequest {
-        replica_id: -1,
-        topics: vec![ListOffsetsTopic {
-            name: topic.to_owned(),
-            partitions: vec![ListOffsetsPartition {
-                partition_index: 0,
-                current_leader_epoch: -1,
-                timestamp,
-            }],
-        }],
-        timeout_ms: 30_000,
-        ..ListOffsetsRequest::default()
-    };
+    let request = list_offsets_request(topic, &[(0, timestamp)]);
     let response = client.ask(10, &request).await;
     let found = &response.topics[0].partitions[0];
     assert_eq!(found.error_code, ErrorCode::NONE);

@@ -2,11 +2,9 @@
 
 use metadata::kv::{Direction, Kv, Redb, Transaction};
 use protocol::ErrorCode;
-use protocol::messages::ListOffsetsRequest;
-use protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 
 use crate::support::broker::Broker;
-use crate::support::client::{Client, batch};
+use crate::support::client::{Client, batch, list_offsets_request};
 
 const RECORDS: i64 = 1_000;
 
@@ -47,18 +45,7 @@ async fn a_lost_row_of_the_index_is_damage_and_never_silence() {
 
 /// How a search for the first record at or after a time ends.
 pub(crate) async fn by_time(client: &mut Client, topic: &str, timestamp: i64) -> ErrorCode {
-    let request = ListOffsetsRequest {
-        replica_id: -1,
-        topics: vec![ListOffsetsTopic {
-            name: topic.to_owned(),
-            partitions: vec![ListOffsetsPartition {
-                partition_index: 0,
-                current_leader_epoch: -1,
-                timestamp,
-            }],
-        }],
-        ..ListOffsetsRequest::default()
-    };
+    let request = list_offsets_request(topic, &[(0, timestamp)]);
     let answer = client.ask(7, &request).await;
     answer.topics[0].partitions[0].error_code
 }

@@ -9,8 +9,6 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
 use protocol::compression::Codec;
-use protocol::messages::ListOffsetsRequest;
-use protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 use protocol::record_batch::repack;
 use protocol::records::{BatchOptions, Record, build_batch};
 use protocol::{ApiKey, ErrorCode};
@@ -21,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::tools::{many_descriptors, noise, note, ready, records_of, until};
 use crate::support::broker::Broker;
-use crate::support::client::{Client, batch, fetch_request, produce_request};
+use crate::support::client::{Client, batch, fetch_request, list_offsets_request, produce_request};
 
 const MIB: u64 = 1 << 20;
 /// How long a crowd stays.
@@ -165,21 +163,8 @@ fn bombs(number: usize) -> Vec<u8> {
 
 /// A search for the largest timestamp in each of the partitions that hold a bomb.
 fn search_of_bombs() -> Vec<u8> {
-    let partition = |partition_index| ListOffsetsPartition {
-        partition_index,
-        current_leader_epoch: -1,
-        timestamp: -3,
-    };
-    let request = ListOffsetsRequest {
-        replica_id: -1,
-        topics: vec![ListOffsetsTopic {
-            name: "bombs".to_owned(),
-            partitions: (0..BOMBS_LAID).map(partition).collect(),
-        }],
-        timeout_ms: 30_000,
-        ..ListOffsetsRequest::default()
-    };
-    whole(10, &request)
+    let all: Vec<_> = (0..BOMBS_LAID).map(|index| (index, -3)).collect();
+    whole(10, &list_offsets_request("bombs", &all))
 }
 
 fn whole<R: protocol::Request>(version: i16, request: &R) -> Vec<u8> {

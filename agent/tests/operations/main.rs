@@ -38,6 +38,7 @@ mod lifecycle;
 mod network;
 mod older_store;
 mod operators;
+mod panics;
 mod peer_tls;
 mod placement;
 #[cfg(feature = "postgres")]

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use bytes::{Bytes, BytesMut};
 use protocol::messages::create_topics::CreatableTopic;
 use protocol::messages::fetch::{FetchPartition, FetchTopic, PartitionData};
+use protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 use protocol::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, TopicProduceData,
 };
-use protocol::messages::{CreateTopicsRequest, FetchRequest, ProduceRequest};
+use protocol::messages::{CreateTopicsRequest, FetchRequest, ListOffsetsRequest, ProduceRequest};
 use protocol::records::{BatchOptions, Record, build_batch};
 use protocol::{ErrorCode, Records, Request, RequestHeader};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -173,6 +174,26 @@ pub fn fetch_request(
             }],
         }],
         ..Default::default()
+    }
+}
+
+/// Asks partitions for the first record at or after a time each; -1 is the end.
+pub fn list_offsets_request(topic: &str, wanted: &[(i32, i64)]) -> ListOffsetsRequest {
+    let partitions = wanted
+        .iter()
+        .map(|(partition_index, timestamp)| ListOffsetsPartition {
+            partition_index: *partition_index,
+            current_leader_epoch: -1,
+            timestamp: *timestamp,
+        });
+    ListOffsetsRequest {
+        replica_id: -1,
+        isolation_level: 0,
+        topics: vec![ListOffsetsTopic {
+            name: topic.to_owned(),
+            partitions: partitions.collect(),
+        }],
+        timeout_ms: 30_000,
     }
 }
 

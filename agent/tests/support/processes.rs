@@ -7,7 +7,6 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 use protocol::messages::{
     InitProducerIdRequest, ListOffsetsRequest, ProduceRequest, ProduceResponse,
 };
@@ -18,7 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::broker::{PATIENCE, program, signal};
-use super::client::{Client, batch_with, produce_request};
+use super::client::{Client, batch_with, list_offsets_request, produce_request};
 use super::tools::values;
 
 /// Records that a producer gets acknowledged, one by one.
@@ -325,17 +324,5 @@ pub async fn has_records(agent: &Process, partition: i32, records: i32) {
 /// Asks for the end of a partition of `t`.
 pub fn end_offset(partition_index: i32) -> ListOffsetsRequest {
     const LATEST: i64 = -1;
-    let partition = ListOffsetsPartition {
-        partition_index,
-        current_leader_epoch: -1,
-        timestamp: LATEST,
-    };
-    ListOffsetsRequest {
-        replica_id: -1,
-        topics: vec![ListOffsetsTopic {
-            name: "t".to_owned(),
-            partitions: vec![partition],
-        }],
-        ..Default::default()
-    }
+    list_offsets_request("t", &[(partition_index, LATEST)])
 }

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use metadata::kv::{Direction, Kv, KvError, Memory, Redb, Rows, Transaction};
+use metadata::kv::{Kv, KvError, Memory, Over, Redb, Transaction};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -117,25 +115,17 @@ impl Counted {
     }
 }
 
-#[async_trait]
-impl Kv for Counted {
-    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.kv.get(key).await
+impl Over for Counted {
+    fn below(&self) -> &dyn Kv {
+        self.kv.as_ref()
     }
 
-    async fn range(
-        &self,
-        start: &[u8],
-        end: &[u8],
-        limit: usize,
-        direction: Direction,
-    ) -> Result<Rows, KvError> {
+    async fn before_read(&self, _: &[u8]) -> Result<(), KvError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        self.kv.range(start, end, limit, direction).await
+        Ok(())
     }
 
-    async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
+    async fn write(&self, transaction: Transaction) -> Result<(), KvError> {
         let begun = Instant::now();
         let bytes = u64::try_from(transaction.bytes()).unwrap_or(u64::MAX);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -146,9 +136,5 @@ impl Kv for Counted {
             Err(_) => {}
         }
         done
-    }
-
-    fn name(&self) -> &'static str {
-        self.kv.name()
     }
 }

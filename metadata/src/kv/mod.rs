@@ -6,6 +6,7 @@ mod contract;
 #[cfg(feature = "fdb")]
 pub(crate) mod foundationdb;
 mod memory;
+mod over;
 #[cfg(test)]
 pub(crate) mod over_memory;
 #[cfg(feature = "postgres")]
@@ -15,6 +16,7 @@ mod redb;
 #[cfg(feature = "fdb")]
 pub use self::foundationdb::FoundationDb;
 pub use memory::{Fault, Faults, Memory, ReadFault};
+pub use over::Over;
 #[cfg(feature = "postgres")]
 pub use postgres::{Examined, Postgres, PostgresUrl};
 pub use redb::Redb;

@@ -3,58 +3,44 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
-use crate::kv::{Direction, Kv, KvError, Memory, Rows, Transaction};
+use crate::kv::{Kv, KvError, Memory, Over, Transaction};
 
-/// A store that is the memory below it, but for what is written here.
+/// [`Over`] a memory, as tests write it.
 #[async_trait]
 pub(crate) trait OverMemory: fmt::Debug + Send + Sync {
     fn memory(&self) -> &Memory;
 
-    /// What comes before a read of rows from that key on.
+    /// [`Over::before_read`].
     async fn before_read(&self, _from: &[u8]) -> Result<(), KvError> {
         Ok(())
     }
 
-    /// [`Kv::commit`].
+    /// [`Over::write`].
     async fn write(&self, transaction: Transaction) -> Result<(), KvError> {
         self.memory().commit(transaction).await
     }
 
-    /// See [`Kv::is_exclusive`].
+    /// [`Over::is_alone`].
     fn is_alone(&self) -> bool {
         false
     }
 }
 
-#[async_trait]
-impl<T: OverMemory> Kv for T {
-    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
-        self.before_read(key).await?;
-        self.memory().get(key).await
+impl<T: OverMemory> Over for T {
+    fn below(&self) -> &dyn Kv {
+        self.memory()
     }
 
-    async fn range(
-        &self,
-        start: &[u8],
-        end: &[u8],
-        limit: usize,
-        direction: Direction,
-    ) -> Result<Rows, KvError> {
-        self.before_read(start).await?;
-        self.memory().range(start, end, limit, direction).await
+    async fn before_read(&self, from: &[u8]) -> Result<(), KvError> {
+        OverMemory::before_read(self, from).await
     }
 
-    async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
-        self.write(transaction).await
+    async fn write(&self, transaction: Transaction) -> Result<(), KvError> {
+        OverMemory::write(self, transaction).await
     }
 
-    fn name(&self) -> &'static str {
-        "over memory"
-    }
-
-    fn is_exclusive(&self) -> bool {
-        self.is_alone()
+    fn is_alone(&self) -> bool {
+        OverMemory::is_alone(self)
     }
 }

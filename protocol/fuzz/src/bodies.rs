@@ -1,5 +1,5 @@
 //! What a fuzz target does with its input. Called by the targets in `protocol/fuzz/fuzz_targets` and, on stable Rust with
-//! random and broken input, by `protocol/tests/hostile.rs`. Each body panics if the crate breaks a promise: that it does
+//! random and broken input, by `protocol/tests/hostile/`. Each body panics if the crate breaks a promise: that it does
 //! not panic, that it allocates no more than its bound, that what it has read it can write and read again.
 
 use std::ops::ControlFlow;

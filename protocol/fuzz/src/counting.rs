@@ -1,5 +1,5 @@
 //! An allocator that counts, per thread, the bytes that are alive and the most there were. Used by the fuzz targets and
-//! by `protocol/tests/hostile.rs`.
+//! by `protocol/tests/hostile/`.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
