@@ -19,6 +19,7 @@ use crate::admission::{ANSWER_BYTES_MAX, Permit, REQUEST_BYTES};
 use crate::context::Context;
 use crate::metrics::count_request;
 use crate::origin::Origin;
+use crate::storage::InLine;
 
 /// One request, without what it asks for.
 #[derive(Debug)]
@@ -41,16 +42,35 @@ pub(crate) struct Call {
     answer: Mutex<Option<Permit>>,
 }
 
-/// Where a connection came in.
-#[derive(Clone, Debug)]
+/// What a request's answer holds until it is written.
+#[derive(Debug, Default)]
+struct Answer {
+    permit: Option<Permit>,
+    /// For so many bytes it is to be charged again, for they were given back while others were waited for.
+    given_back: usize,
+}
+
+/// Where a connection came in, and what it leaves from one request for its next.
+#[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) connection: ConnectionId,
     /// The listener's name.
     pub(crate) listener: String,
     pub(crate) address: Option<IpAddr>,
+    /// Blocks that its last Fetch did not wait for until they came, and its next one is going to ask for.
+    pub(crate) in_line: Mutex<Option<InLine>>,
 }
 
 impl Arrival {
+    pub(crate) fn new(connection: ConnectionId, listener: String, address: Option<IpAddr>) -> Self {
+        Self {
+            connection,
+            listener,
+            address,
+            in_line: Mutex::new(None),
+        }
+    }
+
     /// Whom it is counted for where room is shared.
     pub(crate) fn origin(&self) -> Origin {
         Origin::of(self.address)

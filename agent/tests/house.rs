@@ -28,7 +28,14 @@ const AGENT: &[(&str, &[&str])] = &[
     ("brokers", &["call", "context"]),
     (
         "call",
-        &["access", "admission", "context", "metrics", "origin"],
+        &[
+            "access",
+            "admission",
+            "context",
+            "metrics",
+            "origin",
+            "storage",
+        ],
     ),
     ("clock", &[]),
     (

@@ -149,11 +149,8 @@ impl Rooms {
         ),
     ) {
         let listener = self.context.node.listeners.first();
-        let arrival = Arrival {
-            connection: ConnectionId(id),
-            listener: listener.map_or_else(String::new, |listener| listener.name.clone()),
-            address: None,
-        };
+        let listener = listener.map_or_else(String::new, |listener| listener.name.clone());
+        let arrival = Arrival::new(ConnectionId(id), listener, None);
         let (read, write) = socket;
         self.door.serve((Unknown(read), write), arrival, None);
     }
