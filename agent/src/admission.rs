@@ -3,8 +3,9 @@
 //!
 //! Frames that are here already, and small, large and huge ones that are still to come, wait in separate lanes, so that
 //! nobody who sends slowly or much delays the rest. Replies do so too, because a client that does not read holds its reply for a minute.
-//! Produce requests that are here have a lane of their own: they wait for room among batches, and nothing else waits for
-//! them. Where a request may hold its permit for long, no origin gets more of the lane than it leaves free.
+//! Produce requests have lanes of their own, arriving and here: they wait for room among batches, and nothing else waits for
+//! them. Where a request may hold its permit for long, and where it waits for its answer's, no origin gets more of the lane
+//! than it leaves free.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -95,8 +96,8 @@ pub(crate) struct Admission {
     small_replies: Lane,
     large_replies: Lane,
     /// Answers other than those.
-    small_answers: Lane,
-    large_answers: Lane,
+    small_answers: ArrivingLane,
+    large_answers: ArrivingLane,
     shared_answers: Lane,
 }
 
@@ -113,7 +114,6 @@ enum Held {
     /// Of a request that may ask the metadata: whoever does, waits in a lane of their own.
     Decoded {
         room: Room,
-        bytes: usize,
         asking: ArrivingLane,
     },
 }
@@ -136,9 +136,8 @@ impl Permit {
     pub(crate) fn bytes(&self) -> usize {
         match &self.0 {
             Held::Taken(taken) => taken.bytes.num_permits(),
-            Held::Arriving(_) => 0,
+            Held::Arriving(room) | Held::Decoded { room, .. } => room.bytes(),
             Held::Shared(permit) => permit.bytes(),
-            Held::Decoded { bytes, .. } => *bytes,
         }
     }
 
@@ -165,15 +164,10 @@ impl Permit {
     /// Gives its room to others, for some among those who wait for the metadata. False where there is none: then its request
     /// asks nothing, for many would have all the room while the metadata does not answer.
     pub(crate) fn step_aside(&mut self) -> bool {
-        let Held::Decoded {
-            room,
-            bytes,
-            asking,
-        } = &self.0
-        else {
+        let Held::Decoded { room, asking } = &self.0 else {
             return true;
         };
-        let bytes = (*bytes).min(ASKING_BYTES_MAX / 2);
+        let bytes = room.bytes().min(ASKING_BYTES_MAX / 2);
         let Some(aside) = asking.take_now(room.origin(), bytes) else {
             return false;
         };
@@ -183,9 +177,14 @@ impl Permit {
 
     /// Gives back what is not needed.
     pub(crate) fn shrink(&mut self, bytes: usize) {
-        if let Held::Taken(taken) = &mut self.0 {
-            let more = taken.bytes.num_permits().saturating_sub(bytes);
-            drop(taken.bytes.split(more));
+        match &mut self.0 {
+            Held::Taken(taken) => {
+                let more = taken.bytes.num_permits().saturating_sub(bytes);
+                drop(taken.bytes.split(more));
+            }
+            Held::Arriving(room) | Held::Decoded { room, .. } => room.shrink(bytes),
+            // It is for others, too.
+            Held::Shared(_) => {}
         }
     }
 
@@ -260,8 +259,8 @@ impl Admission {
             large_polls: Lane::new(LARGE_POLLS_BYTES_MAX),
             small_replies: Lane::new(reply_bytes_max / 4),
             large_replies: Lane::new(reply_bytes_max - reply_bytes_max / 4),
-            small_answers: Lane::new(SMALL_ANSWERS_BYTES_MAX),
-            large_answers: Lane::new(ANSWER_BYTES_MAX),
+            small_answers: ArrivingLane::shared(SMALL_ANSWERS_BYTES_MAX),
+            large_answers: ArrivingLane::shared(ANSWER_BYTES_MAX),
             shared_answers: Lane::new(SHARED_ANSWERS_BYTES_MAX),
         }
     }
@@ -297,7 +296,6 @@ impl Admission {
         let bytes = frame_bytes.saturating_mul(DECODED_FACTOR);
         Permit(Held::Decoded {
             room: lane.take(origin, bytes).await,
-            bytes,
             asking: self.asking.clone(),
         })
     }
@@ -361,12 +359,12 @@ impl Admission {
     }
 
     /// For an answer that takes so many bytes, with what making it takes, until it is written.
-    pub(crate) async fn answer(&self, bytes: usize) -> Permit {
+    pub(crate) async fn answer(&self, origin: Origin, bytes: usize) -> Permit {
         let lane = match bytes <= SMALL_ANSWER_BYTES_MAX {
             true => &self.small_answers,
             false => &self.large_answers,
         };
-        lane.take(bytes).await
+        Permit(Held::Arriving(lane.take(origin, bytes).await))
     }
 
     /// The same for one that is given to many. Who keeps such answers makes room for it first.

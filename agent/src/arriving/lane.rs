@@ -19,6 +19,7 @@ pub(crate) struct Room {
     lane: ArrivingLane,
     origin: Origin,
     number: u64,
+    bytes: usize,
     told: Arc<Notify>,
 }
 
@@ -49,7 +50,7 @@ impl ArrivingLane {
     fn stand_in_line(&self, origin: Origin, bytes: usize) -> (Room, oneshot::Receiver<()>) {
         let (granted, got) = oneshot::channel();
         let told = Arc::new(Notify::new());
-        let number = {
+        let (number, bytes) = {
             let mut state = self.0.lock();
             state.stand_in_line(origin, bytes, granted, Arc::clone(&told))
         };
@@ -57,9 +58,16 @@ impl ArrivingLane {
             lane: self.clone(),
             origin,
             number,
+            bytes,
             told,
         };
         (room, got)
+    }
+
+    /// Bytes that are held.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> usize {
+        self.0.lock().taken()
     }
 }
 
@@ -67,6 +75,19 @@ impl Room {
     /// Whose it is.
     pub(crate) fn origin(&self) -> Origin {
         self.origin
+    }
+
+    /// How many bytes it is for: no more than there are.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Gives back all but so many bytes.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        if bytes < self.bytes {
+            self.bytes = bytes;
+            self.lane.0.lock().shrink(self.number, bytes);
+        }
     }
 
     /// Told by its holder now and then while the frame arrives: how long its sender was waited for, and how many bytes came.

@@ -98,19 +98,20 @@ impl State {
         }
     }
 
-    /// The number by which whoever waits is known from now on, until he leaves. He is told when he has room, and when he has
-    /// to give it back.
+    /// The number by which whoever waits is known from now on, until he leaves, and how many bytes he gets: no more than there
+    /// are. He is told when he has room, and when he has to give it back.
     pub(super) fn stand_in_line(
         &mut self,
         origin: Origin,
         frame_bytes: usize,
         granted: oneshot::Sender<()>,
         told: Arc<Notify>,
-    ) -> u64 {
+    ) -> (u64, usize) {
         let number = self.next;
         self.next += 1;
+        let bytes = frame_bytes.clamp(1, self.total);
         let waiter = Waiter {
-            bytes: frame_bytes.clamp(1, self.total),
+            bytes,
             frame_bytes,
             granted,
             told,
@@ -120,7 +121,30 @@ impl State {
         });
         self.grant();
         self.make_room();
-        number
+        (number, bytes)
+    }
+
+    /// A holder gives back all but so many bytes.
+    pub(super) fn shrink(&mut self, number: u64, bytes: usize) {
+        let Some(holder) = self.holders.get_mut(&number) else {
+            return;
+        };
+        let back = holder.bytes.saturating_sub(bytes);
+        holder.bytes -= back;
+        let (origin, leaves) = (holder.origin, holder.arrival == Arrival::Leaves);
+        let leaving = if leaves { back } else { 0 };
+        self.free += back;
+        self.leaving -= leaving;
+        self.change(origin, |party| {
+            party.held -= back;
+            party.leaving -= leaving;
+        });
+        self.grant();
+    }
+
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> usize {
+        self.total - self.free
     }
 
     /// Whether somebody waits for what that origin holds, or finds next to nothing because of it.

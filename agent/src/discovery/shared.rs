@@ -36,6 +36,18 @@ pub(super) struct Alike {
     pub(super) operations: i32,
 }
 
+impl Alike {
+    /// What making an answer takes.
+    pub(super) fn bytes(&self, catalogue: &Catalogue) -> usize {
+        let mut size = Size::new(&self.terms);
+        size.add_all(catalogue);
+        let rack = |broker: &MetadataResponseBroker| broker.rack.as_ref().map_or(0, String::len);
+        let brokers = self.brokers.iter();
+        size.add_brokers(brokers.map(|broker| broker.host.len() + rack(broker)));
+        size.bytes()
+    }
+}
+
 /// The two parts that are large.
 #[derive(Debug)]
 pub(super) struct Told {
@@ -205,12 +217,12 @@ impl Turn {
     async fn admit(&self) -> (Permit, Arc<Catalogue>) {
         let metadata = &self.context.metadata;
         let admission = &self.context.admission;
-        let mut bytes = self.bytes(&metadata.catalogue());
+        let mut bytes = self.alike.bytes(&metadata.catalogue());
         loop {
             self.kept.lock().make_room(admission, bytes);
             let permit = admission.shared_answer(bytes).await;
             let catalogue = self.as_of_now();
-            let now = self.bytes(&catalogue);
+            let now = self.alike.bytes(&catalogue);
             if now <= bytes {
                 return (permit, catalogue);
             }
@@ -226,12 +238,5 @@ impl Turn {
             entry.as_of = Some(Arc::downgrade(&catalogue));
         }
         catalogue
-    }
-
-    fn bytes(&self, catalogue: &Catalogue) -> usize {
-        let mut size = Size::new(&self.alike.terms);
-        size.add_all(catalogue);
-        size.add_brokers(&self.alike.brokers);
-        size.bytes()
     }
 }
