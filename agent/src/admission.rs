@@ -25,8 +25,10 @@ const WHOLE_FRAMES_BYTES_MAX: usize = 16 * 1024 * 1024;
 const WHOLE_PRODUCE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// A frame up to this size waits in the lane of ordinary requests: Kafka's default `max.message.bytes` and some room.
 const SMALL_FRAME_BYTES_MAX: usize = 1_400_000;
-/// Frames being read and not yet handed to a room, together.
-const SMALL_FRAMES_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// Those of Produce requests that are being read, and then until there is room for their batches.
+const SMALL_PRODUCE_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// Those of other requests, until there is room for what they may grow into.
+const SMALL_FRAMES_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A frame up to this size waits with other large ones.
 const LARGE_FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
 const LARGE_FRAMES_BYTES_MAX: usize = 12 * 1024 * 1024;
@@ -80,6 +82,7 @@ const CROWDED_SHARE: usize = 8;
 pub(crate) struct Admission {
     whole_frames: ArrivingLane,
     whole_produce: ArrivingLane,
+    small_produce: ArrivingLane,
     small_frames: ArrivingLane,
     large_frames: ArrivingLane,
     huge_frames: ArrivingLane,
@@ -247,7 +250,8 @@ impl Admission {
         Self {
             whole_frames: ArrivingLane::shared(WHOLE_FRAMES_BYTES_MAX),
             whole_produce: ArrivingLane::shared(WHOLE_PRODUCE_BYTES_MAX),
-            small_frames: ArrivingLane::new(SMALL_FRAMES_BYTES_MAX),
+            small_produce: ArrivingLane::new(SMALL_PRODUCE_BYTES_MAX),
+            small_frames: ArrivingLane::shared_by_arriving(SMALL_FRAMES_BYTES_MAX),
             large_frames: ArrivingLane::new(LARGE_FRAMES_BYTES_MAX),
             huge_frames: ArrivingLane::new(HUGE_FRAMES_BYTES_MAX),
             small_decoded: ArrivingLane::shared(SMALL_DECODED_BYTES_MAX),
@@ -275,10 +279,19 @@ impl Admission {
         Permit(Held::Arriving(self.whole_produce.take(origin, bytes).await))
     }
 
-    /// For a frame that is still to be read, from there.
+    /// For a frame that is still to be read, from there, of any request but Produce.
     pub(crate) async fn arriving_frame(&self, origin: Origin, bytes: usize) -> Permit {
+        self.arriving(&self.small_frames, origin, bytes).await
+    }
+
+    /// For a Produce request that is still to be read. Those of ordinary size wait for no other requests, nor these for them.
+    pub(crate) async fn arriving_produce(&self, origin: Origin, bytes: usize) -> Permit {
+        self.arriving(&self.small_produce, origin, bytes).await
+    }
+
+    async fn arriving(&self, small: &ArrivingLane, origin: Origin, bytes: usize) -> Permit {
         let lane = if is_small(bytes) {
-            &self.small_frames
+            small
         } else if bytes <= LARGE_FRAME_BYTES_MAX {
             &self.large_frames
         } else {
@@ -470,7 +483,7 @@ mod tests {
     #[tokio::test]
     async fn a_crowd_of_large_frames_does_not_delay_smaller_ones() {
         let admission = Admission::new(1 << 20, 1 << 20);
-        let arriving = |bytes| admission.arriving_frame(somewhere(), bytes);
+        let arriving = |bytes| admission.arriving_produce(somewhere(), bytes);
         let _first = arriving(20 << 20).await;
         let mut second = Box::pin(arriving(20 << 20));
         assert!(futures::poll!(&mut second).is_pending());
@@ -483,7 +496,7 @@ mod tests {
     #[tokio::test]
     async fn frames_that_are_here_wait_for_none_that_come_slowly() {
         let admission = Admission::new(1 << 20, 1 << 20);
-        let arriving = || admission.arriving_frame(somewhere(), 1 << 20);
+        let arriving = || admission.arriving_produce(somewhere(), 1 << 20);
         let slow = futures::future::join_all((0..24).map(|_| arriving())).await;
         assert!(futures::poll!(Box::pin(arriving())).is_pending());
         let here = admission.frame(somewhere(), FIRST_CHUNK_BYTES);
@@ -598,8 +611,8 @@ mod tests {
     #[tokio::test]
     async fn a_frame_larger_than_the_lane_goes_alone() {
         let admission = Admission::new(1 << 20, 1 << 20);
-        let huge = admission.arriving_frame(somewhere(), 100 << 20).await;
-        let mut next = Box::pin(admission.arriving_frame(somewhere(), 5 << 20));
+        let huge = admission.arriving_produce(somewhere(), 100 << 20).await;
+        let mut next = Box::pin(admission.arriving_produce(somewhere(), 5 << 20));
         assert!(futures::poll!(&mut next).is_pending());
         drop(huge);
         next.await;

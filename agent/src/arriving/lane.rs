@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::state::State;
+use super::state::{Rules, State};
 use crate::origin::Origin;
 
 /// Cheap to clone.
@@ -24,14 +24,28 @@ pub(crate) struct Room {
 }
 
 impl ArrivingLane {
+    /// One in which a lone origin may have everything, and whoever comes too slowly makes room for others.
     pub(crate) fn new(total: usize) -> Self {
-        Self(Arc::new(Mutex::new(State::new(total, false))))
+        Self::with(total, false, true)
     }
 
     /// One in which no origin that holds something gets more than it leaves free: whatever one machine has there, others find
-    /// as much, and however it holds it, they wait for none of it.
+    /// as much, and however it holds it, they wait for none of it. Nobody is told to leave.
     pub(crate) fn shared(total: usize) -> Self {
-        Self(Arc::new(Mutex::new(State::new(total, true))))
+        Self::with(total, true, false)
+    }
+
+    /// One in which both is so: what has arrived there may wait for others for long.
+    pub(crate) fn shared_by_arriving(total: usize) -> Self {
+        Self::with(total, true, true)
+    }
+
+    fn with(total: usize, limited: bool, slow_leave: bool) -> Self {
+        let rules = Rules {
+            limited,
+            slow_leave,
+        };
+        Self(Arc::new(Mutex::new(State::new(total, rules))))
     }
 
     /// Waits in line for that many bytes; one who wants more than there are gets them all.
