@@ -391,6 +391,13 @@ impl Admission {
         wanted.saturating_sub(self.shared_answers.available())
     }
 
+    /// As if there had never been more of them.
+    #[cfg(test)]
+    pub(crate) fn leave_for_shared_answers(&self, bytes: usize) {
+        let surplus = self.shared_answers.available() - bytes;
+        self.shared_answers.bytes.forget_permits(surplus);
+    }
+
     /// Bytes of answers that are made or not written yet, fetched ones aside.
     #[cfg(test)]
     pub(crate) fn answer_bytes(&self) -> usize {
