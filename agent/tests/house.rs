@@ -120,6 +120,7 @@ const AGENT: &[(&str, &[&str])] = &[
             "context",
             "identity",
             "metrics",
+            "origin",
             "storage",
             "tasks",
         ],
