@@ -35,12 +35,23 @@ const LARGE_FRAMES_BYTES_MAX: usize = 12 * 1024 * 1024;
 /// The same for those that are larger still. One that is larger than all of this goes alone.
 const HUGE_FRAMES_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// All of these.
+const FRAMES_BYTES_MAX: usize = WHOLE_FRAMES_BYTES_MAX
+    + WHOLE_PRODUCE_BYTES_MAX
+    + SMALL_PRODUCE_BYTES_MAX
+    + SMALL_FRAMES_BYTES_MAX
+    + LARGE_FRAMES_BYTES_MAX
+    + HUGE_FRAMES_BYTES_MAX;
+
 /// What requests that came whole in a first chunk, Produce aside, may grow into while they are answered.
 const SMALL_DECODED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// The same for larger ones. One that may grow into more than all of this goes alone.
 const LARGE_DECODED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Those of them that wait for the metadata to answer a question.
 const ASKING_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// All of these.
+const DECODED_BYTES_MAX: usize =
+    SMALL_DECODED_BYTES_MAX + LARGE_DECODED_BYTES_MAX + ASKING_BYTES_MAX;
 /// How many times larger than its frame a request may be once decoded; `protocol`'s reader holds it to that.
 const DECODED_FACTOR: usize = 16;
 
@@ -73,6 +84,9 @@ const SMALL_ANSWERS_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(crate) const ANSWER_BYTES_MAX: usize = 96 * 1024 * 1024;
 /// The same for those that are given to many: three of a million partitions.
 const SHARED_ANSWERS_BYTES_MAX: usize = 96 * 1024 * 1024;
+/// All of these.
+const ANSWERS_BYTES_MAX: usize =
+    SMALL_ANSWERS_BYTES_MAX + ANSWER_BYTES_MAX + SHARED_ANSWERS_BYTES_MAX;
 
 /// Where less than this part of a lane is left, who holds it is in the way of others.
 const CROWDED_SHARE: usize = 8;
@@ -267,6 +281,20 @@ impl Admission {
             large_answers: ArrivingLane::shared(ANSWER_BYTES_MAX),
             shared_answers: Lane::new(SHARED_ANSWERS_BYTES_MAX),
         }
+    }
+
+    /// What all requests together may take, by what for; batches that wait for their ack aside. `loadtest abuse` holds an
+    /// agent to it.
+    pub(crate) fn budgets(&self) -> [(&'static str, usize); 6] {
+        let replies = self.small_replies.total as usize + self.large_replies.total as usize;
+        [
+            ("frames", FRAMES_BYTES_MAX),
+            ("decoded", DECODED_BYTES_MAX),
+            ("dense", DENSE_BYTES_MAX),
+            ("polls", SMALL_POLLS_BYTES_MAX + LARGE_POLLS_BYTES_MAX),
+            ("replies", replies),
+            ("answers", ANSWERS_BYTES_MAX),
+        ]
     }
 
     /// For a frame that is here, of any request but Produce.

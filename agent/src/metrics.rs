@@ -75,6 +75,11 @@ fn describe() {
         Unit::Bytes,
         "Record batches waiting for their ack"
     );
+    describe_gauge!(
+        "penstock_memory_budget_bytes",
+        Unit::Bytes,
+        "What all clients together may take of memory, by what for, besides --buffer-memory and --cache-memory"
+    );
     describe_gauge!("penstock_connections", "Open client connections");
     describe_counter!(
         "penstock_turned_away_total",
@@ -179,6 +184,17 @@ impl Front {
             buffered_bytes: gauge!("penstock_buffered_bytes"),
             drains: counter!("penstock_drains_total"),
         }
+    }
+}
+
+/// What all clients together may take, by what for; it does not change.
+pub(crate) fn memory_budgets(budgets: impl IntoIterator<Item = (&'static str, usize)>) {
+    for (kind, bytes) in budgets {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a gauge needs no more than 52 bits"
+        )]
+        gauge!("penstock_memory_budget_bytes", "for" => kind).set(bytes as f64);
     }
 }
 

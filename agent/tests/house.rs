@@ -185,6 +185,7 @@ const AGENT: &[(&str, &[&str])] = &[
             "said",
             "storage",
             "tasks",
+            "unpacking",
             "zones",
         ],
     ),
