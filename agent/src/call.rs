@@ -19,6 +19,7 @@ use crate::admission::{ANSWER_BYTES_MAX, Permit, REQUEST_BYTES};
 use crate::context::Context;
 use crate::metrics::count_request;
 use crate::origin::Origin;
+use crate::storage::InLine;
 
 /// One request, without what it asks for.
 #[derive(Debug)]
@@ -37,20 +38,38 @@ pub(crate) struct Call {
     correlation_id: i32,
     /// What it holds of the agent's memory until its reply is written, or until there is an answer that was charged for.
     held: Mutex<Option<Permit>>,
-    /// What its answer holds until it is written.
-    answer: Mutex<Option<Permit>>,
+    answer: Mutex<Answer>,
 }
 
-/// Where a connection came in.
-#[derive(Clone, Debug)]
+/// What a request's answer holds until it is written.
+#[derive(Debug, Default)]
+struct Answer {
+    permit: Option<Permit>,
+    /// For so many bytes it is to be charged again, for they were given back while others were waited for.
+    given_back: usize,
+}
+
+/// Where a connection came in, and what it leaves from one request for its next.
+#[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) connection: ConnectionId,
     /// The listener's name.
     pub(crate) listener: String,
     pub(crate) address: Option<IpAddr>,
+    /// Blocks that its last Fetch did not wait for until they came, and its next one is going to ask for.
+    pub(crate) in_line: Mutex<Option<InLine>>,
 }
 
 impl Arrival {
+    pub(crate) fn new(connection: ConnectionId, listener: String, address: Option<IpAddr>) -> Self {
+        Self {
+            connection,
+            listener,
+            address,
+            in_line: Mutex::new(None),
+        }
+    }
+
     /// Whom it is counted for where room is shared.
     pub(crate) fn origin(&self) -> Origin {
         Origin::of(self.address)
@@ -116,7 +135,7 @@ impl Call {
             throttle_time_ms: AtomicI32::new(0),
             correlation_id: header.correlation_id,
             held: Mutex::new(Some(permit)),
-            answer: Mutex::new(None),
+            answer: Mutex::default(),
         }
     }
 
@@ -179,10 +198,17 @@ impl Call {
         *self.held.lock() = None;
     }
 
-    /// Asks for room among those who wait for the metadata, in place of what it holds and others need. False where there is
-    /// none: then it is answered without asking.
+    /// Asks for room among those who wait for the metadata, in place of what it holds and others need: what it was charged
+    /// for its answer it gives back, and [charges again](Self::charge_again) when it has waited. False where there is none:
+    /// then it is answered without asking.
     pub(crate) fn step_aside(&self) -> bool {
-        self.held.lock().as_mut().is_none_or(Permit::step_aside)
+        let aside = self.held.lock().as_mut().is_none_or(Permit::step_aside);
+        if aside {
+            let mut answer = self.answer.lock();
+            let permit = answer.permit.take();
+            answer.given_back += permit.map_or(0, |permit| permit.bytes());
+        }
+        aside
     }
 
     /// Holds that in place of what it held, until its reply is written.
@@ -195,11 +221,20 @@ impl Call {
     /// hand that others wait for. An answer that takes more than there is goes alone.
     pub(crate) async fn charge(&self, bytes: usize) {
         let bytes = bytes.saturating_add(REQUEST_BYTES);
-        let held = self.answer.lock().as_ref().map_or(0, Permit::bytes);
+        let held = self.answer.lock().permit.as_ref().map_or(0, Permit::bytes);
         if held < bytes {
-            *self.answer.lock() = None;
-            let permit = self.context.admission.answer(bytes).await;
-            *self.answer.lock() = Some(permit);
+            *self.answer.lock() = Answer::default();
+            let origin = self.arrival.origin();
+            let permit = self.context.admission.answer(origin, bytes).await;
+            self.answer.lock().permit = Some(permit);
+        }
+    }
+
+    /// The same for what it gave back when it [stepped aside](Self::step_aside).
+    pub(crate) async fn charge_again(&self) {
+        let bytes = std::mem::take(&mut self.answer.lock().given_back);
+        if bytes > 0 {
+            self.charge(bytes.saturating_sub(REQUEST_BYTES)).await;
         }
     }
 
@@ -234,7 +269,9 @@ impl Call {
         let throttle_time_ms = self.throttle_time_ms.into_inner();
         response.set_throttle_time(throttle_time_ms);
         let slices = protocol::encode_response::<R>(self.correlation_id, self.version, &response);
-        let mut answer = self.answer.into_inner();
+        let answer = self.answer.into_inner();
+        debug_assert_eq!(answer.given_back, 0, "who waited charges again");
+        let mut answer = answer.permit;
         if let Some(answer) = &mut answer {
             answer.shrink(slices.iter().map(Bytes::len).sum::<usize>() + REQUEST_BYTES);
         }

@@ -7,6 +7,8 @@ use metrics::{describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use protocol::{ApiKey, ErrorCode};
 
+use crate::tasks::{Stop, compute};
+
 /// Upper bounds in seconds, for everything that is timed.
 const SECONDS: &[f64] = &[
     0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75,
@@ -72,6 +74,11 @@ fn describe() {
         "penstock_buffered_bytes",
         Unit::Bytes,
         "Record batches waiting for their ack"
+    );
+    describe_gauge!(
+        "penstock_memory_budget_bytes",
+        Unit::Bytes,
+        "What all clients together may take of memory, by what for, besides --buffer-memory and --cache-memory"
     );
     describe_gauge!("penstock_connections", "Open client connections");
     describe_counter!(
@@ -177,6 +184,17 @@ impl Front {
             buffered_bytes: gauge!("penstock_buffered_bytes"),
             drains: counter!("penstock_drains_total"),
         }
+    }
+}
+
+/// What all clients together may take, by what for; it does not change.
+pub(crate) fn memory_budgets(budgets: impl IntoIterator<Item = (&'static str, usize)>) {
+    for (kind, bytes) in budgets {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a gauge needs no more than 52 bits"
+        )]
+        gauge!("penstock_memory_budget_bytes", "for" => kind).set(bytes as f64);
     }
 }
 
@@ -321,10 +339,14 @@ fn answers_not_believed() -> Counter {
 }
 
 /// Keeps histograms small: without this their samples pile up until somebody scrapes.
-pub(crate) async fn upkeep(handle: PrometheusHandle, mut stop: crate::tasks::Stop) {
+pub(crate) async fn upkeep(handle: PrometheusHandle, mut stop: Stop) {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(5)) => handle.run_upkeep(),
+            () = tokio::time::sleep(Duration::from_secs(5)) => {
+                // It takes as long as there are histograms.
+                let handle = handle.clone();
+                compute(move || handle.run_upkeep()).await;
+            }
             () = stop.requested() => return,
         }
     }

@@ -8,6 +8,8 @@ use crate::storage::{ErrorKind, StoreError};
 
 /// The metadata was not asked, or for too long: clients ask again, here or at another agent.
 pub(crate) const NOT_ASKED: ErrorCode = ErrorCode::NOT_LEADER_OR_FOLLOWER;
+/// The same of an administrator's command; see [`metadata_admin`].
+pub(crate) const NOT_ASKED_ADMIN: ErrorCode = ErrorCode::NOT_CONTROLLER;
 
 /// A lawful no to one batch or one command.
 pub(crate) fn rejected(rejected: Rejected) -> ErrorCode {

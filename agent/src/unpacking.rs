@@ -8,8 +8,8 @@ use protocol::Allowance;
 
 use crate::tasks::Workers;
 
-/// What one batch may unpack into.
-const BATCH_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// What one batch may unpack into, and those that unpack into much come one after the other.
+pub(crate) const BATCH_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// All that is looked into for a request may unpack into one such batch, and into so many times its bytes.
 const RATIO_MAX: usize = 100;
 /// What it may unpack into before it has to wait in line with others like it: so many times its bytes, or so many where

@@ -22,7 +22,8 @@ pub(crate) async fn scrape(address: &str) -> anyhow::Result<Samples> {
     Ok(parse(&text))
 }
 
-fn parse(text: &str) -> Samples {
+/// As the page has them.
+pub(crate) fn parse(text: &str) -> Samples {
     let samples = text
         .lines()
         .filter(|line| !line.starts_with('#'))

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use futures::future::join_all;
 use metadata::{Command, CreatePartitions, Outcome, Shown, Topic};
 use protocol::ErrorCode;
 use protocol::acl::Operation;
@@ -10,8 +9,7 @@ use protocol::messages::create_partitions::{CreatePartitionsTopic, CreatePartiti
 use protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 
 use super::{
-    AT_ONCE, Mode, PARTITIONS_MAX, Refused, allow, refuse, rejected, topic_bytes, unanswered,
-    unexpected,
+    Mode, PARTITIONS_MAX, Refused, allow, changes, refuse, rejected, topic_bytes, unexpected,
 };
 use crate::call::{Call, Resource};
 
@@ -25,11 +23,24 @@ pub(crate) async fn handle(
         .iter()
         .map(|topic| topic_bytes(topic.name.len()));
     call.charge(bytes.sum()).await;
-    let wanted = once_each(request.topics);
-    let mut results = Vec::with_capacity(wanted.len());
-    for some in wanted.chunks(AT_ONCE) {
-        results.extend(join_all(some.iter().map(|each| answer(call, each, mode))).await);
-    }
+    let wanted = once_each(request.topics).into_iter().map(|named| {
+        let judged = judge(call, &named);
+        (named.topic.name, judged)
+    });
+    let wanted: Vec<(String, Result<CreatePartitions, Refused>)> = wanted.collect();
+    let results = match mode {
+        Mode::Judge => {
+            let judged = wanted.into_iter();
+            judged
+                .map(|(name, judged)| result(name, judged.map(|_| ())))
+                .collect()
+        }
+        Mode::Do => {
+            let command = |create: &CreatePartitions| Command::CreatePartitions(*create);
+            let done = changes::submit(call, request.timeout_ms, wanted, command).await;
+            done.into_iter().map(grown).collect()
+        }
+    };
     CreatePartitionsResponse {
         results,
         ..CreatePartitionsResponse::default()
@@ -56,43 +67,41 @@ fn once_each(topics: Vec<CreatePartitionsTopic>) -> Vec<Named> {
     all
 }
 
-async fn answer(call: &Call, wanted: &Named, mode: Mode) -> CreatePartitionsTopicResult {
-    let grown = match wanted.times {
-        1 => grow(call, &wanted.topic, mode).await,
-        times => {
-            let message = format!("the topic is named {times} times");
-            refuse(ErrorCode::INVALID_REQUEST, message)
-        }
+fn judge(call: &Call, wanted: &Named) -> Result<CreatePartitions, Refused> {
+    if wanted.times > 1 {
+        let message = format!("the topic is named {} times", wanted.times);
+        return refuse(ErrorCode::INVALID_REQUEST, message);
+    }
+    let wanted = &wanted.topic;
+    allow(call, Resource::Topic(&wanted.name), Operation::Alter)?;
+    let catalogue = call.context.metadata.catalogue();
+    let Some(topic) = catalogue.topic(&wanted.name) else {
+        let message = format!("there is no topic '{}'", Shown::name(&wanted.name));
+        return refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message);
     };
+    check(topic, wanted)
+}
+
+fn grown(
+    (name, done): (String, Result<(CreatePartitions, Outcome), Refused>),
+) -> CreatePartitionsTopicResult {
+    let grown = done.and_then(|(_, outcome)| match outcome {
+        Outcome::PartitionsCreated => Ok(()),
+        Outcome::Rejected(why) => Err(rejected(why)),
+        _ => Err(unexpected()),
+    });
+    result(name, grown)
+}
+
+fn result(name: String, grown: Result<(), Refused>) -> CreatePartitionsTopicResult {
     let (error_code, error_message) = match grown {
         Ok(()) => (ErrorCode::NONE, None),
         Err((code, message)) => (code, Some(message)),
     };
     CreatePartitionsTopicResult {
-        name: wanted.topic.name.clone(),
+        name,
         error_code,
         error_message,
-    }
-}
-
-async fn grow(call: &Call, wanted: &CreatePartitionsTopic, mode: Mode) -> Result<(), Refused> {
-    allow(call, Resource::Topic(&wanted.name), Operation::Alter)?;
-    let context = call.context.as_ref();
-    let catalogue = context.metadata.catalogue();
-    let Some(topic) = catalogue.topic(&wanted.name) else {
-        let message = format!("there is no topic '{}'", Shown::name(&wanted.name));
-        return refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message);
-    };
-    let create = check(topic, wanted)?;
-    if mode == Mode::Judge {
-        return Ok(());
-    }
-    let command = Command::CreatePartitions(create);
-    let answer = context.metadata.submit(command).await;
-    match answer.map_err(|error| unanswered(&error))?.outcome {
-        Outcome::PartitionsCreated => Ok(()),
-        Outcome::Rejected(why) => Err(rejected(why)),
-        _ => Err(unexpected()),
     }
 }
 

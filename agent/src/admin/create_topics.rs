@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use futures::future::join_all;
 use metadata::{Catalogue, Command, CreateTopic, Outcome, Shown, TopicId};
 use protocol::acl::Operation;
 use protocol::messages::create_topics::{
@@ -12,11 +11,10 @@ use protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use protocol::{ErrorCode, Uuid};
 
 use super::{
-    AT_ONCE, Mode, PARTITIONS_MAX, Refused, allow_topic, refuse, rejected, topic_bytes, unanswered,
-    unexpected,
+    Mode, PARTITIONS_MAX, Refused, allow_topic, changes, refuse, rejected, topic_bytes, unexpected,
 };
 use crate::call::{Call, Resource};
-use crate::context::{Context, TopicDefaults};
+use crate::context::TopicDefaults;
 use crate::topic_config::{self, SETTINGS, source};
 use crate::{topic_id, topic_name};
 
@@ -44,21 +42,27 @@ pub(crate) async fn handle(call: &Call, request: CreateTopicsRequest) -> CreateT
             ..CreateTopicsResponse::default()
         };
     }
-    let names = match mode {
-        Mode::Judge => metric_names(&context.metadata.catalogue()),
-        // The sequencer knows them.
-        Mode::Do => HashMap::new(),
+    let judged = judge_all(call, wanted);
+    let made = match mode {
+        Mode::Judge => check_collisions(&context.metadata.catalogue(), judged),
+        Mode::Do => make_all(call, request.timeout_ms, judged).await,
     };
-    let mut topics = Vec::with_capacity(wanted.len());
-    for some in wanted.chunks(AT_ONCE) {
-        let answers = some.iter().map(|each| answer(call, each, mode, &names));
-        topics.extend(join_all(answers).await);
-    }
+    // Only now, for they are large: nothing is waited for any longer.
+    let topics = made.into_iter().map(|(named, made)| match made {
+        Ok(made) => {
+            let shown = call.allow(Resource::Topic(&made.name), Operation::DescribeConfigs);
+            result(&made, mode, shown)
+        }
+        Err(refused) => refusal(&named, &refused),
+    });
     CreateTopicsResponse {
-        topics,
+        topics: topics.collect(),
         ..CreateTopicsResponse::default()
     }
 }
+
+/// A topic of the request, and what is to be made of it.
+type Judged = (Named, Result<CreateTopic, Refused>);
 
 /// What a topic takes at the most: with all its settings where it may be made, which are in the command and in the answer.
 fn bytes(topic: &CreatableTopic) -> usize {
@@ -99,29 +103,50 @@ fn once_each(topics: Vec<CreatableTopic>) -> Vec<Named> {
     all
 }
 
-async fn answer(
-    call: &Call,
-    wanted: &Named,
-    mode: Mode,
-    names: &MetricNames,
-) -> CreatableTopicResult {
-    let created = match wanted.times {
-        1 => match &wanted.allowed {
-            Ok(()) => create(&call.context, &wanted.topic, mode, names).await,
-            Err(refused) => Err(refused.clone()),
-        },
-        times => {
-            let message = format!("the topic is named {times} times");
-            refuse(ErrorCode::INVALID_REQUEST, message)
+fn judge_all(call: &Call, wanted: Vec<Named>) -> Vec<Judged> {
+    let context = call.context.as_ref();
+    let catalogue = context.metadata.catalogue();
+    let judge = |named: &Named| {
+        if named.times > 1 {
+            let message = format!("the topic is named {} times", named.times);
+            return refuse(ErrorCode::INVALID_REQUEST, message);
         }
+        named.allowed.clone()?;
+        let id = topic_id::fresh(&context.random);
+        check(&catalogue, &context.topics, id, &named.topic)
     };
-    match created {
-        Ok(created) => {
-            let shown = call.allow(Resource::Topic(&created.name), Operation::DescribeConfigs);
-            result(&created, mode, shown)
-        }
-        Err(refused) => refusal(wanted, &refused),
-    }
+    let judged = wanted.into_iter().map(|named| {
+        let judged = judge(&named);
+        (named, judged)
+    });
+    judged.collect()
+}
+
+/// The sequencer does, where it is asked.
+fn check_collisions(catalogue: &Catalogue, judged: Vec<Judged>) -> Vec<Judged> {
+    let names = metric_names(catalogue);
+    let checked = judged.into_iter().map(|(named, create)| {
+        let create = create.and_then(|create| {
+            check_collision(&names, &create.name)?;
+            Ok(create)
+        });
+        (named, create)
+    });
+    checked.collect()
+}
+
+async fn make_all(call: &Call, timeout_ms: i32, judged: Vec<Judged>) -> Vec<Judged> {
+    let command = |create: &CreateTopic| Command::CreateTopic(create.clone());
+    let done = changes::submit(call, timeout_ms, judged, command).await;
+    let made = done.into_iter().map(|(named, done)| {
+        let made = done.and_then(|(create, outcome)| match outcome {
+            Outcome::TopicCreated(_) => Ok(create),
+            Outcome::Rejected(why) => Err(rejected(why)),
+            _ => Err(unexpected()),
+        });
+        (named, made)
+    });
+    made.collect()
 }
 
 fn refusal(wanted: &Named, (error_code, message): &Refused) -> CreatableTopicResult {
@@ -150,27 +175,6 @@ fn check_total(defaults: &TopicDefaults, wanted: &[Named]) -> Result<(), Refused
         return refuse(ErrorCode::POLICY_VIOLATION, message);
     }
     Ok(())
-}
-
-async fn create(
-    context: &Context,
-    topic: &CreatableTopic,
-    mode: Mode,
-    names: &MetricNames,
-) -> Result<CreateTopic, Refused> {
-    let id = topic_id::fresh(&context.random);
-    let wanted = check(&context.metadata.catalogue(), &context.topics, id, topic)?;
-    if mode == Mode::Judge {
-        check_collision(names, &wanted.name)?;
-        return Ok(wanted);
-    }
-    let command = Command::CreateTopic(wanted.clone());
-    let answer = context.metadata.submit(command).await;
-    match answer.map_err(|error| unanswered(&error))?.outcome {
-        Outcome::TopicCreated(_) => Ok(wanted),
-        Outcome::Rejected(why) => Err(rejected(why)),
-        _ => Err(unexpected()),
-    }
 }
 
 /// Everything that can be said without asking the sequencer, whose word is the last.
@@ -222,7 +226,7 @@ fn check_free(catalogue: &Catalogue, name: &str) -> Result<(), Refused> {
 /// Topics by the names that Kafka's metrics would have, of those where the two differ.
 type MetricNames = HashMap<String, String>;
 
-/// Looks at every topic, so once a request, and only where the sequencer is not asked.
+/// Looks at every topic, so once a request.
 fn metric_names(catalogue: &Catalogue) -> MetricNames {
     let names = catalogue.topics().map(|topic| &topic.name);
     let named = names.filter_map(|name| Some((metric_name(name)?, name.clone())));

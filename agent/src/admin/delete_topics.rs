@@ -2,16 +2,14 @@
 
 use std::collections::HashMap;
 
-use futures::future::join_all;
 use metadata::{Catalogue, Command, Outcome, Rejected, Shown, TopicId};
 use protocol::acl::Operation;
 use protocol::messages::delete_topics::{DeletableTopicResult, DeleteTopicState};
 use protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use protocol::{ErrorCode, Uuid};
 
-use super::{AT_ONCE, Refused, allow_topic, refuse, rejected, topic_bytes, unanswered, unexpected};
+use super::{Refused, allow_topic, changes, refuse, rejected, topic_bytes, unexpected};
 use crate::call::Call;
-use crate::context::Context;
 
 /// Of a topic's name.
 const NAME_BYTES_MAX: usize = 249;
@@ -28,12 +26,10 @@ pub(crate) async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteT
     let wanted: Vec<_> = by_name.chain(request.topics).collect();
     call.charge(wanted.iter().map(bytes).sum()).await;
     let meant = resolve(call, &context.metadata.catalogue(), wanted);
-    let mut responses = Vec::with_capacity(meant.len());
-    for some in meant.chunks(AT_ONCE) {
-        responses.extend(join_all(some.iter().map(|meant| answer(context, meant))).await);
-    }
+    let command = |topic: &TopicId| Command::DeleteTopic(*topic);
+    let done = changes::submit(call, request.timeout_ms, meant, command).await;
     DeleteTopicsResponse {
-        responses,
+        responses: done.into_iter().map(result).collect(),
         ..DeleteTopicsResponse::default()
     }
 }
@@ -43,12 +39,13 @@ fn bytes(wanted: &DeleteTopicState) -> usize {
     topic_bytes(wanted.name.as_ref().map_or(NAME_BYTES_MAX, String::len))
 }
 
-/// An entry of the request, and the topic it means.
+/// What an entry of the request is answered with, and the topic it means.
+type Meant = (Named, Result<TopicId, Refused>);
+
 #[derive(Debug)]
-struct Meant {
+struct Named {
     name: Option<String>,
     topic_id: Uuid,
-    topic: Result<TopicId, Refused>,
 }
 
 /// A topic meant more than once, by whatever names and ids, is not deleted, as in Kafka.
@@ -57,17 +54,17 @@ fn resolve(call: &Call, catalogue: &Catalogue, wanted: Vec<DeleteTopicState>) ->
     let mut times: HashMap<TopicId, usize> = HashMap::new();
     for each in wanted {
         let meant = find(call, catalogue, each);
-        if let Ok(topic) = meant.topic {
+        if let Ok(topic) = meant.1 {
             *times.entry(topic).or_default() += 1;
         }
         all.push(meant);
     }
-    for meant in &mut all {
-        if let Ok(topic) = meant.topic
-            && times.get(&topic).is_some_and(|times| *times > 1)
+    for (_, meant) in &mut all {
+        if let Ok(topic) = meant
+            && times.get(topic).is_some_and(|times| *times > 1)
         {
             let message = "the topic is to be deleted more than once";
-            meant.topic = refuse(ErrorCode::INVALID_REQUEST, message);
+            *meant = refuse(ErrorCode::INVALID_REQUEST, message);
         }
     }
     all
@@ -89,21 +86,19 @@ fn find(call: &Call, catalogue: &Catalogue, wanted: DeleteTopicState) -> Meant {
         }),
         (None, 1..) => by_id().ok_or_else(unknown_id),
     };
-    let refused = |name, refused| Meant {
-        name,
-        topic_id,
-        topic: Err(refused),
-    };
+    let refused = |name, refused| (Named { name, topic_id }, Err(refused));
     let topic = match found {
         Ok(topic) => topic,
         Err(why) => return refused(name, why),
     };
     match allow_topic(call, &topic.name, Operation::Delete, Operation::Delete) {
-        Ok(()) => Meant {
-            name: Some(topic.name.clone()),
-            topic_id: Uuid(topic.id.0),
-            topic: Ok(topic.id),
-        },
+        Ok(()) => {
+            let named = Named {
+                name: Some(topic.name.clone()),
+                topic_id: Uuid(topic.id.0),
+            };
+            (named, Ok(topic.id))
+        }
         // Ids are no secret. The name of a topic given by its id is one to those who may not know of it.
         Err(why) => {
             let known = may_know(call, &topic.name).map(|()| topic.name.clone());
@@ -122,26 +117,8 @@ fn unknown_id() -> Refused {
     (ErrorCode::UNKNOWN_TOPIC_ID, message.to_owned())
 }
 
-async fn answer(context: &Context, meant: &Meant) -> DeletableTopicResult {
-    let deleted = match &meant.topic {
-        Ok(topic) => delete(context, *topic).await,
-        Err(refused) => Err(refused.clone()),
-    };
-    let (error_code, error_message) = match deleted {
-        Ok(()) => (ErrorCode::NONE, None),
-        Err((code, message)) => (code, Some(message)),
-    };
-    DeletableTopicResult {
-        name: meant.name.clone(),
-        topic_id: meant.topic_id,
-        error_code,
-        error_message,
-    }
-}
-
-async fn delete(context: &Context, topic: TopicId) -> Result<(), Refused> {
-    let answer = context.metadata.submit(Command::DeleteTopic(topic)).await;
-    match answer.map_err(|error| unanswered(&error))?.outcome {
+fn result((named, done): (Named, Result<(TopicId, Outcome), Refused>)) -> DeletableTopicResult {
+    let deleted = done.and_then(|(_, outcome)| match outcome {
         Outcome::TopicDeleted => Ok(()),
         // Somebody else was faster.
         Outcome::Rejected(Rejected::UnknownTopic) => refuse(
@@ -150,5 +127,15 @@ async fn delete(context: &Context, topic: TopicId) -> Result<(), Refused> {
         ),
         Outcome::Rejected(why) => Err(rejected(why)),
         _ => Err(unexpected()),
+    });
+    let (error_code, error_message) = match deleted {
+        Ok(()) => (ErrorCode::NONE, None),
+        Err((code, message)) => (code, Some(message)),
+    };
+    DeletableTopicResult {
+        name: named.name,
+        topic_id: named.topic_id,
+        error_code,
+        error_message,
     }
 }

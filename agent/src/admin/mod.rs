@@ -1,6 +1,7 @@
 //! Topics made, changed, removed and described.
 
 mod broker_config;
+mod changes;
 mod configs_told;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
@@ -19,9 +20,6 @@ use crate::refusal;
 
 /// Partitions a topic may have: each costs some hundred bytes of memory in the sequencer.
 const PARTITIONS_MAX: i32 = 100_000;
-
-/// Topics of a request that are changed side by side, so that they share a commit without filling the metadata's queue.
-const AT_ONCE: usize = 256;
 
 /// A refusal's sentence without the name in it, at the most.
 const SENTENCE_BYTES: usize = 192;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::state::State;
+use super::state::{Rules, State};
 use crate::origin::Origin;
 
 /// Cheap to clone.
@@ -19,18 +19,33 @@ pub(crate) struct Room {
     lane: ArrivingLane,
     origin: Origin,
     number: u64,
+    bytes: usize,
     told: Arc<Notify>,
 }
 
 impl ArrivingLane {
+    /// One in which a lone origin may have everything, and whoever comes too slowly makes room for others.
     pub(crate) fn new(total: usize) -> Self {
-        Self(Arc::new(Mutex::new(State::new(total, false))))
+        Self::with(total, false, true)
     }
 
     /// One in which no origin that holds something gets more than it leaves free: whatever one machine has there, others find
-    /// as much, and however it holds it, they wait for none of it.
+    /// as much, and however it holds it, they wait for none of it. Nobody is told to leave.
     pub(crate) fn shared(total: usize) -> Self {
-        Self(Arc::new(Mutex::new(State::new(total, true))))
+        Self::with(total, true, false)
+    }
+
+    /// One in which both is so: what has arrived there may wait for others for long.
+    pub(crate) fn shared_by_arriving(total: usize) -> Self {
+        Self::with(total, true, true)
+    }
+
+    fn with(total: usize, limited: bool, slow_leave: bool) -> Self {
+        let rules = Rules {
+            limited,
+            slow_leave,
+        };
+        Self(Arc::new(Mutex::new(State::new(total, rules))))
     }
 
     /// Waits in line for that many bytes; one who wants more than there are gets them all.
@@ -49,7 +64,7 @@ impl ArrivingLane {
     fn stand_in_line(&self, origin: Origin, bytes: usize) -> (Room, oneshot::Receiver<()>) {
         let (granted, got) = oneshot::channel();
         let told = Arc::new(Notify::new());
-        let number = {
+        let (number, bytes) = {
             let mut state = self.0.lock();
             state.stand_in_line(origin, bytes, granted, Arc::clone(&told))
         };
@@ -57,9 +72,16 @@ impl ArrivingLane {
             lane: self.clone(),
             origin,
             number,
+            bytes,
             told,
         };
         (room, got)
+    }
+
+    /// Bytes that are held.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> usize {
+        self.0.lock().taken()
     }
 }
 
@@ -67,6 +89,19 @@ impl Room {
     /// Whose it is.
     pub(crate) fn origin(&self) -> Origin {
         self.origin
+    }
+
+    /// How many bytes it is for: no more than there are.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Gives back all but so many bytes.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        if bytes < self.bytes {
+            self.bytes = bytes;
+            self.lane.0.lock().shrink(self.number, bytes);
+        }
     }
 
     /// Told by its holder now and then while the frame arrives: how long its sender was waited for, and how many bytes came.

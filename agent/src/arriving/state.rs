@@ -22,8 +22,7 @@ pub(super) const GRACE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct State {
     total: usize,
-    /// Whether an origin that holds some gets no more than it leaves free, and nobody is told to leave.
-    shared: bool,
+    rules: Rules,
     pub(super) free: usize,
     /// The next one in line.
     next: u64,
@@ -34,6 +33,15 @@ pub(super) struct State {
     pub(super) holders: BTreeMap<u64, Holder>,
     /// Bytes of those who were told to leave.
     pub(super) leaving: usize,
+}
+
+/// How a lane goes about its room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rules {
+    /// An origin that holds some gets no more than it leaves free.
+    pub(super) limited: bool,
+    /// Whoever comes too slowly is told to leave where others wait.
+    pub(super) slow_leave: bool,
 }
 
 /// All of one origin.
@@ -85,10 +93,10 @@ enum Arrival {
 }
 
 impl State {
-    pub(super) fn new(total: usize, shared: bool) -> Self {
+    pub(super) fn new(total: usize, rules: Rules) -> Self {
         Self {
             total,
-            shared,
+            rules,
             free: total,
             next: 0,
             origins: BTreeMap::new(),
@@ -98,19 +106,20 @@ impl State {
         }
     }
 
-    /// The number by which whoever waits is known from now on, until he leaves. He is told when he has room, and when he has
-    /// to give it back.
+    /// The number by which whoever waits is known from now on, until he leaves, and how many bytes he gets: no more than there
+    /// are. He is told when he has room, and when he has to give it back.
     pub(super) fn stand_in_line(
         &mut self,
         origin: Origin,
         frame_bytes: usize,
         granted: oneshot::Sender<()>,
         told: Arc<Notify>,
-    ) -> u64 {
+    ) -> (u64, usize) {
         let number = self.next;
         self.next += 1;
+        let bytes = frame_bytes.clamp(1, self.total);
         let waiter = Waiter {
-            bytes: frame_bytes.clamp(1, self.total),
+            bytes,
             frame_bytes,
             granted,
             told,
@@ -120,12 +129,35 @@ impl State {
         });
         self.grant();
         self.make_room();
-        number
+        (number, bytes)
+    }
+
+    /// A holder gives back all but so many bytes.
+    pub(super) fn shrink(&mut self, number: u64, bytes: usize) {
+        let Some(holder) = self.holders.get_mut(&number) else {
+            return;
+        };
+        let back = holder.bytes.saturating_sub(bytes);
+        holder.bytes -= back;
+        let (origin, leaves) = (holder.origin, holder.arrival == Arrival::Leaves);
+        let leaving = if leaves { back } else { 0 };
+        self.free += back;
+        self.leaving -= leaving;
+        self.change(origin, |party| {
+            party.held -= back;
+            party.leaving -= leaving;
+        });
+        self.grant();
+    }
+
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> usize {
+        self.total - self.free
     }
 
     /// Whether somebody waits for what that origin holds, or finds next to nothing because of it.
     pub(super) fn is_wanted(&self, origin: Origin) -> bool {
-        if !self.shared {
+        if !self.rules.limited {
             return !self.line.is_empty();
         }
         let party = self.origins.get(&origin);
@@ -199,11 +231,11 @@ impl State {
     }
 
     /// Who is next, and how much he wants: of the origin that holds least and had its turn longest ago, who came first.
-    /// Nobody overtakes him, however little he wants; in a shared lane an origin that holds all it may is passed over.
+    /// Nobody overtakes him, however little he wants; an origin that holds all it may is passed over.
     fn head(&self) -> Option<(Origin, usize)> {
         let mut line = self.line.iter().filter_map(|(held, _, origin)| {
             let (_, waiter) = self.origins.get(origin)?.waiting.first_key_value()?;
-            let may = !self.shared || *held == 0 || held + 2 * waiter.bytes <= self.free;
+            let may = !self.rules.limited || *held == 0 || held + 2 * waiter.bytes <= self.free;
             may.then_some((*origin, waiter.bytes))
         });
         line.next()
@@ -240,7 +272,7 @@ impl State {
     /// Tells as many to leave as keep the next in line from what it wants: first those past their origin's share, then the
     /// slowest.
     fn make_room(&mut self) {
-        if self.shared {
+        if !self.rules.slow_leave {
             return;
         }
         let Some((next, wanted)) = self.head() else {

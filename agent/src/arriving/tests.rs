@@ -172,6 +172,24 @@ async fn in_a_shared_lane_too_who_wants_all_of_it_has_his_turn() {
     assert!(poll!(&mut behind).is_ready());
 }
 
+/// What is given back goes to who is next, at once.
+#[tokio::test]
+async fn who_gives_back_a_part_holds_the_rest() {
+    let lane = ArrivingLane::shared(16);
+    let mut first = lane.take(from(1), 100).await;
+    assert_eq!((first.bytes(), lane.taken()), (16, 16), "all there is");
+    let mut next = Box::pin(lane.take(from(2), 10));
+    assert!(poll!(&mut next).is_pending());
+    first.shrink(7);
+    assert!(poll!(&mut next).is_pending());
+    first.shrink(6);
+    assert!(poll!(&mut next).is_ready());
+    first.shrink(8);
+    assert_eq!((first.bytes(), lane.taken()), (6, 6), "it does not grow");
+    drop(first);
+    assert_eq!(lane.taken(), 0);
+}
+
 /// However many of it came before.
 #[tokio::test]
 async fn origins_take_turns() {

@@ -199,7 +199,12 @@ impl<R: Arrivals> Frames<R> {
         if chunk == length {
             return whole(admission, origin, turn, length).await;
         }
-        let arriving = admission.arriving_frame(origin, length);
+        let arriving = async {
+            match turn {
+                Turn::Pipelined => admission.arriving_produce(origin, length).await,
+                Turn::Alone => admission.arriving_frame(origin, length).await,
+            }
+        };
         if !admission::is_small(length) {
             return arriving.await;
         }

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use protocol::ApiKey;
 use tokio::io::{AsyncRead, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Close;
 use super::arrivals::{Arrivals, Unknown};
-use super::frames::Frames;
+use super::frames::{Frame, Frames};
 use crate::admission::{Admission, FIRST_CHUNK_BYTES};
 use crate::origin::Origin;
 
@@ -23,11 +24,26 @@ const ORDINARY: usize = 1_400_000;
 
 /// A Produce request that is longer than what is read on credit: its start, and how much is missing.
 fn start(length: usize) -> (Vec<u8>, usize) {
+    start_of(ApiKey::Produce, length)
+}
+
+fn start_of(api: ApiKey, length: usize) -> (Vec<u8>, usize) {
     let mut bytes = vec![0; 4 + FIRST_CHUNK_BYTES];
     bytes[..4].copy_from_slice(&u32::try_from(length).unwrap().to_be_bytes());
     // Key, version, correlation id, no client id.
-    bytes[4..14].copy_from_slice(&[0, 0, 0, 3, 0, 0, 0, 7, 0xff, 0xff]);
+    bytes[4..6].copy_from_slice(&api.code().to_be_bytes());
+    bytes[6..14].copy_from_slice(&[0, 3, 0, 0, 0, 7, 0xff, 0xff]);
     (bytes, length - FIRST_CHUNK_BYTES)
+}
+
+/// A frame all of which is sent at once, through a socket that cannot tell.
+async fn whole(admission: &Admission, origin: Origin, api: ApiKey, length: usize) -> Frame {
+    let (ours, mut theirs) = duplex(2 * MIB);
+    let (bytes, missing) = start_of(api, length);
+    theirs.write_all(&bytes).await.unwrap();
+    theirs.write_all(&vec![0; missing]).await.unwrap();
+    let mut frames = Frames::new(Unknown(ours), admission.clone(), origin);
+    frames.next().await.unwrap()
 }
 
 fn from(last: u8) -> Origin {
@@ -173,7 +189,7 @@ async fn a_frame_that_is_here_waits_for_none_that_is_not() {
     let admission = admission();
     let mut held = Vec::new();
     for _ in 0..17 {
-        held.push(admission.arriving_frame(from(1), ORDINARY).await);
+        held.push(admission.arriving_produce(from(1), ORDINARY).await);
     }
     let (ours, mut theirs) = duplex(MIB);
     let (bytes, missing) = start(40_000);
@@ -182,13 +198,51 @@ async fn a_frame_that_is_here_waits_for_none_that_is_not() {
     let mut frames = Frames::new(Here(ours), admission.clone(), from(1));
     let began = Instant::now();
     // Nobody overtakes it in line, however little he wants.
-    let mut first = Box::pin(admission.arriving_frame(from(1), ORDINARY));
+    let mut first = Box::pin(admission.arriving_produce(from(1), ORDINARY));
     assert!(futures::poll!(&mut first).is_pending());
     let frame = frames.next().await.unwrap();
     assert_eq!(
         (frame.bytes.len(), began.elapsed()),
         (40_000, Duration::ZERO)
     );
+}
+
+/// The second one, of another address, beside many of the first that are never done with.
+async fn beside_those_that_stay(first: (ApiKey, usize), second: (ApiKey, usize)) -> Frame {
+    let admission = admission();
+    let stays = async |(api, length)| {
+        let _frame = whole(&admission, from(1), api, length).await;
+        std::future::pending::<()>().await;
+    };
+    let mut crowd: FuturesUnordered<_> = (0..300).map(|_| stays(first)).collect();
+    let next = async {
+        sleep(Duration::from_secs(1)).await;
+        let next = whole(&admission, from(2), second.0, second.1);
+        let next = timeout(Duration::from_secs(100), next).await;
+        next.expect("the first are in its way")
+    };
+    tokio::select! {
+        frame = next => frame,
+        _ = crowd.next() => unreachable!("they stay"),
+    }
+}
+
+/// Whole, and without room among batches, they had the lane of all that arrive.
+#[tokio::test(start_paused = true)]
+async fn produce_that_waits_for_room_holds_up_no_other_request_that_arrives() {
+    // Of which eighteen are 24 MiB, and leave room for nothing.
+    let produce = (ApiKey::Produce, 1_398_101);
+    let frame = beside_those_that_stay(produce, (ApiKey::ListOffsets, 40_000)).await;
+    assert_eq!(frame.bytes.len(), 40_000);
+}
+
+/// Nor do requests of one address that wait for room to be decoded, for the same reason.
+#[tokio::test(start_paused = true)]
+async fn requests_that_wait_to_be_decoded_hold_up_none_of_other_addresses() {
+    // Of which eighty are 8 MiB, and 240 are 24.
+    let fetch = (ApiKey::Fetch, 104_857);
+    let frame = beside_those_that_stay(fetch, (ApiKey::Fetch, 40_000)).await;
+    assert_eq!(frame.bytes.len(), 40_000);
 }
 
 /// A request that takes long is given up for a client that is gone, also where it had asked for more before it left.

@@ -3,24 +3,25 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
 use metadata::{Catalogue, Topic, TopicId};
 use protocol::acl::Operation;
-use protocol::messages::metadata::{MetadataRequestTopic, MetadataResponseBroker};
+use protocol::messages::metadata::MetadataRequestTopic;
 use protocol::messages::{MetadataRequest, MetadataResponse};
 use protocol::{Encoded, ErrorCode};
+use tokio::time::Instant;
 
 use super::auto_create::by_name;
 use super::operations;
 use super::shared::{Alike, Shared};
-use super::topics::{Described, Size, Terms, listed};
+use super::topics::{Described, Size, Terms, listed, names};
 use crate::admission::Permit;
 use crate::brokers::Brokers;
 use crate::call::{Call, Resource};
 use crate::context::AutoCreate;
 use crate::making::make;
-use crate::origin::Origin;
 
 /// Before this version an empty list asks for all topics; from it on null does.
 const NULL_IS_ALL: i16 = 1;
@@ -30,9 +31,11 @@ const SAYS_CREATE: i16 = 4;
 const ASKS_BY_ID: i16 = 12;
 /// Topics made side by side, so that they share a commit without filling the metadata's queue.
 const CREATED_AT_ONCE: usize = 256;
+/// Later in a request no more are begun: clients ask again.
+const CREATE_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// What it takes to tell topics apart that are named in a request.
-const NAMED_BYTES: usize = 2 * size_of::<(Option<&str>, u128)>();
+/// What it takes to tell topics apart that are named in a request, and to say what each is.
+const NAMED_BYTES: usize = 2 * size_of::<(Option<&str>, u128)>() + size_of::<Described>();
 
 /// The room's part that answers Metadata. Each agent has one.
 #[derive(Debug, Default)]
@@ -66,11 +69,9 @@ impl ClusterMetadata {
             },
         };
         let cluster_asked = request.include_cluster_authorized_operations;
-        let listed = listed(&brokers);
         let (listed, topics) = match request.topics {
             Some(topics) if call.version >= NULL_IS_ALL || !topics.is_empty() => {
-                let encoded = asker.terms.brokers(&listed);
-                (encoded, asker.these(topics, &listed).await)
+                asker.these(topics, &brokers).await
             }
             _ if call.may_do_everything() => {
                 // Nothing of the request is held any more.
@@ -78,16 +79,13 @@ impl ClusterMetadata {
                 let alike = Alike {
                     operations: asker.operations_of(""),
                     terms: asker.terms,
-                    brokers: listed,
+                    brokers: listed(&brokers),
                 };
                 let told = self.shared.told(&call.context, alike).await;
                 call.hold(Permit::shared(&told.permit));
                 (told.brokers.clone(), told.topics.clone())
             }
-            _ => {
-                let encoded = asker.terms.brokers(&listed);
-                (encoded, asker.all(&listed).await)
-            }
+            _ => asker.all(&brokers).await,
         };
         MetadataResponse {
             brokers: listed,
@@ -117,11 +115,14 @@ struct Asker<'a> {
 
 impl Asker<'_> {
     /// All topics of which the client may know. Asked for all, Kafka does not say that there are others.
-    async fn all(self, brokers: &[MetadataResponseBroker]) -> Encoded {
+    async fn all(self, brokers: &Brokers<'_>) -> (Encoded, Encoded) {
         let mut size = Size::new(&self.terms);
-        size.add_all(&self.call.context.metadata.catalogue());
-        size.add_brokers(brokers);
-        self.call.charge(size.bytes()).await;
+        let catalogue = self.call.context.metadata.catalogue();
+        size.add_all(&catalogue);
+        size.add_brokers(names(brokers));
+        let described = catalogue.topics().count() * size_of::<Described>();
+        drop(catalogue);
+        self.call.charge(size.bytes() + described).await;
         let catalogue = self.call.context.metadata.catalogue();
         let known = catalogue.topics();
         let known = known.filter(|topic| self.may_describe(topic).is_ok());
@@ -134,52 +135,29 @@ impl Asker<'_> {
     async fn these(
         self,
         mut topics: Vec<MetadataRequestTopic>,
-        brokers: &[MetadataResponseBroker],
-    ) -> Encoded {
+        brokers: &Brokers<'_>,
+    ) -> (Encoded, Encoded) {
+        // What it takes to know which they are. Only then is the answer charged, so that nothing of it is held while they are
+        // asked after, and made.
         self.call.charge(topics.len() * NAMED_BYTES).await;
         once_each(&mut topics);
-        self.call.charge(self.foreseen(&topics, brokers)).await;
         let described = self.describe_all(topics).await;
         self.tell(described, brokers).await
     }
 
-    /// What the answer takes as things are.
-    fn foreseen(
-        &self,
-        topics: &[MetadataRequestTopic],
-        brokers: &[MetadataResponseBroker],
-    ) -> usize {
-        let context = self.call.context.as_ref();
-        let catalogue = context.metadata.catalogue();
-        let mut size = Size::new(&self.terms);
-        size.add_brokers(brokers);
-        for wanted in topics {
-            let partitions = match (known(&catalogue, wanted), self.create) {
-                (Some(topic), _) => topic.partitions,
-                (None, AutoCreate::Enabled) => context.topics.partitions,
-                (None, AutoCreate::Disabled) => 0,
-            };
-            // Asked for by its id, it is answered with a name.
-            let name = known(&catalogue, wanted).map(|topic| topic.name.as_str());
-            let name = name.or(wanted.name.as_deref()).unwrap_or_default();
-            size.add(name, partitions);
-        }
-        size.bytes() + topics.len() * size_of::<Described>()
-    }
-
-    async fn tell(self, described: Vec<Described>, brokers: &[MetadataResponseBroker]) -> Encoded {
+    /// Brokers and topics, once they are charged.
+    async fn tell(self, described: Vec<Described>, brokers: &Brokers<'_>) -> (Encoded, Encoded) {
         let mut size = Size::new(&self.terms);
         size.add_described(&described);
-        size.add_brokers(brokers);
+        size.add_brokers(names(brokers));
         let bytes = size.bytes() + described.len() * size_of::<Described>();
-        // No more than was foreseen, but for topics that were made meanwhile.
         self.call.charge(bytes).await;
+        let told = self.terms.brokers(&listed(brokers));
         let terms = self.terms;
-        let origin = Origin::of(self.call.arrival.address);
-        make(origin, bytes, move |wanted| {
+        let topics = make(self.call.arrival.origin(), bytes, move |wanted| {
             terms.topics(described.into_iter(), wanted)
-        })
-        .await
+        });
+        (told, topics.await)
     }
 
     async fn describe_all(&self, topics: Vec<MetadataRequestTopic>) -> Vec<Described> {
@@ -191,15 +169,19 @@ impl Asker<'_> {
             .all(|topic| known(&catalogue, topic).is_some())
         {
             // Unconfirmed, what is known here counts: clients ask again for a topic they are told does not exist. So they do
-            // where there is no room among those who wait for the metadata.
+            // where there is no room among those who wait for the metadata, and whoever waits there has nothing else in hand.
             match self.call.step_aside() {
                 true => drop(context.news().await),
                 false => create = AutoCreate::Disabled,
             }
         }
+        let deadline = Instant::now() + CREATE_TIME_MAX;
         let mut described = Vec::with_capacity(topics.len());
         let mut topics = topics.into_iter();
         loop {
+            if Instant::now() >= deadline {
+                create = AutoCreate::Disabled;
+            }
             let some: Vec<_> = topics.by_ref().take(CREATED_AT_ONCE).collect();
             if some.is_empty() {
                 return described;

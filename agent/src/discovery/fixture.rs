@@ -1,5 +1,6 @@
 //! Tests only: an agent's context over metadata in memory. Used by the tests of the rooms that need nothing else.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
@@ -24,7 +25,15 @@ pub(crate) const NOW: Timestamp = Timestamp(1_700_000_000_000);
 pub(crate) async fn call(context: &Arc<Context>, api: ApiKey, version: i16) -> Call {
     let admission = Admission::new(1 << 20, 1 << 20);
     let permit = admission.frame(Origin::of(None), 100).await;
-    call_with(context, api, version, permit)
+    call_with(context, api, version, permit, None)
+}
+
+/// The same, from an address that ends in that.
+pub(crate) async fn call_from(last: u8, context: &Arc<Context>, api: ApiKey, version: i16) -> Call {
+    let address = IpAddr::from([10, 0, 0, last]);
+    let admission = Admission::new(1 << 20, 1 << 20);
+    let permit = admission.frame(Origin::of(Some(address)), 100).await;
+    call_with(context, api, version, permit, Some(address))
 }
 
 /// One that finds all room taken that its origin may have among those who wait for the metadata, while it is crowded.
@@ -39,18 +48,20 @@ pub(crate) async fn crowded_call(
     loop {
         let mut permit = admission.decode(somewhere, FIRST_CHUNK_BYTES).await;
         if !permit.step_aside() {
-            return (call_with(context, api, version, permit), crowd);
+            return (call_with(context, api, version, permit, None), crowd);
         }
         crowd.push(permit);
     }
 }
 
-fn call_with(context: &Arc<Context>, api: ApiKey, version: i16, permit: Permit) -> Call {
-    let arrival = Arrival {
-        connection: ConnectionId(1),
-        listener: Listener::UNNAMED.to_owned(),
-        address: None,
-    };
+fn call_with(
+    context: &Arc<Context>,
+    api: ApiKey,
+    version: i16,
+    permit: Permit,
+    address: Option<IpAddr>,
+) -> Call {
+    let arrival = Arrival::new(ConnectionId(1), Listener::UNNAMED.to_owned(), address);
     let header = RequestHeader {
         api_version: version,
         ..RequestHeader::default()
@@ -75,7 +86,7 @@ pub(crate) async fn with_silent_metadata(
     before: impl AsyncFnOnce(&Arc<Context>),
     test: impl AsyncFnOnce(&Arc<Context>),
 ) {
-    let (context, sequencer) = start(AutoCreate::Disabled).await;
+    let (context, sequencer) = start(AutoCreate::Enabled).await;
     let mut running = Box::pin(sequencer.run());
     tokio::select! {
         _ = &mut running => unreachable!("nobody closed it"),

@@ -16,4 +16,6 @@ pub(crate) mod fixture;
 #[cfg(test)]
 mod many;
 #[cfg(test)]
+mod raced;
+#[cfg(test)]
 mod tests;

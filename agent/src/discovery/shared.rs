@@ -5,6 +5,8 @@
 //! given up when the last of them has hung up.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 
 use futures::future::{BoxFuture, FutureExt, Shared as Joint, WeakShared};
@@ -34,6 +36,18 @@ pub(super) struct Alike {
     pub(super) brokers: Vec<MetadataResponseBroker>,
     /// What a client may do with each topic.
     pub(super) operations: i32,
+}
+
+impl Alike {
+    /// What making an answer takes.
+    pub(super) fn bytes(&self, catalogue: &Catalogue) -> usize {
+        let mut size = Size::new(&self.terms);
+        size.add_all(catalogue);
+        let rack = |broker: &MetadataResponseBroker| broker.rack.as_ref().map_or(0, String::len);
+        let brokers = self.brokers.iter();
+        size.add_brokers(brokers.map(|broker| broker.host.len() + rack(broker)));
+        size.bytes()
+    }
 }
 
 /// The two parts that are large.
@@ -188,11 +202,10 @@ impl Turn {
             })
         });
         let told = told.await;
-        // It would be in the way of those who stand in line.
-        let is_wanted = told.permit.is_wanted();
         let mut kept = self.kept.lock();
         match kept.entries.iter().position(|entry| entry.id == self.id) {
-            Some(place) if is_wanted => drop(kept.entries.remove(place)),
+            // It would be in the way of those who stand in line. Who is not there yet finds it kept: see `stand_in_line`.
+            Some(place) if told.permit.is_wanted() => drop(kept.entries.remove(place)),
             Some(place) => kept.entries[place].state = State::Made(Arc::clone(&told)),
             // The catalogue moved meanwhile.
             None => {}
@@ -204,18 +217,36 @@ impl Turn {
     /// Room for all topics that there are once it was given.
     async fn admit(&self) -> (Permit, Arc<Catalogue>) {
         let metadata = &self.context.metadata;
-        let admission = &self.context.admission;
-        let mut bytes = self.bytes(&metadata.catalogue());
+        let mut bytes = self.alike.bytes(&metadata.catalogue());
         loop {
-            self.kept.lock().make_room(admission, bytes);
-            let permit = admission.shared_answer(bytes).await;
+            let permit = self.stand_in_line(bytes).await;
             let catalogue = self.as_of_now();
-            let now = self.bytes(&catalogue);
+            let now = self.alike.bytes(&catalogue);
             if now <= bytes {
                 return (permit, catalogue);
             }
             bytes = now;
         }
+    }
+
+    /// Has what is kept make room, and stands in line: in one step for those who keep what they made. Between the two one
+    /// would keep what nobody asks to make room any more.
+    async fn stand_in_line(&self, bytes: usize) -> Permit {
+        let admission = &self.context.admission;
+        let mut line = pin!(admission.shared_answer(bytes));
+        let mut stands = false;
+        poll_fn(|cx| {
+            let kept = (!stands).then(|| {
+                let mut kept = self.kept.lock();
+                kept.make_room(admission, bytes);
+                kept
+            });
+            stands = true;
+            let given = line.as_mut().poll(cx);
+            drop(kept);
+            given
+        })
+        .await
     }
 
     /// All topics as they are now. Whoever comes later and may know of more does not join.
@@ -226,12 +257,5 @@ impl Turn {
             entry.as_of = Some(Arc::downgrade(&catalogue));
         }
         catalogue
-    }
-
-    fn bytes(&self, catalogue: &Catalogue) -> usize {
-        let mut size = Size::new(&self.alike.terms);
-        size.add_all(catalogue);
-        size.add_brokers(&self.alike.brokers);
-        size.bytes()
     }
 }

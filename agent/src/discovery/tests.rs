@@ -1,8 +1,11 @@
 //! What clients find out, over metadata in memory.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use metadata::{Command, CreateTopic, Outcome, TopicId};
 use protocol::messages::metadata::{MetadataRequestTopic, MetadataResponseTopic};
 use protocol::messages::{
     ApiVersionsRequest, DescribeClusterRequest, FindCoordinatorRequest, MetadataRequest,
@@ -259,8 +262,68 @@ async fn a_topic_is_not_asked_after_where_too_many_wait_for_the_metadata() {
             let answer = read(call.reply::<MetadataRequest>(answer), 9);
             let code = answer.topics[0].error_code;
             assert_eq!(code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-            assert_eq!(began.elapsed(), std::time::Duration::ZERO);
+            assert_eq!(began.elapsed(), Duration::ZERO);
             drop(crowd);
+        },
+    )
+    .await;
+}
+
+/// However large an answer is going to be: others need the room for it.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_held_for_an_answer_while_the_metadata_is_asked() {
+    let known = CreateTopic {
+        name: "known".to_owned(),
+        id: TopicId(1),
+        partitions: 10_000,
+        replication_factor: 1,
+        configs: BTreeMap::new(),
+    };
+    with_silent_metadata(
+        async |context| {
+            let made = context.metadata.submit(Command::CreateTopic(known)).await;
+            assert_eq!(made.unwrap().outcome, Outcome::TopicCreated(TopicId(1)));
+        },
+        async |context| {
+            let request = MetadataRequest {
+                topics: Some(vec![named("known"), named("fresh")]),
+                ..MetadataRequest::default()
+            };
+            let call = call(context, ApiKey::Metadata, 9).await;
+            let room = ClusterMetadata::default();
+            let mut asked = Box::pin(room.handle(&call, request));
+            assert!(futures::poll!(&mut asked).is_pending());
+            assert_eq!(context.admission.answer_bytes(), 0);
+            let answer = asked.await;
+            let answer = call.reply::<MetadataRequest>(answer);
+            let held = context.admission.answer_bytes();
+            let bytes = answer.slices.concat().len();
+            assert!(bytes > 200_000 && held >= bytes, "{held} for {bytes}");
+        },
+    )
+    .await;
+}
+
+/// Each few of them were waited for, one after another.
+#[tokio::test(start_paused = true)]
+async fn topics_are_not_made_on_and_on_while_the_metadata_does_not_answer() {
+    with_silent_metadata(
+        async |_| {},
+        async |context| {
+            let began = tokio::time::Instant::now();
+            let names = (0..5000).map(|number| named(&format!("fresh-{number}")));
+            let request = MetadataRequest {
+                topics: Some(names.collect()),
+                allow_auto_topic_creation: true,
+                ..MetadataRequest::default()
+            };
+            let call = call(context, ApiKey::Metadata, 9).await;
+            let answer = ClusterMetadata::default().handle(&call, request).await;
+            let answer = read(call.reply::<MetadataRequest>(answer), 9);
+            assert_eq!(answer.topics.len(), 5000);
+            let retriable = |topic: &MetadataResponseTopic| topic.error_code.is_retriable();
+            assert!(answer.topics.iter().all(retriable));
+            assert!(began.elapsed() < Duration::from_secs(90), "{began:?}");
         },
     )
     .await;

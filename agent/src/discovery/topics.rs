@@ -15,6 +15,8 @@ use crate::tasks::Wanted;
 
 /// How much longer a topic's name and its number of partitions make their lengths.
 const LENGTHS_BYTES: usize = 8;
+/// What a broker takes besides its names where it is encoded, at the most.
+const BROKER_BYTES: usize = 32;
 /// What a partition takes besides its struct until it is encoded: two lists of replicas.
 const REPLICAS_BYTES: usize = 64;
 
@@ -37,19 +39,20 @@ pub(super) enum Described {
 
 /// Bytes of an answer, counted before it is made; never too few.
 #[derive(Debug)]
-pub(super) struct Size<'a> {
-    terms: &'a Terms,
+pub(super) struct Size {
     /// Of a topic without a name and partitions, and of a partition, as encoded.
     topic: usize,
     partition: usize,
     /// Of what was counted so far.
     pub(super) encoded: usize,
+    /// Of the list of brokers, which is there as structs.
+    listed: usize,
     /// Partitions of the largest topic: those of one are there as structs.
     partitions_max: usize,
 }
 
-impl<'a> Size<'a> {
-    pub(super) fn new(terms: &'a Terms) -> Self {
+impl Size {
+    pub(super) fn new(terms: &Terms) -> Self {
         let replicas = vec![0; terms.placement.replicas_max()];
         let partition = MetadataResponsePartition {
             replica_nodes: replicas.clone(),
@@ -61,10 +64,10 @@ impl<'a> Size<'a> {
             ..MetadataResponseTopic::default()
         };
         Self {
-            terms,
             topic: Elements::size_of::<MetadataRequest>(terms.version, &topic) + LENGTHS_BYTES,
             partition: Elements::size_of::<MetadataRequest>(terms.version, &partition),
             encoded: 0,
+            listed: 0,
             partitions_max: 0,
         }
     }
@@ -76,10 +79,12 @@ impl<'a> Size<'a> {
         self.partitions_max = self.partitions_max.max(partitions);
     }
 
-    pub(super) fn add_brokers(&mut self, brokers: &[MetadataResponseBroker]) {
-        let size = |broker| Elements::size_of::<MetadataRequest>(self.terms.version, broker);
-        let encoded: usize = brokers.iter().map(size).sum();
-        self.encoded += encoded;
+    /// Brokers, each given with how many bytes its names have.
+    pub(super) fn add_brokers(&mut self, names: impl Iterator<Item = usize>) {
+        for names in names {
+            self.encoded += BROKER_BYTES + names;
+            self.listed += size_of::<MetadataResponseBroker>() + names;
+        }
     }
 
     pub(super) fn add_all(&mut self, catalogue: &Catalogue) {
@@ -102,7 +107,7 @@ impl<'a> Size<'a> {
     /// With what is held while it is made.
     pub(super) fn bytes(&self) -> usize {
         let struct_bytes = size_of::<MetadataResponsePartition>() + REPLICAS_BYTES;
-        self.encoded + self.partitions_max * (struct_bytes + self.partition)
+        self.encoded + self.listed + self.partitions_max * (struct_bytes + self.partition)
     }
 }
 
@@ -173,4 +178,11 @@ pub(super) fn listed(brokers: &Brokers<'_>) -> Vec<MetadataResponseBroker> {
         rack: agent.zone.clone(),
     });
     listed.collect()
+}
+
+/// How many bytes the names of each have, before there is a list.
+pub(super) fn names(brokers: &Brokers<'_>) -> impl Iterator<Item = usize> {
+    let zone = |zone: &Option<String>| zone.as_ref().map_or(0, String::len);
+    let all = brokers.all();
+    all.map(move |(agent, at)| at.host.len() + zone(&agent.zone))
 }

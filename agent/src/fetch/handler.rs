@@ -116,7 +116,7 @@ impl Fetch {
         let (draining, metadata) = (self.draining.clone(), &call.context.metadata);
         let found = wait::locate(metadata, &asked.wants, bytes_max, now, draining).await;
         let (found, plan) = self.admit(call, &asked, found, bytes_max).await;
-        let read = self.reader.read(&plan).await;
+        let read = self.reader.read(&plan, &call.arrival.in_line).await;
         let served = assemble(
             &asked.wants,
             found,

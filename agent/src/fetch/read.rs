@@ -5,11 +5,12 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
 use metadata::{Extent, Stored, TopicPartition};
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::plan::{Plan, Read};
 use crate::metrics;
-use crate::storage::{Cache, Coming, Place, RawBlock, Source, StoreError};
+use crate::storage::{Awaited, Cache, Coming, InLine, Place, RawBlock, Source, StoreError};
 
 /// What is at hand is not held back for longer by what is still on its way: a bucket that is slow or away would keep
 /// readers from all that is in memory.
@@ -49,8 +50,10 @@ impl Reader {
         }
     }
 
-    /// All side by side: one whose object is out of reach does not hold back the others' bytes.
-    pub(super) async fn read(&self, plan: &Plan) -> Vec<ReadWant> {
+    /// All side by side: one whose object is out of reach does not hold back the others' bytes. What is still in line for
+    /// room then keeps its place there for the connection, which is going to ask for it again: however many others come, it
+    /// has its turn.
+    pub(super) async fn read(&self, plan: &Plan, in_line: &Mutex<Option<InLine>>) -> Vec<ReadWant> {
         let ahead: Vec<Place> = plan.ahead.iter().flat_map(places).collect();
         if !ahead.is_empty() {
             self.cache.prefetch(&ahead);
@@ -60,6 +63,7 @@ impl Reader {
             .map(|read| Reading::new(read, &self.metrics))
             .collect();
         let (mut late, mut left) = (None, usize::MAX);
+        let mut awaited = Vec::new();
         // Where there is little room, those behind have their turn once the first have what is theirs: whoever always asks
         // for the same ones first would never hear of the others.
         loop {
@@ -71,16 +75,26 @@ impl Reader {
                 break;
             }
             left = starved.len();
-            self.turn(&mut starved, &mut late).await;
+            awaited.extend(self.turn(&mut starved, &mut late).await);
         }
+        // What was kept until now goes only after that.
+        let kept = self.cache.keep(awaited);
+        *in_line.lock() = kept;
         readings.into_iter().map(Reading::end).collect()
     }
 
-    /// Reads what comes for those at once. Until when what is late is waited for is known from when something is here.
-    async fn turn(&self, readings: &mut [&mut Reading<'_>], late: &mut Option<Instant>) {
+    /// Reads what comes for those at once, and says for what it waited. Until when what is late is waited for is known from
+    /// when something is here.
+    async fn turn(
+        &self,
+        readings: &mut [&mut Reading<'_>],
+        late: &mut Option<Instant>,
+    ) -> Vec<Awaited> {
         // Together, so that neighbours of several partitions come with one request.
         let wanted: Vec<Place> = readings.iter().flat_map(|each| each.places()).collect();
-        let mut coming = self.cache.begin(&wanted).into_iter();
+        let coming = self.cache.begin(&wanted);
+        let awaited = coming.iter().filter_map(Coming::awaited).collect();
+        let mut coming = coming.into_iter();
         for reading in &mut *readings {
             if reading.begin(&mut coming) {
                 late.get_or_insert_with(|| Instant::now() + LATE_MAX);
@@ -95,7 +109,7 @@ impl Reader {
                 Some(late) => timeout_at(late, next).await.unwrap_or(None),
             };
             match ended {
-                None => return,
+                None => return awaited,
                 Some(true) => {
                     late.get_or_insert_with(|| Instant::now() + LATE_MAX);
                 }
@@ -236,6 +250,7 @@ mod tests {
         faulty: Arc<Faulty>,
         reader: Reader,
         extents: Vec<Extent>,
+        in_line: Mutex<Option<InLine>>,
     }
 
     /// An object of five blocks, of which every other is far enough away for a request of its own; the first two are at
@@ -274,6 +289,7 @@ mod tests {
             faulty,
             reader: Reader::new(cache),
             extents: extents.collect(),
+            in_line: Mutex::new(None),
         }
     }
 
@@ -300,9 +316,33 @@ mod tests {
                 ..Plan::default()
             };
             let began = Instant::now();
-            let read = self.reader.read(&plan).await;
+            let read = self.reader.read(&plan, &self.in_line).await;
             let lengths = read.iter().map(|(_, want)| Some(want.as_ref().ok()?.len()));
             (lengths.collect(), began.elapsed())
+        }
+
+        /// Runs what looks after the cache until told to stop.
+        fn run(&self) -> Tasks {
+            let tasks = Tasks::new();
+            let run = self.reader.cache.clone().run(tasks.stopping());
+            tasks.spawn("cache", async move {
+                run.await;
+                Ok(())
+            });
+            tasks
+        }
+
+        /// Reads one object after another that is not there, which takes as much room, and time, as one that is.
+        async fn crowd(&self, first: u128) {
+            let stored = *self.extents[2].stored().unwrap();
+            for object in first.. {
+                let other = Stored {
+                    object: ObjectKey(object),
+                    ..stored
+                };
+                let wanted = [place(PARTITION, &other)];
+                assert!(self.reader.cache.blocks(&wanted).await.is_err());
+            }
         }
     }
 
@@ -357,14 +397,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_want_that_is_damaged_says_so_beside_one_that_is_at_hand() {
         let f = fixture(4 << 20).await;
-        let tasks = Tasks::new();
-        tasks.spawn("cache", {
-            let run = f.reader.cache.clone().run(tasks.stopping());
-            async move {
-                run.await;
-                Ok(())
-            }
-        });
+        let tasks = f.run();
         let objects: &InMemory = &f.faulty.objects;
         let listed: Vec<_> = objects.list(None).map(Result::unwrap).collect().await;
         assert_eq!(listed.len(), 1);
@@ -381,6 +414,58 @@ mod tests {
         let healthy = answers.iter().step_by(2);
         assert!(healthy.eq([&Some(1); 4]));
         assert_eq!(answers[7], None, "{answers:?}");
+    }
+
+    /// It lost its place every half a second, and others came in between.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_in_line_beside_bytes_at_hand_has_its_turn_however_many_others_come() {
+        let f = fixture(420_000).await;
+        let tasks = f.run();
+        f.faulty.plan([], Fate::Takes(1000));
+        let crowd = (1..6).map(|number| f.crowd(number << 64));
+        let crowd = futures::future::join_all(crowd);
+        let reader = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let mut answers = 1;
+            while f.read(&[&[0], &[2]]).await.0 != [Some(1); 2] {
+                answers += 1;
+            }
+            answers
+        };
+        let reader = tokio::time::timeout(Duration::from_secs(120), reader);
+        let answers = tokio::select! {
+            _ = crowd => unreachable!("they go on"),
+            answers = reader => answers.expect("it is never served"),
+        };
+        assert!(answers > 5, "it did not wait: {answers}");
+        // With nobody who wants it any more nothing is left.
+        *f.in_line.lock() = None;
+        tasks.stop();
+        tasks.wait(Duration::from_secs(5)).await;
+    }
+
+    /// Nobody reads what nobody waits for.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_keeps_its_place_in_line_until_it_is_gone() {
+        for stays in [true, false] {
+            let f = fixture(420_000).await;
+            let tasks = f.run();
+            f.faulty.plan([], Fate::Takes(3000));
+            let begin = |block: usize| {
+                let place = place(PARTITION, f.extents[block].stored().unwrap());
+                f.reader.cache.begin(&[place]).remove(0)
+            };
+            let takes_all_room = begin(4);
+            assert_eq!(f.read(&[&[0], &[2]]).await.0, [Some(1), Some(0)]);
+            if !stays {
+                *f.in_line.lock() = None;
+            }
+            takes_all_room.block().await.unwrap();
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            assert_eq!(matches!(begin(2), Coming::Here(..)), stays);
+            tasks.stop();
+            tasks.wait(Duration::from_secs(5)).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]

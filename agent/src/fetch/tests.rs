@@ -50,35 +50,56 @@ async fn create(context: &Arc<Context>) {
     made.unwrap();
 }
 
-/// Places for polls of so many bytes, until there are no more.
-fn take_all(admission: &Admission, bytes: usize) -> Vec<Permit> {
-    std::iter::from_fn(|| admission.poll(bytes)).collect()
-}
-
 async fn waits<T>(asked: impl Future<Output = T>) -> bool {
     timeout(Duration::from_millis(300), asked).await.is_err()
 }
 
-/// Asks in a call of its own: the answer, and for how long its client is asked to be silent.
-async fn ask(fetch: &Fetch, context: &Arc<Context>, partitions: i32) -> (FetchResponse, Duration) {
-    let call = call(context, ApiKey::Fetch, VERSION).await;
-    let response = fetch.handle(&call, request(partitions)).await;
-    let reply = call.reply::<FetchRequest>(response.clone());
-    (response, reply.silence)
+/// An agent's room, with an admission of its own.
+struct Room<'a> {
+    context: &'a Arc<Context>,
+    admission: Admission,
+    fetch: Fetch,
+    /// It drains when they are gone.
+    _tasks: Tasks,
+}
+
+impl<'a> Room<'a> {
+    fn of(context: &'a Arc<Context>) -> Self {
+        let tasks = Tasks::new();
+        let admission = Admission::new(1 << 20, 64 << 20);
+        let (cache, draining) = (context.cache.clone(), tasks.stopping());
+        Self {
+            context,
+            fetch: Fetch::new(admission.clone(), cache, draining),
+            admission,
+            _tasks: tasks,
+        }
+    }
+
+    /// Places for polls of so many bytes, until there are no more.
+    fn take_all(&self, bytes: usize) -> Vec<Permit> {
+        std::iter::from_fn(|| self.admission.poll(bytes)).collect()
+    }
+
+    /// Asks in a call of its own: the answer, and for how long its client is asked to be silent.
+    async fn ask(&self, partitions: i32) -> (FetchResponse, Duration) {
+        let call = call(self.context, ApiKey::Fetch, VERSION).await;
+        let response = self.fetch.handle(&call, request(partitions)).await;
+        let reply = call.reply::<FetchRequest>(response.clone());
+        (response, reply.silence)
+    }
 }
 
 #[tokio::test]
 async fn a_poll_that_waits_holds_what_it_was_charged_and_gives_it_back_when_its_client_leaves() {
     with_context(AutoCreate::Disabled, async |context| {
         create(context).await;
-        let tasks = Tasks::new();
-        let admission = Admission::new(1 << 20, 64 << 20);
-        let fetch = Fetch::new(admission.clone(), context.cache.clone(), tasks.stopping());
+        let room = Room::of(context);
         const ODD: usize = 1000;
-        let places = || take_all(&admission, ODD).len() * ODD;
+        let places = || room.take_all(ODD).len() * ODD;
         let all = places();
         let call = call(context, ApiKey::Fetch, VERSION).await;
-        let mut waiting = Box::pin(fetch.handle(&call, request(100)));
+        let mut waiting = Box::pin(room.fetch.handle(&call, request(100)));
         assert!(waits(&mut waiting).await);
         let taken = all - places();
         assert!((10_000..40_000).contains(&taken), "{taken}");
@@ -95,23 +116,21 @@ async fn a_poll_that_waits_holds_what_it_was_charged_and_gives_it_back_when_its_
 async fn a_poll_that_finds_no_room_is_answered_at_once_and_its_client_asked_to_be_silent() {
     with_context(AutoCreate::Disabled, async |context| {
         create(context).await;
-        let tasks = Tasks::new();
-        let admission = Admission::new(1 << 20, 64 << 20);
-        let fetch = Fetch::new(admission.clone(), context.cache.clone(), tasks.stopping());
-        let crowd = take_all(&admission, 1024);
-        let (response, silence) = ask(&fetch, context, 50).await;
+        let room = Room::of(context);
+        let crowd = room.take_all(1024);
+        let (response, silence) = room.ask(50).await;
         assert_eq!(silence, Duration::from_millis(500));
         let partitions = &response.responses[0].partitions;
         assert_eq!(partitions.len(), 50);
         let nothing = |code| code == ErrorCode::NONE;
         assert!(partitions.iter().all(|each| nothing(each.error_code)));
         // One of very many partitions has a lane of its own, and the other way round.
-        assert!(waits(ask(&fetch, context, PARTITIONS)).await);
+        assert!(waits(room.ask(PARTITIONS)).await);
         drop(crowd);
-        let crowd = take_all(&admission, 1 << 20);
-        let (_, silence) = ask(&fetch, context, PARTITIONS).await;
+        let crowd = room.take_all(1 << 20);
+        let (_, silence) = room.ask(PARTITIONS).await;
         assert_eq!(silence, Duration::from_millis(500));
-        assert!(waits(ask(&fetch, context, 50)).await);
+        assert!(waits(room.ask(50)).await);
         drop(crowd);
     })
     .await;
@@ -122,11 +141,9 @@ async fn a_poll_that_finds_no_room_is_answered_at_once_and_its_client_asked_to_b
 async fn a_poll_that_is_refused_asks_for_no_silence() {
     with_context(AutoCreate::Disabled, async |context| {
         create(context).await;
-        let tasks = Tasks::new();
-        let admission = Admission::new(1 << 20, 64 << 20);
-        let fetch = Fetch::new(admission.clone(), context.cache.clone(), tasks.stopping());
-        let crowd = take_all(&admission, 1024);
-        let (response, silence) = ask(&fetch, context, PARTITIONS + 1).await;
+        let room = Room::of(context);
+        let crowd = room.take_all(1024);
+        let (response, silence) = room.ask(PARTITIONS + 1).await;
         let last = response.responses[0].partitions.last().unwrap();
         assert_eq!(last.error_code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         assert_eq!(silence, Duration::ZERO);
@@ -146,11 +163,9 @@ fn codes(response: &FetchResponse) -> Vec<ErrorCode> {
 #[tokio::test(start_paused = true)]
 async fn a_fetch_does_not_wait_for_metadata_that_does_not_answer_for_long() {
     with_silent_metadata(create, async |context| {
-        let tasks = Tasks::new();
-        let admission = Admission::new(1 << 20, 64 << 20);
-        let fetch = Fetch::new(admission, context.cache.clone(), tasks.stopping());
+        let room = Room::of(context);
         let began = Instant::now();
-        let (response, _) = ask(&fetch, context, PARTITIONS).await;
+        let (response, _) = room.ask(PARTITIONS).await;
         assert!(began.elapsed() < Duration::from_secs(30), "{began:?}");
         assert_eq!(response.responses[0].partitions.len(), PARTITIONS as usize);
         assert_eq!(codes(&response), [ErrorCode::NOT_LEADER_OR_FOLLOWER]);
@@ -163,13 +178,11 @@ async fn a_fetch_does_not_wait_for_metadata_that_does_not_answer_for_long() {
 #[tokio::test(start_paused = true)]
 async fn a_fetch_that_finds_no_room_at_all_is_refused_at_once() {
     with_silent_metadata(create, async |context| {
-        let tasks = Tasks::new();
-        let admission = Admission::new(1 << 20, 64 << 20);
-        let fetch = Fetch::new(admission.clone(), context.cache.clone(), tasks.stopping());
-        let polls = take_all(&admission, 1 << 20);
+        let room = Room::of(context);
+        let polls = room.take_all(1 << 20);
         let began = Instant::now();
         let (call, crowd) = crowded_call(context, ApiKey::Fetch, VERSION).await;
-        let response = fetch.handle(&call, request(PARTITIONS)).await;
+        let response = room.fetch.handle(&call, request(PARTITIONS)).await;
         assert_eq!(codes(&response), [ErrorCode::NOT_LEADER_OR_FOLLOWER]);
         assert_eq!(began.elapsed(), Duration::ZERO);
         let reply = call.reply::<FetchRequest>(response);

@@ -1,5 +1,6 @@
 //! Metrics and health over HTTP, for Prometheus and whatever watches containers. Started by `server.rs`.
 
+mod figures;
 mod moving;
 mod pages;
 mod serve;

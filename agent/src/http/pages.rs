@@ -11,6 +11,7 @@ use hyper::{Request, Response, StatusCode};
 use metadata::Status;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use super::figures::Figures;
 use crate::admission::Admission;
 use crate::context::Context;
 use crate::identity::Identity;
@@ -58,15 +59,23 @@ fn is_silent(unanswered: &AtomicUsize) -> bool {
 }
 
 impl Pages {
-    pub(super) fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    pub(super) async fn answer(
+        &self,
+        request: &Request<Incoming>,
+        figures: &Figures,
+    ) -> Response<Full<Bytes>> {
         match request.uri().path() {
-            "/metrics" => respond(StatusCode::OK, "text/plain; version=0.0.4", self.figures()),
-            "/health/live" => respond(StatusCode::OK, "text/plain", "live\n".into()),
+            "/metrics" => {
+                let pages = self.clone();
+                let shown = figures.shown(move || pages.figures()).await;
+                respond(StatusCode::OK, "text/plain; version=0.0.4", shown)
+            }
+            "/health/live" => respond(StatusCode::OK, "text/plain", "live\n"),
             "/health/ready" => self.ready(),
             _ => respond(
                 StatusCode::NOT_FOUND,
                 "text/plain",
-                "try /metrics, /health/live or /health/ready\n".into(),
+                "try /metrics, /health/live or /health/ready\n",
             ),
         }
     }
@@ -160,8 +169,12 @@ impl AgentPages {
     }
 }
 
-fn respond(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn respond(
+    status: StatusCode,
+    kind: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     response
         .headers_mut()

@@ -8,6 +8,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
+use super::figures::Figures;
 use super::moving::Moving;
 use super::pages::Pages;
 use crate::metrics::{self, Turned};
@@ -24,7 +25,7 @@ pub(crate) async fn serve(
     tasks: Tasks,
     mut stop: Stop,
 ) -> anyhow::Result<()> {
-    let mut connections = Moving::default();
+    let (mut connections, figures) = (Moving::default(), Figures::new());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -39,12 +40,12 @@ pub(crate) async fn serve(
         if full {
             metrics::count_turned(Turned::Http);
         }
-        let pages = pages.clone();
+        let (pages, figures) = (pages.clone(), figures.clone());
         let mut stop = tasks.stopping();
         tasks.spawn("http connection", async move {
             let service = service_fn(move |request| {
-                let pages = pages.clone();
-                async move { Ok::<_, Infallible>(pages.answer(&request)) }
+                let (pages, figures) = (pages.clone(), figures.clone());
+                async move { Ok::<_, Infallible>(pages.answer(&request, &figures).await) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())

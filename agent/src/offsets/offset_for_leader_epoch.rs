@@ -25,6 +25,7 @@ pub(crate) async fn handle(
     let _ = bounds::charge(call, sizes).await;
     let (wanted, denied) = call.part(request.topics, |topic| &topic.topic, Operation::Describe);
     let confirmed = Confirmed::read(call, places(&wanted)).await;
+    call.charge_again().await;
     let epoch = context.metadata.leader_epoch();
     let answer_topic = |topic: &OffsetForLeaderTopic, bounds: &dyn Fn(i32) -> Found| {
         let partitions = topic.partitions.iter();

@@ -112,21 +112,24 @@ async fn fill(context: &Arc<Context>) {
     commit(context, 2, vec![batch(Codec::Lz4, &[150, 200, 200])]).await;
 }
 
-async fn ask(context: &Arc<Context>, places: &[(i32, i64)]) -> Vec<ListOffsetsPartitionResponse> {
+fn request(places: &[(i32, i64)]) -> ListOffsetsRequest {
     let partition = |(partition_index, timestamp): &(i32, i64)| ListOffsetsPartition {
         partition_index: *partition_index,
         timestamp: *timestamp,
         ..ListOffsetsPartition::default()
     };
-    let request = ListOffsetsRequest {
+    ListOffsetsRequest {
         topics: vec![ListOffsetsTopic {
             name: "t".to_owned(),
             partitions: places.iter().map(partition).collect(),
         }],
         ..ListOffsetsRequest::default()
-    };
-    let mut response =
-        list_offsets::handle(&call(context, ApiKey::ListOffsets, 10).await, request).await;
+    }
+}
+
+async fn ask(context: &Arc<Context>, places: &[(i32, i64)]) -> Vec<ListOffsetsPartitionResponse> {
+    let call = call(context, ApiKey::ListOffsets, 10).await;
+    let mut response = list_offsets::handle(&call, request(places)).await;
     response.topics.remove(0).partitions
 }
 
@@ -319,6 +322,50 @@ async fn who_finds_no_room_among_those_who_wait_for_the_metadata_does_not_wait()
         assert_eq!(code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
         assert_eq!(began.elapsed(), std::time::Duration::ZERO);
         drop((crowd, crowd_too));
+    })
+    .await;
+}
+
+/// A thousand of them had all the room for small answers while the metadata did not answer.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_held_for_an_answer_while_the_metadata_is_asked() {
+    with_silent_metadata(fill, async |context| {
+        let places: Vec<(i32, i64)> = (0..100).map(|index| (index, -1)).collect();
+        let asks = call(context, ApiKey::ListOffsets, 9).await;
+        let mut asked = Box::pin(list_offsets::handle(&asks, request(&places)));
+        assert!(futures::poll!(&mut asked).is_pending());
+        let partition = |partition| OffsetForLeaderPartition {
+            partition,
+            ..OffsetForLeaderPartition::default()
+        };
+        let request = OffsetForLeaderEpochRequest {
+            topics: vec![OffsetForLeaderTopic {
+                topic: "t".to_owned(),
+                partitions: (0..100).map(partition).collect(),
+            }],
+            ..OffsetForLeaderEpochRequest::default()
+        };
+        let asks_too = call(context, ApiKey::OffsetForLeaderEpoch, 4).await;
+        let mut asked_too = Box::pin(offset_for_leader_epoch::handle(&asks_too, request));
+        assert!(futures::poll!(&mut asked_too).is_pending());
+        assert_eq!(context.admission.answer_bytes(), 0);
+    })
+    .await;
+}
+
+/// What was given back meanwhile is charged again before anything is told.
+#[tokio::test]
+async fn an_answer_is_charged_until_it_is_dropped() {
+    with_context(AutoCreate::Disabled, async |context| {
+        fill(context).await;
+        let places: Vec<(i32, i64)> = (0..1000).map(|index| (index, -1)).collect();
+        let call = call(context, ApiKey::ListOffsets, 9).await;
+        let answer = list_offsets::handle(&call, request(&places)).await;
+        let reply = call.reply::<ListOffsetsRequest>(answer);
+        let bytes = reply.slices.concat().len();
+        assert!(context.admission.answer_bytes() >= bytes);
+        drop(reply);
+        assert_eq!(context.admission.answer_bytes(), 0);
     })
     .await;
 }

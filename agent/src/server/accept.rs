@@ -62,11 +62,8 @@ impl Acceptor {
     }
 
     fn serve(&self, socket: TcpStream, peer: SocketAddr, place: Place) {
-        let arrival = Arrival {
-            connection: ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed)),
-            listener: self.name.clone(),
-            address: Some(peer.ip()),
-        };
+        let connection = ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed));
+        let arrival = Arrival::new(connection, self.name.clone(), Some(peer.ip()));
         // Replies are written whole; waiting for more would only delay them.
         let _ = socket.set_nodelay(true);
         let (read, write) = socket.into_split();

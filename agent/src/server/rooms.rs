@@ -27,6 +27,7 @@ use crate::reading::Reading;
 use crate::storage::segment::Compression;
 use crate::storage::{Cache, Store};
 use crate::tasks::Tasks;
+use crate::unpacking;
 
 /// Fetched bytes on their way to clients, together.
 const REPLY_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -87,6 +88,8 @@ impl Rooms {
         };
         let cache = Cache::new(store.clone(), settings.cache_memory as u64, CACHE_IDLE);
         let admission = Admission::new(settings.buffer_memory, REPLY_BYTES_MAX);
+        metrics::memory_budgets(admission.budgets());
+        metrics::memory_budgets([("unpacked", unpacking::BATCH_BYTES_MAX)]);
         let context = Arc::new(Context {
             metadata,
             admission: admission.clone(),
@@ -149,11 +152,8 @@ impl Rooms {
         ),
     ) {
         let listener = self.context.node.listeners.first();
-        let arrival = Arrival {
-            connection: ConnectionId(id),
-            listener: listener.map_or_else(String::new, |listener| listener.name.clone()),
-            address: None,
-        };
+        let listener = listener.map_or_else(String::new, |listener| listener.name.clone());
+        let arrival = Arrival::new(ConnectionId(id), listener, None);
         let (read, write) = socket;
         self.door.serve((Unknown(read), write), arrival, None);
     }

@@ -12,10 +12,10 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt, Shared, WeakShared, ready};
 use futures::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, interval};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::interval;
 
-use super::coming::{Coming, Download, Downloaded, Loading, Run};
+use super::coming::{Awaited, Coming, Download, Downloaded, InLine, Loading, Run};
 use super::download::{Key, Place, RawBlock, download, runs, stored_and_raw};
 use super::error::StoreError;
 use super::kept::{Damages, Kept, Source};
@@ -29,8 +29,6 @@ const PREFETCH_QUEUE: usize = 64;
 const PREFETCHES: usize = 4;
 /// Downloads waiting to be looked after by `Cache::run`; their askers look after those that find no room.
 const DOWNLOAD_QUEUE: usize = 1024;
-/// A download ends sooner, with a result or an error; one that is older has nobody left who moves it on.
-const LOADING_MAX: Duration = Duration::from_secs(60);
 /// Downloads may take this part of the cache's bytes, and the blocks of one asker this part of that.
 const LOADING_SHARE: u64 = 2;
 /// Objects that one asker has read at once.
@@ -48,15 +46,16 @@ struct Inner {
     /// For downloads.
     rooms: Rooms,
     prefetch: mpsc::Sender<Vec<Place>>,
-    /// Downloads that have begun, so that each comes to its end also when all who asked went away.
-    begun: mpsc::Sender<Run>,
+    /// Downloads that have begun, so that each comes to its end also when all who asked went away, and those that keep their
+    /// places in line for who will ask again.
+    begun: mpsc::Sender<BoxFuture<'static, ()>>,
     queues: Mutex<Option<Queues>>,
 }
 
 /// What `Cache::run` serves.
 struct Queues {
     prefetches: mpsc::Receiver<Vec<Place>>,
-    begun: mpsc::Receiver<Run>,
+    begun: mpsc::Receiver<BoxFuture<'static, ()>>,
 }
 
 #[derive(Default)]
@@ -70,7 +69,6 @@ struct State {
 struct Begun {
     run: WeakShared<Download>,
     index: usize,
-    began: Instant,
 }
 
 /// Who wants a block.
@@ -174,6 +172,33 @@ impl Cache {
         wanted.iter().map(Place::key).map(&mut find).collect()
     }
 
+    /// Keeps the places in line of those downloads that have not come yet, for somebody who stops waiting for them and will
+    /// ask for them again: he would stand at the end each time. With nobody left who wants one it is forgotten as before.
+    #[must_use]
+    pub fn keep(&self, awaited: Vec<Awaited>) -> Option<InLine> {
+        let runs = awaited
+            .into_iter()
+            .filter_map(|awaited| awaited.0.upgrade());
+        let mut runs: Vec<Run> = runs.filter(|run| run.peek().is_none()).collect();
+        // Blocks of one download mostly follow each other.
+        runs.dedup_by(|one, other| one.ptr_eq(other));
+        if runs.is_empty() {
+            return None;
+        }
+        let (wanted, unwanted) = oneshot::channel();
+        let mut runs: FuturesUnordered<Run> = runs.into_iter().collect();
+        let kept = async move {
+            let come = async { while runs.next().await.is_some() {} };
+            tokio::select! {
+                biased;
+                _ = unwanted => {}
+                () = come => {}
+            }
+        };
+        self.0.begun.try_send(kept.boxed()).ok()?;
+        Some(InLine { _wanted: wanted })
+    }
+
     /// Asks for blocks that will be wanted soon. Best effort.
     pub fn prefetch(&self, wanted: &[Place]) {
         // A full queue means that reading ahead is behind already.
@@ -201,7 +226,7 @@ impl Cache {
                 }
                 Some(run) = queues.begun.recv() => downloads.push(run),
                 Some(()) = prefetching.next() => {}
-                Some(_) = downloads.next() => {}
+                Some(()) = downloads.next() => {}
             }
         }
     }
@@ -243,7 +268,6 @@ impl Cache {
                 let begun = Begun {
                     run: run.downgrade().expect("it has not ended"),
                     index,
-                    began: Instant::now(),
                 };
                 state.loading.insert(key, begun);
             }
@@ -335,16 +359,14 @@ impl Inner {
 
     /// Has a download come to its end also when all who asked go away. With no room there, its askers see it through.
     fn see_through(&self, run: Run) {
-        let _ = self.begun.try_send(run);
+        let _ = self.begun.try_send(run.map(drop).boxed());
     }
 
     fn sweep(&self) {
-        let now = Instant::now();
         let mut state = self.state.lock();
         state.kept.let_go_of_idle(self.idle);
-        state
-            .loading
-            .retain(|_, begun| now - begun.began < LOADING_MAX);
+        // One for which nobody waits has nobody who moves it on.
+        (state.loading).retain(|_, begun| begun.run.upgrade().is_some());
         state.damages.forget();
         if state.loading.is_empty() {
             state.loading.shrink_to_fit();

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use futures::future::{BoxFuture, Shared};
+use futures::future::{BoxFuture, Shared, WeakShared};
 use metadata::planted;
+use tokio::sync::oneshot;
 
 use super::download::{Blocks, RawBlock};
 use super::error::StoreError;
@@ -46,6 +47,15 @@ impl fmt::Debug for Loading {
 }
 
 impl Coming {
+    /// The download that it waits for, if it does.
+    #[must_use]
+    pub fn awaited(&self) -> Option<Awaited> {
+        match self {
+            Self::Loading(loading) => loading.run.downgrade().map(Awaited),
+            Self::Here(..) | Self::Damaged(_) | Self::NotNow => None,
+        }
+    }
+
     /// Once it is here; none if it is not on its way.
     ///
     /// # Errors
@@ -69,4 +79,15 @@ impl Coming {
 pub struct Loading {
     pub(super) run: Run,
     pub(super) index: usize,
+}
+
+/// A download that is known and not waited for.
+#[derive(Debug)]
+pub struct Awaited(pub(super) WeakShared<Download>);
+
+/// What somebody waited for in line, and may want again in a moment: it keeps its places until this is dropped. Made by
+/// `cache`.
+#[derive(Debug)]
+pub struct InLine {
+    pub(super) _wanted: oneshot::Sender<()>,
 }

@@ -22,7 +22,7 @@ mod witness;
 pub(crate) mod tests;
 
 pub use cache::Cache;
-pub use coming::Coming;
+pub use coming::{Awaited, Coming, InLine};
 pub use download::{Place, RawBlock};
 pub use error::{ErrorKind, StoreError};
 pub use kept::Source;

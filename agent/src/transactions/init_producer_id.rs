@@ -35,13 +35,18 @@ pub(crate) async fn handle(call: &Call, request: InitProducerIdRequest) -> InitP
         Ok(wanted) => wanted,
         Err(code) => return refused(code),
     };
+    // Kafka's code for "ask again". A producer without transactions has no coordinator: told that it is away, Java's looks
+    // for one and fails for good.
+    let again = ErrorCode::COORDINATOR_LOAD_IN_PROGRESS;
+    if !call.step_aside() {
+        return refused(again);
+    }
     match identify(context, wanted).await {
         Ok((id, epoch)) => given(id, epoch),
         Err(error) => {
             tracing::warn!(%error, "cannot get producer ids");
-            // Kafka's code for "ask again", whatever happened to the block. A producer without transactions has no
-            // coordinator: told that it is away, Java's looks for one and fails for good.
-            refused(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS)
+            // Whatever happened to the block.
+            refused(again)
         }
     }
 }

@@ -22,7 +22,14 @@ pub(crate) const AGENT: &[(&str, &[&str])] = &[
     ("brokers", &["call", "context"]),
     (
         "call",
-        &["access", "admission", "context", "metrics", "origin"],
+        &[
+            "access",
+            "admission",
+            "context",
+            "metrics",
+            "origin",
+            "storage",
+        ],
     ),
     ("clock", &[]),
     (
@@ -107,6 +114,7 @@ pub(crate) const AGENT: &[(&str, &[&str])] = &[
             "context",
             "identity",
             "metrics",
+            "origin",
             "storage",
             "tasks",
         ],
@@ -171,6 +179,7 @@ pub(crate) const AGENT: &[(&str, &[&str])] = &[
             "said",
             "storage",
             "tasks",
+            "unpacking",
             "zones",
         ],
     ),

@@ -6,6 +6,7 @@ use super::attacks::{batches, bombs, fetches, frames, paces, replies, topics};
 use super::good::Target;
 use super::manners::Attack;
 use super::probe::Probe;
+use crate::scrape::Samples;
 
 /// One row.
 pub(super) struct Case {
@@ -22,8 +23,7 @@ pub(super) struct Case {
     pub(super) ready: for<'a> fn(&'a Target) -> BoxFuture<'a, anyhow::Result<Vec<Attack>>>,
 }
 
-/// What the broker allows all clients together of something. These have no flags: they stand in its `admission.rs`,
-/// `rooms.rs` and `unpacking.rs`.
+/// What the broker allows all clients together of something. It says itself how much that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Budget {
     /// Frames that are here, and small, large and huge ones that arrive.
@@ -38,21 +38,45 @@ pub(super) enum Budget {
     Unpacked,
     /// Fetches that wait.
     Polls,
-    /// Answers until they are written.
+    /// Fetched bytes until they are written.
     Replies,
+    /// All other answers.
+    Answers,
 }
 
 impl Budget {
-    pub(super) fn named(self) -> (&'static str, u64) {
+    fn name(self) -> &'static str {
         match self {
-            Self::Frames => ("frames", 16 + 24 + 12 + 16),
-            Self::Frame { mib } => ("one frame", mib),
-            Self::Decoded => ("decoded", 64),
-            Self::Dense => ("dense", 32),
-            Self::Unpacked => ("unpacked", 128),
-            Self::Polls => ("polls", 64 + 32),
-            Self::Replies => ("replies", 256),
+            Self::Frames => "frames",
+            Self::Frame { .. } => "one frame",
+            Self::Decoded => "decoded",
+            Self::Dense => "dense",
+            Self::Unpacked => "unpacked",
+            Self::Polls => "polls",
+            Self::Replies => "replies",
+            Self::Answers => "answers",
         }
+    }
+
+    /// Its name, and how many MiB it is by what the broker says.
+    ///
+    /// # Errors
+    /// When the broker says nothing of it.
+    pub(super) fn told(self, broker: &Samples) -> anyhow::Result<(&'static str, u64)> {
+        let name = self.name();
+        if let Self::Frame { mib } = self {
+            return Ok((name, mib));
+        }
+        let label = format!("for=\"{name}\"");
+        let bytes = broker.sum("penstock_memory_budget_bytes", &[label.as_str()]);
+        anyhow::ensure!(bytes > 0.0, "the broker does not say what {name} may take");
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is positive, and far less than 2^64"
+        )]
+        let mib = (bytes / f64::from(1 << 20)).ceil() as u64;
+        Ok((name, mib))
     }
 }
 
@@ -137,7 +161,7 @@ pub(super) const ALL: &[Case] = &[
     Case {
         name: "much-metadata",
         about: "Metadata of a million partitions, read by half of those who ask",
-        budgets: &[Budget::Decoded, Budget::Replies],
+        budgets: &[Budget::Decoded, Budget::Answers],
         ready: replies::metadata,
         ..PLAIN
     },
@@ -151,7 +175,7 @@ pub(super) const ALL: &[Case] = &[
     Case {
         name: "described-topics",
         about: "DescribeConfigs of 60,000 topics",
-        budgets: &[Budget::Decoded, Budget::Replies],
+        budgets: &[Budget::Decoded, Budget::Answers],
         ready: replies::described,
         ..PLAIN
     },
@@ -249,6 +273,15 @@ Cases:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scrape;
+
+    #[test]
+    fn budgets_are_what_the_broker_says() {
+        let said = scrape::parse("penstock_memory_budget_bytes{for=\"polls\"} 100663296\n");
+        assert_eq!(Budget::Polls.told(&said).unwrap(), ("polls", 96));
+        assert_eq!(Budget::Frame { mib: 7 }.told(&said).unwrap().1, 7);
+        assert!(Budget::Replies.told(&said).is_err());
+    }
 
     #[test]
     fn cases_are_found_by_name_and_told_apart() {

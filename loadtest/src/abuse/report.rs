@@ -56,16 +56,16 @@ struct Rss {
     limit: f64,
 }
 
-/// Judges the runs of a case by a broker with these settings.
+/// Judges the runs of a case by a broker with these settings, of whose budgets it may fill those, in MiB.
 pub(super) fn report(
     case: &Case,
     options: &Options,
     settings: Vec<String>,
     capped_by: &str,
+    mut budgets: BTreeMap<&'static str, u64>,
     mut runs: Vec<Run>,
 ) -> Report {
     let memory = most(&runs);
-    let mut budgets: BTreeMap<_, _> = case.budgets.iter().map(|each| each.named()).collect();
     budgets.insert("buffers", options.buffer_memory);
     budgets.insert("cache", options.cache_memory);
     let rss_mib = Rss {

@@ -66,6 +66,9 @@ async fn told_to_end() {
 async fn all_runs(case: &Case, options: &Options) -> anyhow::Result<Report> {
     let mut broker = Broker::start(options, case.name, case.settings).await?;
     let (fresh, _) = broker.look()?;
+    let said = scrape::scrape(&broker.http).await?;
+    let budgets = case.budgets.iter().map(|each| each.told(&said));
+    let budgets = budgets.collect::<anyhow::Result<_>>()?;
     let target = Target {
         kafka: broker.kafka.clone(),
         http: broker.http.clone(),
@@ -94,7 +97,9 @@ async fn all_runs(case: &Case, options: &Options) -> anyhow::Result<Report> {
         run.memory.fresh = fresh;
     }
     let (settings, capped_by) = (broker.settings.clone(), broker.capped_by());
-    Ok(report::report(case, options, settings, capped_by, runs))
+    Ok(report::report(
+        case, options, settings, capped_by, budgets, runs,
+    ))
 }
 
 async fn make_ready(

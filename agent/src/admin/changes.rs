@@ -1,0 +1,86 @@
+//! What the topics of a request have the metadata change: some side by side, for no longer than the request may take, and
+//! without anything in hand meanwhile that others need. Used by the handlers that change topics.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use metadata::{Command, Outcome};
+use protocol::ErrorCode;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Refused, refuse, unanswered};
+use crate::call::Call;
+use crate::context::Context;
+use crate::refusal;
+
+/// Topics of a request that are changed side by side, so that they share a commit without filling the metadata's queue.
+const AT_ONCE: usize = 256;
+/// No request waits for longer, nor one that does not say for how long: Java's `default.api.timeout.ms`.
+const TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Submits what is wanted of each topic. Where a command was not answered in time it may have been done all the same, and
+/// those behind it are not begun: REQUEST_TIMED_OUT for each. Who finds no room among those who wait for the metadata is
+/// told to ask again.
+pub(super) async fn submit<K, T>(
+    call: &Call,
+    timeout_ms: i32,
+    mut wanted: Vec<(K, Result<T, Refused>)>,
+    command: impl Fn(&T) -> Command,
+) -> Vec<(K, Result<(T, Outcome), Refused>)> {
+    let deadline = Instant::now() + time_max(timeout_ms);
+    let asks = wanted.iter().any(|(_, wanted)| wanted.is_ok());
+    if asks && !call.step_aside() {
+        for (_, wanted) in &mut wanted {
+            if wanted.is_ok() {
+                let message = "too many wait for the metadata: nothing was done";
+                *wanted = refuse(refusal::NOT_ASKED_ADMIN, message);
+            }
+        }
+    }
+    let mut done = Vec::with_capacity(wanted.len());
+    let mut wanted = wanted.into_iter();
+    while wanted.len() > 0 {
+        let some = wanted.by_ref().take(AT_ONCE).map(|(key, wanted)| {
+            let wanted = wanted.map(|wanted| (command(&wanted), wanted));
+            answer(&call.context, deadline, key, wanted)
+        });
+        done.extend(join_all(some).await);
+    }
+    call.charge_again().await;
+    done
+}
+
+async fn answer<K, T>(
+    context: &Context,
+    deadline: Instant,
+    key: K,
+    wanted: Result<(Command, T), Refused>,
+) -> (K, Result<(T, Outcome), Refused>) {
+    let outcome = match wanted {
+        Ok((command, wanted)) => {
+            let outcome = ask(context, deadline, command).await;
+            outcome.map(|outcome| (wanted, outcome))
+        }
+        Err(refused) => Err(refused),
+    };
+    (key, outcome)
+}
+
+async fn ask(context: &Context, deadline: Instant, command: Command) -> Result<Outcome, Refused> {
+    let timed_out = |message| refuse(ErrorCode::REQUEST_TIMED_OUT, message);
+    if Instant::now() >= deadline {
+        return timed_out("its turn did not come in time: nothing was done");
+    }
+    match timeout_at(deadline, context.metadata.submit(command)).await {
+        Ok(Ok(answer)) => Ok(answer.outcome),
+        Ok(Err(error)) => Err(unanswered(&error)),
+        Err(_) => timed_out("the metadata did not answer in time: it may be done all the same"),
+    }
+}
+
+fn time_max(timeout_ms: i32) -> Duration {
+    match u64::try_from(timeout_ms) {
+        Ok(timeout_ms @ 1..) => TIME_MAX.min(Duration::from_millis(timeout_ms)),
+        _ => TIME_MAX,
+    }
+}

@@ -1,0 +1,227 @@
+//! All lanes of an agent, and who waits in which.
+
+use super::budgets::{
+    ANSWER_BYTES_MAX, ANSWERS_BYTES_MAX, ASKING_BYTES_MAX, BATCH_BYTES, CONNECTION_SHARE,
+    DECODED_BYTES_MAX, DECODED_FACTOR, DENSE_BYTES_MAX, FIRST_CHUNK_BYTES, FRAMES_BYTES_MAX,
+    HUGE_FRAMES_BYTES_MAX, LARGE_DECODED_BYTES_MAX, LARGE_FRAME_BYTES_MAX, LARGE_FRAMES_BYTES_MAX,
+    LARGE_POLLS_BYTES_MAX, REQUEST_BYTES, SHARED_ANSWERS_BYTES_MAX, SMALL_ANSWER_BYTES_MAX,
+    SMALL_ANSWERS_BYTES_MAX, SMALL_DECODED_BYTES_MAX, SMALL_FRAME_BYTES_MAX,
+    SMALL_FRAMES_BYTES_MAX, SMALL_POLL_BYTES_MAX, SMALL_POLLS_BYTES_MAX, SMALL_PRODUCE_BYTES_MAX,
+    SMALL_REPLY_BYTES_MAX, WHOLE_FRAMES_BYTES_MAX, WHOLE_PRODUCE_BYTES_MAX,
+};
+use super::lane::Lane;
+use super::permit::{Held, Permit};
+use crate::arriving::ArrivingLane;
+use crate::origin::Origin;
+
+/// The permits of one agent. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Admission {
+    whole_frames: ArrivingLane,
+    whole_produce: ArrivingLane,
+    small_produce: ArrivingLane,
+    small_frames: ArrivingLane,
+    large_frames: ArrivingLane,
+    huge_frames: ArrivingLane,
+    small_decoded: ArrivingLane,
+    large_decoded: ArrivingLane,
+    asking: ArrivingLane,
+    dense: ArrivingLane,
+    /// Validated batches waiting for their ack.
+    buffered: Lane,
+    /// Requests that wait for records.
+    small_polls: Lane,
+    large_polls: Lane,
+    /// Fetched bytes on their way to clients.
+    small_replies: Lane,
+    large_replies: Lane,
+    /// Answers other than those.
+    small_answers: ArrivingLane,
+    large_answers: ArrivingLane,
+    shared_answers: Lane,
+}
+
+impl Admission {
+    /// `buffered_bytes_max`: batches waiting for their ack; `reply_bytes_max`: fetched bytes not yet written.
+    pub(crate) fn new(buffered_bytes_max: usize, reply_bytes_max: usize) -> Self {
+        Self {
+            whole_frames: ArrivingLane::shared(WHOLE_FRAMES_BYTES_MAX),
+            whole_produce: ArrivingLane::shared(WHOLE_PRODUCE_BYTES_MAX),
+            small_produce: ArrivingLane::new(SMALL_PRODUCE_BYTES_MAX),
+            small_frames: ArrivingLane::shared_by_arriving(SMALL_FRAMES_BYTES_MAX),
+            large_frames: ArrivingLane::new(LARGE_FRAMES_BYTES_MAX),
+            huge_frames: ArrivingLane::new(HUGE_FRAMES_BYTES_MAX),
+            small_decoded: ArrivingLane::shared(SMALL_DECODED_BYTES_MAX),
+            large_decoded: ArrivingLane::shared(LARGE_DECODED_BYTES_MAX),
+            asking: ArrivingLane::shared(ASKING_BYTES_MAX),
+            dense: ArrivingLane::shared(DENSE_BYTES_MAX),
+            buffered: Lane::new(buffered_bytes_max),
+            small_polls: Lane::new(SMALL_POLLS_BYTES_MAX),
+            large_polls: Lane::new(LARGE_POLLS_BYTES_MAX),
+            small_replies: Lane::new(reply_bytes_max / 4),
+            large_replies: Lane::new(reply_bytes_max - reply_bytes_max / 4),
+            small_answers: ArrivingLane::shared(SMALL_ANSWERS_BYTES_MAX),
+            large_answers: ArrivingLane::shared(ANSWER_BYTES_MAX),
+            shared_answers: Lane::new(SHARED_ANSWERS_BYTES_MAX),
+        }
+    }
+
+    /// What all requests together may take, by what for; batches that wait for their ack aside. `loadtest abuse` holds an
+    /// agent to it.
+    pub(crate) fn budgets(&self) -> [(&'static str, usize); 6] {
+        let replies = self.small_replies.total as usize + self.large_replies.total as usize;
+        [
+            ("frames", FRAMES_BYTES_MAX),
+            ("decoded", DECODED_BYTES_MAX),
+            ("dense", DENSE_BYTES_MAX),
+            ("polls", SMALL_POLLS_BYTES_MAX + LARGE_POLLS_BYTES_MAX),
+            ("replies", replies),
+            ("answers", ANSWERS_BYTES_MAX),
+        ]
+    }
+
+    /// For a frame that is here, of any request but Produce.
+    pub(crate) async fn frame(&self, origin: Origin, bytes: usize) -> Permit {
+        Permit(Held::Arriving(self.whole_frames.take(origin, bytes).await))
+    }
+
+    /// For a Produce request that is here. It waits for others of its kind, and nobody else for it.
+    pub(crate) async fn produce_frame(&self, origin: Origin, bytes: usize) -> Permit {
+        Permit(Held::Arriving(self.whole_produce.take(origin, bytes).await))
+    }
+
+    /// For a frame that is still to be read, from there, of any request but Produce.
+    pub(crate) async fn arriving_frame(&self, origin: Origin, bytes: usize) -> Permit {
+        self.arriving(&self.small_frames, origin, bytes).await
+    }
+
+    /// For a Produce request that is still to be read. Those of ordinary size wait for no other requests, nor these for them.
+    pub(crate) async fn arriving_produce(&self, origin: Origin, bytes: usize) -> Permit {
+        self.arriving(&self.small_produce, origin, bytes).await
+    }
+
+    async fn arriving(&self, small: &ArrivingLane, origin: Origin, bytes: usize) -> Permit {
+        let lane = if is_small(bytes) {
+            small
+        } else if bytes <= LARGE_FRAME_BYTES_MAX {
+            &self.large_frames
+        } else {
+            &self.huge_frames
+        };
+        Permit(Held::Arriving(lane.take(origin, bytes).await))
+    }
+
+    /// For a request that arrived whole in a frame of so many bytes, until its reply is written.
+    pub(crate) async fn decode(&self, origin: Origin, frame_bytes: usize) -> Permit {
+        let lane = match frame_bytes <= FIRST_CHUNK_BYTES {
+            true => &self.small_decoded,
+            false => &self.large_decoded,
+        };
+        let bytes = frame_bytes.saturating_mul(DECODED_FACTOR);
+        Permit(Held::Decoded {
+            room: lane.take(origin, bytes).await,
+            asking: self.asking.clone(),
+        })
+    }
+
+    /// For a request's batches of so many bytes together that unpack into much, until they were looked at. None where there
+    /// is no room: nobody waits for it with a permit in hand that others need. No one takes more than half of it.
+    pub(crate) fn dense(&self, origin: Origin, bytes: usize) -> Option<Permit> {
+        let bytes = bytes.saturating_add(REQUEST_BYTES);
+        let place = self.dense.take_now(origin, bytes.min(DENSE_BYTES_MAX / 2));
+        place.map(|place| Permit(Held::Arriving(place)))
+    }
+
+    /// For so many batches of a request, of so many bytes together, until they are acknowledged. However few and small they
+    /// are, they do not come for nothing.
+    pub(crate) async fn buffer(&self, batches: usize, bytes: usize) -> Permit {
+        let about = REQUEST_BYTES.saturating_add(batches.saturating_mul(BATCH_BYTES));
+        self.buffered.take(about.saturating_add(bytes)).await
+    }
+
+    /// Bytes of requests that one connection may have in flight, one request aside.
+    pub(crate) fn connection_bytes_max(&self) -> usize {
+        self.buffered.total as usize / CONNECTION_SHARE
+    }
+
+    /// For a poll that holds so much while it waits for records. Where there is no room, nobody waits for it: who stands in
+    /// line holds as much as who waits for records.
+    pub(crate) fn poll(&self, bytes: usize) -> Option<Permit> {
+        let lane = match bytes <= SMALL_POLL_BYTES_MAX {
+            true => &self.small_polls,
+            false => &self.large_polls,
+        };
+        lane.take_now(bytes)
+    }
+
+    /// For a reply that carries at least `least` bytes and at most `wanted`, as far as there are. Its share is of what is
+    /// left when its turn has come, and smaller the more replies there are: however many do not read, a next one finds
+    /// something.
+    pub(crate) async fn reply(&self, least: usize, wanted: usize) -> Permit {
+        let (lane, wanted) = self.reply_lane(least, wanted);
+        let mut permit = lane.take(least).await;
+        lane.grow(&mut permit, wanted);
+        permit
+    }
+
+    /// The same where nobody stands in line.
+    pub(crate) fn reply_now(&self, least: usize, wanted: usize) -> Option<Permit> {
+        let (lane, wanted) = self.reply_lane(least, wanted);
+        let mut permit = lane.take_now(least)?;
+        lane.grow(&mut permit, wanted);
+        Some(permit)
+    }
+
+    /// Its lane, and what it may have there. Who would get little among the large ones is small.
+    fn reply_lane(&self, least: usize, wanted: usize) -> (&Lane, usize) {
+        let small = wanted.min(SMALL_REPLY_BYTES_MAX);
+        let crowded = self.large_replies.share() < small;
+        match wanted == small || (crowded && least <= small) {
+            true => (&self.small_replies, small),
+            false => (&self.large_replies, wanted),
+        }
+    }
+
+    /// For an answer that takes so many bytes, with what making it takes, until it is written.
+    pub(crate) async fn answer(&self, origin: Origin, bytes: usize) -> Permit {
+        let lane = match bytes <= SMALL_ANSWER_BYTES_MAX {
+            true => &self.small_answers,
+            false => &self.large_answers,
+        };
+        Permit(Held::Arriving(lane.take(origin, bytes).await))
+    }
+
+    /// The same for one that is given to many. Who keeps such answers makes room for it first.
+    pub(crate) async fn shared_answer(&self, bytes: usize) -> Permit {
+        self.shared_answers.take(bytes).await
+    }
+
+    /// How much must be given back before there are so many bytes for an answer that is given to many.
+    pub(crate) fn shared_answers_short_of(&self, bytes: usize) -> usize {
+        let wanted = bytes.min(self.shared_answers.total as usize);
+        wanted.saturating_sub(self.shared_answers.available())
+    }
+
+    /// As if there had never been more of them.
+    #[cfg(test)]
+    pub(crate) fn leave_for_shared_answers(&self, bytes: usize) {
+        let surplus = self.shared_answers.available() - bytes;
+        self.shared_answers.bytes.forget_permits(surplus);
+    }
+
+    /// Bytes of answers that are made or not written yet, fetched ones aside.
+    #[cfg(test)]
+    pub(crate) fn answer_bytes(&self) -> usize {
+        self.small_answers.taken() + self.large_answers.taken() + self.shared_answers.taken()
+    }
+
+    /// Bytes of batches waiting for their ack right now.
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.buffered.taken()
+    }
+}
+
+/// Whether a frame is of ordinary size.
+pub(crate) fn is_small(bytes: usize) -> bool {
+    bytes <= SMALL_FRAME_BYTES_MAX
+}

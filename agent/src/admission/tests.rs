@@ -1,0 +1,160 @@
+//! Who finds room, and who does not.
+
+use super::budgets::{LARGE_POLLS_BYTES_MAX, SMALL_POLL_BYTES_MAX};
+use super::*;
+use crate::origin::Origin;
+
+fn somewhere() -> Origin {
+    Origin::of(None)
+}
+
+#[tokio::test]
+async fn a_crowd_of_large_frames_does_not_delay_smaller_ones() {
+    let admission = Admission::new(1 << 20, 1 << 20);
+    let arriving = |bytes| admission.arriving_produce(somewhere(), bytes);
+    let _first = arriving(20 << 20).await;
+    let mut second = Box::pin(arriving(20 << 20));
+    assert!(futures::poll!(&mut second).is_pending());
+    let _large = arriving(2 << 20).await;
+    let _small = arriving(1 << 20).await;
+    drop(_first);
+    second.await;
+}
+
+#[tokio::test]
+async fn frames_that_are_here_wait_for_none_that_come_slowly() {
+    let admission = Admission::new(1 << 20, 1 << 20);
+    let arriving = || admission.arriving_produce(somewhere(), 1 << 20);
+    let slow = futures::future::join_all((0..24).map(|_| arriving())).await;
+    assert!(futures::poll!(Box::pin(arriving())).is_pending());
+    let here = admission.frame(somewhere(), FIRST_CHUNK_BYTES);
+    assert!(futures::poll!(Box::pin(here)).is_ready());
+    drop(slow);
+}
+
+/// Permits of an origin, until it waits for the next. The runtime would have whoever is ready so often wait for a turn.
+async fn crowd<F: Future<Output = Permit>>(take: impl Fn() -> F) -> Vec<Permit> {
+    let mut crowd = Vec::new();
+    let take = || Box::pin(tokio::task::unconstrained(take()));
+    while let std::task::Poll::Ready(permit) = futures::poll!(take()) {
+        crowd.push(permit);
+    }
+    crowd
+}
+
+#[tokio::test]
+async fn produce_that_waits_delays_no_other_request_nor_that_of_other_origins() {
+    let admission = Admission::new(1 << 20, 1 << 20);
+    let other = Origin::of(Some([10, 0, 0, 1].into()));
+    let produce = |origin| admission.produce_frame(origin, FIRST_CHUNK_BYTES);
+    let crowd = crowd(|| produce(somewhere())).await;
+    assert!(futures::poll!(Box::pin(admission.frame(somewhere(), 100))).is_ready());
+    assert!(futures::poll!(Box::pin(produce(other))).is_ready());
+    drop(crowd);
+}
+
+#[tokio::test]
+async fn a_request_of_very_many_partitions_delays_no_small_one() {
+    let admission = Admission::new(1 << 20, 1 << 20);
+    let wide = admission.decode(somewhere(), 8 << 20).await;
+    let mut next = Box::pin(admission.decode(somewhere(), 8 << 20));
+    assert!(futures::poll!(&mut next).is_pending());
+    let small = admission.decode(somewhere(), FIRST_CHUNK_BYTES);
+    assert!(futures::poll!(Box::pin(small)).is_ready());
+    drop(wide);
+    assert!(futures::poll!(&mut next).is_ready());
+}
+
+/// Whoever waits for the metadata holds nothing that others need, or does not wait.
+#[tokio::test]
+async fn those_who_ask_the_metadata_step_aside_or_do_not_ask() {
+    let admission = Admission::new(1 << 20, 1 << 20);
+    let other = Origin::of(Some([10, 0, 0, 1].into()));
+    let decode = |origin| admission.decode(origin, FIRST_CHUNK_BYTES);
+    let mut asking = Vec::new();
+    loop {
+        let mut permit = decode(somewhere()).await;
+        if !permit.step_aside() {
+            break;
+        }
+        assert!(permit.step_aside(), "it has");
+        asking.push(permit);
+    }
+    assert_eq!(asking.len(), 64, "half of that lane");
+    let crowd = crowd(|| decode(somewhere())).await;
+    assert!(!crowd.is_empty());
+    assert!(decode(other).await.step_aside());
+}
+
+/// Nobody stands in line behind hundreds who asked for much and do not read.
+#[tokio::test]
+async fn replies_that_nobody_reads_leave_room_for_others() {
+    let admission = Admission::new(1 << 20, 256 << 20);
+    let mut unread = Vec::new();
+    for count in 0..300 {
+        let permit = admission.reply_now(16 << 10, 50 << 20);
+        let permit = permit.unwrap_or_else(|| panic!("no room behind {count}"));
+        assert!(permit.bytes() >= 16 << 10);
+        unread.push(permit);
+    }
+    assert!(unread[0].bytes() > 40 << 20, "{}", unread[0].bytes());
+    assert!(unread[0].is_wanted(), "they are in the way");
+    drop(unread);
+    assert!(!admission.reply(1, 1).await.is_wanted());
+}
+
+/// What is left when they stood in line was nothing.
+#[tokio::test]
+async fn a_share_is_of_what_is_left_after_standing_in_line() {
+    let admission = Admission::new(1 << 20, 4 << 20);
+    let first = admission.reply(3 << 20, 3 << 20).await;
+    let mut line: Vec<_> = (0..3)
+        .map(|_| Box::pin(admission.reply(300 << 10, 50 << 20)))
+        .collect();
+    for waits in &mut line {
+        assert!(futures::poll!(waits).is_pending());
+    }
+    drop(first);
+    let shares = futures::future::join_all(line).await;
+    let shares: Vec<usize> = shares.iter().map(Permit::bytes).collect();
+    assert!(shares.iter().all(|share| *share >= 300 << 10), "{shares:?}");
+    assert!(shares.iter().sum::<usize>() <= 3 << 20, "{shares:?}");
+}
+
+#[tokio::test]
+async fn polls_wait_in_no_line_and_few_large_ones_leave_room_for_many_small_ones() {
+    let admission = Admission::new(1 << 20, 1 << 20);
+    assert!(admission.poll(100 << 20).is_none(), "more than there is");
+    let large = admission.poll(LARGE_POLLS_BYTES_MAX);
+    assert!(large.is_some());
+    assert!(admission.poll(SMALL_POLL_BYTES_MAX + 1).is_none());
+    let small: Vec<_> = (0..5000).map(|_| admission.poll(12_000)).collect();
+    assert!(small.iter().all(Option::is_some));
+    drop(large);
+    let mut other = admission.poll(SMALL_POLL_BYTES_MAX + 1).unwrap();
+    other.shrink(1);
+    assert!(admission.poll(LARGE_POLLS_BYTES_MAX - 1).is_some());
+}
+
+#[tokio::test]
+async fn a_frame_larger_than_the_lane_goes_alone() {
+    let admission = Admission::new(1 << 20, 1 << 20);
+    let huge = admission.arriving_produce(somewhere(), 100 << 20).await;
+    let mut next = Box::pin(admission.arriving_produce(somewhere(), 5 << 20));
+    assert!(futures::poll!(&mut next).is_pending());
+    drop(huge);
+    next.await;
+    assert_eq!(admission.buffered_bytes(), 0);
+}
+
+#[tokio::test]
+async fn whoever_has_a_permit_sees_whether_others_wait_for_it() {
+    let admission = Admission::new(1 << 20, 1 << 20);
+    let first = admission.reply(1 << 20, 1 << 20).await;
+    assert!(!first.is_wanted());
+    let mut second = Box::pin(admission.reply(1 << 20, 1 << 20));
+    assert!(futures::poll!(&mut second).is_pending());
+    assert!(first.is_wanted());
+    drop(second);
+    assert!(!first.is_wanted());
+}
