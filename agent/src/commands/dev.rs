@@ -4,6 +4,7 @@ use std::path::{Path, absolute};
 
 use anyhow::Context as _;
 
+use super::say::answer;
 use super::{agent, logging};
 use crate::config::{Dev, Misuse, Named, StoreUrl};
 use crate::context::AutoCreate;
@@ -62,15 +63,19 @@ fn folder_url(data: &Path) -> anyhow::Result<String> {
     Ok(url.to_string())
 }
 
-#[expect(clippy::print_stdout, reason = "the first lines a new user sees")]
+/// The first lines that a new user sees.
 fn greet(server: &Server, bucket: &str, store: &StoreUrl) {
     let listen = server.listen().first();
     let listen = listen.map_or_else(String::new, ToString::to_string);
-    println!("Penstock listens on {listen}. Bucket: {bucket}  Metadata: {store}");
+    answer(format_args!(
+        "Penstock listens on {listen}. Bucket: {bucket}  Metadata: {store}"
+    ));
     if let Some(http) = server.http() {
-        println!("Metrics and health: http://{http}/metrics  /health/ready");
+        answer(format_args!(
+            "Metrics and health: http://{http}/metrics  /health/ready"
+        ));
     }
-    println!(
+    answer(format_args!(
         "Try:  echo hello | kcat -b {listen} -t first -P   then   kcat -b {listen} -t first -C -e"
-    );
+    ));
 }

@@ -1,4 +1,5 @@
-//! Logs: for people on a terminal, JSON otherwise; always on standard error.
+//! Logs: for people on a terminal, JSON otherwise; always on standard error. A line that cannot be written, as on a disk that
+//! is full, is lost and ends nothing.
 
 use std::io::IsTerminal;
 
@@ -30,6 +31,8 @@ pub(super) fn start(filter: &str) -> anyhow::Result<()> {
     })?;
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // It would say so with `eprintln!`, which panics where nothing can be written.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         logs.with_target(false).init();

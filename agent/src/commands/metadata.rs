@@ -1,6 +1,7 @@
 //! `penstock metadata`: a candidate for the order of offsets over a metadata store, for agents elsewhere. And what an
 //! operator says to such a store once.
 
+use super::say::answer;
 use super::{agent, logging};
 use crate::config::{HostPort, Metadata, Misuse, Say};
 use crate::server::{IfReadable, MetadataSettings, Operated, Operation, operate, serve_metadata};
@@ -24,7 +25,6 @@ pub(super) async fn run(options: Metadata) -> anyhow::Result<()> {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the answer to whoever typed it")]
 async fn once(operation: Operation, options: Metadata) -> anyhow::Result<()> {
     let operated = if options.metadata.is_empty() {
         Operated::Store(given(options.store, "--store URL")?)
@@ -38,7 +38,7 @@ async fn once(operation: Operation, options: Metadata) -> anyhow::Result<()> {
         s3_endpoint: options.s3_endpoint,
     };
     let done = operate(operation, operated, options.bucket, bucket_options).await?;
-    println!("{done}");
+    answer(done);
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod doctor;
 mod logging;
 mod metadata;
 mod panics;
+mod say;
 
 use std::process::ExitCode;
 
@@ -31,12 +32,8 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 /// Tells a person why the process ends: one line, causes included. The exit code says whether what was typed is at fault.
-#[expect(
-    clippy::print_stderr,
-    reason = "this is what a person reads when it does not start"
-)]
 pub fn say_error(error: &anyhow::Error) -> ExitCode {
-    eprintln!("penstock: {error:#}");
+    say::complain(format_args!("penstock: {error:#}"));
     let no_bucket = matches!(error.downcast_ref(), Some(OpenError::Misused(_)));
     match no_bucket || error.is::<Misuse>() {
         true => ExitCode::from(MISUSED),

@@ -17,6 +17,7 @@ use metadata::Checked;
 use metadata::kv::Kv;
 use tokio::time::Instant;
 
+use super::say::answer;
 use super::{logging, panics};
 use crate::config::{Doctor, StoreUrl};
 use crate::identity::{self, Found, Join, Known, Names};
@@ -184,9 +185,8 @@ impl Report {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the report is what was asked for")]
 fn say(verdict: &str, sentence: &str) {
-    println!("{verdict} {sentence}");
+    answer(format_args!("{verdict} {sentence}"));
 }
 
 fn store_options(options: &Doctor) -> StoreOptions {
