@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::process::Stdio;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -26,6 +28,15 @@ async fn code(mut child: Child) -> Option<i32> {
     ended.expect("it ends by itself").unwrap().code()
 }
 
+async fn is_ready(http: &str) -> std::io::Result<bool> {
+    let mut socket = TcpStream::connect(http).await?;
+    let request = "GET /health/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    socket.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await?;
+    Ok(answer.starts_with("HTTP/1.1 200 "))
+}
+
 #[tokio::test]
 async fn a_broker_whose_greeting_and_log_cannot_be_written_serves() {
     let http = free_address().to_string();
@@ -37,7 +48,7 @@ async fn a_broker_whose_greeting_and_log_cannot_be_written_serves() {
     until("it is ready", async || {
         let ended = broker.try_wait().unwrap();
         assert_eq!(ended, None);
-        tokio::net::TcpStream::connect(&http).await.is_ok()
+        is_ready(&http).await.unwrap_or(false)
     })
     .await;
     signal(broker.id().unwrap(), libc::SIGTERM);
