@@ -269,6 +269,8 @@ impl Candidate {
         }
         let witness = match seen.counts() {
             true => match self.ask_in_passing(&cluster_id).await {
+                // It was frozen meanwhile, and another may have held the order.
+                Err(Error::Unavailable { .. }) if !seen.is_of_now() => return Ok(None),
                 Err(Error::Unavailable { reason, .. }) => {
                     tracing::warn!(reason, "takes over by what this process saw itself");
                     None

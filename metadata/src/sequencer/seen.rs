@@ -65,7 +65,7 @@ impl Seen {
             }
             // A store that was put back meanwhile was not written, whoever it names.
             let wrote = same_owner && before.lsn < lsn;
-            if now - before.reading <= GAP_MAX {
+            if before.is_of_now() {
                 next.counts = before.counts || wrote;
                 next.asked = before.asked;
             }
@@ -87,6 +87,11 @@ impl Seen {
 
     pub(super) fn counts(&self) -> bool {
         self.counts
+    }
+
+    /// Whether it was read just now: what is done by it joins on to this look.
+    pub(super) fn is_of_now(&self) -> bool {
+        self.reading.elapsed() <= GAP_MAX
     }
 
     /// How long the head has stood still.

@@ -60,6 +60,8 @@ pub(super) struct Subscribers {
     agents: Arc<Agents>,
     /// When they may be told again.
     tell_at: Option<Instant>,
+    /// When the next new one may be told as it comes. Apart, for those that come all the time would keep it from all others.
+    greet_at: Option<Instant>,
     crowded: Said<()>,
 }
 
@@ -85,6 +87,7 @@ impl Default for Subscribers {
             watchers: HashMap::new(),
             agents: Arc::default(),
             tell_at: None,
+            greet_at: None,
             crowded: Said::seldom(1),
         }
     }
@@ -120,9 +123,9 @@ impl Subscribers {
         let rival = agent.as_deref().and_then(|agent| self.rival(agent));
         self.last += 1;
         let mut told = self.agents.all.is_empty();
-        if !told && self.may_tell() {
+        if !told && is_time(self.greet_at) {
             told = feed.push(Update::Agents(Arc::clone(&self.agents)));
-            self.told(1);
+            self.greet_at = Some(self.after_telling(1));
         }
         let subscriber = Subscriber {
             session,
@@ -155,7 +158,7 @@ impl Subscribers {
     /// Tells everybody who serves clients, if that changed, and those who came meanwhile, unless some were told just now: the
     /// more was told, the longer they wait.
     pub(super) fn publish_agents(&mut self) {
-        if !self.may_tell() {
+        if !is_time(self.tell_at) {
             return;
         }
         let listed = self.listed();
@@ -172,20 +175,16 @@ impl Subscribers {
             }
         }
         if count > 0 {
-            self.told(count);
+            self.tell_at = Some(self.after_telling(count));
         }
         self.cut(&slow);
     }
 
-    fn may_tell(&self) -> bool {
-        self.tell_at.is_none_or(|at| at <= Instant::now())
-    }
-
-    /// So many were told of the list.
-    fn told(&mut self, count: u64) {
+    /// When more may be told, after so many were told of the list.
+    fn after_telling(&self, count: u64) -> Instant {
         let bytes = (self.agents.bytes() + AGENTS_FRAME_BYTES) as u64 * count;
         let pause = Duration::from_micros(bytes.saturating_mul(1000) / AGENTS_BYTES_A_MS);
-        self.tell_at = Some(Instant::now() + pause.min(AGENTS_PAUSE_MAX));
+        Instant::now() + pause.min(AGENTS_PAUSE_MAX)
     }
 
     /// By node id. Of two with the same one, the one that came last counts; of a machine with very many, those that came
@@ -344,6 +343,10 @@ fn forget(all: &mut HashMap<Watched, Vec<u64>>, watched: Watched, id: u64) {
     }
 }
 
+fn is_time(at: Option<Instant>) -> bool {
+    at.is_none_or(|at| at <= Instant::now())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::feed::feed;
@@ -463,13 +466,40 @@ mod tests {
         };
         assert_eq!(hear(), 1, "there was room for one");
         all.publish_agents();
-        assert_eq!(hear(), 1, "no time went by");
-        tokio::time::advance(Duration::from_millis(450)).await;
-        all.publish_agents();
         assert_eq!(hear(), 1_000, "each of them is told once");
         tokio::time::advance(AGENTS_PAUSE_MAX).await;
         all.publish_agents();
         assert_eq!(hear(), 1_000, "nothing is new");
+    }
+
+    /// As a fleet of processes that crash again and again, with a link in each drain.
+    #[tokio::test(start_paused = true)]
+    async fn links_that_come_all_the_time_keep_the_list_of_agents_from_nobody() {
+        let mut all = Subscribers::default();
+        let mut updates = Vec::new();
+        for number in 0..200 {
+            let (sender, receiver) = feed();
+            let session = u64::try_from(number).unwrap();
+            all.attach(session, agent(number, 1), 1, sender);
+            updates.push(receiver);
+        }
+        all.publish_agents();
+        let mut old = updates.swap_remove(0);
+        while !matches!(old.waiting(), super::super::feed::Waiting::Nothing) {}
+        drop(updates);
+        let told = async {
+            loop {
+                let (sender, _link) = feed();
+                all.attach(1_000, (None, Origin::of(None)), 1, sender);
+                all.publish_agents();
+                if let super::super::feed::Waiting::Update(Update::Agents(agents)) = old.waiting() {
+                    return agents.all.len();
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let told = tokio::time::timeout(AGENTS_PAUSE_MAX, told).await;
+        assert_eq!(told, Ok(1), "the others are gone");
     }
 
     #[test]

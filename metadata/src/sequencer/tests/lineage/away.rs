@@ -144,3 +144,40 @@ async fn who_did_not_look_all_the_while_takes_nothing_over_while_the_bucket_is_a
         went_back(&watcher.ends().await);
     }
 }
+
+/// Also where it was frozen between its last look and what it does by it.
+#[tokio::test(start_paused = true)]
+#[expect(clippy::disallowed_methods, reason = "the test owns its tasks")]
+async fn who_was_frozen_while_it_asked_the_bucket_takes_nothing_over_by_what_it_saw_before() {
+    let (memory, bucket, _, holder) = idle().await;
+    let watcher = watcher(&memory, &bucket);
+    let status = watcher.status();
+    let running = pin!(watcher.run(std::future::pending()));
+    let mut watcher = Process { status, running };
+    watcher.runs(SOME).await;
+    let older = memory.snapshot();
+    bucket.silent.send_replace(true);
+    holder.abort();
+    // It saw the head stand still, and asks.
+    watcher.runs(SOME).await;
+    assert!(!watcher.status.holds());
+    let of_the_other = Bucket {
+        remembered: Arc::clone(&bucket.remembered),
+        ..Bucket::default()
+    };
+    let other = candidate(&memory, of_the_other.options(4), "three:1");
+    let status = other.status();
+    let task = tokio::spawn(other.run(std::future::pending()));
+    seconds(10).await;
+    let Role::Holding(metadata) = status.role() else {
+        panic!("the other one takes over");
+    };
+    commit_one(&metadata, 1).await;
+    seconds(2 * WRITE_INTERVAL.as_secs()).await;
+    task.abort();
+    put_back(&memory, older).await;
+    watcher.runs(3 * WRITE_INTERVAL).await;
+    assert!(!watcher.status.holds());
+    bucket.silent.send_replace(false);
+    went_back(&watcher.ends().await);
+}

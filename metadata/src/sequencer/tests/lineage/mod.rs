@@ -41,6 +41,8 @@ fn went_back(error: &Error) -> String {
 struct Bucket {
     remembered: Arc<Mutex<Option<Remembered>>>,
     away: Arc<Mutex<bool>>,
+    /// What is read of it is not answered for as long.
+    silent: Arc<tokio::sync::watch::Sender<bool>>,
 }
 
 impl Bucket {
@@ -52,7 +54,11 @@ impl Bucket {
                     false => Ok(reader.remembered.lock().clone()),
                     true => Err("the bucket is away".to_owned()),
                 };
-                Box::pin(async { read })
+                let mut silent = reader.silent.subscribe();
+                Box::pin(async move {
+                    let _ = silent.wait_for(|silent| !silent).await;
+                    read
+                })
             }),
             write: Arc::new(move |remembered| {
                 let written = match *writer.away.lock() {
