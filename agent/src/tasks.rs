@@ -155,6 +155,12 @@ impl Tasks {
         }
     }
 
+    /// What a task said that has failed, if one has.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.failure.borrow().clone()
+    }
+
     /// Waits until no task is left, `grace` at the most; how many are still there.
     pub async fn wait(&self, grace: Duration) -> usize {
         let mut live = self.live.subscribe();

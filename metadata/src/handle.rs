@@ -356,6 +356,12 @@ impl Metadata {
         self.shared.ready.load(Ordering::Acquire) && !self.queue.is_closed()
     }
 
+    /// What is wrong, where what is stored would be gone with this process: see [`Kv::displaced`].
+    #[must_use]
+    pub fn displaced(&self) -> Option<String> {
+        self.shared.kv.as_ref()?.displaced()
+    }
+
     /// Whether the sequencer answers, if it is in another process that is reached: false while that lives and is held up, as
     /// by a store that stopped. Of one in this process its store says it.
     #[must_use]

@@ -101,22 +101,30 @@ impl Pages {
             Self::Metadata { unanswered, .. } if is_silent(unanswered) => {
                 (StatusCode::SERVICE_UNAVAILABLE, format!("{SILENT_STORE}\n"))
             }
-            Self::Metadata { status, .. } => match (status.holds(), status.ready()) {
-                (true, false) => (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "the metadata store cannot be written\n".to_owned(),
-                ),
-                (true, true) => (StatusCode::OK, "holds the order\n".to_owned()),
-                (false, _) => match status.trouble() {
-                    Some(trouble) => (
-                        StatusCode::SERVICE_UNAVAILABLE,
-                        format!("cannot take over: {trouble}\n"),
-                    ),
-                    None => (StatusCode::OK, "waits for its turn\n".to_owned()),
-                },
-            },
+            Self::Metadata { status, .. } => readiness(status),
         };
         respond(status, "text/plain", said)
+    }
+}
+
+/// Of a process that is nothing but a candidate.
+fn readiness(status: &Status) -> (StatusCode, String) {
+    if let Some(displaced) = status.displaced() {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("{displaced}\n"));
+    }
+    match (status.holds(), status.ready()) {
+        (true, false) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the metadata store cannot be written\n".to_owned(),
+        ),
+        (true, true) => (StatusCode::OK, "holds the order\n".to_owned()),
+        (false, _) => match status.trouble() {
+            Some(trouble) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("cannot take over: {trouble}\n"),
+            ),
+            None => (StatusCode::OK, "waits for its turn\n".to_owned()),
+        },
     }
 }
 
@@ -132,6 +140,11 @@ impl AgentPages {
     fn trouble(&self) -> Option<String> {
         if self.draining.is_requested() {
             return Some("draining".to_owned());
+        }
+        let candidate = || self.candidate.as_ref()?.displaced();
+        let displaced = self.context.metadata.displaced().or_else(candidate);
+        if displaced.is_some() {
+            return displaced;
         }
         if !self.context.metadata.ready() {
             return Some("the metadata store cannot be written".to_owned());

@@ -92,6 +92,9 @@ pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
     }
     rooms.stop();
     rooms.wait(CLOSE_TIME_MAX).await;
+    if let Some(failure) = rooms.failure() {
+        anyhow::bail!("could not stop in order: {failure}");
+    }
     tracing::info!("stopped");
     Ok(())
 }

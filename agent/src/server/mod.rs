@@ -107,7 +107,7 @@ impl Server {
     /// accepted is stored, committed and answered.
     ///
     /// # Errors
-    /// When a task failed: the process must not go on without it.
+    /// When a task failed: the process must not go on without it, or did not end well.
     pub async fn run(mut self) -> anyhow::Result<()> {
         let failure = tokio::select! {
             () = self.signals.received() => None,
@@ -118,6 +118,9 @@ impl Server {
             None => {
                 tracing::info!("draining");
                 self.rooms.drain(self.shutdown_grace).await;
+                if let Some(failure) = self.rooms.failure() {
+                    anyhow::bail!("could not stop in order: {failure}");
+                }
                 tracing::info!("stopped");
                 Ok(())
             }

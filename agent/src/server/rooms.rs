@@ -163,6 +163,11 @@ impl Rooms {
         self.tasks.failed().await
     }
 
+    /// What a task said that has failed, if one has.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.tasks.failure()
+    }
+
     /// No new requests; everything that was accepted is stored, committed and answered, but for what takes longer than
     /// `grace`.
     pub async fn drain(&self, grace: Duration) {

@@ -207,7 +207,7 @@ pub(crate) const METADATA: &[(&str, &[&str])] = &[
     ("command", &["codec", "types"]),
     ("effect", &["codec", "command", "keys", "level", "types"]),
     ("history", &["codec", "keys", "types"]),
-    ("kv", &[]),
+    ("kv", &["said"]),
     ("level", &["codec", "error", "keys"]),
     (
         "state",

@@ -27,6 +27,7 @@ mod damaged_index;
 #[path = "../../../metadata/src/kv/postgres/tests/server.rs"]
 pub mod database;
 mod disk_full;
+mod displaced;
 mod doctor;
 mod failed_put;
 mod footprint;

@@ -80,6 +80,12 @@ pub trait Kv: Send + Sync + fmt::Debug {
         false
     }
 
+    /// What is wrong, where what is stored would be gone with this process, for its file was removed or replaced: a
+    /// sentence for the operator. Known once a call found it out.
+    fn displaced(&self) -> Option<String> {
+        None
+    }
+
     /// What a transaction may hold.
     fn limits(&self) -> Limits {
         LIMITS

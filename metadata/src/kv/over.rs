@@ -76,6 +76,10 @@ impl<T: Over> Kv for T {
         self.is_alone()
     }
 
+    fn displaced(&self) -> Option<String> {
+        self.below().displaced()
+    }
+
     fn limits(&self) -> Limits {
         self.below().limits()
     }
@@ -133,6 +137,10 @@ mod tests {
             true
         }
 
+        fn displaced(&self) -> Option<String> {
+            Some("gone".to_owned())
+        }
+
         fn limits(&self) -> Limits {
             LIMITS
         }
@@ -142,6 +150,7 @@ mod tests {
     fn it_says_of_itself_what_the_one_below_says() {
         let kv = Bare(Arc::new(Odd));
         assert_eq!((kv.name(), kv.is_exclusive()), ("odd", true));
+        assert_eq!(kv.displaced(), Some("gone".to_owned()));
         assert_eq!(kv.limits(), LIMITS);
     }
 }

@@ -48,6 +48,7 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::error::Error;
 use crate::handle::{Metadata, Shared};
 use crate::history::{Holds, Point};
+use crate::keys::Key;
 use crate::kv::Kv;
 use crate::level::Format;
 use crate::queue::{Asked, QUEUE_MAX};
@@ -179,6 +180,7 @@ fn assemble(
 ) -> (Metadata, Sequencer) {
     held.state.limits = options.limits;
     let lineage = Arc::clone(&held.holder.known);
+    let is_file = kv.is_exclusive();
     let shared = Arc::new(Shared::new(Arc::clone(&kv), cluster_id, session, lineage));
     let (sender, queue) = mpsc::channel(QUEUE_MAX);
     let now = Instant::now();
@@ -187,7 +189,7 @@ fn assemble(
         kv,
         subscribers: Subscribers::default(),
         liveness: Liveness::new(options.session_timeout),
-        tick: Tick::new(&options),
+        tick: Tick::new(&options, is_file),
         shared: Arc::clone(&shared),
         checkpoint: None,
         log: Log::loaded(held.state.lsn, &options),
@@ -224,11 +226,27 @@ async fn step_due(
     Ok(())
 }
 
+/// Whether what is stored outlives this process.
+async fn still_there(kv: &dyn Kv) -> Result<(), Error> {
+    if kv.is_exclusive() {
+        // A call finds out. One that fails for other reasons, as on a full disk, loses nothing.
+        let _ = kv.get(&Key::Owner.encode()).await;
+    }
+    match kv.displaced() {
+        None => Ok(()),
+        Some(_) => Err(Error::unavailable(
+            "its file was removed or replaced while this process had it open; the log says where what it had is saved, or \
+             that it is lost",
+        )),
+    }
+}
+
 impl Sequencer {
     /// Serves until [`Metadata::close`], or until another process took over or the store turned out damaged.
     ///
     /// # Errors
-    /// See [`Error`]; the process must end then, for nothing it knows can be trusted any more.
+    /// `Unavailable`, once it was closed, where what is stored goes with this process. Any other: the process must end, for
+    /// nothing it knows can be trusted any more.
     pub async fn run(self) -> Result<(), Error> {
         let (kv, witness) = (Arc::clone(&self.kv), self.options.witness.clone());
         let (shared, known) = (Arc::clone(&self.shared), Arc::clone(&self.holder.known));
@@ -260,7 +278,7 @@ impl Sequencer {
             // It has an older point already.
             let _ = tokio::time::timeout(lineage::LAST_WRITE_TIME_MAX, last).await;
         }
-        Ok(())
+        still_there(kv.as_ref()).await
     }
 
     async fn serve_until_closed(mut self) -> Result<(), Error> {

@@ -84,6 +84,12 @@ impl Status {
         self.holding().is_some_and(|metadata| metadata.ready())
     }
 
+    /// [`Metadata::displaced`], of one that holds the order.
+    #[must_use]
+    pub fn displaced(&self) -> Option<String> {
+        self.holding()?.displaced()
+    }
+
     /// Why a process that waits can neither watch the holder nor take over, if it cannot: a sentence for the operator.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {

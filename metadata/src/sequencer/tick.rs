@@ -1,5 +1,5 @@
 //! What a sequencer that serves a network does twice a second: shows candidates that it lives, by moving the head, and
-//! closes the sessions of agents that do not.
+//! closes the sessions of agents that do not. One that serves its own process from a file looks whether that is still there.
 
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ use crate::types::Lsn;
 /// The head moves at least once in two of these.
 pub(super) const TICK: Duration = Duration::from_millis(450);
 
+/// A file may be taken away while nobody asks for anything of it.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Sessions closed at a time; the others are with the next tick.
 const CLOSED_AT_ONCE: usize = 4096;
 
@@ -29,6 +32,7 @@ const SETTLE: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct Tick {
     at: Option<Instant>,
+    every: Duration,
     began: Instant,
     head: Bytes,
     /// Sessions that were closed for silence.
@@ -36,10 +40,15 @@ pub(super) struct Tick {
 }
 
 impl Tick {
-    pub(super) fn new(options: &Options) -> Self {
-        let serves = matches!(options.serves, Serves::Network(_));
+    /// `is_file`: whether the store is one, which this process has to itself.
+    pub(super) fn new(options: &Options, is_file: bool) -> Self {
+        let (ticks, every) = match options.serves {
+            Serves::Network(_) => (true, TICK),
+            Serves::ThisProcess => (is_file, LOOK),
+        };
         Self {
-            at: serves.then(|| Instant::now() + TICK),
+            at: ticks.then(|| Instant::now() + every),
+            every,
             began: Instant::now(),
             head: Bytes::new(),
             silent: Said::seldom(SILENT_LINES_MAX),
@@ -67,7 +76,10 @@ impl Sequencer {
         if self.tick.at.is_none_or(|at| at > Instant::now()) {
             return Ok(());
         }
-        self.tick.at = Some(Instant::now() + TICK);
+        self.tick.at = Some(Instant::now() + self.tick.every);
+        if self.options.serves == Serves::ThisProcess {
+            return self.holder.check_owner(self.kv.as_ref()).await;
+        }
         self.subscribers.sweep();
         self.publish_agents();
         let (now, lsn) = (self.time.now(), Lsn(self.state.lsn.0 + 1));

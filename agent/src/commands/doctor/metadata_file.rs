@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use metadata::Checked;
 use metadata::kv::{KvError, Redb};
 
-use super::{Report, check_writes};
+use super::{Report, check_writes, still_open};
 
 /// Written beside a file that is not there yet: as much as its first rows need.
 const TRIAL_BYTES: usize = 64 * 1024;
@@ -27,10 +27,19 @@ impl From<KvError> for Unread {
 
 /// What the metadata says of itself, if it can be read.
 pub(super) async fn check(path: &Path, report: &mut Report) -> Option<Checked> {
+    let shown = path.display();
+    if let Some(open) = still_open::find(path) {
+        let open = open.display();
+        report.wrong(&format!(
+            "The metadata in {shown} was removed or replaced while a process has it open, which alone has what was acknowledged: \
+             copy it from {open} to a safe place before you end that process, then put the copy in the place of {shown} and start \
+             again."
+        ));
+        return None;
+    }
     if !path.exists() {
         return check_absent(path, report);
     }
-    let shown = path.display();
     match read(path).await {
         Ok(checked) => {
             report.well(&format!("The metadata in {shown} can be opened and read."));

@@ -5,6 +5,7 @@ mod metadata_file;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod s3;
+mod still_open;
 
 #[cfg(feature = "fdb")]
 use std::path::Path;

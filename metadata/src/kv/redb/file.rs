@@ -1,40 +1,40 @@
-//! The file: opened, refused with a sentence, and opened anew after errors that leave it unusable.
+//! The open file: opened anew after errors that leave it unusable, and left alone while its path leads elsewhere.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind};
 use std::mem::ManuallyDrop;
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use redb::backends::FileBackend;
-use redb::{Database, DatabaseError, StorageBackend, StorageError};
+use parking_lot::Mutex;
+use redb::Database;
 use tokio::time::Instant;
 
-use super::renewed::Renewed;
+use super::opening::{Missing, Opened, opened_again};
+use super::place::{Away, Place};
 use super::rows::Failed;
 use crate::kv::KvError;
+use crate::said::Said;
 
-/// redb would take 1 GiB; the rows in use are few.
-const CACHE_BYTES: usize = 16 * 1024 * 1024;
 /// Between attempts to open a failing file: doubled from the first of these up to the second. Each attempt reads the
 /// whole file to repair it.
 const REOPEN_AFTER: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// What to do when the file is not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
-    Create,
-    /// A file that was open and is gone must not come back empty.
-    Refuse,
-}
+pub(super) type Opener = Box<dyn Fn(Missing) -> Result<Opened, KvError> + Send>;
 
-pub(super) type Opener = Box<dyn Fn(Missing) -> Result<Database, KvError> + Send>;
+/// What is wrong where the path leads to another file than the one that is open, or to none: a sentence.
+pub(super) type Displaced = Arc<Mutex<Option<String>>>;
 
 /// The open database, opened anew after errors that leave it unusable.
 pub(super) struct Reopening {
     opener: Opener,
     /// Away after an I/O error: redb refuses everything then until it is opened anew.
     database: Option<Database>,
+    /// Where its file is, from which it is opened anew; away where that failed: then the path is opened.
+    place: Option<Place>,
+    /// Whoever has the store may look.
+    displaced: Displaced,
+    is_displaced: bool,
+    /// That it is, in the log.
+    told: Said<()>,
     /// Since the last commit that succeeded.
     failures: u32,
     /// Why it failed last.
@@ -44,21 +44,30 @@ pub(super) struct Reopening {
 
 impl Reopening {
     pub(super) fn start(opener: Opener) -> Result<Self, KvError> {
-        let database = Some(opener(Missing::Create)?);
+        let (database, place) = opener(Missing::Create)?;
         Ok(Self {
             opener,
-            database,
+            database: Some(database),
+            place,
+            displaced: Displaced::default(),
+            is_displaced: false,
+            told: Said::seldom(1),
             failures: 0,
             why: String::new(),
             not_before: None,
         })
     }
 
-    /// Does it on the open database.
+    pub(super) fn displaced(&self) -> Displaced {
+        Arc::clone(&self.displaced)
+    }
+
+    /// Does it on the open database, if its file is where it was.
     pub(super) fn with<T>(
         &mut self,
         work: impl FnOnce(&Database) -> Result<T, Failed>,
     ) -> Result<T, KvError> {
+        self.look().map_err(KvError::Unavailable)?;
         let database = match self.database.take() {
             Some(database) => database,
             None => self.reopen()?,
@@ -94,7 +103,71 @@ impl Reopening {
             let text = format!("the database failed ({why}) and is opened again soon");
             return Err(KvError::Unavailable(text));
         }
-        (self.opener)(Missing::Refuse).inspect_err(|error| self.failed(error))
+        let opened = match &self.place {
+            Some(place) => opened_again(place),
+            None => (self.opener)(Missing::Refuse),
+        };
+        match opened {
+            Ok((database, place)) => {
+                self.place = place;
+                Ok(database)
+            }
+            Err(error) => {
+                // Nothing of this process may stay in the way of whoever mends the file system.
+                self.place = None;
+                self.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether the path leads to the file that is open. That is not so easily undone as an error of the disk, and shall not
+    /// be: the file that is open is the only one that has what was acknowledged.
+    ///
+    /// # Errors
+    /// With a sentence for the operator.
+    pub(super) fn look(&mut self) -> Result<(), String> {
+        let looked = self.place.as_ref().map_or(Ok(()), Place::look);
+        match &looked {
+            Ok(()) if self.is_displaced => {
+                self.is_displaced = false;
+                *self.displaced.lock() = None;
+                tracing::info!("the file of the metadata is in its place again");
+            }
+            Err(Away::Displaced(said)) => {
+                if !self.is_displaced {
+                    self.is_displaced = true;
+                    *self.displaced.lock() = Some(said.clone());
+                }
+                if self.told.admit(()).is_some() {
+                    tracing::error!("{said}");
+                }
+            }
+            Ok(()) | Err(Away::Unclear(_)) => {}
+        }
+        looked.map_err(Away::said)
+    }
+
+    /// Closes the file. One that only this process has is saved beside its path, for it goes with the process.
+    pub(super) fn close(mut self) {
+        // What it finds is kept, and said.
+        let _ = self.look();
+        drop(self.database.take());
+        let Some(place) = self.place.filter(|_| self.is_displaced) else {
+            return;
+        };
+        let path = place.path().display();
+        match place.save() {
+            Ok(copy) => tracing::error!(
+                "the file {path} was removed or replaced while this process had it open, and this process ends: what it had is \
+                 saved in {}; put that in the place of {path} before anything is started on it",
+                copy.display()
+            ),
+            Err(error) => tracing::error!(
+                "the file {path} was removed or replaced while this process had it open, and this process ends: what it \
+                 acknowledged is lost, unless that file was moved or copied, for a copy could not be made beside it ({error})"
+            ),
+        }
     }
 
     /// The first attempt to open it anew may be at once, so that a single fault passes quickly.
@@ -109,110 +182,5 @@ impl Reopening {
             Instant::now() + wait.min(longest)
         });
         self.failures = self.failures.saturating_add(1);
-    }
-}
-
-pub(super) fn open(path: &Path, missing: Missing) -> Result<Database, KvError> {
-    let shown = path.display();
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    if !folder.is_dir() {
-        let text = format!("{shown} cannot be opened: its folder does not exist");
-        return Err(KvError::Unavailable(text));
-    }
-    let unusable =
-        |error: io::Error| KvError::Unavailable(format!("{shown} cannot be opened: {error}"));
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    let made = match missing {
-        Missing::Create => options.clone().create_new(true).open(path),
-        Missing::Refuse => Err(ErrorKind::AlreadyExists.into()),
-    };
-    let (file, is_new) = match made {
-        Ok(file) => (file, true),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            (options.open(path).map_err(unusable)?, false)
-        }
-        Err(error) => return Err(unusable(error)),
-    };
-    if !is_new && file.metadata().map_err(unusable)?.len() == 0 {
-        return Err(emptied(path, &file, missing));
-    }
-    let file = FileBackend::new(file).map_err(|error| refused(path, error))?;
-    let database = database(file).map_err(|error| {
-        if is_new && !matches!(error, DatabaseError::DatabaseAlreadyOpen) {
-            // Nothing can be in it, and the next start shall not take it for a loss.
-            let _ = fs::remove_file(path);
-        }
-        refused(path, error)
-    })?;
-    // The file's name must outlive a power cut as well.
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(|error| KvError::Unavailable(format!("{shown}: {error}")))?;
-    Ok(database)
-}
-
-/// A file of no bytes is one whose rows are lost, as by a restore that was interrupted. A crash amid a first start may leave one
-/// as well, and the two look alike: a person, who knows which it was, has to delete a file in that case, which is better than
-/// a new cluster in the place of one whose records are acknowledged.
-fn emptied(path: &Path, file: &File, missing: Missing) -> KvError {
-    let shown = path.display();
-    match (missing, file.try_lock()) {
-        // By another process, which has just made it.
-        (_, Err(TryLockError::WouldBlock)) => {
-            KvError::InUse(format!("{shown} is open in another process"))
-        }
-        (Missing::Refuse, _) => {
-            KvError::Unavailable(format!("{shown} cannot be opened: it was emptied"))
-        }
-        (Missing::Create, _) => KvError::Corrupt(format!(
-            "{shown} has 0 bytes, as after a restore that was interrupted; delete it only if a first start was, before \
-             anything was stored"
-        )),
-    }
-}
-
-/// In a file or what stands for one, locked against other processes.
-pub(super) fn database(file: impl StorageBackend) -> Result<Database, DatabaseError> {
-    let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_BYTES);
-    builder.create_with_backend(Renewed::new(file))
-}
-
-/// Why a file was not opened, for the operator.
-pub(super) fn refused(path: &Path, error: DatabaseError) -> KvError {
-    let shown = path.display();
-    match error {
-        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
-            KvError::InUse(format!("{shown} is open in another process"))
-        }
-        // redb has no variant for this. Were its text to change, the file would still be refused, as damaged.
-        DatabaseError::Storage(StorageError::Corrupted(reason))
-            if reason.starts_with("Expected file format version <=") =>
-        {
-            let found = reason.rsplit(' ').next().unwrap_or_default();
-            KvError::NewerFormat(format!("redb {found} ({shown})"))
-        }
-        DatabaseError::UpgradeRequired(version) => KvError::Corrupt(format!(
-            "{shown} has redb's old format {version}, in which Penstock never wrote"
-        )),
-        DatabaseError::Storage(StorageError::Corrupted(reason)) => {
-            KvError::Corrupt(format!("{shown}: {reason}"))
-        }
-        DatabaseError::Storage(StorageError::Io(error))
-            if error.kind() == ErrorKind::InvalidData =>
-        {
-            KvError::Corrupt(format!("{shown} is not a database of Penstock: {error}"))
-        }
-        DatabaseError::Storage(StorageError::Io(error))
-            if error.kind() == ErrorKind::UnexpectedEof =>
-        {
-            KvError::Corrupt(format!(
-                "{shown} is cut off: it ends before what it holds does"
-            ))
-        }
-        error => KvError::Unavailable(format!("{shown} cannot be opened: {error}")),
     }
 }

@@ -1,10 +1,12 @@
 //! Rows in one file of this machine, through redb: copy-on-write B-trees, one fsync per commit, locked against other
 //! processes. All work runs on one thread of its own, in the order asked. After an I/O error (a full disk, say) the file
 //! is opened anew, so that the store comes back with the disk; what an fsync that failed left behind is not believed
-//! (`renewed`). redb panics on some of what it finds in a damaged file, and so may any call: that is damage, too (`at_work`).
+//! (`renewed`), nor is anything done on a file that was removed or replaced (`place`). redb panics on some of what it finds in a damaged file, and so may any call: that is damage, too (`at_work`).
 
 mod at_work;
 mod file;
+mod opening;
+mod place;
 mod renewed;
 mod rows;
 
@@ -21,7 +23,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Direction, Kv, KvError, Rows, Transaction};
 use at_work::AtWork;
-use file::{Opener, Reopening, open};
+use file::{Displaced, Opener, Reopening};
+use opening::open;
 use rows::{commit, get, range};
 
 /// Calls waiting for the thread; callers wait in turn beyond it.
@@ -38,6 +41,7 @@ pub struct Redb(Arc<Running>);
 #[derive(Debug)]
 struct Running {
     jobs: mpsc::Sender<Job>,
+    displaced: Displaced,
     _thread: Joined,
 }
 
@@ -88,6 +92,7 @@ impl Redb {
 
     fn start(opener: Opener) -> Result<Self, KvError> {
         let file = Reopening::start(opener)?;
+        let displaced = file.displaced();
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
         let worker = Worker { file, queue };
         let path = AtWork::file();
@@ -101,6 +106,7 @@ impl Redb {
             .map_err(|error| KvError::Unavailable(format!("no thread for redb: {error}")))?;
         Ok(Self(Arc::new(Running {
             jobs,
+            displaced,
             _thread: Joined(Some(thread)),
         })))
     }
@@ -160,6 +166,10 @@ impl Kv for Redb {
     fn is_exclusive(&self) -> bool {
         true
     }
+
+    fn displaced(&self) -> Option<String> {
+        self.0.displaced.lock().clone()
+    }
 }
 
 /// The thread's own.
@@ -187,6 +197,8 @@ impl Worker {
                 }
                 Job::Commit(transaction, reply) => {
                     let done = file.with(|db| commit(db, &transaction));
+                    // What lies in a file that is gone is not done.
+                    let done = done.and_then(|()| file.look().map_err(KvError::Unknown));
                     if done.is_ok() {
                         file.works();
                     }
@@ -194,5 +206,6 @@ impl Worker {
                 }
             }
         }
+        self.file.close();
     }
 }

@@ -12,7 +12,7 @@ use redb::StorageBackend;
 use super::Redb;
 use crate::kv::KvError;
 use crate::kv::memory::SplitMix;
-use crate::kv::redb::file::{Missing, database, refused};
+use crate::kv::redb::opening::{Missing, database, refused};
 
 /// What reaches the disk as a whole, or not at all.
 const SECTOR: usize = 512;
@@ -119,7 +119,9 @@ impl Disk {
             if disk.0.lock().gone && missing == Missing::Refuse {
                 return Err(KvError::Unavailable("gone".to_owned()));
             }
-            database(disk.clone()).map_err(|error| refused(Path::new("disk"), error))
+            let opened = database(disk.clone());
+            let opened = opened.map_err(|error| refused(Path::new("disk"), error))?;
+            Ok((opened, None))
         }))
         .unwrap()
     }

@@ -1,6 +1,7 @@
 //! The file as a store: what outlives crashes and disks that fail.
 
 mod disk;
+mod displaced;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -332,7 +333,7 @@ async fn a_file_that_is_gone_is_not_made_again_and_not_asked_for_without_pause()
     assert!((2..50).contains(&opened), "{opened}");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
-    assert!(open(&path, file::Missing::Refuse).is_err());
+    assert!(open(&path, opening::Missing::Refuse).is_err());
     assert!(!path.exists());
 }
 
