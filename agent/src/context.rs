@@ -44,12 +44,15 @@ impl Context {
     }
 }
 
+/// Partitions a topic may have: each costs some hundred bytes of memory in the sequencer.
+pub const PARTITIONS_MAX: i32 = 100_000;
+
 /// What a topic gets when its creator does not say.
 #[derive(Clone, Debug)]
 pub struct TopicDefaults {
     /// Whether a Metadata request may create the topics it names (`auto.create.topics.enable`).
     pub auto_create: AutoCreate,
-    /// `num.partitions`, at least 1.
+    /// `num.partitions`, from 1 to [`PARTITIONS_MAX`].
     pub partitions: i32,
 }
 

@@ -24,6 +24,7 @@ use crate::sequencer::lineage::Known;
 use crate::sequencer::openers::Openers;
 use crate::sequencer::reads::{self, PARTITIONS_MAX, Read};
 use crate::shown::Shown;
+use crate::sought::Sought;
 use crate::state::Usage;
 use crate::types::{
     Bounds, BucketId, Extent, Located, LostRange, NamingEpoch, Offset, Timestamp, TopicPartition,
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) ready: AtomicBool,
     /// Whether a sequencer elsewhere that is reached answers what it is asked.
     pub(crate) answers: AtomicBool,
+    /// What is met where one is sought in other processes.
+    pub(crate) sought: Sought,
     /// Whether a sequencer was ever reached.
     pub(crate) joined: watch::Sender<bool>,
     pub(crate) counts: Counts,
@@ -126,6 +129,7 @@ impl Shared {
             level: AtomicU32::new(1),
             ready: AtomicBool::new(true),
             answers: AtomicBool::new(true),
+            sought: Sought::default(),
             joined: watch::Sender::new(true),
             counts: Counts::default(),
             session: Mutex::new(Numbering::new(session)),
@@ -143,7 +147,7 @@ impl Shared {
     }
 
     /// Of an agent whose sequencer is in another process, and not reached yet.
-    pub(crate) fn elsewhere() -> Self {
+    pub(crate) fn elsewhere(addresses: &[String]) -> Self {
         Self {
             kv: None,
             cluster_id: OnceLock::new(),
@@ -154,6 +158,7 @@ impl Shared {
             level: AtomicU32::new(1),
             ready: AtomicBool::new(false),
             answers: AtomicBool::new(true),
+            sought: Sought::at(addresses),
             joined: watch::Sender::new(false),
             counts: Counts::default(),
             session: Mutex::new(Numbering::new(NO_SESSION)),
@@ -360,6 +365,15 @@ impl Metadata {
     #[must_use]
     pub fn displaced(&self) -> Option<String> {
         self.shared.kv.as_ref()?.displaced()
+    }
+
+    /// Why no sequencer in other processes is reached, where none is: a sentence for the operator.
+    #[must_use]
+    pub fn unreached(&self) -> Option<String> {
+        match self.ready() {
+            true => None,
+            false => self.shared.sought.said(),
+        }
     }
 
     /// Whether the sequencer answers, if it is in another process that is reached: false while that lives and is held up, as

@@ -30,6 +30,7 @@ pub mod rpc;
 mod said;
 mod sequencer;
 mod shown;
+mod sought;
 mod state;
 mod topic_name;
 mod types;

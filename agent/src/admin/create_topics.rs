@@ -10,11 +10,9 @@ use protocol::messages::create_topics::{
 use protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use protocol::{ErrorCode, Uuid};
 
-use super::{
-    Mode, PARTITIONS_MAX, Refused, allow_topic, changes, refuse, rejected, topic_bytes, unexpected,
-};
+use super::{Mode, Refused, allow_topic, changes, refuse, rejected, topic_bytes, unexpected};
 use crate::call::{Call, Resource};
-use crate::context::TopicDefaults;
+use crate::context::{PARTITIONS_MAX, TopicDefaults};
 use crate::topic_config::{self, SETTINGS, source};
 use crate::{topic_id, topic_name};
 

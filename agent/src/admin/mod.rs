@@ -18,9 +18,6 @@ use protocol::acl::Operation;
 use crate::call::{Call, Resource};
 use crate::refusal;
 
-/// Partitions a topic may have: each costs some hundred bytes of memory in the sequencer.
-const PARTITIONS_MAX: i32 = 100_000;
-
 /// A refusal's sentence without the name in it, at the most.
 const SENTENCE_BYTES: usize = 192;
 /// Of a name so much is shown, and a letter of it takes as much at the most where it is escaped.

@@ -10,7 +10,7 @@ use metadata::Roles;
 use crate::config::{
     Agent, Common, HostPort, Misuse, Named, Role, StoreUrl, can_be_told, listeners,
 };
-use crate::context::AutoCreate;
+use crate::context::{AutoCreate, PARTITIONS_MAX};
 use crate::server::{Order, PeerListen, Server, Settings};
 use crate::storage::StoreOptions;
 
@@ -140,6 +140,12 @@ pub(super) fn settings(
     {
         return Err(Misuse::say(format!(
             "--client-zones {unknown}=... is neither a range of addresses nor one of --listen"
+        )));
+    }
+    if common.num_partitions > PARTITIONS_MAX {
+        return Err(Misuse::say(format!(
+            "--num-partitions {}: a topic has at most {PARTITIONS_MAX} partitions",
+            common.num_partitions
         )));
     }
     Ok(Settings {

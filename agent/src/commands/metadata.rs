@@ -1,7 +1,7 @@
 //! `penstock metadata`: a candidate for the order of offsets over a metadata store, for agents elsewhere. And what an
 //! operator says to such a store once.
 
-use super::say::answer;
+use super::say::{answer, complain};
 use super::{agent, logging};
 use crate::config::{HostPort, Metadata, Misuse, Say};
 use crate::server::{IfReadable, MetadataSettings, Operated, Operation, operate, serve_metadata};
@@ -37,7 +37,15 @@ async fn once(operation: Operation, options: Metadata) -> anyhow::Result<()> {
     let bucket_options = StoreOptions {
         s3_endpoint: options.s3_endpoint,
     };
-    let done = operate(operation, operated, options.bucket, bucket_options).await?;
+    let meanwhile = |said: &str| complain(format_args!("penstock: {said}"));
+    let done = operate(
+        operation,
+        operated,
+        options.bucket,
+        bucket_options,
+        meanwhile,
+    )
+    .await?;
     answer(done);
     Ok(())
 }

@@ -143,7 +143,7 @@ pub struct Metadata {
     /// Metadata store: memory:, redb:///path, postgres://user:password@host/database or fdb:///path
     #[arg(long, value_name = "URL", hide_default_value = true)]
     pub store: Option<StoreUrl>,
-    /// What mark-lost gives up, as the log names what cannot be read
+    /// What mark-lost gives up, as the log names what cannot be read; on the command line alone
     #[arg(
         long,
         value_name = "TOPIC:PARTITION:FIRST-LAST",
@@ -335,7 +335,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
 }
 
 /// On the command line alone: left in a file or in the environment, they would be said again at each start.
-const SAID_ONCE: &[&str] = &["say", "accept_older_store", "force"];
+const SAID_ONCE: &[&str] = &["say", "records", "accept_older_store", "force"];
 
 /// Whether it has neither variable nor key. So it is with whom `penstock metadata` says something to: that variable is the
 /// one of agents beside it.

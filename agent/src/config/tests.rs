@@ -78,6 +78,10 @@ fn a_key_that_is_none_is_told_apart_from_a_flag_and_from_a_slip() {
             "accept-old-store = true",
             "--accept-older-store is for the command line alone",
         ),
+        (
+            "records = 't:0:0-9'",
+            "--records is for the command line alone",
+        ),
         ("force = true", "--force is for the command line alone"),
         ("config = 'x'", "--config is for the command line alone"),
         ("s3_endpoint = 'x'", "did you mean `s3-endpoint`?"),

@@ -6,16 +6,22 @@
 //! transactional producer can do nothing without a coordinator: only an authorization code makes it fail at once.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
+use metadata::Shown;
 use protocol::ErrorCode;
 use protocol::acl::Operation;
 use protocol::messages::find_coordinator::Coordinator;
 use protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 
 use crate::call::{Call, Resource};
+use crate::origin::Origin;
+use crate::said::Said;
 
 /// From this version on many keys are asked for at once (KIP-699).
 const BATCHED: i16 = 4;
+/// Who asks for a group hears nothing that a person would read, and asks again without end.
+static WITHOUT_GROUPS: Said<Origin> = Said::new(Duration::from_secs(600), 20);
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
 /// What a key takes besides itself: its place in a table, its line in the answer, the sentence in it, and both as encoded.
@@ -32,6 +38,9 @@ pub(crate) async fn handle(
     let mut seen = HashSet::new();
     keys.retain(|key| seen.insert(key.clone()));
     drop(seen);
+    if request.key_type == GROUP {
+        say_that_there_are_no_groups(call, keys.first().unwrap_or(&request.key));
+    }
     let refusal = |key: &str| {
         let (error_code, message) = match may_describe(call, request.key_type, key) {
             Ok(()) => refusal(request.key_type),
@@ -64,6 +73,23 @@ pub(crate) async fn handle(
         coordinators: keys.into_iter().map(coordinator).collect(),
         ..FindCoordinatorResponse::default()
     }
+}
+
+/// In the log: one whose partitions are assigned by hand asks as well, and reads on.
+fn say_that_there_are_no_groups(call: &Call, group: &str) {
+    let Some(unsaid) = WITHOUT_GROUPS.admit(call.arrival.origin()) else {
+        return;
+    };
+    let address = call.arrival.address.map(tracing::field::display);
+    let client_id = call.client_id.as_deref().map(Shown::name);
+    tracing::warn!(
+        address,
+        client_id = client_id.map(tracing::field::display),
+        group = %Shown::name(group),
+        unsaid,
+        "a client asks for a consumer group, and these are not supported yet: if it subscribes to topics it waits in vain; \
+         assign it partitions by hand"
+    );
 }
 
 fn may_describe(call: &Call, key_type: i8, key: &str) -> Result<(), ErrorCode> {

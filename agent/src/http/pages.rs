@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::{Request, Response, StatusCode};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
 use metadata::Status;
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -50,9 +50,14 @@ pub(crate) struct AgentPages {
     pub(crate) unanswered: Arc<AtomicUsize>,
 }
 
+const UNWRITABLE_STORE: &str = "the metadata store cannot be written";
 const SILENT_STORE: &str = "the metadata store does not answer";
 const SILENT_METADATA: &str =
     "the metadata's process lives and answers nothing: see whether its metadata store does";
+
+fn cannot_take_over(trouble: &str) -> String {
+    format!("cannot take over: {trouble}")
+}
 
 fn is_silent(unanswered: &AtomicUsize) -> bool {
     unanswered.load(Ordering::Relaxed) > 0
@@ -64,7 +69,9 @@ impl Pages {
         request: &Request<Incoming>,
         figures: &Figures,
     ) -> Response<Full<Bytes>> {
+        let is_read = [Method::GET, Method::HEAD].contains(request.method());
         match request.uri().path() {
+            "/metrics" | "/health/live" | "/health/ready" if !is_read => not_allowed(),
             "/metrics" => {
                 let pages = self.clone();
                 let shown = figures.shown(move || pages.figures()).await;
@@ -115,13 +122,13 @@ fn readiness(status: &Status) -> (StatusCode, String) {
     match (status.holds(), status.ready()) {
         (true, false) => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "the metadata store cannot be written\n".to_owned(),
+            format!("{UNWRITABLE_STORE}\n"),
         ),
         (true, true) => (StatusCode::OK, "holds the order\n".to_owned()),
         (false, _) => match status.trouble() {
             Some(trouble) => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                format!("cannot take over: {trouble}\n"),
+                format!("{}\n", cannot_take_over(&trouble)),
             ),
             None => (StatusCode::OK, "waits for its turn\n".to_owned()),
         },
@@ -146,11 +153,11 @@ impl AgentPages {
         if displaced.is_some() {
             return displaced;
         }
-        if !self.context.metadata.ready() {
-            return Some("the metadata store cannot be written".to_owned());
-        }
         if is_silent(&self.unanswered) {
             return Some(SILENT_STORE.to_owned());
+        }
+        if !self.context.metadata.ready() {
+            return Some(self.without_order());
         }
         if !self.context.metadata.answers() {
             return Some(SILENT_METADATA.to_owned());
@@ -160,6 +167,19 @@ impl AgentPages {
         }
         let writable = self.store.is_writable();
         (!writable).then(|| "the bucket cannot be written".to_owned())
+    }
+
+    /// Why nothing can be committed: the store is to blame where this process works on it.
+    fn without_order(&self) -> String {
+        let store = || UNWRITABLE_STORE.to_owned();
+        match &self.candidate {
+            None => self.context.metadata.unreached().unwrap_or_else(store),
+            Some(status) if status.holds() => store(),
+            Some(status) => match status.trouble() {
+                Some(trouble) => cannot_take_over(&trouble),
+                None => "no process that holds the order is reached".to_owned(),
+            },
+        }
     }
 
     /// Figures that others keep are read when somebody asks.
@@ -180,6 +200,15 @@ impl AgentPages {
             }
         }
     }
+}
+
+/// Nothing is changed by these pages.
+fn not_allowed() -> Response<Full<Bytes>> {
+    let said = "this page can only be read\n";
+    let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, "text/plain", said);
+    let allowed = HeaderValue::from_static("GET, HEAD");
+    response.headers_mut().insert(ALLOW, allowed);
+    response
 }
 
 fn respond(

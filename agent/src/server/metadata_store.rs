@@ -159,6 +159,9 @@ fn store_refused(path: &Path, error: KvError, in_use: &str) -> anyhow::Error {
         KvError::InUse(_) => in_use,
         KvError::Corrupt(_) => RESTORE,
         KvError::NewerFormat(_) => UPGRADE,
+        error if says_disk_full(&error.to_string()) => {
+            "make room on its disk, or choose another with --data or --store"
+        }
         _ => {
             "check the path, its permissions and the disk, or choose another with --data or --store"
         }
@@ -192,8 +195,28 @@ pub(super) fn refused(names: &Names, error: metadata::Error) -> anyhow::Error {
             anyhow::anyhow!(identity::other_cluster(names, &bucket, &metadata))
         }
         metadata::Error::Emptied(bucket) => anyhow::anyhow!(identity::emptied(names, &bucket)),
+        error if has_no_room(&error) => anyhow::anyhow!(
+            "there is no room for the metadata in {}: make room on its disk, and try again",
+            names.metadata()
+        ),
         error => anyhow::anyhow!(identity::went_back(names, &error)),
     }
+}
+
+/// Whether it is the store's disk that is full: not the bucket's, nor that of a database, which says itself what to do. What the
+/// store says of going on is true of a process that does.
+fn has_no_room(error: &metadata::Error) -> bool {
+    let said = error.to_string();
+    let is_store = matches!(error, metadata::Error::Unavailable { .. })
+        && said.starts_with("the metadata store is not available");
+    is_store && says_disk_full(&said) && !said.contains("make room")
+}
+
+/// Whether that is what the system says of a full disk; redb passes it on as text.
+pub(crate) fn says_disk_full(said: &str) -> bool {
+    ["No space left on device", "Disk quota exceeded"]
+        .iter()
+        .any(|full| said.contains(full))
 }
 
 /// A store whose folder is missing is refused before anything is made.
@@ -209,4 +232,53 @@ pub(super) fn check_folder(store: &StoreUrl, made_here: Option<&Path>) -> anyhow
         "the folder of the metadata, {}, does not exist: make it, or correct --store",
         folder.unwrap_or(path).display()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use metadata::Happened;
+
+    use super::*;
+    use crate::storage::StoreOptions;
+
+    fn unavailable(reason: &str) -> metadata::Error {
+        metadata::Error::Unavailable {
+            happened: Happened::No,
+            reason: reason.to_owned(),
+        }
+    }
+
+    #[test]
+    fn whoever_ends_for_a_full_disk_says_to_make_room_and_not_that_it_goes_on() {
+        let names = Names::of_store(
+            "redb:///a/m.redb".to_owned(),
+            None,
+            &StoreOptions::default(),
+        );
+        let full = "I/O error: No space left on device (os error 28)";
+        for reason in [
+            full.to_owned(),
+            format!("the database failed ({full}) and is opened again soon"),
+        ] {
+            let said = refused(&names, unavailable(&reason)).to_string();
+            let right = said.contains("redb:///a/m.redb: make room on its disk");
+            assert!(right && !said.contains("again soon"), "{said}");
+        }
+        for reason in [
+            "I/O error: Input/output error (os error 5)",
+            &format!("the bucket is not available: {full}"),
+            &format!("PostgreSQL says \"{full}\": make room on the disk of its server"),
+        ] {
+            let said = refused(&names, unavailable(reason)).to_string();
+            assert!(said.ends_with(reason), "{said}");
+        }
+        let said = store_refused(
+            Path::new("/m.redb"),
+            KvError::Unavailable(full.into()),
+            STOP,
+        );
+        let said = said.to_string();
+        assert!(said.contains("/m.redb: "), "{said}");
+        assert!(said.contains("make room on its disk"), "{said}");
+    }
 }

@@ -22,6 +22,7 @@ use metadata::Roles;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use self::metadata_role::{MetadataSettings, serve_metadata};
+pub(crate) use self::metadata_store::says_disk_full;
 pub use self::operate::{IfReadable, Operated, Operation, operate};
 pub use self::rooms::{Outside, Rooms};
 pub use self::start::Server;

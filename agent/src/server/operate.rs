@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use metadata::kv::Kv;
 use metadata::rpc::Wire;
-use metadata::{Acceptance, Checked, Metadata, Options, Raised, Rejected, WRITER_LEVEL};
+use metadata::{Acceptance, Checked, Metadata, Options, Raised, Rejected, Timestamp, WRITER_LEVEL};
 use tokio::time::timeout;
 
 use super::metadata_store::{self, check_folder, open_store, refused};
 use super::peers::{connect, wire};
 use super::readable::refuse_readable;
+use crate::clock::Clock;
 use crate::config::{Misuse, PeerTls, Records, StoreUrl};
 use crate::identity::{self, Names};
 use crate::storage::{Store, StoreOptions};
@@ -19,6 +20,8 @@ use crate::tasks::Tasks;
 
 /// To reach a process that holds the order, and to be answered.
 const REACH_TIME_MAX: Duration = Duration::from_secs(30);
+/// Then it is said that it is waited for.
+const SILENT_TIME_MAX: Duration = Duration::from_secs(2);
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// What is said.
@@ -55,7 +58,7 @@ pub enum Operated {
     },
 }
 
-/// Does it, and returns what to tell the operator.
+/// Does it, and returns what to tell the operator. `meanwhile` is told why that takes long.
 ///
 /// # Errors
 /// With a sentence for the operator.
@@ -64,6 +67,7 @@ pub async fn operate(
     operated: Operated,
     bucket: Option<String>,
     options: StoreOptions,
+    meanwhile: impl Fn(&str),
 ) -> anyhow::Result<String> {
     match operated {
         Operated::Processes { addresses, tls } => {
@@ -72,7 +76,8 @@ pub async fn operate(
             let looks = matches!(operation, Operation::MarkLost(_, IfReadable::Refuse));
             let opened = open_bucket(bucket.filter(|_| looks), &options).await?;
             let wire = wire(tls.as_ref())?;
-            say_to_processes(operation, addresses, wire, opened.as_ref(), &names).await
+            let opened = opened.as_ref();
+            say_to_processes(operation, addresses, wire, opened, &names, meanwhile).await
         }
         Operated::Store(store) => {
             check_folder(&store, None)?;
@@ -101,6 +106,7 @@ async fn say_to_processes(
     wire: Wire,
     bucket: Option<&Store>,
     names: &Names,
+    meanwhile: impl Fn(&str),
 ) -> anyhow::Result<String> {
     let rooms = Tasks::new();
     let metadata = connect(addresses, wire, None, None, names, &rooms);
@@ -113,7 +119,7 @@ async fn say_to_processes(
         )
     };
     let said = async {
-        let joined = timeout(REACH_TIME_MAX, metadata.joined()).await;
+        let joined = timeout(REACH_TIME_MAX, reach(&metadata, meanwhile)).await;
         joined.map_err(unreached)?;
         look(&operation, &metadata, bucket, names).await?;
         let said = timeout(REACH_TIME_MAX, say(&metadata, operation)).await;
@@ -126,6 +132,30 @@ async fn say_to_processes(
     // The sequencer closes its session by itself, if it does not hear of the end.
     let _ = timeout(CLOSE_TIME_MAX, metadata.close()).await;
     said
+}
+
+/// Whoever waits for long is told for what, and until when.
+async fn reach(metadata: &Metadata, meanwhile: impl Fn(&str)) {
+    if timeout(SILENT_TIME_MAX, metadata.joined()).await.is_ok() {
+        return;
+    }
+    let left = REACH_TIME_MAX.saturating_sub(SILENT_TIME_MAX);
+    if let Some(why) = metadata.unreached() {
+        let until = time_of_day(Clock::Real.now(), left);
+        let seconds = left.as_secs();
+        meanwhile(&format!(
+            "{why}: waiting for one until {until}, for {seconds} s"
+        ));
+    }
+    metadata.joined().await;
+}
+
+/// That long after `now`.
+fn time_of_day(now: Timestamp, later: Duration) -> String {
+    let now = u64::try_from(now.0).unwrap_or_default();
+    let seconds = now / 1000 + later.as_secs();
+    let (hours, minutes) = (seconds / 3600 % 24, seconds / 60 % 60);
+    format!("{hours:02}:{minutes:02}:{:02} UTC", seconds % 60)
 }
 
 /// Refuses to give up what can be read.
@@ -305,6 +335,10 @@ fn given_up(records: &Records, marked: Result<(), Rejected>) -> anyhow::Result<S
             "{records} is given up: readers who get there go on behind it, and agents log that once in a while. Nothing brings \
              these records back."
         )),
+        Err(Rejected::UnknownTopic) => anyhow::bail!(
+            "{records} is not given up, and nothing was changed: there is no topic named {}",
+            records.topic
+        ),
         Err(why) => anyhow::bail!("{records} is not given up, and nothing was changed: {why}"),
     }
 }
@@ -367,5 +401,21 @@ fn lost(accepted: &Acceptance) -> String {
                  metadata does not know are kept until `penstock metadata release-hold`: the records lost lie in them."
             )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn until_when_is_a_time_of_day() {
+        let at = |ms| time_of_day(Timestamp(ms), Duration::from_secs(28));
+        assert_eq!(at(0), "00:00:28 UTC");
+        assert_eq!(
+            at(1_000 * (86_400 + 23 * 3600 + 59 * 60 + 40)),
+            "00:00:08 UTC"
+        );
+        assert_eq!(at(1_000 * (5 * 3600 + 6 * 60 + 7) + 999), "05:06:35 UTC");
     }
 }

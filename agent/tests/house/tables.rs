@@ -72,6 +72,7 @@ pub(crate) const AGENT: &[(&str, &[&str])] = &[
             "making",
             "origin",
             "refusal",
+            "said",
             "tasks",
             "topic_id",
             "topic_name",

@@ -8,8 +8,8 @@ use futures::future::join_all;
 use protocol::ErrorCode;
 use tokio::time::{Instant, sleep};
 
-use super::tools::{Mount, noise, note, ready, until, values};
-use crate::support::broker::Broker;
+use super::tools::{Mount, noise, note, ready, run, until, values};
+use crate::support::broker::{Broker, penstock};
 use crate::support::client::{Client, batch};
 
 const PRODUCERS: usize = 4;
@@ -196,6 +196,22 @@ async fn a_full_bucket_and_store_are_outlived() {
     // What is there can be read meanwhile.
     check(&broker, &producers).await;
     recovers(&disk, &data, broker, producers, &[]).await;
+}
+
+#[tokio::test]
+async fn a_start_on_a_full_disk_says_to_make_room_where() {
+    let Some(disk) = Disk::new() else { return };
+    disk.fill();
+    let file = disk.mount.path().join("m.redb");
+    let store = format!("redb://{}", file.display());
+    let known = ["--bucket", "memory:", "--store", &store];
+    for command in ["dev", "agent"] {
+        let mut command = penstock([command, "--listen", "127.0.0.1:0"]);
+        command.args(known).args(["--http", "127.0.0.1:0"]);
+        let ran = run(command.args(["--log", "off"])).await;
+        ran.refused(&[file.to_str().unwrap(), "make room on its disk"]);
+        assert!(!file.exists(), "it would be taken for a loss");
+    }
 }
 
 /// The bucket is elsewhere; only the metadata has no room.

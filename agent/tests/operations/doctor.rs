@@ -33,6 +33,16 @@ fn well(ran: &Ran) {
     assert!(!ran.stdout.contains("WRONG"), "{ran:?}");
 }
 
+/// The same where something was left out.
+fn well_as_far_as_it_goes(ran: &Ran) {
+    assert!(ran.status.success(), "{ran:?}");
+    let end = "What was looked at is well.";
+    assert!(ran.stdout.trim_end().ends_with(end), "{ran:?}");
+    for not in ["All is well", "WRONG"] {
+        assert!(!ran.stdout.contains(not), "{ran:?}");
+    }
+}
+
 /// Says once what is wrong, in a sentence with each of `parts`.
 fn wrong(ran: &Ran, parts: &[&str]) {
     assert_eq!(ran.status.code(), Some(1), "{ran:?}");
@@ -95,6 +105,39 @@ async fn what_is_wrong_with_a_folder_or_a_store_is_said() {
         &["is damaged", "copy"],
     );
     assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+    let its_folder = format!("redb://{}", folder.path().display());
+    let named = format!("{its_folder}/metadata.redb");
+    let ran = doctor(&["--bucket", "memory:", "--store", &its_folder]).await;
+    wrong(&ran, &["is a folder", "name the file", &named]);
+    assert!(!ran.stdout.contains("make room"), "{ran:?}");
+}
+
+/// Permissions do not bind root, so it is the file system.
+#[tokio::test]
+async fn a_file_that_may_not_be_written_needs_no_room() {
+    let Some(mount) = Mount::new("size=24m") else {
+        return;
+    };
+    let broker = Broker::in_folder(mount.path(), &[]).await;
+    assert!(broker.terminate().await.success());
+    let remounted = std::process::Command::new("mount")
+        .args(["-o", "remount,ro"])
+        .arg(mount.path())
+        .status();
+    assert!(remounted.unwrap().success());
+    let store = store_of(mount.path());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut command = penstock(["doctor", "--bucket", "memory:", "--store", &store]);
+    let ran = run(command.env("TMPDIR", elsewhere.path())).await;
+    wrong(&ran, &["written", "Read-only", "check the path"]);
+    assert!(!ran.stdout.contains("make room"), "{ran:?}");
+    let mut command = penstock(["doctor", "--bucket", "memory:", "--store", &store]);
+    let ran = run(command.env("TMPDIR", mount.path())).await;
+    wrong(
+        &ran,
+        &["takes a copy", "Read-only", "permissions", "TMPDIR"],
+    );
+    assert!(!ran.stdout.contains("make room"), "{ran:?}");
 }
 
 #[tokio::test]
@@ -175,7 +218,7 @@ async fn a_full_disk_is_said_of_the_bucket_and_of_the_metadata() {
     let absent = format!("redb://{}", data.join("absent.redb").display());
     wrong(
         &doctor(&["--bucket", "memory:", "--store", &absent]).await,
-        &["cannot be made", no_room, "check"],
+        &["cannot be made", no_room, "make room on its disk"],
     );
     drop(file);
     std::fs::remove_file(&ballast).unwrap();
@@ -203,7 +246,7 @@ async fn a_store_in_use_is_left_out_and_one_of_a_newer_format_is_not_well() {
     let store = store_of(folder.path());
     let broker = Broker::in_folder(folder.path(), &[]).await;
     let ran = doctor(&["--bucket", "memory:", "--store", &store]).await;
-    well(&ran);
+    well_as_far_as_it_goes(&ran);
     for part in ["note  The metadata in", "has it open", "/health/ready"] {
         assert!(ran.stdout.contains(part), "no {part:?} in {ran:?}");
     }

@@ -1,8 +1,16 @@
 //! What operators are told: by words that are said once, and by a process that ends by itself.
 
-use super::processes::Process;
-use super::tools::run;
-use crate::support::broker::{Broker, penstock};
+use std::process::Stdio;
+
+use protocol::messages::FindCoordinatorRequest;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::processes::{Process, free};
+use super::tools::{run, until};
+use crate::support::broker::{Broker, PATIENCE, penstock};
+use crate::support::client::Client;
 
 /// A store that was used, its folder's bucket beside it, as flags.
 async fn used(data: &std::path::Path) -> [String; 4] {
@@ -70,18 +78,123 @@ async fn why_a_process_ended_is_said_once() {
 async fn a_metadata_process_says_where_it_listens_and_which_flag_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
-    let nowhere = super::processes::free().await.to_string();
+    let nowhere = free().await.to_string();
     let more = ["--store", "memory:", "--advertise", &nowhere];
     let metadata = Process::start_logging("metadata", "info", Some(log.clone()), &more).await;
     let listens = format!("\"listen\":\"{}\"", metadata.listen);
     let advertised = format!("\"advertise\":\"{nowhere}\"");
-    super::tools::until("it says so", async || {
+    until("it says so", async || {
         let said = std::fs::read_to_string(&log).unwrap_or_default();
         let parts = [&listens, &advertised, "correct --advertise"];
         parts.iter().all(|part| said.contains(part))
     })
     .await;
     metadata.terminate().await;
+}
+
+/// The store may be well: this process does not know.
+#[tokio::test]
+async fn an_agent_without_metadata_names_whom_it_does_not_reach() {
+    let nowhere = free().await.to_string();
+    let more = ["--bucket", "memory:", "--metadata", &nowhere];
+    let agent = Process::start_logging("agent", "off", None, &more).await;
+    let nobody = format!("no process of `penstock metadata` answers at {nowhere} (");
+    until("it says that nobody answers", async || {
+        let page = agent.page("/health/ready").await.unwrap_or_default();
+        assert!(!page.contains("store"), "{page}");
+        page.starts_with("HTTP/1.1 503") && page.contains(&nobody)
+    })
+    .await;
+    agent.terminate().await;
+}
+
+#[tokio::test]
+async fn whoever_waits_for_metadata_is_told_so_before_the_end() {
+    let nowhere = free().await.to_string();
+    let mut command = penstock([
+        "metadata",
+        "finalize",
+        "--log",
+        "off",
+        "--metadata",
+        &nowhere,
+    ]);
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = timeout(PATIENCE, said.next_line()).await.unwrap().unwrap();
+    let line = line.unwrap_or_default();
+    for part in [&nowhere, "answers at", "waiting for one until", "UTC"] {
+        assert!(line.contains(part), "no {part:?} in {line:?}");
+    }
+    // It waits: that was not its last word.
+    assert!(child.try_wait().unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_topic_that_is_named_and_is_none_is_said_to_have_that_name() {
+    let data = tempfile::tempdir().unwrap();
+    let flags = used(data.path()).await;
+    let word = ["metadata", "--log", "off", "mark-lost"];
+    let records = ["--records", "nope:0:0-99"];
+    let ran = run(penstock(word).args(records).args(&flags)).await;
+    ran.refused(&["nope:0:0-99", "there is no topic named nope"]);
+}
+
+/// Clients show nothing of it and ask again without end.
+#[tokio::test]
+async fn who_asks_for_a_consumer_group_is_named_in_the_log_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let more = ["--bucket", "memory:", "--store", "memory:"];
+    let agent = Process::start_logging("agent", "warn", Some(log.clone()), &more).await;
+    agent.until_ready("200").await;
+    for group in ["one", "two", "three"] {
+        let mut client = Client::connect(agent.listen).await;
+        let request = FindCoordinatorRequest {
+            key: group.to_owned(),
+            ..FindCoordinatorRequest::default()
+        };
+        client.ask(3, &request).await;
+    }
+    let said = std::fs::read_to_string(&log).unwrap();
+    let lines: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains("consumer group"))
+        .collect();
+    assert_eq!(lines.len(), 1, "{said}");
+    for part in ["127.0.0.1", "one", "not supported yet", "by hand"] {
+        assert!(lines[0].contains(part), "no {part:?} in {said}");
+    }
+    agent.terminate().await;
+}
+
+#[tokio::test]
+async fn pages_are_read_and_nothing_else() {
+    let broker = Broker::in_memory(&[]).await;
+    let asked = async |method: &str, path: &str| {
+        let mut socket = TcpStream::connect(broker.http).await.unwrap();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        socket.read_to_string(&mut text).await.unwrap();
+        text
+    };
+    for path in ["/metrics", "/health/live", "/health/ready"] {
+        for method in ["POST", "PUT", "DELETE"] {
+            let said = asked(method, path).await;
+            assert!(said.starts_with("HTTP/1.1 405 "), "{said}");
+            assert!(said.contains("allow: GET, HEAD\r\n"), "{said}");
+        }
+    }
+    assert!(asked("HEAD", "/metrics").await.starts_with("HTTP/1.1 200 "));
+    let live = asked("GET", "/health/live").await;
+    assert!(live.ends_with("live\n"), "{live}");
 }
 
 /// A cluster on one machine is as it was made: whoever asks for another is told, before anything is started.

@@ -15,9 +15,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::link::{Dial, Link};
 use super::message::{Down, Welcome};
 use crate::error::Error;
+use crate::handle::Shared;
 use crate::level;
 use crate::sequencer::ADDRESS_BYTES_MAX;
 use crate::shown::Shown;
+use crate::sought;
 
 /// For a connection, its handshakes and the first answer; a sequencer takes no longer to begin a session. Others are asked
 /// long before.
@@ -39,6 +41,8 @@ pub(super) struct Route {
     addresses: Vec<String>,
     dial: Dial,
     random: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Of the handle, which says what is met meanwhile.
+    shared: Arc<Shared>,
     /// Where the next round begins.
     next: usize,
     /// What is left to be asked in this round.
@@ -70,11 +74,13 @@ impl Route {
         addresses: Vec<String>,
         dial: Dial,
         random: Arc<dyn Fn() -> u64 + Send + Sync>,
+        shared: Arc<Shared>,
     ) -> Self {
         Self {
             addresses,
             dial,
             random,
+            shared,
             next: 0,
             round: VecDeque::new(),
             redirects: 0,
@@ -103,7 +109,10 @@ impl Route {
                             self.arrive(address);
                             return Ok((link, welcome));
                         }
-                        Met::Other(to) => self.follow(to, &asked),
+                        Met::Other(to) => {
+                            self.shared.sought.met(&address, &sought::Met::Idle);
+                            self.follow(to, &asked);
+                        }
                         Met::Nobody(reason) => self.failed(address, reason),
                         Met::TooNew(error) => return Err(error),
                     }
@@ -167,6 +176,8 @@ impl Route {
 
     /// The log is told now and then, for it is tried again all the time.
     fn failed(&mut self, address: String, reason: String) {
+        let met = sought::Met::Nobody(reason.clone());
+        self.shared.sought.met(&address, &met);
         // Redirects lead to ever other addresses, if they like.
         self.said.retain(|_, said| said.elapsed() < SAID_INTERVAL);
         let shown = Shown::name(&address);
@@ -180,6 +191,7 @@ impl Route {
     fn arrive(&mut self, address: String) {
         self.round.clear();
         self.said.clear();
+        self.shared.sought.forget();
         self.silent = None;
         self.arrived = Some((address, Instant::now()));
     }
@@ -236,7 +248,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn redirects_are_followed_to_addresses_and_forgotten_again() {
         let dial = Dial::new(|_| async { Err(DialError::Refused) });
-        let mut route = Route::new(vec!["one:1".to_owned()], dial, Arc::new(|| 0));
+        let at = vec!["one:1".to_owned()];
+        let shared = Arc::new(Shared::elsewhere(&at));
+        let mut route = Route::new(at, dial, Arc::new(|| 0), shared);
         for number in 0..1_000 {
             route.begin_round();
             route.follow("x".repeat(1_000_000), &[]);

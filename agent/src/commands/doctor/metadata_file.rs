@@ -9,6 +9,7 @@ use metadata::Checked;
 use metadata::kv::{KvError, Redb};
 
 use super::{Report, check_writes, still_open};
+use crate::server::says_disk_full;
 
 /// Written beside a file that is not there yet: as much as its first rows need.
 const TRIAL_BYTES: usize = 64 * 1024;
@@ -40,6 +41,13 @@ pub(super) async fn check(path: &Path, report: &mut Report) -> Option<Checked> {
     if !path.exists() {
         return check_absent(path, report);
     }
+    if path.is_dir() {
+        report.wrong(&format!(
+            "{shown} is a folder, and the metadata is kept in a file: name the file, as in --store redb://{}.",
+            path.join("metadata.redb").display()
+        ));
+        return None;
+    }
     match read(path).await {
         Ok(checked) => {
             report.well(&format!("The metadata in {shown} can be opened and read."));
@@ -47,7 +55,7 @@ pub(super) async fn check(path: &Path, report: &mut Report) -> Option<Checked> {
             return Some(checked);
         }
         // As it is while all is well.
-        Err(Unread::Store(metadata::Error::InUse(_))) => report.note(&format!(
+        Err(Unread::Store(metadata::Error::InUse(_))) => report.left_out(&format!(
             "The metadata in {shown} was not looked at, nor whether the bucket is its bucket: a process has it open, which \
              keeps all others out. That one says in its /health/ready how it is; or stop it and ask again."
         )),
@@ -65,8 +73,12 @@ pub(super) async fn check(path: &Path, report: &mut Report) -> Option<Checked> {
             ));
         }
         Err(Unread::NoCopy(error)) => report.wrong(&format!(
-            "The metadata in {shown} was not looked at, because that takes a copy, and there cannot be one ({error}): make \
-             room beside it, or name a folder that has room with the variable TMPDIR."
+            "The metadata in {shown} was not looked at, because that takes a copy, and there cannot be one ({error}): {}, or name \
+             a folder where there can be one with the variable TMPDIR.",
+            match says_disk_full(&error.to_string()) {
+                true => "make room beside it",
+                false => "check the permissions of its folder",
+            }
         )),
     }
     None
@@ -154,18 +166,26 @@ impl Drop for Copied {
 
 /// Of a file that is whole.
 async fn try_writes(path: &Path, report: &mut Report) {
-    const ADVICE: &str = "make room on its disk, or look what is wrong with that";
     let what = format!("the metadata in {}", path.display());
     let owned = path.to_owned();
     match tokio::task::spawn_blocking(move || Redb::open(&owned)).await {
-        Ok(Ok(redb)) => check_writes(&redb, &what, ADVICE, report).await,
+        Ok(Ok(redb)) => check_writes(&redb, &what, advice, report).await,
         Ok(Err(KvError::InUse(_))) => {
-            report.note("Whether it can be written was not tried: a process has opened it.");
+            report.left_out("Whether it can be written was not tried: a process has opened it.");
         }
         Ok(Err(error)) => report.wrong(&format!(
-            "Nothing can be written to {what} ({error}): {ADVICE}."
+            "Nothing can be written to {what} ({error}): {}.",
+            advice(&error.to_string())
         )),
         Err(_) => report.fault(),
+    }
+}
+
+/// By what was said when it was tried.
+fn advice(said: &str) -> &'static str {
+    match says_disk_full(said) {
+        true => "make room on its disk",
+        false => "check the path, its permissions and the disk",
     }
 }
 
@@ -183,8 +203,11 @@ fn check_absent(path: &Path, report: &mut Report) -> Option<Checked> {
             "There is no metadata in {shown} yet; the first agent makes it."
         )),
         Err(error) => report.wrong(&format!(
-            "There is no metadata in {shown} yet, and it cannot be made ({error}): check the folder's permissions and the \
-             room on its disk."
+            "There is no metadata in {shown} yet, and it cannot be made ({error}): {}.",
+            match says_disk_full(&error.to_string()) {
+                true => "make room on its disk",
+                false => "check its folder's permissions and the disk",
+            }
         )),
     }
     Some(Checked::default())

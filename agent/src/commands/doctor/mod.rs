@@ -11,7 +11,7 @@ mod still_open;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use metadata::Checked;
@@ -143,6 +143,8 @@ fn check_identity(
 #[derive(Clone, Debug, Default)]
 struct Report {
     wrong: Arc<AtomicUsize>,
+    /// Whether something was left out that was asked for.
+    is_partial: Arc<AtomicBool>,
 }
 
 impl Report {
@@ -153,6 +155,12 @@ impl Report {
     /// Worth knowing, harmless.
     fn note(&self, sentence: &str) {
         say("note ", sentence);
+    }
+
+    /// The same of what was not looked at.
+    fn left_out(&self, sentence: &str) {
+        self.is_partial.store(true, Ordering::Relaxed);
+        self.note(sentence);
     }
 
     fn wrong(&mut self, sentence: &str) {
@@ -171,7 +179,11 @@ impl Report {
     fn finish(&self) -> ExitCode {
         match self.wrong.load(Ordering::Relaxed) {
             0 => {
-                say("     ", "All is well.");
+                let end = match self.is_partial.load(Ordering::Relaxed) {
+                    true => "What was looked at is well.",
+                    false => "All is well.",
+                };
+                say("     ", end);
                 ExitCode::SUCCESS
             }
             1 => {
@@ -287,19 +299,24 @@ fn latency(puts: Vec<Duration>, gets: Vec<Duration>) -> String {
     )
 }
 
-/// Tries whether the metadata takes writes; `what` is what it is called, and `advice` what to do if it does not. An agent may
-/// be at work: nothing that it needs is touched.
-async fn check_writes(kv: &dyn Kv, what: &str, advice: &str, report: &mut Report) {
-    match metadata::takes_writes(kv).await {
-        Ok(true) => report.well(&sentence(&format!("{what} can be written"))),
-        Ok(false) => {}
-        Err(metadata::Error::Unavailable { reason, .. }) => report.wrong(&format!(
-            "Nothing can be written to {what} ({reason}): {advice}."
-        )),
-        Err(error) => report.wrong(&format!(
-            "Nothing can be written to {what} ({error}): {advice}."
-        )),
-    }
+/// Tries whether the metadata takes writes; `what` is what it is called, and `advice` says what to do about a reason why it
+/// does not. An agent may be at work: nothing that it needs is touched.
+async fn check_writes(
+    kv: &dyn Kv,
+    what: &str,
+    advice: impl Fn(&str) -> &'static str,
+    report: &mut Report,
+) {
+    let why = match metadata::takes_writes(kv).await {
+        Ok(true) => return report.well(&sentence(&format!("{what} can be written"))),
+        Ok(false) => return,
+        Err(metadata::Error::Unavailable { reason, .. }) => reason,
+        Err(error) => error.to_string(),
+    };
+    let advice = advice(&why);
+    report.wrong(&format!(
+        "Nothing can be written to {what} ({why}): {advice}."
+    ));
 }
 
 /// An agent may be at work.
@@ -321,7 +338,7 @@ async fn check_foundationdb(
                 "The metadata under the prefix {prefix} in the cluster of {shown} can be read."
             ));
             if let Ok(store) = &opened {
-                let advice = "see what the status of fdbcli says";
+                let advice = |_: &str| "see what the status of fdbcli says";
                 check_writes(store, "it", advice, report).await;
             }
             return Some(checked);
@@ -341,9 +358,15 @@ async fn check_foundationdb(
     None
 }
 
-/// As a sentence: with a capital and a full stop.
+/// As a sentence: with a capital, unless it begins with the name of something, and a full stop.
 fn sentence(text: &str) -> String {
-    let mut rest = text.trim_end_matches('.').chars();
+    let text = text.trim_end_matches('.');
+    let begins = text.split_whitespace().next().unwrap_or_default();
+    let word = begins.trim_end_matches([',', ':', ';']);
+    if !word.chars().all(char::is_alphabetic) {
+        return format!("{text}.");
+    }
+    let mut rest = text.chars();
     let first = rest.next().into_iter().flat_map(char::to_uppercase);
     first.chain(rest).chain(['.']).collect()
 }
@@ -358,6 +381,18 @@ mod tests {
 
     use super::*;
     use crate::storage::tests::faulty::{Fate, Faulty};
+
+    #[test]
+    fn a_sentence_has_a_capital_and_names_stay_as_they_are() {
+        for (text, expected) in [
+            ("the bucket is empty", "The bucket is empty."),
+            ("nothing, at all.", "Nothing, at all."),
+            ("penstock.json is damaged", "penstock.json is damaged."),
+            ("a/b.redb: is it there", "a/b.redb: is it there."),
+        ] {
+            assert_eq!(sentence(text), expected);
+        }
+    }
 
     #[tokio::test]
     async fn what_cannot_be_deleted_is_named_and_is_no_segment() {

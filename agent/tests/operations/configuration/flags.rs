@@ -92,6 +92,29 @@ async fn an_agent_must_be_told_what_it_works_on() {
     assert!(ran.stderr.contains("Usage: penstock <COMMAND>"), "{ran:?}");
 }
 
+/// Of no topic, whoever makes it, could there be so many.
+#[tokio::test]
+async fn more_partitions_than_a_topic_may_have_are_no_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let many = ["--num-partitions", "100001"];
+    let parts = ["--num-partitions 100001", "at most 100000"];
+    run(&mut dev(&data, &many)).await.misused(&parts);
+    assert!(!data.exists());
+    let agent = ["agent", "--bucket", "memory:", "--store", "memory:"];
+    let mut agent = penstock(agent);
+    agent.args(["--listen", "127.0.0.1:0"]).args(many);
+    run(&mut agent).await.misused(&parts);
+}
+
+/// Left behind for another time, they would be given up by a word that was meant for others.
+#[tokio::test]
+async fn records_that_are_given_up_are_typed() {
+    let mut command = penstock(["metadata", "mark-lost", "--store", "memory:", "--force"]);
+    command.env("PENSTOCK_RECORDS", "t:0:0-9");
+    misused(&mut command, &["--records"]).await;
+}
+
 /// A variable is often there for another command, and what is typed was meant.
 #[tokio::test]
 async fn a_typed_store_or_metadata_beats_a_variable_of_the_other() {

@@ -66,10 +66,11 @@ impl std::fmt::Debug for Client {
 /// A handle on the metadata at a sequencer elsewhere, and the task that keeps it connected.
 #[must_use]
 pub fn connect(reach: Reach) -> (Metadata, Client) {
-    let shared = Arc::new(Shared::elsewhere());
+    let shared = Arc::new(Shared::elsewhere(&reach.addresses));
     let (sender, queue) = mpsc::channel(QUEUE_MAX);
+    let seeker = Arc::clone(&shared);
     let client = Client {
-        route: Route::new(reach.addresses, reach.dial, reach.random),
+        route: Route::new(reach.addresses, reach.dial, reach.random, seeker),
         work: Work::new(queue, Arc::clone(&shared), reach.agent, reach.witness),
     };
     (Metadata::new(sender, shared), client)
