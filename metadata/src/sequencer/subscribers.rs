@@ -487,6 +487,7 @@ mod tests {
         let mut old = updates.swap_remove(0);
         while !matches!(old.waiting(), super::super::feed::Waiting::Nothing) {}
         drop(updates);
+        all.sweep();
         let told = async {
             loop {
                 let (sender, _link) = feed();
