@@ -194,7 +194,7 @@ async fn a_cluster_goes_forward_and_back_and_forward_until_it_is_finalized() {
     cluster.upgrade_waiting(&new()).await;
     raised(&new(), &["--metadata", &at]).await;
     assert_eq!(level(&cluster.store).await, 2);
-    make_topic_of_level_2(cluster.agents[0].listen).await;
+    make_topic_of_level_2(cluster.agents[0].listen, 1).await;
     load.gets_on().await;
     turns_old_ones_away(&mut cluster).await;
     for crash in [false, true] {

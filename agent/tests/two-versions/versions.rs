@@ -73,9 +73,10 @@ pub(crate) async fn is_turned_away(command: &str, words: &[&str]) {
 }
 
 /// With a topic that the new version makes at its level comes the effect that the old one does not know.
-pub(crate) async fn make_topic_of_level_2(agent: SocketAddr) {
+pub(crate) async fn make_topic_of_level_2(agent: SocketAddr, number: i32) {
     let mut client = Client::connect(agent).await;
-    let made = client.create_topic("of-level-2", 1, &[]).await;
+    let name = format!("of-level-2-{number}");
+    let made = client.create_topic(&name, 1, &[]).await;
     assert_eq!(made, ErrorCode::NONE);
 }
 
