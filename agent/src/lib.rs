@@ -34,6 +34,7 @@ mod identity;
 mod making;
 mod offsets;
 mod origin;
+mod own_thread;
 mod produce;
 mod producer_ids;
 mod refusal;

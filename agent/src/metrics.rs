@@ -7,7 +7,8 @@ use metrics::{describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use protocol::{ApiKey, ErrorCode};
 
-use crate::tasks::{Stop, compute};
+use crate::own_thread::OwnThread;
+use crate::tasks::Stop;
 
 /// Upper bounds in seconds, for everything that is timed.
 const SECONDS: &[f64] = &[
@@ -339,15 +340,43 @@ fn answers_not_believed() -> Counter {
 }
 
 /// Keeps histograms small: without this their samples pile up until somebody scrapes.
-pub(crate) async fn upkeep(handle: PrometheusHandle, mut stop: Stop) {
+pub(crate) async fn upkeep(handle: PrometheusHandle, thread: OwnThread, mut stop: Stop) {
     loop {
+        let turn = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            // It takes as long as there are histograms.
+            let handle = handle.clone();
+            thread.run(move || handle.run_upkeep()).await;
+        };
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(5)) => {
-                // It takes as long as there are histograms.
-                let handle = handle.clone();
-                compute(move || handle.run_upkeep()).await;
-            }
+            () = turn => {}
             () = stop.requested() => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use futures::poll;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::tasks::Tasks;
+
+    #[tokio::test(start_paused = true)]
+    async fn upkeep_ends_when_told_to_though_its_turn_has_not_come() {
+        let (thread, tasks) = (OwnThread::start("figures").unwrap(), Tasks::new());
+        let (go_on, hangs) = mpsc::channel::<()>();
+        let mut rendering = Box::pin(thread.run(move || hangs.recv()));
+        assert!(poll!(&mut rendering).is_pending());
+        let handle = PrometheusBuilder::new().build_recorder().handle();
+        let mut upkeep = Box::pin(upkeep(handle, thread.clone(), tasks.stopping()));
+        let waits = timeout(Duration::from_secs(60), &mut upkeep).await;
+        assert!(waits.is_err());
+        tasks.stop();
+        assert!(poll!(&mut upkeep).is_ready());
+        drop(go_on);
     }
 }

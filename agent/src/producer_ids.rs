@@ -55,6 +55,16 @@ impl ProducerIds {
         Ok(ProducerId(start))
     }
 
+    /// The same, where one is at hand: the metadata is not asked.
+    pub(crate) fn at_hand(&self, metadata: &Metadata) -> Option<ProducerId> {
+        self.take(metadata.catalogue().lsn)
+    }
+
+    /// Whether an agent of this cluster handed out that id; `None`: only the metadata knows.
+    pub(crate) fn known_to_be_handed_out(&self, id: i64) -> Option<bool> {
+        self.0.lock().knows(id)
+    }
+
     /// Whether an agent of this cluster handed out that id. A new block tells, where this agent's blocks do not: it begins
     /// behind everything that was handed out.
     ///
@@ -65,7 +75,7 @@ impl ProducerIds {
         metadata: &Metadata,
         id: i64,
     ) -> Result<bool, Error> {
-        if let Some(known) = self.0.lock().knows(id) {
+        if let Some(known) = self.known_to_be_handed_out(id) {
             return Ok(known);
         }
         let catalogue = metadata.catalogue().lsn;

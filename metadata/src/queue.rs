@@ -1,5 +1,6 @@
 //! What waits for a sequencer, or for a link to one: bounded in number by the channel, and in bytes by room that each
-//! command takes until it is answered, and each question until a drain takes it.
+//! command takes until it is answered, and each question until a drain takes it. Of some kinds an agent has no more than a
+//! part, so that there is always room for commits.
 
 use std::sync::Arc;
 
@@ -17,6 +18,13 @@ const QUEUE_BYTES_MAX: u32 = 64 * 1024 * 1024;
 /// What the questions weigh that may wait for a drain, all agents together: what is asked of the order stands behind no
 /// more of them. A drain answers about as many.
 const QUESTION_BYTES_MAX: u32 = 8 * 1024 * 1024;
+/// What a question counts for at the least: half of the queue is left to commands, however many ask and go away again.
+const QUESTION_BYTES_MIN: usize = 1024;
+/// Of the bytes of commands so many are there for an agent's changes of topics that are not answered, and as many for its
+/// blocks of producer ids. Whoever asked for one may have stopped waiting and ask for another: commits find the rest.
+const PART_BYTES_MAX: u32 = QUEUE_BYTES_MAX / 4;
+/// What each of them counts for at the least, so that there are 2,048 of a kind at the most, an eighth of the queue.
+const PART_BYTES_MIN: usize = 8 * 1024;
 /// Of a command, whatever is in it.
 const COMMAND_BYTES: usize = 256;
 
@@ -38,6 +46,8 @@ pub(crate) struct ReplyTo {
     /// Until it is answered.
     sender: Option<oneshot::Sender<Result<Answer, Error>>>,
     room: Held,
+    /// Of a kind of which there may be so many.
+    part: Held,
     /// Of a command that opens an agent's session.
     opening: Option<Opening>,
     happened: Happened,
@@ -51,6 +61,8 @@ pub(crate) type Held = Option<OwnedSemaphorePermit>;
 pub(crate) struct Room {
     commands: Arc<Semaphore>,
     questions: Arc<Semaphore>,
+    topic_changes: Arc<Semaphore>,
+    id_blocks: Arc<Semaphore>,
 }
 
 impl From<oneshot::Sender<Result<Answer, Error>>> for ReplyTo {
@@ -58,6 +70,7 @@ impl From<oneshot::Sender<Result<Answer, Error>>> for ReplyTo {
         Self {
             sender: Some(sender),
             room: None,
+            part: None,
             opening: None,
             happened: Happened::No,
         }
@@ -110,7 +123,23 @@ impl Room {
         Self {
             commands: Arc::new(Semaphore::new(QUEUE_BYTES_MAX as usize)),
             questions: Arc::new(Semaphore::new(QUESTION_BYTES_MAX as usize)),
+            topic_changes: Arc::new(Semaphore::new(PART_BYTES_MAX as usize)),
+            id_blocks: Arc::new(Semaphore::new(PART_BYTES_MAX as usize)),
         }
+    }
+
+    /// What a command takes of the part that its kind has, at once, or not at all.
+    pub(crate) fn try_take_part(&self, command: &Command, reply: &mut ReplyTo) -> bool {
+        let part = match command {
+            Command::CreateTopic(_) | Command::DeleteTopic(_) | Command::CreatePartitions(_) => {
+                &self.topic_changes
+            }
+            Command::AllocateProducerIds { .. } => &self.id_blocks,
+            _ => return true,
+        };
+        let wanted = units(weight(command).max(PART_BYTES_MIN)).min(PART_BYTES_MAX);
+        reply.part = Arc::clone(part).try_acquire_many_owned(wanted).ok();
+        reply.part.is_some()
     }
 
     /// At once, or not at all.
@@ -134,7 +163,8 @@ impl Room {
                     true => (&self.commands, QUEUE_BYTES_MAX),
                     false => (&self.questions, QUESTION_BYTES_MAX),
                 };
-                let taken = Arc::clone(room).acquire_many_owned(units(read.weight()).min(max));
+                let wanted = units(read.weight().max(QUESTION_BYTES_MIN)).min(max);
+                let taken = Arc::clone(room).acquire_many_owned(wanted);
                 *held = taken.await.ok();
             }
             Asked::Close => {}

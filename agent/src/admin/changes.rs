@@ -20,7 +20,8 @@ const TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Submits what is wanted of each topic. Where a command was not answered in time it may have been done all the same, and
 /// those behind it are not begun: REQUEST_TIMED_OUT for each. Who finds no room among those who wait for the metadata is
-/// told to ask again.
+/// told to ask again, and so is who finds none among the changes that it has not answered: it counts those that nobody
+/// waits for any longer.
 pub(super) async fn submit<K, T>(
     call: &Call,
     timeout_ms: i32,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use metadata::{Command, CreateTopic, Outcome, TopicId};
+use metadata::{Command, CommitObject, CreateTopic, ObjectKey, Outcome, TopicId};
 use parking_lot::Mutex;
 use protocol::messages::create_partitions::CreatePartitionsTopic;
 use protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig};
@@ -530,6 +530,35 @@ async fn nothing_is_held_for_an_answer_while_topics_are_changed() {
         let mut asked = Box::pin(create_topics::handle(&call, request));
         assert!(futures::poll!(&mut asked).is_pending());
         assert_eq!(context.admission.answer_bytes(), 0);
+    })
+    .await;
+}
+
+/// Each request of a client that hardly waits left its commands in the metadata's queue, until no commit found room there.
+#[tokio::test(start_paused = true)]
+async fn commits_find_room_however_many_changes_of_topics_are_given_up() {
+    with_silent_metadata(make_one, async |context| {
+        let mut told = Vec::new();
+        for _ in 0..70 {
+            let request = CreateTopicsRequest {
+                topics: (0..256)
+                    .map(|number| topic(&format!("t{number}")))
+                    .collect(),
+                timeout_ms: 1,
+                ..CreateTopicsRequest::default()
+            };
+            let call = call(context, ApiKey::CreateTopics, 7).await;
+            told = codes(&create_topics::handle(&call, request).await);
+        }
+        let again = ErrorCode::NOT_CONTROLLER;
+        assert!(told.iter().all(|code| *code == again), "{told:?}");
+        let commit = Command::CommitObject(CommitObject {
+            object: ObjectKey(1),
+            size: 1,
+            blocks: Vec::new(),
+        });
+        let mut commit = Box::pin(context.metadata.submit(commit));
+        assert!(futures::poll!(&mut commit).is_pending());
     })
     .await;
 }

@@ -270,24 +270,13 @@ impl State {
     }
 
     /// Tells as many to leave as keep the next in line from what it wants: first those past their origin's share, then the
-    /// slowest.
+    /// slowest. Where all who wait hold what they may, those leave that keep others of their own origin waiting.
     fn make_room(&mut self) {
         if !self.rules.slow_leave {
             return;
         }
-        let Some((next, wanted)) = self.head() else {
-            return;
-        };
-        while self.free + self.leaving < wanted {
-            let late = self.holders.iter().filter_map(|(number, holder)| {
-                let past_share = self.past_share(holder, next);
-                let late = holder.late(if past_share { PAST_SHARE } else { 1 })?;
-                Some((past_share, late, *number))
-            });
-            let Some((.., slowest)) = late.max() else {
-                return;
-            };
-            let Some(holder) = self.holders.get_mut(&slowest) else {
+        while let Some(number) = self.in_the_way() {
+            let Some(holder) = self.holders.get_mut(&number) else {
                 return;
             };
             holder.arrival = Arrival::Leaves;
@@ -297,6 +286,34 @@ impl State {
                 party.leaving += holder.bytes;
             }
         }
+    }
+
+    /// Who is to leave next, if anybody is.
+    fn in_the_way(&self) -> Option<u64> {
+        let Some((next, wanted)) = self.head() else {
+            return self.in_the_way_of_its_own();
+        };
+        if self.free + self.leaving >= wanted {
+            return None;
+        }
+        let late = self.holders.iter().filter_map(|(number, holder)| {
+            let past_share = self.past_share(holder, next);
+            let late = holder.late(if past_share { PAST_SHARE } else { 1 })?;
+            Some((past_share, late, *number))
+        });
+        late.max().map(|(.., slowest)| slowest)
+    }
+
+    fn in_the_way_of_its_own(&self) -> Option<u64> {
+        let late = self.holders.iter().filter_map(|(number, holder)| {
+            let late = holder.late(1)?;
+            let party = self.origins.get(&holder.origin)?;
+            let (_, waiter) = party.waiting.first_key_value()?;
+            let held = party.held - party.leaving;
+            let waits = held + 2 * waiter.bytes > self.free + self.leaving;
+            waits.then_some((late, *number))
+        });
+        late.max().map(|(_, slowest)| slowest)
     }
 
     /// Whether its origin has, without it, what it could have if all had the same, and another waits.

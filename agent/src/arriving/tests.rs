@@ -211,3 +211,41 @@ async fn origins_take_turns() {
     drop(held);
     assert!(poll!(&mut crowd[1]).is_ready());
 }
+
+/// Three behind one address that announced a frame and stopped made the fourth wait until they were given up.
+#[tokio::test]
+async fn in_a_shared_lane_slow_frames_make_room_for_others_of_their_own_origin() {
+    let lane = ArrivingLane::shared_by_arriving(16 * MIB);
+    let mut own = Vec::new();
+    for _ in 0..4 {
+        own.push(lane.take(from(1), 2 * MIB).await);
+    }
+    let other = lane.take(from(2), MIB).await;
+    let mut next = Box::pin(lane.take(from(1), 2 * MIB));
+    assert!(poll!(&mut next).is_pending());
+    assert!(!own[0].must_leave(late(0), 0), "it is not late yet");
+    assert!(!other.must_leave(late(9000), 0), "it is in nobody's way");
+    assert!(!own[1].must_leave(late(1000), MIB), "it comes");
+    assert!(own[2].must_leave(late(200), 0));
+    assert!(own[0].must_leave(late(100), 0), "one makes too little room");
+    assert!(!own[3].must_leave(late(50), 0), "two make enough");
+    own.remove(0);
+    assert!(poll!(&mut next).is_pending());
+    own.remove(1);
+    assert!(poll!(&mut next).is_ready());
+}
+
+#[tokio::test]
+async fn who_was_late_before_another_of_its_origin_waited_is_told_at_once() {
+    let lane = ArrivingLane::shared_by_arriving(4 * MIB);
+    let slow = lane.take(from(1), 2 * MIB).await;
+    assert!(!slow.must_leave(late(100), 0));
+    let mut told = Box::pin(slow.told_to_leave());
+    assert!(poll!(&mut told).is_pending());
+    let mut next = Box::pin(lane.take(from(1), MIB));
+    assert!(poll!(&mut next).is_pending());
+    assert!(poll!(&mut told).is_ready());
+    drop(told);
+    drop(slow);
+    assert!(poll!(&mut next).is_ready());
+}

@@ -1,5 +1,5 @@
-//! The page of metrics: with very many series it takes the CPU for long, so it is rendered where that holds up nobody, once at
-//! a time, and is the same for all who ask meanwhile.
+//! The page of metrics: with very many series it takes the CPU for long, so it is rendered where that holds up nobody and
+//! nothing that hangs holds it up, once at a time, and is the same for all who ask meanwhile.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,8 +8,7 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt, Shared, WeakShared};
 use parking_lot::Mutex;
 
-use crate::origin::Origin;
-use crate::tasks::Workers;
+use crate::own_thread::OwnThread;
 
 type Rendering = BoxFuture<'static, Bytes>;
 
@@ -19,7 +18,7 @@ pub(super) struct Figures(Arc<Inner>);
 
 struct Inner {
     /// One at a time: what nobody waits for any more still takes its time.
-    renderer: Workers,
+    renderer: OwnThread,
     under_way: Mutex<Option<WeakShared<Rendering>>>,
 }
 
@@ -30,9 +29,9 @@ impl fmt::Debug for Figures {
 }
 
 impl Figures {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(renderer: OwnThread) -> Self {
         Self(Arc::new(Inner {
-            renderer: Workers::new(1),
+            renderer,
             under_way: Mutex::default(),
         }))
     }
@@ -50,10 +49,7 @@ impl Figures {
             return joined;
         }
         let inner = Arc::clone(&self.0);
-        let rendering = async move {
-            let rendered = inner.renderer.compute(Origin::of(None), |_| render());
-            Bytes::from(rendered.await)
-        };
+        let rendering = async move { Bytes::from(inner.renderer.run(render).await) };
         let rendering = rendering.boxed().shared();
         *under_way = rendering.downgrade();
         rendering
@@ -71,10 +67,14 @@ mod tests {
     use super::*;
     use crate::tasks::Tasks;
 
+    fn figures() -> Figures {
+        Figures::new(OwnThread::start("figures").unwrap())
+    }
+
     /// A scrape of half a million series stopped everything that its worker had to do.
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn rendering_holds_up_nothing_else() {
-        let (figures, tasks) = (Figures::new(), Tasks::new());
+        let (figures, tasks) = (figures(), Tasks::new());
         let (go_on, waits) = mpsc::channel::<()>();
         let scrape = tasks.spawn("scrape", async move {
             let shown = figures.shown(move || {
@@ -97,7 +97,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn those_who_ask_at_once_are_shown_the_same_bytes() {
-        let figures = Figures::new();
+        let figures = figures();
         let rendered = Arc::new(AtomicUsize::new(0));
         let (go_on, waits) = mpsc::channel::<()>();
         let render = |waits: Option<mpsc::Receiver<()>>| {

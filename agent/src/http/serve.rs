@@ -12,20 +12,22 @@ use super::figures::Figures;
 use super::moving::Moving;
 use super::pages::Pages;
 use crate::metrics::{self, Turned};
+use crate::own_thread::OwnThread;
 use crate::tasks::{Stop, Tasks};
 
 /// At a time. Who comes then is served all the same: it may ask for the process' health.
 const CONNECTIONS_MAX: usize = 64;
 const HEADERS_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Answers until told to stop.
+/// Answers until told to stop. `renderer` has no work that others wait for.
 pub(crate) async fn serve(
     listener: TcpListener,
     pages: Pages,
+    renderer: OwnThread,
     tasks: Tasks,
     mut stop: Stop,
 ) -> anyhow::Result<()> {
-    let (mut connections, figures) = (Moving::default(), Figures::new());
+    let (mut connections, figures) = (Moving::default(), Figures::new(renderer));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

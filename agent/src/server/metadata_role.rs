@@ -11,6 +11,7 @@ use crate::config::{PeerTls, StoreUrl};
 use crate::http;
 use crate::identity::{self, Names};
 use crate::metrics;
+use crate::own_thread::OwnThread;
 use crate::storage::{Store, StoreOptions};
 use crate::tasks::Tasks;
 
@@ -78,7 +79,8 @@ pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
             status,
             unanswered,
         };
-        let serving = http::serve(listener, pages, Tasks::new(), rooms.stopping());
+        let figures = OwnThread::start("figures")?;
+        let serving = http::serve(listener, pages, figures, Tasks::new(), rooms.stopping());
         rooms.spawn("http", serving);
     }
     let http = http.map(tracing::field::display);

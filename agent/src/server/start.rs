@@ -17,6 +17,7 @@ use crate::config::Listen;
 use crate::http;
 use crate::identity::{Identity, Names};
 use crate::metrics;
+use crate::own_thread::OwnThread;
 use crate::random::Random;
 use crate::storage::Store;
 use crate::tasks::Tasks;
@@ -75,10 +76,12 @@ impl Server {
         };
         let rooms = Rooms::start(&settings, node, outside);
         let signals = Signals::catch()?;
+        let figures = OwnThread::start("figures")?;
         tasks.spawn("metrics upkeep", {
-            let (prometheus, stop) = (prometheus.clone(), tasks.stopping());
+            let (prometheus, figures) = (prometheus.clone(), figures.clone());
+            let stop = tasks.stopping();
             async move {
-                metrics::upkeep(prometheus, stop).await;
+                metrics::upkeep(prometheus, figures, stop).await;
                 Ok(())
             }
         });
@@ -100,7 +103,7 @@ impl Server {
             }));
             tasks.spawn(
                 "http",
-                http::serve(listener, pages, Tasks::new(), tasks.stopping()),
+                http::serve(listener, pages, figures, Tasks::new(), tasks.stopping()),
             );
         }
         let connections = Arc::default();

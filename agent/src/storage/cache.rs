@@ -33,6 +33,8 @@ const DOWNLOAD_QUEUE: usize = 1024;
 const LOADING_SHARE: u64 = 2;
 /// Objects that one asker has read at once.
 const OBJECTS_AT_ONCE_MAX: usize = 256;
+/// Downloads whose places in line are kept for who will ask again: as many as get him on. Nothing else bounds them.
+const KEPT_IN_LINE_MAX: usize = 8;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -172,8 +174,9 @@ impl Cache {
         wanted.iter().map(Place::key).map(&mut find).collect()
     }
 
-    /// Keeps the places in line of those downloads that have not come yet, for somebody who stops waiting for them and will
-    /// ask for them again: he would stand at the end each time. With nobody left who wants one it is forgotten as before.
+    /// Keeps the places in line of the first of those downloads that have not come yet, for somebody who stops waiting for
+    /// them and will ask for them again: he would stand at the end each time. The others begin anew. With nobody left who
+    /// wants one it is forgotten as before.
     #[must_use]
     pub fn keep(&self, awaited: Vec<Awaited>) -> Option<InLine> {
         let runs = awaited
@@ -182,6 +185,7 @@ impl Cache {
         let mut runs: Vec<Run> = runs.filter(|run| run.peek().is_none()).collect();
         // Blocks of one download mostly follow each other.
         runs.dedup_by(|one, other| one.ptr_eq(other));
+        runs.truncate(KEPT_IN_LINE_MAX);
         if runs.is_empty() {
             return None;
         }

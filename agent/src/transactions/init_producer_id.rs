@@ -35,6 +35,9 @@ pub(crate) async fn handle(call: &Call, request: InitProducerIdRequest) -> InitP
         Ok(wanted) => wanted,
         Err(code) => return refused(code),
     };
+    if let Some((id, epoch)) = at_hand(context, wanted) {
+        return given(id, epoch);
+    }
     // Kafka's code for "ask again". A producer without transactions has no coordinator: told that it is away, Java's looks
     // for one and fails for good.
     let again = ErrorCode::COORDINATOR_LOAD_IN_PROGRESS;
@@ -62,6 +65,17 @@ fn allow(call: &Call, transactional_id: Option<&str>) -> Result<(), ErrorCode> {
                 any.map_err(|_| code)
             }),
     }
+}
+
+/// Who the producer is, where it is known without asking the metadata.
+fn at_hand(context: &Context, wanted: Wanted) -> Option<(i64, i16)> {
+    let ids = &context.producer_ids;
+    if let Wanted::Next { id, epoch } = wanted
+        && ids.known_to_be_handed_out(id)?
+    {
+        return Some((id, epoch));
+    }
+    ids.at_hand(&context.metadata).map(|id| (id.0, 0))
 }
 
 /// A next epoch fences what the producer sent before and nobody has taken yet, through whatever agent. An id of another
@@ -100,7 +114,46 @@ fn wanted(request: &InitProducerIdRequest) -> Result<Wanted, ErrorCode> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use protocol::ApiKey;
+
     use super::*;
+    use crate::discovery::fixture::{call, crowded_call, with_silent_metadata};
+
+    /// Where too many wait for the metadata, those who need it not were refused as well.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_at_hand_is_given_without_the_metadata() {
+        let new = InitProducerIdRequest {
+            producer_id: -1,
+            producer_epoch: -1,
+            ..InitProducerIdRequest::default()
+        };
+        let again = |producer_id| InitProducerIdRequest {
+            producer_id,
+            producer_epoch: 3,
+            ..InitProducerIdRequest::default()
+        };
+        let before = async |context: &Arc<Context>| {
+            let call = call(context, ApiKey::InitProducerId, 4).await;
+            assert_eq!(handle(&call, new.clone()).await.error_code, ErrorCode::NONE);
+        };
+        with_silent_metadata(before, async |context| {
+            let ask = async |request| {
+                let (call, _crowd) = crowded_call(context, ApiKey::InitProducerId, 4).await;
+                let told = handle(&call, request).await;
+                (told.error_code, told.producer_id, told.producer_epoch)
+            };
+            let (code, id, epoch) = ask(new.clone()).await;
+            assert_eq!((code, epoch), (ErrorCode::NONE, 0));
+            assert_eq!(ask(again(id)).await, (ErrorCode::NONE, id, 4));
+            let next = ask(again(id + 500)).await;
+            assert_eq!(next, (ErrorCode::NONE, id + 1, 0), "it is of nobody yet");
+            let (code, ..) = ask(again(id + 1_000_000)).await;
+            assert_eq!(code, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+        })
+        .await;
+    }
 
     fn asks(transactional_id: Option<&str>, id: i64, epoch: i16) -> Result<Wanted, ErrorCode> {
         wanted(&InitProducerIdRequest {

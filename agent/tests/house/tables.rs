@@ -115,7 +115,7 @@ pub(crate) const AGENT: &[(&str, &[&str])] = &[
             "context",
             "identity",
             "metrics",
-            "origin",
+            "own_thread",
             "storage",
             "tasks",
         ],
@@ -123,7 +123,7 @@ pub(crate) const AGENT: &[(&str, &[&str])] = &[
     ("identity", &["random", "storage", "tasks"]),
     ("life", &[]),
     ("making", &["origin", "tasks"]),
-    ("metrics", &["tasks"]),
+    ("metrics", &["own_thread", "tasks"]),
     (
         "offsets",
         &[
@@ -152,6 +152,7 @@ pub(crate) const AGENT: &[(&str, &[&str])] = &[
         ],
     ),
     ("origin", &[]),
+    ("own_thread", &["arriving", "origin"]),
     ("producer_ids", &[]),
     ("random", &[]),
     ("reading", &[]),
@@ -173,6 +174,7 @@ pub(crate) const AGENT: &[(&str, &[&str])] = &[
             "identity",
             "metrics",
             "origin",
+            "own_thread",
             "produce",
             "producer_ids",
             "random",

@@ -407,6 +407,43 @@ async fn what_nobody_waits_for_any_more_is_not_read() {
     );
 }
 
+/// Every download that is kept takes memory that nobody is charged for.
+#[tokio::test(start_paused = true)]
+async fn of_what_somebody_waited_for_the_first_keep_their_places_in_line() {
+    let mib = 1 << 20;
+    let f = fixture(&[mib, 10], 4 * mib as u64).await;
+    let all = f.cache.begin(&[f.place(0)]);
+    let of = |number: u128| Place {
+        object: ObjectKey(10 + number),
+        ..f.place(1)
+    };
+    let wanted: Vec<_> = (0..100).map(of).collect();
+    let coming = f.cache.begin(&wanted);
+    let known = || {
+        coming
+            .iter()
+            .filter_map(Coming::awaited)
+            .collect::<Vec<_>>()
+    };
+    let (asked, seen) = (known(), known());
+    assert_eq!(
+        asked.len(),
+        100,
+        "there is no room: each has a place in line"
+    );
+    let in_line = f.cache.keep(asked);
+    drop(coming);
+    let kept: Vec<_> = seen.iter().map(|one| one.0.upgrade().is_some()).collect();
+    assert_eq!(kept, [[true; 8].as_slice(), &[false; 92]].concat());
+    // They come once there is room for them.
+    let _tasks = f.run();
+    drop(all);
+    sleep(Duration::from_secs(60)).await;
+    assert!(seen.iter().all(|one| one.0.upgrade().is_none()));
+    assert_eq!(f.cache.loading_bytes(), 0);
+    drop(in_line);
+}
+
 /// What is damaged, or somebody else's, is not served; what lies beside it in the same download is.
 #[tokio::test(start_paused = true)]
 async fn damage_does_not_spread() {

@@ -1,9 +1,10 @@
 //! Commands that are refused: none behind them overtakes them, what is too much is given back, and nobody waits for ever.
 
 use super::*;
-use crate::command::Answer;
+use crate::command::{Answer, Rejected};
 use crate::error::Happened;
 use crate::kv::Fault;
+use crate::queue::QUEUE_MAX;
 
 fn refused(answer: &Result<Answer, Error>) -> bool {
     matches!(
@@ -49,14 +50,16 @@ async fn what_waits_is_bounded_in_bytes_and_there_is_room_again_once_it_is_answe
     let gated = Gated::open(&memory);
     let running = run(gated.clone(), options(2)).await;
     let metadata = &running.metadata;
-    let large = |id| {
-        Command::CreateTopic(CreateTopic {
-            name: "x".repeat(15 * 1024 * 1024),
-            id: TopicId(id),
-            partitions: 1,
-            replication_factor: 1,
-            configs: [].into(),
-        })
+    let large = |number| {
+        let Command::CommitObject(mut command) = plain(number, 0) else {
+            unreachable!()
+        };
+        let blocks = 15 * 1024 * 1024 / size_of::<CommitBlock>();
+        command.blocks = vec![command.blocks[0].clone(); blocks];
+        for block in &mut command.blocks {
+            block.batches.clear();
+        }
+        Command::CommitObject(command)
     };
     gated.let_through(0);
     let waiting: Vec<_> = (100..104).map(|id| metadata.submit(large(id))).collect();
@@ -95,4 +98,69 @@ async fn a_store_that_never_answers_keeps_nobody_waiting_for_ever() {
     assert!(unknown, "{answer:?}");
     assert!(matches!(bounds, Err(Error::Unavailable { .. })));
     running.kill().await;
+}
+
+/// Whoever asked for a topic and stopped waiting asked again and again, until no commit found room.
+#[tokio::test(start_paused = true)]
+async fn commits_find_room_however_many_changes_of_topics_were_asked_for_and_given_up() {
+    let memory = Memory::new();
+    fresh(&memory).await.close().await;
+    let gated = Gated::open(&memory);
+    let running = run(gated.clone(), options(2)).await;
+    let metadata = &running.metadata;
+    gated.let_through(0);
+    let create = |id| CreateTopic {
+        name: "x".to_owned(),
+        id: TopicId(id),
+        partitions: 1,
+        replication_factor: 1,
+        configs: [].into(),
+    };
+    let (mut left, mut told) = (0, 0);
+    for id in 100..40_100 {
+        let ids = Command::AllocateProducerIds { count: 1 };
+        for command in [Command::CreateTopic(create(id)), ids] {
+            match futures::poll!(Box::pin(metadata.submit(command))) {
+                std::task::Poll::Pending => left += 1,
+                std::task::Poll::Ready(answer) => told += u32::from(refused(&answer)),
+            }
+        }
+    }
+    assert_eq!(left + told, 80_000);
+    assert!(metadata.stats().queued <= QUEUE_MAX / 4);
+    let mut commits = Vec::new();
+    for number in 1..100 {
+        let mut commit = Box::pin(metadata.submit(plain(number, 0)));
+        assert!(futures::poll!(&mut commit).is_pending());
+        commits.push(commit);
+    }
+    gated.let_through(1_000_000);
+    for commit in commits {
+        commit.await.unwrap();
+    }
+    let again = Command::CreateTopic(create(1));
+    let outcome = metadata.submit(again).await.unwrap().outcome;
+    assert_eq!(outcome, Outcome::Rejected(Rejected::TopicExists));
+    running.close().await;
+}
+
+/// The same of those who ask and go away.
+#[tokio::test(start_paused = true)]
+async fn commits_find_room_however_many_questions_were_asked_and_given_up() {
+    let memory = Memory::new();
+    fresh(&memory).await.close().await;
+    let gated = Gated::open(&memory);
+    let running = run(gated.clone(), options(2)).await;
+    let metadata = &running.metadata;
+    gated.let_through(0);
+    for _ in 0..40_000 {
+        let question = metadata.confirmed_catalogue();
+        assert!(futures::poll!(Box::pin(question)).is_pending());
+    }
+    assert!(metadata.stats().queued <= QUEUE_MAX / 2);
+    let mut commit = Box::pin(metadata.submit(plain(1, 0)));
+    assert!(futures::poll!(&mut commit).is_pending());
+    gated.let_through(1_000);
+    commit.await.unwrap();
+    running.close().await;
 }
