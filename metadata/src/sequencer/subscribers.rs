@@ -349,7 +349,7 @@ fn is_time(at: Option<Instant>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::feed::feed;
+    use super::super::feed::{Updates, Waiting, feed};
     use super::*;
     use crate::types::{Bounds, PartitionIndex, Scope};
 
@@ -381,8 +381,8 @@ mod tests {
             all.watch(tidy, views(some.clone())).unwrap();
             all.unwatch(tidy, &of);
             let watched = all.watch(greedy, views(some));
-            while let super::super::feed::Waiting::Update(_) = greedy_updates.waiting() {}
-            while let super::super::feed::Waiting::Update(_) = tidy_updates.waiting() {}
+            while let Waiting::Update(_) = greedy_updates.waiting() {}
+            while let Waiting::Update(_) = tidy_updates.waiting() {}
             if let Err(error) = watched {
                 cut = cut.or(Some((round, error.to_string())));
             }
@@ -420,7 +420,7 @@ mod tests {
             updates.push(receiver);
             all.publish_agents();
             for each in &mut updates {
-                while let super::super::feed::Waiting::Update(update) = each.waiting() {
+                while let Waiting::Update(update) = each.waiting() {
                     let Update::Agents(agents) = update else {
                         panic!("{update:?}")
                     };
@@ -434,18 +434,24 @@ mod tests {
         assert!(bytes < 46 * 40 * 1024 * 1024, "{bytes} in 45 s");
     }
 
-    /// Who comes again and again is told of them each time, and may come any number of times.
-    #[tokio::test(start_paused = true)]
-    async fn new_links_are_told_of_agents_as_there_is_room() {
+    /// Agents that were told of each other, and what each of them was told.
+    fn of_200_agents() -> (Subscribers, Vec<Updates>) {
         let mut all = Subscribers::default();
-        let mut updates = Vec::new();
-        for number in 0..200 {
+        let attach = |number| {
             let (sender, receiver) = feed();
             let session = u64::try_from(number).unwrap();
             all.attach(session, agent(number, 1), 1, sender);
-            updates.push(receiver);
-        }
+            receiver
+        };
+        let updates = (0..200).map(attach).collect();
         all.publish_agents();
+        (all, updates)
+    }
+
+    /// Who comes again and again is told of them each time, and may come any number of times.
+    #[tokio::test(start_paused = true)]
+    async fn new_links_are_told_of_agents_as_there_is_room() {
+        let (mut all, _agents) = of_200_agents();
         tokio::time::advance(AGENTS_PAUSE_MAX).await;
         let mut links = Vec::new();
         for session in 1_000..2_000 {
@@ -455,9 +461,7 @@ mod tests {
         }
         let mut hear = || {
             for (link, heard) in &mut links {
-                while let super::super::feed::Waiting::Update(Update::Agents(agents)) =
-                    link.waiting()
-                {
+                while let Waiting::Update(Update::Agents(agents)) = link.waiting() {
                     assert_eq!(agents.all.len(), 200);
                     *heard += 1;
                 }
@@ -475,17 +479,9 @@ mod tests {
     /// As a fleet of processes that crash again and again, with a link in each drain.
     #[tokio::test(start_paused = true)]
     async fn links_that_come_all_the_time_keep_the_list_of_agents_from_nobody() {
-        let mut all = Subscribers::default();
-        let mut updates = Vec::new();
-        for number in 0..200 {
-            let (sender, receiver) = feed();
-            let session = u64::try_from(number).unwrap();
-            all.attach(session, agent(number, 1), 1, sender);
-            updates.push(receiver);
-        }
-        all.publish_agents();
+        let (mut all, mut updates) = of_200_agents();
         let mut old = updates.swap_remove(0);
-        while !matches!(old.waiting(), super::super::feed::Waiting::Nothing) {}
+        while !matches!(old.waiting(), Waiting::Nothing) {}
         drop(updates);
         all.sweep();
         let told = async {
@@ -493,7 +489,7 @@ mod tests {
                 let (sender, _link) = feed();
                 all.attach(1_000, (None, Origin::of(None)), 1, sender);
                 all.publish_agents();
-                if let super::super::feed::Waiting::Update(Update::Agents(agents)) = old.waiting() {
+                if let Waiting::Update(Update::Agents(agents)) = old.waiting() {
                     return agents.all.len();
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;

@@ -6,6 +6,16 @@ use crate::error::Happened;
 use crate::kv::Fault;
 use crate::queue::QUEUE_MAX;
 
+/// A sequencer with a topic, of whose store each further commit waits until it is let through.
+async fn stuck() -> (Gated, Running) {
+    let memory = Memory::new();
+    fresh(&memory).await.close().await;
+    let gated = Gated::open(&memory);
+    let running = run(gated.clone(), options(2)).await;
+    gated.let_through(0);
+    (gated, running)
+}
+
 fn refused(answer: &Result<Answer, Error>) -> bool {
     matches!(
         answer,
@@ -78,12 +88,8 @@ async fn what_waits_is_bounded_in_bytes_and_there_is_room_again_once_it_is_answe
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_never_answers_keeps_nobody_waiting_for_ever() {
-    let memory = Memory::new();
-    fresh(&memory).await.close().await;
-    let gated = Gated::open(&memory);
-    let running = run(gated.clone(), options(2)).await;
+    let (_gated, running) = stuck().await;
     let metadata = &running.metadata;
-    gated.let_through(0);
     let (answer, bounds) = tokio::join!(
         metadata.submit(plain(1, 0)),
         metadata.bounds(vec![partition(0)]),
@@ -103,12 +109,8 @@ async fn a_store_that_never_answers_keeps_nobody_waiting_for_ever() {
 /// Whoever asked for a topic and stopped waiting asked again and again, until no commit found room.
 #[tokio::test(start_paused = true)]
 async fn commits_find_room_however_many_changes_of_topics_were_asked_for_and_given_up() {
-    let memory = Memory::new();
-    fresh(&memory).await.close().await;
-    let gated = Gated::open(&memory);
-    let running = run(gated.clone(), options(2)).await;
+    let (gated, running) = stuck().await;
     let metadata = &running.metadata;
-    gated.let_through(0);
     let create = |id| CreateTopic {
         name: "x".to_owned(),
         id: TopicId(id),
@@ -147,12 +149,8 @@ async fn commits_find_room_however_many_changes_of_topics_were_asked_for_and_giv
 /// The same of those who ask and go away.
 #[tokio::test(start_paused = true)]
 async fn commits_find_room_however_many_questions_were_asked_and_given_up() {
-    let memory = Memory::new();
-    fresh(&memory).await.close().await;
-    let gated = Gated::open(&memory);
-    let running = run(gated.clone(), options(2)).await;
+    let (gated, running) = stuck().await;
     let metadata = &running.metadata;
-    gated.let_through(0);
     for _ in 0..40_000 {
         // Else tokio lets only the first hundred get on.
         let question = tokio::task::unconstrained(metadata.confirmed_catalogue());

@@ -1,20 +1,20 @@
 //! The bucket is away when the holder dies: who takes over without asking it, and who must not.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 
 use super::emptied::candidate;
 use super::*;
 use crate::kv::ReadFault;
 use crate::sequencer::tests::silent::own;
-use crate::sequencer::{Candidate, Role, Status};
+use crate::sequencer::{Role, Status};
 
 /// A process that is alive only while it is polled, so that it can be frozen.
-struct Process<'a> {
+struct Process {
     status: Status,
-    running: Pin<&'a mut dyn Future<Output = Result<(), Error>>>,
+    running: Pin<Box<dyn Future<Output = Result<(), Error>>>>,
 }
 
-impl Process<'_> {
+impl Process {
     /// It runs for so long, and does not end.
     async fn runs(&mut self, time: Duration) {
         tokio::select! {
@@ -59,8 +59,11 @@ async fn idle() -> (Memory, Bucket, Metadata, JoinHandle<Result<(), Error>>) {
 }
 
 /// One that watches it.
-fn watcher(memory: &Memory, bucket: &Bucket) -> Candidate {
-    candidate(memory, bucket.options(3), "two:1")
+fn watcher(memory: &Memory, bucket: &Bucket) -> Process {
+    let watcher = candidate(memory, bucket.options(3), "two:1");
+    let status = watcher.status();
+    let running = Box::pin(watcher.run(std::future::pending()));
+    Process { status, running }
 }
 
 async fn commit_one(metadata: &Metadata, number: u64) {
@@ -72,10 +75,7 @@ const SOME: Duration = Duration::from_secs(3);
 #[tokio::test(start_paused = true)]
 async fn who_agreed_with_the_bucket_takes_an_idle_order_while_it_is_away() {
     let (memory, bucket, _, holder) = idle().await;
-    let watcher = watcher(&memory, &bucket);
-    let status = watcher.status();
-    let running = pin!(watcher.run(std::future::pending()));
-    let mut watcher = Process { status, running };
+    let mut watcher = watcher(&memory, &bucket);
     watcher.runs(SOME).await;
     *bucket.away.lock() = true;
     // A look that fails is none that was not tried.
@@ -95,10 +95,7 @@ async fn who_never_asked_the_bucket_waits_for_it_and_agrees_once_it_is_back() {
     for back_before in [true, false] {
         let (memory, bucket, _, holder) = idle().await;
         *bucket.away.lock() = true;
-        let watcher = watcher(&memory, &bucket);
-        let status = watcher.status();
-        let running = pin!(watcher.run(std::future::pending()));
-        let mut watcher = Process { status, running };
+        let mut watcher = watcher(&memory, &bucket);
         watcher.runs(SOME).await;
         if back_before {
             *bucket.away.lock() = false;
@@ -120,10 +117,7 @@ async fn who_never_asked_the_bucket_waits_for_it_and_agrees_once_it_is_back() {
 async fn who_did_not_look_all_the_while_takes_nothing_over_while_the_bucket_is_away() {
     for wrote in [false, true] {
         let (memory, bucket, metadata, holder) = idle().await;
-        let watcher = watcher(&memory, &bucket);
-        let status = watcher.status();
-        let running = pin!(watcher.run(std::future::pending()));
-        let mut watcher = Process { status, running };
+        let mut watcher = watcher(&memory, &bucket);
         watcher.runs(SOME).await;
         if wrote {
             commit_one(&metadata, 1).await;
@@ -150,10 +144,7 @@ async fn who_did_not_look_all_the_while_takes_nothing_over_while_the_bucket_is_a
 #[expect(clippy::disallowed_methods, reason = "the test owns its tasks")]
 async fn who_was_frozen_while_it_asked_the_bucket_takes_nothing_over_by_what_it_saw_before() {
     let (memory, bucket, _, holder) = idle().await;
-    let watcher = watcher(&memory, &bucket);
-    let status = watcher.status();
-    let running = pin!(watcher.run(std::future::pending()));
-    let mut watcher = Process { status, running };
+    let mut watcher = watcher(&memory, &bucket);
     watcher.runs(SOME).await;
     let older = memory.snapshot();
     bucket.silent.send_replace(true);
