@@ -1,35 +1,30 @@
 //! The handle that agents hold. Cheap to clone; everything it does is a message to the sequencer, or a look at what the
 //! sequencer published.
 
+mod operate;
+mod shared;
+
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::join_all;
-use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::catalogue::{Agent, Catalogue};
-use crate::command::{Answer, Command, Outcome, Rejected, Submission};
+use crate::command::{Answer, Command, Submission};
 use crate::error::Error;
-use crate::history::Point;
-use crate::kv::Kv;
-use crate::numbering::{Numbering, Unheard};
-use crate::queue::{Asked, QUEUE_MAX, ReplyTo, Room};
-use crate::sequencer::Waiting;
-use crate::sequencer::doubts::Doubts;
-use crate::sequencer::lineage::Known;
-use crate::sequencer::openers::Openers;
+use crate::numbering::Unheard;
+use crate::queue::{Asked, QUEUE_MAX, ReplyTo};
 use crate::sequencer::reads::{self, PARTITIONS_MAX, Read};
-use crate::shown::Shown;
-use crate::sought::Sought;
 use crate::state::Usage;
-use crate::types::{
-    Bounds, BucketId, Extent, Located, LostRange, NamingEpoch, Offset, Timestamp, TopicPartition,
-};
-use crate::view::{View, Views};
+use crate::types::{Bounds, Extent, Located, NamingEpoch, Offset, Timestamp, TopicPartition};
+use crate::view::View;
+
+pub use self::operate::Raised;
+pub(crate) use self::shared::Shared;
 
 /// The sequencer's own commands have no session, nor has an agent that has reached no sequencer.
 pub(crate) const NO_SESSION: u64 = 0;
@@ -37,60 +32,6 @@ pub(crate) const NO_SESSION: u64 = 0;
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(25);
 const NO_ANSWER: &str = "no answer came in time";
 const TOO_MANY: &str = "too many commands wait";
-
-/// What sequencer and handles share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    /// Where old extents are read; none in an agent that asks a sequencer elsewhere.
-    pub(crate) kv: Option<Arc<dyn Kv>>,
-    /// Known once a sequencer was reached.
-    pub(crate) cluster_id: OnceLock<String>,
-    pub(crate) catalogue: Mutex<Arc<Catalogue>>,
-    /// Agents that serve clients, by node id; none where there is only this one.
-    pub(crate) agents: Mutex<Arc<Vec<Arc<Agent>>>>,
-    pub(crate) views: Views,
-    /// The epoch in which objects are named.
-    pub(crate) naming: AtomicU32,
-    /// The feature level: elsewhere than in the process of the holder, that of its welcome.
-    pub(crate) level: AtomicU32,
-    pub(crate) ready: AtomicBool,
-    /// Whether a sequencer elsewhere that is reached answers what it is asked.
-    pub(crate) answers: AtomicBool,
-    /// What is met where one is sought in other processes.
-    pub(crate) sought: Sought,
-    /// Whether a sequencer was ever reached.
-    pub(crate) joined: watch::Sender<bool>,
-    pub(crate) counts: Counts,
-    pub(crate) session: Mutex<Numbering>,
-    pub(crate) room: Room,
-    /// Candidates that wait, in the process of the holder.
-    pub(crate) waiting: Mutex<Waiting>,
-    /// Who wrote the store and how far it is durable, as its holder knows, or as it was last told of it.
-    pub(crate) lineage: OnceLock<Known>,
-    /// What agents were told that the store does not hold.
-    pub(crate) doubts: Doubts,
-    /// Whose the open sessions are, in the process of the holder.
-    pub(crate) openers: Openers,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) drains: AtomicU64,
-    pub(crate) log_bytes: AtomicU64,
-    pub(crate) transactions: AtomicU64,
-    pub(crate) checkpoints: AtomicU64,
-    /// As of the last drain.
-    pub(crate) usage: Mutex<Usage>,
-}
-
-/// What became of a feature level that was to be raised.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Raised {
-    /// The one that is.
-    At(u32),
-    /// It stays, for a process cannot read the higher one. Which process, and what to do.
-    Kept(String),
-}
 
 /// What the sequencer did since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,60 +56,6 @@ pub struct Stats {
 pub struct Metadata {
     queue: mpsc::Sender<Asked>,
     shared: Arc<Shared>,
-}
-
-impl Shared {
-    pub(crate) fn new(kv: Arc<dyn Kv>, cluster_id: String, session: u64, lineage: Known) -> Self {
-        Self {
-            kv: Some(kv),
-            cluster_id: OnceLock::from(cluster_id),
-            catalogue: Mutex::default(),
-            agents: Mutex::default(),
-            views: Views::default(),
-            naming: AtomicU32::new(0),
-            level: AtomicU32::new(1),
-            ready: AtomicBool::new(true),
-            answers: AtomicBool::new(true),
-            sought: Sought::default(),
-            joined: watch::Sender::new(true),
-            counts: Counts::default(),
-            session: Mutex::new(Numbering::new(session)),
-            room: Room::new(),
-            waiting: Mutex::default(),
-            lineage: OnceLock::from(lineage),
-            doubts: Doubts::default(),
-            openers: Openers::default(),
-        }
-    }
-
-    /// The last durable point that is known.
-    pub(crate) fn point(&self) -> Option<Point> {
-        self.lineage.get()?.lock().point()
-    }
-
-    /// Of an agent whose sequencer is in another process, and not reached yet.
-    pub(crate) fn elsewhere(addresses: &[String]) -> Self {
-        Self {
-            kv: None,
-            cluster_id: OnceLock::new(),
-            catalogue: Mutex::default(),
-            agents: Mutex::default(),
-            views: Views::default(),
-            naming: AtomicU32::new(0),
-            level: AtomicU32::new(1),
-            ready: AtomicBool::new(false),
-            answers: AtomicBool::new(true),
-            sought: Sought::at(addresses),
-            joined: watch::Sender::new(false),
-            counts: Counts::default(),
-            session: Mutex::new(Numbering::new(NO_SESSION)),
-            room: Room::new(),
-            waiting: Mutex::default(),
-            lineage: OnceLock::new(),
-            doubts: Doubts::default(),
-            openers: Openers::default(),
-        }
-    }
 }
 
 impl Metadata {
@@ -365,7 +252,7 @@ impl Metadata {
         self.shared.ready.load(Ordering::Acquire) && !self.queue.is_closed()
     }
 
-    /// What is wrong, where what is stored would be gone with this process: see [`Kv::displaced`].
+    /// What is wrong, where what is stored would be gone with this process: see [`crate::kv::Kv::displaced`].
     #[must_use]
     pub fn displaced(&self) -> Option<String> {
         self.shared.kv.as_ref()?.displaced()
@@ -403,32 +290,6 @@ impl Metadata {
         self.queue.closed().await;
     }
 
-    /// The bucket in which segments lie, as of a moment after this call; none if nobody ever bound one.
-    ///
-    /// # Errors
-    /// As [`Metadata::submit`].
-    pub async fn bucket(&self) -> Result<Option<BucketId>, Error> {
-        self.ask_bucket(None).await
-    }
-
-    /// Makes that bucket the one in which segments lie, unless one is already. Returns the one that is, durably.
-    ///
-    /// # Errors
-    /// As [`Metadata::submit`]. Asking again does no harm.
-    pub async fn bind_bucket(&self, bucket: BucketId) -> Result<BucketId, Error> {
-        let bound = self.ask_bucket(Some(bucket)).await?;
-        Ok(bound.unwrap_or(bucket))
-    }
-
-    async fn ask_bucket(&self, bucket: Option<BucketId>) -> Result<Option<BucketId>, Error> {
-        let answer = self.submit(Command::BindBucket(bucket)).await?;
-        match answer.outcome {
-            Outcome::BucketBound(bound) => Ok(bound),
-            // What the agent asked in a session that is closed was not done; in the next one it may ask again.
-            other => Err(unexpected(&other)),
-        }
-    }
-
     /// Kafka's leader epoch of every partition: how often an operator accepted a store that had gone back in time. 0 until
     /// a sequencer was reached.
     #[must_use]
@@ -441,54 +302,6 @@ impl Metadata {
     #[must_use]
     pub fn feature_level(&self) -> u32 {
         self.shared.level.load(Ordering::Acquire)
-    }
-
-    /// Raises the feature level, `None`: to the highest that the sequencer's version knows.
-    ///
-    /// # Errors
-    /// As [`Metadata::submit`].
-    pub async fn raise_feature_level(&self, level: Option<u32>) -> Result<Raised, Error> {
-        let answer = self.submit(Command::RaiseFeatureLevel(level)).await?;
-        match answer.outcome {
-            Outcome::FeatureLevel(level) => Ok(Raised::At(level)),
-            Outcome::FeatureLevelKept(why) => Ok(Raised::Kept(Shown::sentence(why).to_string())),
-            Outcome::Rejected(rejected) => Ok(Raised::Kept(rejected.to_string())),
-            other => Err(unexpected(&other)),
-        }
-    }
-
-    /// Objects that the metadata does not know may be deleted again, after an older store was accepted. Returns whether they
-    /// were held.
-    ///
-    /// # Errors
-    /// As [`Metadata::submit`].
-    pub async fn release_hold(&self) -> Result<bool, Error> {
-        match self.submit(Command::ReleaseHold).await?.outcome {
-            Outcome::HoldReleased => Ok(true),
-            Outcome::NoHold => Ok(false),
-            other => Err(unexpected(&other)),
-        }
-    }
-
-    /// Gives records up that cannot be read: readers of that topic step over them from then on. Asking again does no harm.
-    ///
-    /// # Errors
-    /// As [`Metadata::submit`]; inside, what is wrong with the topic or the range.
-    pub async fn mark_lost(
-        &self,
-        topic: &str,
-        range: LostRange,
-    ) -> Result<Result<(), Rejected>, Error> {
-        let catalogue = self.confirmed_catalogue().await?;
-        let Some(topic) = catalogue.topic(topic).map(|topic| topic.id) else {
-            return Ok(Err(Rejected::UnknownTopic));
-        };
-        let command = Command::MarkLost { topic, range };
-        match self.submit(command).await?.outcome {
-            Outcome::MarkedLost => Ok(Ok(())),
-            Outcome::Rejected(why) => Ok(Err(why)),
-            other => Err(unexpected(&other)),
-        }
     }
 
     /// Counters for metrics.
@@ -543,10 +356,4 @@ impl Metadata {
         let asked = timeout(ANSWER_TIME_MAX, asking).await;
         asked.unwrap_or_else(|_| Err(Error::unavailable(NO_ANSWER)))
     }
-}
-
-/// What the sequencer answered is no answer to what it was asked.
-fn unexpected(outcome: &Outcome) -> Error {
-    let said = Shown::sentence(format_args!("the sequencer said {outcome:?}")).to_string();
-    Error::unavailable(said)
 }
