@@ -50,7 +50,8 @@ impl Drop for As {
     }
 }
 
-/// Of this row only, so that any later version can say why it refuses. With every version it comes first, and the row is sealed.
+/// Of this row only, so that any later version can say why it refuses. With every version it comes first, and the row is
+/// sealed.
 const VERSION: u8 = 1;
 
 /// The store's first row: whose it is, and who may read it.

@@ -2,8 +2,9 @@
 //!
 //! A frame's bytes go through a [`Reader`], which lends out slices of them and carries a budget for everything it must
 //! allocate. [`messages`] has the one list of the APIs and versions spoken here ([`for_each_api`]), and one file per API,
-//! whose structs derive their decoding and encoding; [`acl`] the words for what a request needs to be allowed. [`record_batch`], [`records`] and [`compression`] look into record
-//! batches, which every other part carries as opaque [`bytes::Bytes`].
+//! whose structs derive their decoding and encoding; [`acl`] the words for what a request needs to be allowed.
+//! [`record_batch`], [`records`] and [`compression`] look into record batches, which every other part carries as opaque
+//! [`bytes::Bytes`].
 #![deny(
     clippy::indexing_slicing,
     clippy::as_conversions,

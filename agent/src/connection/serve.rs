@@ -23,7 +23,8 @@ use crate::tasks::Stop;
 /// What was asked before a request that ends the connection is answered for so long.
 const LAST_REPLIES_MAX: Duration = Duration::from_secs(10);
 
-/// Serves a socket, given as its two directions, until the client leaves, misbehaves, or the agent stops and all replies are written.
+/// Serves a socket, given as its two directions, until the client leaves, misbehaves, or the agent stops and all replies are
+/// written.
 pub(crate) async fn serve(
     arrival: Arrival,
     (read, write): (impl Arrivals, impl AsyncWrite + Unpin),

@@ -203,8 +203,8 @@ pub(super) fn refused(names: &Names, error: metadata::Error) -> anyhow::Error {
     }
 }
 
-/// Whether it is the store's disk that is full: not the bucket's, nor that of a database, which says itself what to do. What the
-/// store says of going on is true of a process that does.
+/// Whether it is the store's disk that is full: not the bucket's, nor that of a database, which says itself what to do. What
+/// the store says of going on is true of a process that does.
 fn has_no_room(error: &metadata::Error) -> bool {
     let said = error.to_string();
     let is_store = matches!(error, metadata::Error::Unavailable { .. })

@@ -1,5 +1,6 @@
-//! A socket's reading side that acknowledges at once, and knows what has arrived. A client that does not turn Nagle's algorithm off holds back what it
-//! has until all before is acknowledged, and Linux takes its time with that, up to 40 ms, hoping for a reply to send along.
+//! A socket's reading side that acknowledges at once, and knows what has arrived. A client that does not turn Nagle's
+//! algorithm off holds back what it has until all before is acknowledged, and Linux takes its time with that, up to 40 ms,
+//! hoping for a reply to send along.
 
 use std::io;
 use std::pin::Pin;

@@ -2,8 +2,8 @@
 //! block's checksum. Base offsets follow from spans, so a row has no room for a hole. Objects are named by their agent's
 //! prefix, which a row spells out once, and the difference to the number last used with it.
 //!
-//! A row: version, flags, base offset, extents, and the checksum of it all and its key. An extent: a byte of flags and kind, span, record count unless
-//! it is the span, difference of timestamps, then by kind. Numbers are of variable length.
+//! A row: version, flags, base offset, extents, and the checksum of it all and its key. An extent: a byte of flags and kind,
+//! span, record count unless it is the span, difference of timestamps, then by kind. Numbers are of variable length.
 
 use std::collections::HashMap;
 

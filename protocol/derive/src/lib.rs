@@ -1,10 +1,10 @@
 //! Derives bounded decoding and encoding for Kafka messages from one typed declaration. Used by
 //! `protocol/src/messages/` alone.
 //!
-//! `#[derive(Message)]` on a struct with named fields writes `Decode`, `Encode`, `Default` and, for tests, `Fill`. A field's attribute says
-//! where it is on the wire: `#[kafka(since = 4)]`, `until = 10` (both inclusive), `nullable_since = 1` for an `Option`
-//! that may only be null from that version on, `tag = 0` for a tagged field of flexible versions, `default = -1`.
-//! A field that a version does not carry keeps its default. A type parameter stands for a field that is written in more than
+//! `#[derive(Message)]` on a struct with named fields writes `Decode`, `Encode`, `Default` and, for tests, `Fill`. A field's
+//! attribute says where it is on the wire: `#[kafka(since = 4)]`, `until = 10` (both inclusive), `nullable_since = 1` for an
+//! `Option` that may only be null from that version on, `tag = 0` for a tagged field of flexible versions, `default = -1`. A
+//! field that a version does not carry keeps its default. A type parameter stands for a field that is written in more than
 //! one way, and may not be a tagged one.
 
 use proc_macro::TokenStream;

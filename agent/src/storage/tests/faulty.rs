@@ -1,4 +1,5 @@
-//! A bucket in memory that is slow, fails or says nothing, request by request. Used by the tests next to it, and by those of `fetch`.
+//! A bucket in memory that is slow, fails or says nothing, request by request. Used by the tests next to it, and by those of
+//! `fetch`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;

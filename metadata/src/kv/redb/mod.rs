@@ -1,7 +1,8 @@
 //! Rows in one file of this machine, through redb: copy-on-write B-trees, one fsync per commit, locked against other
 //! processes. All work runs on one thread of its own, in the order asked. After an I/O error (a full disk, say) the file
 //! is opened anew, so that the store comes back with the disk; what an fsync that failed left behind is not believed
-//! (`renewed`), nor is anything done on a file that was removed or replaced (`place`). redb panics on some of what it finds in a damaged file, and so may any call: that is damage, too (`at_work`).
+//! (`renewed`), nor is anything done on a file that was removed or replaced (`place`). redb panics on some of what it finds
+//! in a damaged file, and so may any call: that is damage, too (`at_work`).
 
 mod at_work;
 mod file;

@@ -79,9 +79,9 @@ pub(super) fn open(path: &Path, missing: Missing) -> Result<Opened, KvError> {
     Ok((database, Some(place)))
 }
 
-/// A file of no bytes is one whose rows are lost, as by a restore that was interrupted. A crash amid a first start may leave one
-/// as well, and the two look alike: a person, who knows which it was, has to delete a file in that case, which is better than
-/// a new cluster in the place of one whose records are acknowledged.
+/// A file of no bytes is one whose rows are lost, as by a restore that was interrupted. A crash amid a first start may leave
+/// one as well, and the two look alike: a person, who knows which it was, has to delete a file in that case, which is better
+/// than a new cluster in the place of one whose records are acknowledged.
 fn emptied(path: &Path, file: &File, missing: Missing) -> KvError {
     let shown = path.display();
     match (missing, file.try_lock()) {

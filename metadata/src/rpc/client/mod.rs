@@ -1,6 +1,7 @@
 //! The other end of an agent's [`Metadata`] handle when the sequencer is elsewhere. One task: it finds a sequencer
 //! (`route`), greets it (`greet`), keeps and numbers what is asked until it is answered (`commands`, `questions`), and takes
-//! in what it is told (`receive`), and sees whether it is answered at all (`answers`). After a fail-over it submits again, in order, what is unanswered.
+//! in what it is told (`receive`), and sees whether it is answered at all (`answers`). After a fail-over it submits again,
+//! in order, what is unanswered.
 
 mod answers;
 mod commands;
@@ -87,8 +88,9 @@ impl Client {
     /// Until [`Metadata::close`], or until nobody has the handle any more.
     ///
     /// # Errors
-    /// When another cluster answers at the addresses given, when its feature level is none that this version reads, and when the metadata store went back in time: then it holds no
-    /// more what this agent was told is durable, and nothing that it says can be trusted.
+    /// When another cluster answers at the addresses given, when its feature level is none that this version reads, and when
+    /// the metadata store went back in time: then it holds no more what this agent was told is durable, and nothing that it
+    /// says can be trusted.
     pub async fn run(mut self) -> Result<(), Error> {
         loop {
             let Some(found) = self.find().await else {

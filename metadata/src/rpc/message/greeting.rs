@@ -8,8 +8,8 @@
 //! version that was agreed on has it.
 //!
 //! What is said before a version is agreed on keeps its bytes for ever: the kinds of `Hello`, `Who`, `Welcome`, `Redirect`,
-//! `Iam`, `TooNew` and `End`, the versions behind those of `Hello` and `Welcome`, and all of the others. Fields of a `Hello` are only
-//! ever appended; one who knows fewer of them ignores the rest if a newer process sent it.
+//! `Iam`, `TooNew` and `End`, the versions behind those of `Hello` and `Welcome`, and all of the others. Fields of a `Hello`
+//! are only ever appended; one who knows fewer of them ignores the rest if a newer process sent it.
 
 use std::sync::Arc;
 

@@ -1,23 +1,23 @@
 //! A producer as real ones are: up to five requests under way, each with batches of several partitions, sent again with
 //! the same sequences when a connection breaks or an error may pass, and a new epoch only when there is no other way.
 
+mod batches;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use protocol::ErrorCode;
-use protocol::compression::Codec;
-use protocol::messages::produce::{
-    PartitionProduceData, PartitionProduceResponse, TopicProduceData,
-};
+use protocol::messages::produce::{PartitionProduceResponse, TopicProduceData};
 use protocol::messages::{InitProducerIdRequest, ProduceRequest};
-use protocol::records::{BatchOptions, Record, build_batch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::history::{BatchId, Event, Kind, Place, Value, timestamp};
+use crate::history::{Event, Kind, Value};
 use crate::wire::{Gone, Wire, decode};
 use crate::world::{Dice, World};
+
+use batches::Batch;
+pub(crate) use batches::decode_value;
 
 const IN_FLIGHT_MAX: usize = 5;
 const PRODUCE_VERSION: i16 = 9;
@@ -42,16 +42,6 @@ pub(crate) struct Plan {
 
 pub(crate) fn topic_name(topic: u32) -> String {
     format!("topic-{topic}")
-}
-
-struct Batch {
-    id: BatchId,
-    place: Place,
-    values: Vec<Value>,
-    base_sequence: i32,
-    attempts: u32,
-    first_sent: Option<Instant>,
-    not_before: Instant,
 }
 
 struct Request {
@@ -330,7 +320,10 @@ impl Producer {
             timeout_ms: 30_000,
             topic_data: vec![TopicProduceData {
                 name: topic_name(self.plan.topic),
-                partition_data: batches.iter().map(|batch| self.encode(batch)).collect(),
+                partition_data: batches
+                    .iter()
+                    .map(|batch| batch.encode(self.identity))
+                    .collect(),
             }],
             ..ProduceRequest::default()
         };
@@ -349,35 +342,6 @@ impl Producer {
             Err(Gone)
         } else {
             Ok(())
-        }
-    }
-
-    fn encode(&self, batch: &Batch) -> PartitionProduceData {
-        let records: Vec<Record> = (0..)
-            .zip(&batch.values)
-            .map(|(offset_delta, value)| Record {
-                offset_delta,
-                timestamp_delta: i64::from(offset_delta),
-                value: Some(encode_value(*value)),
-                ..Record::default()
-            })
-            .collect();
-        let (producer_id, producer_epoch) = self.identity.unwrap_or((-1, -1));
-        let options = BatchOptions {
-            codec: if batch.id.1.is_multiple_of(3) {
-                Codec::Lz4
-            } else {
-                Codec::None
-            },
-            base_timestamp: timestamp(batch.id, 0),
-            producer_id,
-            producer_epoch,
-            base_sequence: self.identity.map_or(-1, |_| batch.base_sequence),
-            ..BatchOptions::default()
-        };
-        PartitionProduceData {
-            index: batch.place.1,
-            records: Some(build_batch(&records, options).into()),
         }
     }
 
@@ -485,28 +449,4 @@ impl Producer {
             }
         }
     }
-}
-
-/// A value's bytes: who it is, and some more, now and then many.
-fn encode_value(value: Value) -> Bytes {
-    let more = match value.number % 7 {
-        0 => 900,
-        odd => odd as usize * 5,
-    };
-    let mut bytes = Vec::with_capacity(8 + more);
-    bytes.extend(value.producer.to_be_bytes());
-    bytes.extend(value.number.to_be_bytes());
-    bytes.resize(8 + more, b'x');
-    bytes.into()
-}
-
-pub(crate) fn decode_value(bytes: Option<&Bytes>) -> Option<Value> {
-    let bytes = bytes?;
-    let number = |range: std::ops::Range<usize>| {
-        Some(u32::from_be_bytes(bytes.get(range)?.try_into().ok()?))
-    };
-    Some(Value {
-        producer: number(0..4)?,
-        number: number(4..8)?,
-    })
 }
