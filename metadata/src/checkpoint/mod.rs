@@ -205,16 +205,12 @@ impl Checkpoint {
         page.tallies = state.cluster.tallies();
         let mut page = page.counted();
         let before = page.writes.writes.len();
-        while let Some(table) = state.tables().into_iter().nth(self.table) {
-            match table.write(&mut page)? {
-                Wrote::All => self.table += 1,
-                Wrote::Full => break,
-                Wrote::NeedsTail if page.writes.writes.len() > before => break,
-                Wrote::NeedsTail => {
-                    *transaction = page.writes;
-                    return Ok(false);
-                }
+        match write_tables(state, &mut self.table, &mut page)? {
+            Wrote::NeedsTail if page.writes.writes.len() == before => {
+                *transaction = page.writes;
+                return Ok(false);
             }
+            _ => {}
         }
         // With each transaction, for it says which rows of others there are.
         state.cluster.counted(page.tallies);
@@ -229,6 +225,18 @@ impl Checkpoint {
         }
         Ok(true)
     }
+}
+
+/// What topics that are gone leave comes first in each transaction: their marks may come in the same one.
+fn write_tables(state: &mut State, table: &mut usize, page: &mut Page) -> Result<Wrote, Error> {
+    let mut wrote = state.partitions.write_leaving(page)?;
+    while wrote == Wrote::All
+        && let Some(turn) = state.tables().into_iter().nth(*table)
+    {
+        wrote = turn.write(page)?;
+        *table += usize::from(wrote == Wrote::All);
+    }
+    Ok(wrote)
 }
 
 async fn read(kv: &dyn Kv, wanted: Vec<(Place, Offset)>) -> Read {

@@ -113,10 +113,10 @@ fn check_producers(state: &State, partition: TopicPartition, log: &PartitionLog)
     }
 }
 
-/// Extents may have moved to index rows, or be gone with their topic; but none is unaccounted for.
+/// Extents may have moved to index rows; but none is unaccounted for.
 fn check_objects(state: &State) {
     let mut live: BTreeMap<ObjectKey, u32> = BTreeMap::new();
-    for (_, log) in state.logs() {
+    for (_, log) in state.logs().chain(state.partitions.leaving()) {
         for stored in log.recent().iter().filter_map(Extent::stored) {
             *live.entry(stored.object).or_default() += 1;
         }

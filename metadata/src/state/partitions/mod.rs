@@ -1,9 +1,10 @@
 //! Partitions: watermarks, what they hold, and the extents since the last checkpoint. Which there are is the topics' to
 //! say; one without a row is as by default.
 
+mod leaving;
 mod pages;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use pages::Pages;
 
@@ -24,6 +25,8 @@ use crate::types::{
 pub(crate) struct Partitions {
     by_topic: IdMap<TopicId, Pages>,
     dirty: Dirty<TopicPartition>,
+    /// Those of deleted topics, until their extents lie in index rows.
+    leaving: BTreeMap<TopicPartition, PartitionLog>,
 }
 
 /// The order of one partition.
@@ -124,6 +127,30 @@ impl PartitionLog {
         }
     }
 
+    /// Moves extents to index rows, behind the tail that was read. False: there are more, for the next page.
+    fn write_extents(&mut self, partition: TopicPartition, page: &mut Page) -> Result<bool, Error> {
+        let place = self.index_of(partition);
+        let tail = page.tails.remove(&place).flatten();
+        let some = self.recent.iter().take(page.steps.extents);
+        let extents: Vec<Extent> = some.copied().collect();
+        let whole = extents.len() == self.recent.len();
+        planted!(let whole = "partition-done-before-its-extents" => whole || !extents.is_empty());
+        if let Some(last) = extents.last() {
+            let rest = self.recent.get(extents.len());
+            let end = rest.map_or(self.known.high_watermark, |next| next.base_offset);
+            index::check(partition, &extents, end)?;
+            let indexed = extents.as_slice();
+            planted!(let indexed = "checkpoint-drops-the-last-extent" => &indexed[..indexed.len() - 1]);
+            let log_start = self.known.log_start;
+            let tail = index::append(place, log_start, tail, indexed, &mut page.writes)?;
+            self.indexed_until(last.end_offset());
+            if !whole {
+                page.tails.insert(place, tail);
+            }
+        }
+        Ok(whole)
+    }
+
     /// Extents for which there is room in memory.
     #[cfg(test)]
     pub(crate) fn recent_capacity(&self) -> usize {
@@ -176,7 +203,7 @@ impl Partitions {
     pub(super) fn resize(&mut self, topic: TopicId, total: Option<i32>) {
         match total {
             Some(total) => self.by_topic.entry(topic).or_default().grow(total),
-            None => drop(self.by_topic.remove(&topic)),
+            None => self.leave(topic),
         }
     }
 
@@ -238,10 +265,12 @@ impl Partitions {
 
     /// The indexes of partitions that are written next, with where the extents in memory join them.
     pub(crate) fn soon(&self, count: usize) -> impl Iterator<Item = (Place, Offset)> {
-        self.dirty.soon(count).filter_map(|partition| {
-            let log = self.get(partition)?;
-            Some((log.index_of(partition), log.recent_start()))
-        })
+        let leaving = self.leaving.iter().take(count);
+        let leaving = leaving.map(|(partition, log)| (*partition, log));
+        let dirty = self.dirty.soon(count);
+        let dirty = dirty.filter_map(|partition| Some((partition, self.get(partition)?)));
+        let both = leaving.chain(dirty);
+        both.map(|(partition, log)| (log.index_of(partition), log.recent_start()))
     }
 
     /// False: more of its extents go into the next page.
@@ -250,32 +279,14 @@ impl Partitions {
         partition: TopicPartition,
         page: &mut Page,
     ) -> Result<bool, Error> {
-        let (lsn, extents_max) = (page.lsn, page.steps.extents);
         // Else its topic was deleted, which clears its row.
         let Some(log) = self.get_mut(partition) else {
             return Ok(true);
         };
-        let place = log.index_of(partition);
-        let tail = page.tails.remove(&place).flatten();
-        let extents: Vec<Extent> = log.recent.iter().take(extents_max).copied().collect();
-        let whole = extents.len() == log.recent.len();
-        planted!(let whole = "partition-done-before-its-extents" => whole || !extents.is_empty());
-        let log_start = log.known.log_start;
-        if let Some(last) = extents.last() {
-            let rest = log.recent.get(extents.len());
-            let end = rest.map_or(log.known.high_watermark, |next| next.base_offset);
-            index::check(partition, &extents, end)?;
-            let indexed = extents.as_slice();
-            planted!(let indexed = "checkpoint-drops-the-last-extent" => &indexed[..indexed.len() - 1]);
-            let tail = index::append(place, log_start, tail, indexed, &mut page.writes)?;
-            log.indexed_until(last.end_offset());
-            if !whole {
-                page.tails.insert(place, tail);
-            }
-        }
+        let whole = log.write_extents(partition, page)?;
         if whole {
             log.dirty = false;
-            let row = (lsn, log.known.clone());
+            let row = (page.lsn, log.known.clone());
             page.set(Key::Partition(partition), &row, &mut log.stored);
         }
         Ok(whole)

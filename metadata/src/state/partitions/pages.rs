@@ -77,6 +77,14 @@ impl Pages {
         (0..).map_while(|index| Some((index, self.get(index)?)))
     }
 
+    /// Those that are made, by index.
+    pub(super) fn into_made(self) -> impl Iterator<Item = (i32, PartitionLog)> {
+        (0..).zip(self.pages).flat_map(|(page, logs)| {
+            let first = page * PAGE as i32;
+            (first..).zip(logs)
+        })
+    }
+
     /// Those that are made, among them all of which anything is known.
     pub(super) fn made(&self) -> impl Iterator<Item = &PartitionLog> {
         self.pages.iter().flatten()

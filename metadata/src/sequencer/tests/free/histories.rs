@@ -25,6 +25,7 @@ enum Step {
     Swap {
         index: i32,
     },
+    Delete,
     Restart,
 }
 
@@ -44,6 +45,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..PARTITIONS, prop::option::weighted(0.2, fault))
             .prop_map(|(index, fault)| Step::Free { index, fault }),
         1 => (0..PARTITIONS).prop_map(|index| Step::Swap { index }),
+        1 => Just(Step::Delete),
         1 => Just(Step::Restart),
     ]
 }
@@ -74,7 +76,10 @@ proptest! {
             let mut number = 0;
             for (seed, step) in (10..).zip(script) {
                 let mut again = false;
+                let is_gone = sequencer.state.topics.get(TOPIC).is_none();
                 match step {
+                    Step::Add { .. } | Step::Start { .. } | Step::Swap { .. } | Step::Delete if is_gone => {}
+                    Step::Delete => delete(&mut sequencer).await,
                     Step::Add { count } => for _ in 0..count {
                         number += 1;
                         add(&mut sequencer, number).await;

@@ -90,7 +90,8 @@ async fn check(memory: &Memory) {
         match Key::decode(&key).unwrap() {
             Key::Index(at, generation, 0, _) => {
                 let chunk = Chunk::decode(&key, row).unwrap();
-                let log = state.partitions.get(at);
+                let left = state.partitions.leaving().find(|(left, _)| *left == at);
+                let log = state.partitions.get(at).or(left.map(|(_, log)| log));
                 // A checkpoint that was cut short left what lies behind.
                 let log = log.filter(|log| log.index_of(at).generation == generation);
                 let until = log.map_or(Offset(i64::MAX), |log| log.recent_start());
@@ -103,7 +104,7 @@ async fn check(memory: &Memory) {
             _ => {}
         }
     }
-    for (_, log) in state.logs() {
+    for (_, log) in state.logs().chain(state.partitions.leaving()) {
         log.recent().iter().for_each(&mut count);
     }
     known.extend(state.objects.iter().map(|(key, object)| (*key, *object)));
@@ -265,6 +266,69 @@ async fn nothing_is_freed_that_a_checkpoint_or_a_replay_would_bring_back() {
     checkpoint(&mut sequencer).await;
     assert!(free_all(&mut sequencer, 0).await.0 > 0);
     check(&memory).await;
+}
+
+async fn delete(sequencer: &mut Sequencer) {
+    let delete = Command::DeleteTopic(TOPIC);
+    sequencer.command(delete).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_is_deleted_gives_back_what_no_index_row_had_yet() {
+    for in_rows_before in [0, 700] {
+        let (memory, mut sequencer) = in_rows(in_rows_before).await;
+        for number in 1..=600 {
+            add(&mut sequencer, in_rows_before + number).await;
+        }
+        delete(&mut sequencer).await;
+        check(&memory).await;
+        checkpoint(&mut sequencer).await;
+        check(&memory).await;
+        let mut orphaned = 0;
+        for index in 0..PARTITIONS {
+            orphaned += free_all(&mut sequencer, index).await.1;
+        }
+        let left = (sequencer.state.objects.iter().count(), index_rows(&memory));
+        assert_eq!(left, (0, 0));
+        assert_eq!(orphaned as u64, in_rows_before + 600);
+    }
+}
+
+/// The checkpoint may have written the topic's row, its partitions' or none of its rows when the topic goes, and may end
+/// or be cut off after any step.
+#[tokio::test(start_paused = true)]
+async fn a_topic_may_be_deleted_amid_a_checkpoint_that_is_cut_off() {
+    let steps = Steps {
+        bytes: 1,
+        extents: 7,
+        cleared: 1,
+    };
+    for (before, after) in (0..8).flat_map(|before| (0..12).map(move |after| (before, after))) {
+        let (memory, mut sequencer) = fresh().await;
+        sequencer.options.checkpoint_steps = steps;
+        for number in 1..=20 {
+            add(&mut sequencer, number).await;
+        }
+        sequencer.begin_checkpoint();
+        let mut step = async |sequencer: &mut Sequencer| {
+            if sequencer.is_checkpointing() {
+                sequencer.checkpoint_step().await.unwrap();
+            }
+        };
+        for _ in 0..before {
+            step(&mut sequencer).await;
+        }
+        add(&mut sequencer, 21).await;
+        delete(&mut sequencer).await;
+        for _ in 0..after {
+            step(&mut sequencer).await;
+        }
+        drop(sequencer);
+        check(&memory).await;
+        let mut sequencer = hold(&memory, 5).await;
+        checkpoint(&mut sequencer).await;
+        check(&memory).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
