@@ -230,8 +230,13 @@ fn zstd_window(packed: &[u8]) -> usize {
 
 const LZ4_MAGIC: u32 = 0x184d_2204;
 
+/// The version, and that blocks are independent, is all that Kafka's own reader takes in these bits; a dictionary it does
+/// not.
+const LZ4_FLAGS_MASK: u8 = 0b1110_0011;
+const LZ4_FLAGS: u8 = 0b0110_0000;
+
 /// Sees that what is packed is one frame of LZ4 with its end: the decoder takes a missing end for the end. Readers differ
-/// about what they do with anything behind it.
+/// about what they do with anything behind it. Frames whose blocks need the ones before, Kafka's reader refuses.
 fn check_lz4_frame(packed: &[u8]) -> Result<(), BatchError> {
     let ends = || {
         let mut rest = packed;
@@ -239,10 +244,11 @@ fn check_lz4_frame(packed: &[u8]) -> Result<(), BatchError> {
             return None;
         }
         let flags = rest.try_get_u8().ok()?;
-        // The block size, the content's size, the dictionary's id, the header's checksum.
-        let described = 2_usize
-            .saturating_add(if flags & 0x08 == 0 { 0 } else { 8 })
-            .saturating_add(if flags & 0x01 == 0 { 0 } else { 4 });
+        if flags & LZ4_FLAGS_MASK != LZ4_FLAGS {
+            return None;
+        }
+        // The block size, the content's size, the header's checksum.
+        let described = if flags & 0x08 == 0 { 2 } else { 10 };
         rest = rest.get(described..)?;
         let checksum = if flags & 0x10 == 0 { 0 } else { 4 };
         loop {
@@ -257,7 +263,7 @@ fn check_lz4_frame(packed: &[u8]) -> Result<(), BatchError> {
         (rest.len() == content_checksum).then_some(())
     };
     ends().ok_or_else(|| {
-        let what = "not one whole frame".to_owned();
+        let what = "not one whole frame of independent blocks".to_owned();
         CompressionError::Invalid(Codec::Lz4.name(), what).into()
     })
 }
@@ -273,7 +279,7 @@ struct SnappyBlocks<'a> {
 
 impl<'a> SnappyBlocks<'a> {
     fn open(packed: &'a [u8], largest: usize) -> Result<Self, BatchError> {
-        let framed = crate::compression::after_xerial_header(packed);
+        let framed = crate::compression::after_xerial_header(packed)?;
         let mut blocks = Self {
             rest: framed.unwrap_or(packed),
             framed: framed.is_some(),

@@ -158,27 +158,40 @@ fn skip_bytes<R: BufRead>(from: &mut Unpacked<'_, '_, R>, end: usize) -> Result<
     Ok(true)
 }
 
+/// Kafka's readers take no longer ones, whatever their value.
+const VARINT_BYTES_MAX: u32 = 5;
+const VARLONG_BYTES_MAX: u32 = 10;
+
 #[inline]
 fn varint<R: BufRead>(from: &mut Unpacked<'_, '_, R>) -> Result<i32, BatchError> {
-    i32::try_from(varlong(from)?).map_err(|_| BatchError::Records("a varint is too large"))
+    let number = number(from, VARINT_BYTES_MAX)?;
+    i32::try_from(number).map_err(|_| BatchError::Records("a varint is too large"))
+}
+
+#[inline]
+fn varlong<R: BufRead>(from: &mut Unpacked<'_, '_, R>) -> Result<i64, BatchError> {
+    number(from, VARLONG_BYTES_MAX)
 }
 
 /// Zigzag, base 128, little-endian.
 #[inline]
-fn varlong<R: BufRead>(from: &mut Unpacked<'_, '_, R>) -> Result<i64, BatchError> {
+fn number<R: BufRead>(from: &mut Unpacked<'_, '_, R>, bytes_max: u32) -> Result<i64, BatchError> {
     // Most take a byte or two, and those lie in one piece.
     let (value, bytes) = match from.next()? {
         [one, ..] if one & 0x80 == 0 => (u64::from(*one), 1),
         [one, two, ..] if two & 0x80 == 0 => (u64::from(one & 0x7f) | u64::from(*two) << 7, 2),
-        _ => return long_varlong(from),
+        _ => return long_number(from, bytes_max),
     };
     from.take(bytes)?;
     Ok(zigzag(value))
 }
 
-fn long_varlong<R: BufRead>(from: &mut Unpacked<'_, '_, R>) -> Result<i64, BatchError> {
+fn long_number<R: BufRead>(
+    from: &mut Unpacked<'_, '_, R>,
+    bytes_max: u32,
+) -> Result<i64, BatchError> {
     let mut value = 0_u64;
-    for shift in (0..70).step_by(7) {
+    for shift in (0..bytes_max.saturating_mul(7)).step_by(7) {
         let byte = byte(from)?;
         let bits = u64::from(byte & 0x7f);
         if shift == 63 && bits > 1 {
@@ -527,6 +540,56 @@ mod tests {
                 _
             )))
         ));
+    }
+
+    /// A batch of that codec with these packed contents.
+    fn sealed(codec: Codec, contents: &[u8], count: usize) -> Result<Vec<Seen>, BatchError> {
+        let batch = around(codec, b"", count);
+        let mut batch = [&batch[..HEADER_BYTES], contents].concat();
+        let length = i32::try_from(batch.len() - 12).unwrap();
+        batch[8..12].copy_from_slice(&length.to_be_bytes());
+        seen_of(&batch, MANY)
+    }
+
+    #[test]
+    fn numbers_longer_than_kafka_reads_are_refused() {
+        // Length, attributes, timestamp, offset, key, value, headers.
+        let five = [0x80, 0x80, 0x80, 0x80, 0];
+        let six = [0x80, 0x80, 0x80, 0x80, 0x80, 0];
+        let ten = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0];
+        let eleven = [&[0x80], &ten[..]].concat();
+        let one = |timestamp: &[u8], offset: &[u8]| {
+            let record = [&[0], timestamp, offset, &[1, 1, 0]].concat();
+            let length = u8::try_from(record.len() * 2).unwrap();
+            sealed(Codec::None, &[&[length], &record[..]].concat(), 1)
+        };
+        assert!(one(&ten, &five).is_ok());
+        assert!(one(&[0], &six).is_err());
+        assert!(one(&eleven, &[0]).is_err());
+        let length = [0x8c, 0x80, 0x80, 0x80, 0x80, 0];
+        let record = [0, 0, 0, 1, 1, 0];
+        let with = |length: &[u8]| sealed(Codec::None, &[length, &record[..]].concat(), 1);
+        assert!(with(&[12]).is_ok());
+        assert!(with(&length).is_err());
+    }
+
+    #[test]
+    fn frames_that_javas_consumer_does_not_read_are_refused() {
+        let records = packed(Codec::None, &[record(0), record(1)]).slice(HEADER_BYTES..);
+        let lz4 = |mode| {
+            let mut info = lz4_flex::frame::FrameInfo::new();
+            info.block_mode = mode;
+            let mut frame = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
+            std::io::Write::write_all(&mut frame, &records).unwrap();
+            sealed(Codec::Lz4, &frame.finish().unwrap(), 2)
+        };
+        assert!(lz4(lz4_flex::frame::BlockMode::Independent).is_ok());
+        assert!(lz4(lz4_flex::frame::BlockMode::Linked).is_err());
+        let framed = compress(Codec::Snappy, &records).unwrap();
+        assert_eq!(sealed(Codec::Snappy, &framed, 2).unwrap().len(), 2);
+        let mut of_version_0 = framed.to_vec();
+        of_version_0[8..12].copy_from_slice(&[0; 4]);
+        assert!(sealed(Codec::Snappy, &of_version_0, 2).is_err());
     }
 
     #[test]

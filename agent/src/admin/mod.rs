@@ -17,6 +17,7 @@ use protocol::acl::Operation;
 
 use crate::call::{Call, Resource};
 use crate::refusal;
+use crate::said::warn_seldom;
 
 /// A refusal's sentence without the name in it, at the most.
 const SENTENCE_BYTES: usize = 192;
@@ -87,7 +88,7 @@ fn rejected(why: Rejected) -> Refused {
 
 /// The metadata did not answer.
 fn unanswered(error: &Error) -> Refused {
-    tracing::warn!(%error, "cannot change topics");
+    warn_seldom!(%error, "cannot change topics");
     (refusal::metadata_admin(error), error.to_string())
 }
 

@@ -9,6 +9,7 @@ use protocol::acl::Operation;
 
 use crate::call::{Call, Resource};
 use crate::context::{AutoCreate, Context};
+use crate::said::warn_seldom;
 use crate::{refusal, topic_id, topic_name};
 
 /// The topic with that name, made where `create` says so.
@@ -46,7 +47,7 @@ async fn make(context: &Context, name: &str) -> Result<Arc<Topic>, ErrorCode> {
     };
     let answer = context.metadata.submit(Command::CreateTopic(create)).await;
     let answer = answer.map_err(|error| {
-        tracing::warn!(topic = name, %error, "cannot create a topic");
+        warn_seldom!(topic = name, %error, "cannot create a topic");
         // What clients expect of a topic in the making; they ask again, made or not.
         ErrorCode::LEADER_NOT_AVAILABLE
     })?;

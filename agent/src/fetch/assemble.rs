@@ -10,6 +10,7 @@ use super::read::{ReadExtent, ReadWant, Unread};
 use super::{Found, Want};
 use crate::damage::Damage;
 use crate::refusal;
+use crate::said::warn_seldom;
 
 /// A batch up to this size is copied whole: cheaper than two slices of a vectored write.
 const COPIED_BYTES_MAX: usize = 1024;
@@ -99,7 +100,7 @@ fn unreadable(want: &Want, unread: &Unread, bounds: Option<Bounds>) -> Served {
         return Served::damaged(damage, bounds);
     }
     let (partition, offset) = (want.partition, want.offset.0);
-    tracing::warn!(?partition, offset, %error, "the bucket cannot be read");
+    warn_seldom!(?partition, offset, %error, "the bucket cannot be read");
     Served::nothing(refusal::store_fetch(error), bounds)
 }
 

@@ -5,6 +5,7 @@ use protocol::ErrorCode;
 
 use crate::call::Call;
 use crate::refusal;
+use crate::said::warn_seldom;
 
 /// What a partition of a request takes while it is answered: its place in some lists, what is known of it, and its line in
 /// the answer, as encoded, too.
@@ -84,7 +85,7 @@ impl<'a> Confirmed<'a> {
         match context.metadata.bounds(confirmed.partitions.clone()).await {
             Ok(bounds) => confirmed.bounds = bounds,
             Err(error) => {
-                tracing::warn!(%error, "cannot confirm bounds");
+                warn_seldom!(%error, "cannot confirm bounds");
                 confirmed.failed = Some(refusal::metadata_read(&error));
             }
         }

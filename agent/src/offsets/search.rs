@@ -13,6 +13,7 @@ use super::list_offsets::{Found, NOTHING};
 use crate::context::Context;
 use crate::damage::{Damage, GivenUp};
 use crate::origin::Origin;
+use crate::said::warn_seldom;
 use crate::storage::{Place, RawBlock};
 use crate::unpacking::{self, Unpacking};
 use crate::{damage, refusal};
@@ -136,7 +137,7 @@ impl Search<'_> {
         let blocks = blocks.map_err(|error| match Damage::of_block(at, extent, &error) {
             Some(damage) => self.damaged(&damage),
             None => {
-                tracing::warn!(?extent, %error, "the bucket cannot be read");
+                warn_seldom!(?extent, %error, "the bucket cannot be read");
                 refusal::store_fetch(&error)
             }
         })?;
@@ -251,7 +252,7 @@ fn pick(
     match picked {
         Err(error @ (BatchError::TooMuch | BatchError::Unwanted)) => Err(error),
         Err(error) => {
-            tracing::warn!(%error, "a batch cannot be searched by time");
+            warn_seldom!(%error, "a batch cannot be searched by time");
             Ok(Some((0, header.max_timestamp)))
         }
         picked => picked,

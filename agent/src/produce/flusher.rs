@@ -22,6 +22,7 @@ use super::upload::{Failed, Upload, Uploaded};
 use crate::metrics;
 use crate::reading::Reading;
 use crate::refusal;
+use crate::said::warn_seldom;
 use crate::storage::segment::Receipt;
 use crate::tasks::{Stop, Tasks};
 
@@ -273,7 +274,7 @@ impl Flusher {
         let answer = self.upload.submit(commit);
         self.commits.push_back(Box::pin(async move {
             let answer = answer.await.map_err(|error| {
-                tracing::warn!(%error, "a segment was stored but its commit failed");
+                warn_seldom!(%error, "a segment was stored but its commit failed");
                 refusal::metadata(&error)
             });
             Committing {
@@ -340,7 +341,7 @@ fn fate(answer: Result<Answer, ErrorCode>, batches: usize) -> Fate {
             Fate::Each(verdicts.into_iter().map(each).collect())
         }
         Outcome::Rejected(rejected) => {
-            tracing::warn!(%rejected, "the sequencer refused a segment");
+            warn_seldom!(%rejected, "the sequencer refused a segment");
             Fate::All(refusal::rejected_segment(rejected))
         }
         other => {

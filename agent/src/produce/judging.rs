@@ -355,4 +355,13 @@ mod tests {
         })
         .await;
     }
+
+    #[test]
+    fn no_setting_lets_a_batch_outgrow_what_can_be_read_back() {
+        let topic = unjudged(Bytes::new(), &[("max.message.bytes", "2147483647")]).topic;
+        let check = |bytes| super::super::validate::check_size(bytes, &topic).map_err(|no| no.code);
+        let largest = crate::storage::segment::RAW_BYTES_MAX as usize;
+        assert_eq!(check(largest), Ok(()));
+        assert_eq!(check(largest + 1), Err(ErrorCode::MESSAGE_TOO_LARGE));
+    }
 }

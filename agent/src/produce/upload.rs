@@ -14,6 +14,7 @@ use super::buffer::{Sealed, SealedBlock, Waiters};
 use super::names::Names;
 use crate::context::Context;
 use crate::refusal;
+use crate::said::warn_seldom;
 use crate::storage::segment::Receipt;
 use crate::storage::{Cache, Place, Store, segment};
 use crate::tasks::{Tasks, compute};
@@ -89,7 +90,7 @@ impl Upload {
         let stored = self.store.put_segment(object, encoded.payload).await;
         planted!(let stored = "failed-put-committed" => stored.or(Ok(())));
         if let Err(error) = stored {
-            tracing::warn!(%object, %error, "a segment could not be stored");
+            warn_seldom!(%object, %error, "a segment could not be stored");
             return Err(Failed {
                 blocks,
                 waiters,

@@ -8,6 +8,7 @@ use protocol::record_batch::{self, BatchHeader};
 use protocol::{Allowance, ErrorCode};
 
 use super::contents::{Contents, look_inside};
+use crate::storage::segment::RAW_BYTES_MAX;
 use crate::topic_config::{Ingest, TimestampType};
 
 /// zstd needs a client that can read it back (KIP-110).
@@ -252,7 +253,13 @@ fn check_header(
     Ok(codec)
 }
 
-fn check_size(bytes: usize, topic: &Ingest) -> Result<(), InvalidBatch> {
+pub(super) fn check_size(bytes: usize, topic: &Ingest) -> Result<(), InvalidBatch> {
+    // A frame holds less; but packed anew, a batch may grow past it.
+    if bytes > RAW_BYTES_MAX as usize {
+        let message =
+            format!("a record batch of {bytes} bytes; no topic takes more than {RAW_BYTES_MAX}");
+        return Err(InvalidBatch::new(ErrorCode::MESSAGE_TOO_LARGE, message));
+    }
     if bytes > topic.max_message_bytes {
         let message = format!(
             "a record batch of {bytes} bytes; the topic takes max.message.bytes={}",

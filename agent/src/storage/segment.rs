@@ -25,8 +25,8 @@ const RECEIPT_BYTES: usize = 16 + 4;
 const FATE_BYTES: usize = 8;
 /// In front of each block.
 const CHECKSUM_BYTES: usize = 4;
-/// No block unpacks into more: a batch is at most a frame, and only a lone batch makes a block larger than 1 MiB.
-const RAW_BYTES_MAX: u32 = 110 * 1024 * 1024;
+/// No block unpacks into more: a batch is at most this, and only a lone batch makes a block larger than 1 MiB.
+pub(crate) const RAW_BYTES_MAX: u32 = 110 * 1024 * 1024;
 /// A block is stored packed if that saves at least one part in so many.
 const WORTH_ONE_IN: usize = 8;
 

@@ -6,6 +6,7 @@ use protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
 use crate::call::{Call, Resource};
 use crate::context::Context;
+use crate::said::warn_seldom;
 
 /// An epoch cannot be raised past this; Kafka keeps the last one for itself.
 const EPOCH_MAX: i16 = i16::MAX - 1;
@@ -47,7 +48,7 @@ pub(crate) async fn handle(call: &Call, request: InitProducerIdRequest) -> InitP
     match identify(context, wanted).await {
         Ok((id, epoch)) => given(id, epoch),
         Err(error) => {
-            tracing::warn!(%error, "cannot get producer ids");
+            warn_seldom!(%error, "cannot get producer ids");
             // Whatever happened to the block.
             refused(again)
         }

@@ -310,7 +310,7 @@ async fn a_topic_may_be_deleted_amid_a_checkpoint_that_is_cut_off() {
             add(&mut sequencer, number).await;
         }
         sequencer.begin_checkpoint();
-        let mut step = async |sequencer: &mut Sequencer| {
+        let step = async |sequencer: &mut Sequencer| {
             if sequencer.is_checkpointing() {
                 sequencer.checkpoint_step().await.unwrap();
             }
