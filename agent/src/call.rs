@@ -36,6 +36,8 @@ pub(crate) struct Call {
     /// For how many ms the client is asked to be silent after its answer.
     throttle_time_ms: AtomicI32,
     correlation_id: i32,
+    /// Of the frame that it came in, to which what was read of it may still hold on.
+    pub(crate) frame_bytes: usize,
     /// What it holds of the agent's memory until its reply is written, or until there is an answer that was charged for.
     held: Mutex<Option<Permit>>,
     answer: Mutex<Answer>,
@@ -116,13 +118,13 @@ pub(crate) enum Close {
 }
 
 impl Call {
-    /// `permit`: what its frame was admitted with.
+    /// `permit`: what its frame, of so many bytes, was admitted with.
     pub(crate) fn new(
         context: Arc<Context>,
         arrival: Arc<Arrival>,
         api: ApiKey,
         header: RequestHeader,
-        permit: Permit,
+        (permit, frame_bytes): (Permit, usize),
     ) -> Self {
         Self {
             context,
@@ -134,6 +136,7 @@ impl Call {
             access: Access::default(),
             throttle_time_ms: AtomicI32::new(0),
             correlation_id: header.correlation_id,
+            frame_bytes,
             held: Mutex::new(Some(permit)),
             answer: Mutex::default(),
         }

@@ -95,6 +95,7 @@ impl Dispatch {
         frame: Bytes,
         permit: Permit,
     ) -> Result<PendingReply, Close> {
+        let frame_bytes = frame.len();
         let mut reader = Reader::new(frame);
         let header = RequestHeader::decode(&mut reader)?;
         let Some(api) = ApiKey::from_code(header.api_key) else {
@@ -110,7 +111,7 @@ impl Dispatch {
             reader.hold_to(PRODUCE_FACTOR);
         }
         let (context, arrival) = (Arc::clone(&self.context), Arc::clone(arrival));
-        let call = Call::new(context, arrival, api, header, permit);
+        let call = Call::new(context, arrival, api, header, (permit, frame_bytes));
         answer(self, api, call, &mut reader).await
     }
 }

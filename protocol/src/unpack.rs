@@ -338,3 +338,20 @@ impl BufRead for SnappyBlocks<'_> {
         self.at = self.at.saturating_add(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compression::compress_at;
+
+    #[test]
+    fn what_is_packed_at_any_level_needs_no_more_memory_than_its_contents() {
+        for (bytes, window_max) in [(100, 1024), (100_000, 1 << 17), (20 << 20, 8 << 20)] {
+            for level in [1, 12, 22] {
+                let packed = compress_at(Codec::Zstd, level, &vec![7; bytes]).unwrap();
+                let window = zstd_window(&packed);
+                assert!(window <= window_max, "{bytes} at {level}: {window}");
+            }
+        }
+    }
+}

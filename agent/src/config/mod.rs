@@ -286,7 +286,7 @@ pub struct Common {
     #[arg(long, value_name = "SIZE", default_value = "8MiB")]
     pub segment_bytes: Bytes,
     /// Record batches that may wait for their ack, together; then clients are slowed down
-    #[arg(long, value_name = "SIZE", default_value = "256MiB")]
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = Bytes::at_least_a_mebibyte)]
     pub buffer_memory: Bytes,
     /// Record batches kept in memory for readers, at most; given back when idle
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
@@ -307,7 +307,7 @@ pub struct Common {
     #[arg(long, value_name = "URL")]
     pub s3_endpoint: Option<String>,
     /// How long a stopping agent waits for its clients
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub shutdown_grace: u64,
     /// TOML file whose keys are the long flags
     #[arg(long, value_name = "FILE")]

@@ -353,3 +353,18 @@ fn sizes_have_units() {
     assert_eq!("17".parse(), Ok(Bytes(17)));
     assert!("99999999999GiB".parse::<Bytes>().is_err());
 }
+
+#[test]
+fn what_no_broker_could_work_with_is_refused_at_the_start() {
+    for (option, fits, wrong) in [
+        ("--buffer-memory", "1MiB", "1023KiB"),
+        ("--shutdown-grace", "86400", "9300000000000000000"),
+    ] {
+        assert!(
+            parse_words(&["dev", option, fits]).is_ok(),
+            "{option} {fits}"
+        );
+        let said = parse_words(&["dev", option, wrong]).expect_err("refused");
+        assert!(said.to_string().contains(option), "{said}");
+    }
+}

@@ -16,6 +16,16 @@ use metadata::kv::PostgresUrl;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub usize);
 
+impl Bytes {
+    /// For what ordinary requests must find room in, each with those that wait.
+    pub(super) fn at_least_a_mebibyte(text: &str) -> Result<Self, String> {
+        match text.parse()? {
+            Self(..1_048_576) => Err("too little to take a request: at least 1MiB".to_owned()),
+            bytes => Ok(bytes),
+        }
+    }
+}
+
 impl FromStr for Bytes {
     type Err = String;
 

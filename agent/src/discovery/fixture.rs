@@ -66,7 +66,13 @@ fn call_with(
         api_version: version,
         ..RequestHeader::default()
     };
-    Call::new(Arc::clone(context), Arc::new(arrival), api, header, permit)
+    Call::new(
+        Arc::clone(context),
+        Arc::new(arrival),
+        api,
+        header,
+        (permit, 0),
+    )
 }
 
 /// Runs a test beside the sequencer that it needs.

@@ -144,7 +144,7 @@ impl Fetch {
         found: Vec<Found>,
         bytes_max: usize,
     ) -> (Vec<Found>, plan::Plan) {
-        let answers = REQUEST_BYTES + asked.slots() * ANSWER_BYTES;
+        let answers = REQUEST_BYTES + 2 * asked.names() + asked.slots() * ANSWER_BYTES;
         let whole = |found: &[Found]| {
             let held_max = usize::MAX;
             let limits = plan::Limits {
@@ -195,7 +195,7 @@ fn refuse_all(topics: Vec<Topic>) -> FetchResponse {
 /// Consumers are served elsewhere: newer ones go where they are told (KIP-392), older ones look who leads now.
 async fn send_on(call: &Call, request: FetchRequest) -> FetchResponse {
     let asked = translate(call, request.topics);
-    call.charge(asked.bytes() + asked.slots() * ANSWER_BYTES)
+    call.charge(asked.bytes() + asked.names() + asked.slots() * ANSWER_BYTES)
         .await;
     let brokers = Brokers::of(call);
     let elsewhere = |topic: &Topic, slot: Slot| {

@@ -60,13 +60,15 @@ impl Asked {
         self.wants.len() < self.slots()
     }
 
+    /// Bytes of its topics' names, which the answer repeats.
+    pub(super) fn names(&self) -> usize {
+        self.topics.iter().map(|topic| topic.name.capacity()).sum()
+    }
+
     /// What it takes at the most while it waits.
     pub(super) fn bytes(&self) -> usize {
-        let topics = self.topics.iter();
-        let names: usize = topics
-            .map(|topic| topic.name.capacity() + size_of::<Topic>())
-            .sum();
-        names
+        self.names()
+            + self.topics.len() * size_of::<Topic>()
             + self.slots() * size_of::<Slot>()
             + self.wants.len() * (size_of::<Want>() + WAITING_BYTES)
     }

@@ -3,22 +3,20 @@
 
 use std::sync::Arc;
 
-use metadata::{Catalogue, PartitionIndex, Timestamp, Topic, TopicPartition};
+use metadata::{Catalogue, PartitionIndex, Topic, TopicPartition};
 use protocol::acl::Operation;
-use protocol::messages::produce::{
-    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, TopicProduceData,
-    TopicProduceResponse,
-};
-use protocol::messages::{ProduceRequest, ProduceResponse};
+use protocol::messages::ProduceRequest;
+use protocol::messages::produce::{PartitionProduceData, TopicProduceData};
 use protocol::{ApiKey, Encode, ErrorCode};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::answer::{Pending, PendingPartition, PendingTopic, Verdict, answer_bytes, response};
 use super::buffer::{Append, BatchOutcome};
 use super::flusher::Handle;
 use super::judging::{Judged, Judges, Unjudged};
 use super::share::share;
-use super::validate::{InvalidBatch, RecordFault, ValidBatch};
+use super::validate::{InvalidBatch, ValidBatch};
 use crate::admission::Admission;
 use crate::call::{Call, Close, PendingReply, Reply, Resource};
 use crate::context::Context;
@@ -32,40 +30,17 @@ const PARTITIONS_MAX: usize = 32 * 1024;
 /// too large to be committed, or refused with batches of others in it.
 const BATCHES_MAX: usize = 8 * 1024;
 
+/// Records that are named as being at fault, of all the batches of a request.
+const FAULTS_MAX: usize = 1024;
+/// What an answer may take before it is charged for: that of some dozens of partitions.
+const ANSWER_FREE_BYTES: usize = 16 * 1024;
+
 /// The room's front: what `dispatch` holds.
 #[derive(Debug)]
 pub(crate) struct Produce {
     admission: Admission,
     judges: Judges,
     flusher: Handle,
-}
-
-/// A request whose batches are on their way.
-struct Pending {
-    topics: Vec<PendingTopic>,
-    /// One for each `BATCHES_MAX` of its batches, in their order.
-    answers: Vec<oneshot::Receiver<Vec<BatchOutcome>>>,
-}
-
-struct PendingTopic {
-    name: String,
-    partitions: Vec<PendingPartition>,
-}
-
-struct PendingPartition {
-    index: i32,
-    verdict: Verdict,
-}
-
-enum Verdict {
-    Refused(InvalidBatch),
-    /// Which of the request's batches it is, among those to be judged.
-    Unjudged(usize),
-    Appended {
-        /// Which of the request's batches it is: where its outcome will be.
-        number: usize,
-        log_append_time: Option<Timestamp>,
-    },
 }
 
 impl Produce {
@@ -93,6 +68,9 @@ impl Produce {
         let (mut topics, unjudged) = translate(&call, &catalogue, request);
         let judged = self.judges.judge(&call, unjudged).await?;
         let mut batches = settle(&mut topics, judged);
+        for (_, batch) in &mut batches {
+            batch.hold_on_to_none_of(call.frame_bytes);
+        }
         let share = share(call.arrival.address);
         for producer in batches
             .iter_mut()
@@ -100,10 +78,16 @@ impl Produce {
         {
             producer.share = share;
         }
-        let answers = self.append(&call, partitions, batches).await;
+        let names = topics.iter().map(|topic| topic.name.len()).sum();
+        let answers = self.append(&call, (partitions, names), batches).await;
         let pending = Pending { topics, answers };
         Ok(Box::pin(async move {
-            let response = pending.response().await;
+            let (topics, outcomes) = pending.outcomes().await;
+            let bytes = answer_bytes(&topics);
+            if bytes > ANSWER_FREE_BYTES {
+                call.charge(bytes).await;
+            }
+            let response = response(topics, &outcomes);
             match acks {
                 0 => silent(response.first_error()),
                 _ => Ok(call.reply::<ProduceRequest>(response)),
@@ -111,14 +95,16 @@ impl Produce {
         }))
     }
 
-    /// From here on the batches are charged for, and what is told of each of the request's partitions, not the frame.
+    /// From here on the batches are charged for, and what is told of each of the request's partitions and topics, whose
+    /// names take so many bytes; not the frame.
     async fn append(
         &self,
         call: &Call,
-        partitions: usize,
+        (partitions, names): (usize, usize),
         batches: Vec<(TopicPartition, ValidBatch)>,
     ) -> Vec<oneshot::Receiver<Vec<BatchOutcome>>> {
-        let bytes = batches.iter().map(|(_, batch)| batch.bytes.len()).sum();
+        let bytes: usize = batches.iter().map(|(_, batch)| batch.bytes.len()).sum();
+        let bytes = bytes.saturating_add(names);
         let arrived = Instant::now();
         // For all of it at once: who had some of it and waited for more would leave the rest of its frame to nobody.
         let permit = self.admission.buffer(partitions, bytes).await;
@@ -220,6 +206,7 @@ fn translate(
 fn settle(topics: &mut [PendingTopic], judged: Vec<Judged>) -> Vec<(TopicPartition, ValidBatch)> {
     let mut judged: Vec<_> = judged.into_iter().map(Some).collect();
     let mut batches = Vec::with_capacity(judged.len());
+    let mut faults_left = FAULTS_MAX;
     let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
     for partition in partitions {
         let Verdict::Unjudged(number) = partition.verdict else {
@@ -234,7 +221,11 @@ fn settle(topics: &mut [PendingTopic], judged: Vec<Judged>) -> Vec<(TopicPartiti
                     log_append_time,
                 }
             }
-            Some((_, Err(refused))) => Verdict::Refused(refused),
+            Some((_, Err(mut refused))) => {
+                refused.records.truncate(faults_left);
+                faults_left -= refused.records.len();
+                Verdict::Refused(refused)
+            }
             None => continue,
         };
     }
@@ -294,90 +285,6 @@ fn find(
         topic: *ingest,
     });
     Verdict::Unjudged(unjudged.len() - 1)
-}
-
-impl Pending {
-    async fn response(self) -> ProduceResponse {
-        let mut outcomes = Vec::new();
-        for answer in self.answers {
-            // A dropped ticket: the agent is stopping and nothing was stored, nor of those behind it.
-            let Ok(more) = answer.await else { break };
-            outcomes.extend(more);
-        }
-        let responses = self
-            .topics
-            .into_iter()
-            .map(|topic| TopicProduceResponse {
-                name: topic.name,
-                partition_responses: topic
-                    .partitions
-                    .into_iter()
-                    .map(|partition| partition.response(&outcomes))
-                    .collect(),
-            })
-            .collect();
-        ProduceResponse {
-            responses,
-            ..Default::default()
-        }
-    }
-}
-
-impl PendingPartition {
-    fn response(self, outcomes: &[BatchOutcome]) -> PartitionProduceResponse {
-        let index = self.index;
-        match self.verdict {
-            Verdict::Refused(refused) => refusal(index, refused),
-            // None is left once they were judged.
-            Verdict::Unjudged(_) => refusal(
-                index,
-                InvalidBatch::new(ErrorCode::UNKNOWN_SERVER_ERROR, "it was not judged"),
-            ),
-            Verdict::Appended {
-                number,
-                log_append_time,
-            } => {
-                let outcome = outcomes.get(number).copied();
-                match outcome.unwrap_or(Err(ErrorCode::NOT_ENOUGH_REPLICAS)) {
-                    Ok(placed) => PartitionProduceResponse {
-                        index,
-                        base_offset: placed.base_offset.0,
-                        log_append_time_ms: log_append_time.map_or(-1, |time| time.0),
-                        log_start_offset: placed.log_start_offset.0,
-                        ..Default::default()
-                    },
-                    Err(error_code) => PartitionProduceResponse {
-                        index,
-                        error_code,
-                        base_offset: -1,
-                        log_append_time_ms: -1,
-                        log_start_offset: -1,
-                        ..Default::default()
-                    },
-                }
-            }
-        }
-    }
-}
-
-fn refusal(index: i32, refused: InvalidBatch) -> PartitionProduceResponse {
-    PartitionProduceResponse {
-        index,
-        error_code: refused.code,
-        base_offset: -1,
-        log_append_time_ms: -1,
-        log_start_offset: -1,
-        record_errors: refused.records.into_iter().map(record_error).collect(),
-        error_message: Some(refused.message),
-        ..Default::default()
-    }
-}
-
-fn record_error(RecordFault { index, message }: RecordFault) -> BatchIndexAndErrorMessage {
-    BatchIndexAndErrorMessage {
-        batch_index: index,
-        batch_index_error_message: Some(message),
-    }
 }
 
 /// `acks=0`: no answer, and a closed connection where something went wrong, as in Kafka.

@@ -1,6 +1,7 @@
 //! Judges a request's batches where that holds up nobody else. Called by `handler` in request order, and awaited before the
 //! connection's next request is read, so that they keep theirs. What is small is judged at once; anything else by threads
-//! of its own, and what unpacks into much by one thread, behind others of that kind.
+//! of its own, and what unpacks into much, or is to be packed anew at a high level, by one thread, behind others of that
+//! kind.
 
 use std::time::Duration;
 
@@ -148,9 +149,11 @@ impl Judging {
         self.left.is_empty()
     }
 
-    /// Judges one after another until one would take more than is left of the allowance.
+    /// Judges one after another until one would take more than is left of the allowance, or is to be packed anew slowly.
     fn go_on(&mut self, allowance: &mut Allowance<'_>) {
-        while let Some(batch) = self.left.last() {
+        while let Some(batch) = self.left.last()
+            && !batch.topic.packs_slowly()
+        {
             match self.judge(batch, allowance) {
                 Ok(batch) => self.settle(Ok(batch)),
                 Err(Unfit::Invalid(invalid)) => self.settle(Err(invalid)),
@@ -363,5 +366,50 @@ mod tests {
         let largest = crate::storage::segment::RAW_BYTES_MAX as usize;
         assert_eq!(check(largest), Ok(()));
         assert_eq!(check(largest + 1), Err(ErrorCode::MESSAGE_TOO_LARGE));
+    }
+
+    #[tokio::test]
+    async fn what_is_packed_slowly_waits_for_its_like_and_nobody_for_it() {
+        with_context(AutoCreate::Disabled, async |context| {
+            let admission = Admission::new(1 << 20, 1 << 20);
+            let judges = Judges::new(admission.clone());
+            let origins = (0..20).map(|last| Origin::of(Some([10, 0, 0, last].into())));
+            let places = origins.filter_map(|origin| admission.dense(origin, usize::MAX));
+            let crowd: Vec<_> = places.collect();
+            for (codec, level, fits) in [
+                ("zstd", "3", true),
+                ("gzip", "-1", true),
+                ("zstd", "22", false),
+                ("gzip", "9", false),
+            ] {
+                let configs = [
+                    ("compression.type", codec),
+                    ("compression.zstd.level", level),
+                    ("compression.gzip.level", level),
+                ];
+                let call = call(context, ApiKey::Produce, 9).await;
+                let batches = vec![unjudged(batch(Codec::None, 100), &configs)];
+                let judged = judges.judge(&call, batches).await;
+                assert_eq!(judged.is_ok(), fits, "{codec} {level}");
+            }
+            drop(crowd);
+        })
+        .await;
+    }
+
+    #[test]
+    fn a_batch_that_is_little_of_its_frame_does_not_hold_it() {
+        let topic = unjudged(Bytes::new(), &[]).topic;
+        let plain = batch(Codec::None, 100);
+        let frame = Bytes::from([&plain[..], &[0; 200]].concat());
+        let given = frame.slice(..plain.len());
+        let mut allowance = Allowance::of(1000);
+        let mut valid = validate(&given, 9, &topic, Timestamp(0), &mut allowance).unwrap();
+        drop(given);
+        valid.hold_on_to_none_of(valid.bytes.len() * 2);
+        assert!(!frame.is_unique());
+        valid.hold_on_to_none_of(frame.len());
+        assert!(frame.is_unique());
+        assert_eq!(valid.bytes, plain);
     }
 }

@@ -3,6 +3,7 @@
 //! looked at), `validate` and `contents` (one batch, pure), `buffer` (the open segment, pure), `flusher` (seal, commit in
 //! seal order; `budget` says what low latency may cost, `patience` what company is worth), `upload` (encode, PUT).
 
+mod answer;
 mod budget;
 mod buffer;
 mod contents;

@@ -57,6 +57,16 @@ pub(super) enum Unfit {
     Unwanted,
 }
 
+impl ValidBatch {
+    /// Where the batch is less than half of the frame that it lies in, it is copied. Whoever holds it is charged for its
+    /// bytes, and would hold all of the frame.
+    pub(super) fn hold_on_to_none_of(&mut self, frame_bytes: usize) {
+        if self.bytes.len() < frame_bytes / 2 {
+            self.bytes = Bytes::copy_from_slice(&self.bytes);
+        }
+    }
+}
+
 impl InvalidBatch {
     pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {

@@ -217,6 +217,26 @@ fn open_folder(absent: Absent, url: &str, parsed: &Url) -> Result<Store, OpenErr
 /// Permissions lie (root, read-only file systems), so it is tried.
 fn check_writable(folder: &FilePath) -> std::io::Result<()> {
     let probe = folder.join(format!(".penstock-probe-{}", std::process::id()));
-    std::fs::File::create_new(&probe)?;
-    std::fs::remove_file(&probe)
+    // One may be left of a process that was killed here: in a container the next has its number.
+    std::fs::File::create(&probe)?;
+    match std::fs::remove_file(&probe) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_was_killed_while_it_tried_a_folder_stops_no_later_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = folder
+            .path()
+            .join(format!(".penstock-probe-{}", std::process::id()));
+        std::fs::write(left, b"").unwrap();
+        check_writable(folder.path()).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 }

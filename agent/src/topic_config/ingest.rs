@@ -48,6 +48,10 @@ pub(crate) struct Packing {
     pub(crate) level: i32,
 }
 
+/// Packing at higher levels takes longer than looking at what comes.
+const ZSTD_FAST_MAX: i32 = 6;
+const GZIP_FAST_MAX: i32 = 6;
+
 impl Ingest {
     /// Cheap enough for every topic of every Produce request: ten look-ups at most among what was set.
     pub(crate) fn of(topic: &Topic) -> Self {
@@ -74,6 +78,15 @@ impl Ingest {
             .unwrap_or(0),
             trusts_producers: text("penstock.trust.producers") == "true",
         }
+    }
+
+    /// Whether batches are packed anew so slowly that those who want it wait for each other, and nobody else for them.
+    pub(crate) fn packs_slowly(&self) -> bool {
+        self.packing.is_some_and(|packing| match packing.codec {
+            Codec::Zstd => packing.level > ZSTD_FAST_MAX,
+            Codec::Gzip => packing.level > GZIP_FAST_MAX,
+            Codec::None | Codec::Snappy | Codec::Lz4 => false,
+        })
     }
 
     /// Whether a record may have that timestamp.

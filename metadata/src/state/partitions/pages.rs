@@ -79,10 +79,8 @@ impl Pages {
 
     /// Those that are made, by index.
     pub(super) fn into_made(self) -> impl Iterator<Item = (i32, PartitionLog)> {
-        (0..).zip(self.pages).flat_map(|(page, logs)| {
-            let first = page * PAGE as i32;
-            (first..).zip(logs)
-        })
+        let pages = (0_i32..).step_by(PAGE).zip(self.pages);
+        pages.flat_map(|(first, logs)| (first..).zip(logs))
     }
 
     /// Those that are made, among them all of which anything is known.
