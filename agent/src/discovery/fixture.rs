@@ -101,6 +101,21 @@ pub(crate) async fn with_silent_metadata(
     test(&context).await;
 }
 
+/// Another agent of the same cluster.
+pub(crate) fn another(context: &Context) -> Arc<Context> {
+    Arc::new(Context {
+        metadata: context.metadata.clone(),
+        admission: context.admission.clone(),
+        cache: context.cache.clone(),
+        producer_ids: ProducerIds::new(),
+        clock: context.clock.clone(),
+        random: context.random.clone(),
+        node: context.node.clone(),
+        zones: context.zones.clone(),
+        topics: context.topics.clone(),
+    })
+}
+
 async fn start(auto_create: AutoCreate) -> (Arc<Context>, Sequencer) {
     let options = Options::new(Arc::new(|| NOW));
     let store = Arc::new(kv::Memory::new());

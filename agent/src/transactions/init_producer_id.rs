@@ -70,25 +70,20 @@ fn allow(call: &Call, transactional_id: Option<&str>) -> Result<(), ErrorCode> {
 
 /// Who the producer is, where it is known without asking the metadata.
 fn at_hand(context: &Context, wanted: Wanted) -> Option<(i64, i16)> {
-    let ids = &context.producer_ids;
-    if let Wanted::Next { id, epoch } = wanted
-        && ids.known_to_be_handed_out(id)?
-    {
-        return Some((id, epoch));
+    match wanted {
+        Wanted::Next { id, epoch } if context.producer_ids.knows(id) => Some((id, epoch)),
+        _ => None,
     }
-    ids.at_hand(&context.metadata).map(|id| (id.0, 0))
 }
 
 /// A next epoch fences what the producer sent before and nobody has taken yet, through whatever agent. An id of another
-/// cluster, or one made up, has none here.
+/// cluster, or one made up, has none here: it may be handed out later, and two would share it.
 async fn identify(context: &Context, wanted: Wanted) -> Result<(i64, i16), metadata::Error> {
-    let ids = &context.producer_ids;
-    if let Wanted::Next { id, epoch } = wanted
-        && ids.were_handed_out(&context.metadata, id).await?
-    {
-        return Ok((id, epoch));
+    let new = context.producer_ids.next(&context.metadata).await?;
+    match wanted {
+        Wanted::Next { id, epoch } if id < new.0 => Ok((id, epoch)),
+        _ => Ok((new.0, 0)),
     }
-    ids.next(&context.metadata).await.map(|id| (id.0, 0))
 }
 
 fn wanted(request: &InitProducerIdRequest) -> Result<Wanted, ErrorCode> {
@@ -115,43 +110,70 @@ fn wanted(request: &InitProducerIdRequest) -> Result<Wanted, ErrorCode> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     use protocol::ApiKey;
 
     use super::*;
-    use crate::discovery::fixture::{call, crowded_call, with_silent_metadata};
+    use crate::context::AutoCreate;
+    use crate::discovery::fixture::{
+        another, call, crowded_call, with_context, with_silent_metadata,
+    };
+
+    fn request(producer_id: i64, producer_epoch: i16) -> InitProducerIdRequest {
+        InitProducerIdRequest {
+            producer_id,
+            producer_epoch,
+            ..InitProducerIdRequest::default()
+        }
+    }
+
+    /// What an agent answers to that id and epoch.
+    async fn ask(context: &Arc<Context>, id: i64, epoch: i16) -> (i64, i16) {
+        let call = call(context, ApiKey::InitProducerId, 4).await;
+        let told = handle(&call, request(id, epoch)).await;
+        assert_eq!(told.error_code, ErrorCode::NONE);
+        (told.producer_id, told.producer_epoch)
+    }
 
     /// Where too many wait for the metadata, those who need it not were refused as well.
     #[tokio::test(start_paused = true)]
-    async fn what_is_at_hand_is_given_without_the_metadata() {
-        let new = InitProducerIdRequest {
-            producer_id: -1,
-            producer_epoch: -1,
-            ..InitProducerIdRequest::default()
-        };
-        let again = |producer_id| InitProducerIdRequest {
-            producer_id,
-            producer_epoch: 3,
-            ..InitProducerIdRequest::default()
-        };
+    async fn the_next_epoch_of_one_that_is_known_is_given_without_the_metadata() {
         let before = async |context: &Arc<Context>| {
-            let call = call(context, ApiKey::InitProducerId, 4).await;
-            assert_eq!(handle(&call, new.clone()).await.error_code, ErrorCode::NONE);
+            assert_eq!(ask(context, -1, -1).await, (0, 0));
         };
         with_silent_metadata(before, async |context| {
-            let ask = async |request| {
+            let ask = async |id, epoch| {
                 let (call, _crowd) = crowded_call(context, ApiKey::InitProducerId, 4).await;
-                let told = handle(&call, request).await;
+                let told = handle(&call, request(id, epoch)).await;
                 (told.error_code, told.producer_id, told.producer_epoch)
             };
-            let (code, id, epoch) = ask(new.clone()).await;
-            assert_eq!((code, epoch), (ErrorCode::NONE, 0));
-            assert_eq!(ask(again(id)).await, (ErrorCode::NONE, id, 4));
-            let next = ask(again(id + 500)).await;
-            assert_eq!(next, (ErrorCode::NONE, id + 1, 0), "it is of nobody yet");
-            let (code, ..) = ask(again(id + 1_000_000)).await;
-            assert_eq!(code, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+            assert_eq!(ask(0, 3).await, (ErrorCode::NONE, 0, 4));
+            for (id, epoch) in [(1, 3), (1_000_000, 3), (-1, -1)] {
+                let (code, ..) = ask(id, epoch).await;
+                assert_eq!(code, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS, "{id}");
+            }
+        })
+        .await;
+    }
+
+    /// Of another cluster, or made up: it would share the id with the next new producer, and each one's batches pass for
+    /// the other's repetitions, which are acknowledged and not stored.
+    #[tokio::test]
+    async fn whoever_brings_an_id_that_another_agent_is_going_to_hand_out_becomes_somebody_else() {
+        with_context(AutoCreate::Disabled, async |context| {
+            let other = another(context);
+            let (mine, _) = ask(context, -1, -1).await;
+            assert_eq!(ask(&other, mine, 0).await, (mine, 1), "it moved there");
+            let (id, epoch) = ask(&other, mine + 500, 7).await;
+            assert!(id != mine + 500 && epoch == 0, "it is of nobody yet");
+            let mut taken = BTreeSet::from([mine, id]);
+            for ahead in 1..20 {
+                taken.insert(ask(&other, mine + ahead, 7).await.0);
+                let (id, epoch) = ask(context, -1, -1).await;
+                assert!(epoch == 0 && taken.insert(id), "two have {id}");
+            }
         })
         .await;
     }

@@ -1,9 +1,10 @@
 //! Very many idempotent producers on one partition: none is forgotten because others came.
 
+use futures::future::join_all;
 use protocol::ErrorCode;
-use protocol::messages::{InitProducerIdRequest, ProduceRequest};
+use protocol::messages::ProduceRequest;
 
-use crate::shapes::{frame, init, numbered};
+use crate::shapes::{frame, new_producer, numbered};
 use crate::support::broker::Broker;
 use crate::support::client::{Client, produce_request};
 
@@ -13,22 +14,18 @@ const PRODUCERS: usize = 6_010;
 const AT_ONCE: usize = 60;
 const VERSION: i16 = 9;
 
-/// Ids for so many producers.
-async fn crowd(client: &mut Client) -> Vec<i64> {
-    let mut ids = Vec::with_capacity(PRODUCERS);
-    while ids.len() < PRODUCERS {
-        let now = AT_ONCE.min(PRODUCERS - ids.len());
-        client
-            .send_raw(&frame(4, 1, &init(None, -1, -1)).repeat(now))
-            .await;
-        for _ in 0..now {
-            let answer = client.receive_frame().await.expect("an answer");
-            let (_, given) = protocol::decode_response::<InitProducerIdRequest>(4, answer)
-                .expect("an InitProducerId response");
-            assert_eq!(given.error_code, ErrorCode::NONE);
-            ids.push(given.producer_id);
+/// Ids for so many producers, on connections side by side: each waits for the metadata.
+async fn crowd(broker: &Broker) -> Vec<i64> {
+    let some = (0..AT_ONCE).map(async |_| {
+        let mut client = Client::connect(broker.listen).await;
+        let mut ids = Vec::new();
+        for _ in 0..PRODUCERS.div_ceil(AT_ONCE) {
+            ids.push(new_producer(&mut client).await);
         }
-    }
+        ids
+    });
+    let mut ids = join_all(some).await.concat();
+    ids.truncate(PRODUCERS);
     ids
 }
 
@@ -59,7 +56,7 @@ async fn thousands_of_producers_repeat_their_batches_and_none_is_stored_twice() 
     let mut broker = Broker::in_folder(data.path(), &[]).await;
     let mut client = Client::connect(broker.listen).await;
     assert_eq!(client.create_topic("t", 1, &[]).await, ErrorCode::NONE);
-    let ids = crowd(&mut client).await;
+    let ids = crowd(&broker).await;
     let first = in_turn(&mut client, &ids).await;
     assert!((0..).zip(&first).all(|(offset, placed)| offset == *placed));
     // To the process that took them, and to one that has to load what it knows of them.
