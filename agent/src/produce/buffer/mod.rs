@@ -20,6 +20,8 @@ const BLOCK_RAW_BYTES_MAX: usize = 1024 * 1024;
 /// Batches at which a segment is large enough, however small they are: its commit is one command, one message to the
 /// sequencer and one entry of the log, of some 22 bytes a batch. The last request may bring as many again.
 const BATCHES_MAX: usize = 8 * 1024;
+/// Connections that are remembered although they have nothing unanswered, however few have.
+const IDLE_MIN: usize = 1024;
 
 /// The batches of one Produce request, which share a segment and a fate.
 #[derive(Debug)]
@@ -258,12 +260,15 @@ impl SealedBlock {
 }
 
 /// What is known of the connections that produce: how many requests each has unanswered, and how many it had at most.
-/// One that is at its most is taken to wait; a client that can do more shows it, and its most grows.
+/// One that is at its most is taken to wait; a client that can do more shows it, and its most grows. Nobody says when a
+/// connection ends: of those with nothing unanswered as many are known as have something, or [`IDLE_MIN`].
 #[derive(Debug, Default)]
 struct Producers {
     connections: HashMap<ConnectionId, Unanswered>,
     /// How many are below their most.
     able: usize,
+    /// With so many, those that have nothing unanswered are forgotten.
+    full: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -274,6 +279,11 @@ struct Unanswered {
 
 impl Producers {
     fn asked(&mut self, connection: ConnectionId) {
+        if self.connections.len() >= self.full.max(IDLE_MIN)
+            && !self.connections.contains_key(&connection)
+        {
+            self.make_room();
+        }
         let unanswered = self.connections.entry(connection).or_default();
         let was_able = unanswered.now < unanswered.most;
         unanswered.now += 1;
@@ -294,6 +304,14 @@ impl Producers {
 
     fn all_wait(&self) -> bool {
         self.able == 0
+    }
+
+    /// Drops who has nothing under way. Seldom enough that it costs each that comes next to nothing.
+    fn make_room(&mut self) {
+        self.connections.retain(|_, unanswered| unanswered.now > 0);
+        let all = self.connections.values();
+        self.able = all.filter(|each| each.now < each.most).count();
+        self.full = 2 * self.connections.len();
     }
 
     /// Takes everyone's present for their most, and drops who has nothing under way.

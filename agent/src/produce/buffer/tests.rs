@@ -150,3 +150,29 @@ async fn waiting_is_pointless_once_everyone_waits() {
     buffer.waited_in_vain();
     assert!(buffer.waiting_is_pointless(), "connection 2 did not");
 }
+
+/// Where storing takes next to no time nobody is waited for, and no wait in vain tells that a connection is gone.
+#[tokio::test]
+async fn connections_that_came_and_went_are_forgotten() {
+    let mut buffer = Buffer::new(policy());
+    let (slow, slow_answer) = append(0, vec![(partition(0), batch(1))]).await;
+    buffer.add(slow);
+    let of_slow = buffer.seal().expect("not empty");
+    for connection in 1..20_000 {
+        let (one, _answer) = append(connection, vec![(partition(0), batch(1))]).await;
+        buffer.add(one);
+        let sealed = buffer.seal().expect("not empty");
+        buffer.answer(sealed.waiters);
+        assert!(buffer.producers.connections.len() <= IDLE_MIN);
+    }
+    // The one that still waits is known.
+    let (again, _answer) = append(0, vec![(partition(0), batch(1))]).await;
+    buffer.add(again);
+    let unanswered = buffer.producers.connections[&ConnectionId(0)];
+    assert_eq!((unanswered.now, unanswered.most), (2, 2));
+    buffer.answer(of_slow.waiters);
+    assert!(slow_answer.await.is_ok());
+    let all = buffer.producers.connections.values();
+    let able = all.filter(|each| each.now < each.most).count();
+    assert_eq!(buffer.producers.able, able);
+}
