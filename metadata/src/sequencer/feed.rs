@@ -36,7 +36,7 @@ pub(crate) struct Updates {
 pub(crate) enum Waiting {
     Update(Update),
     Nothing,
-    /// Cut off: too slow, replaced by a newer stream of the same session, or the sequencer ended.
+    /// Cut off: too slow, one of too many of the same session, or the sequencer ended.
     CutOff,
 }
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -12,21 +13,42 @@ use tokio::time::Instant;
 /// A look at the sessions that comes later than this says that the sequencer was away.
 const AWAY: Duration = Duration::from_secs(2);
 
-/// When a session was last heard of. Written by its stream.
+/// When a session was last heard of, and on which of its streams. Written by these. An agent that looks for the sequencer
+/// greets whoever may be it, perhaps one process by two names, and goes on with the link on which it is welcomed first:
+/// which of them that is shows when it says something there.
 #[derive(Debug)]
-pub(crate) struct Heard(Mutex<Instant>);
+pub(crate) struct Heard {
+    at: Mutex<Instant>,
+    /// The subscriber that came last, of those on whose streams something was said.
+    by: AtomicU64,
+}
 
 impl Heard {
-    pub(crate) fn now() -> Self {
-        Self(Mutex::new(Instant::now()))
+    fn now() -> Self {
+        Self {
+            at: Mutex::new(Instant::now()),
+            by: AtomicU64::new(0),
+        }
     }
 
+    /// Its agent lives, whatever it says.
     pub(crate) fn again(&self) {
-        *self.0.lock() = Instant::now();
+        *self.at.lock() = Instant::now();
+    }
+
+    /// Its agent said something on that stream.
+    pub(crate) fn on(&self, subscriber: u64) {
+        self.again();
+        self.by.fetch_max(subscriber, Ordering::AcqRel);
+    }
+
+    /// Whether its agent has left that stream for a later one.
+    pub(crate) fn has_left(&self, subscriber: u64) -> bool {
+        self.by.load(Ordering::Acquire) > subscriber
     }
 
     fn at(&self) -> Instant {
-        *self.0.lock()
+        *self.at.lock()
     }
 }
 
@@ -47,9 +69,12 @@ impl Liveness {
         }
     }
 
-    pub(super) fn attach(&mut self, session: u64, heard: Arc<Heard>) {
+    /// One more stream of that session: all of them write the same.
+    pub(super) fn attach(&mut self, session: u64) -> Arc<Heard> {
+        let heard = self.heard.entry(session);
+        let heard = heard.or_insert_with(|| Arc::new(Heard::now()));
         heard.again();
-        self.heard.insert(session, heard);
+        Arc::clone(heard)
     }
 
     /// Sessions that were silent for too long, among those that are open.

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 
 use super::Sequencer;
 use super::feed::Feed;
-use super::liveness::Heard;
 use super::reads::{Attached, Read};
 use super::subscribers::Watched;
 use super::touched::Touched;
@@ -116,12 +115,11 @@ impl Sequencer {
                 agent,
                 level,
                 feed,
-                heard,
                 from,
                 reply,
             } => {
                 let agent = (agent, Origin::of(from));
-                let attached = self.attach(session, agent, level, feed, heard);
+                let attached = self.attach(session, agent, level, feed);
                 if attached.is_some() {
                     self.shared.openers.has(session.id, from);
                 }
@@ -160,16 +158,16 @@ impl Sequencer {
         agent: (Option<Arc<Agent>>, Origin),
         level: u32,
         feed: Feed,
-        heard: Arc<Heard>,
     ) -> Option<Attached> {
         let SessionId { id, nonce } = session;
         if !self.state.sessions.is_open(id, nonce) {
             return None;
         }
-        self.liveness.attach(id, heard);
+        let heard = self.liveness.attach(id);
         let (subscriber, rival) = self.subscribers.attach(id, agent, level, feed);
         Some(Attached {
             subscriber,
+            heard,
             rival,
             catalogue: self.catalogue(),
             naming: self.state.cluster.naming,

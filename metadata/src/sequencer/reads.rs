@@ -66,7 +66,6 @@ pub(crate) enum Read {
         /// The highest feature level that it can read.
         level: u32,
         feed: Feed,
-        heard: Arc<Heard>,
         /// The machine that it is on, where it came by a network.
         from: Option<IpAddr>,
         reply: Reply<Option<Attached>>,
@@ -90,6 +89,8 @@ pub(crate) enum Read {
 #[derive(Debug)]
 pub(crate) struct Attached {
     pub(crate) subscriber: u64,
+    /// When its session was last heard of, on whatever stream.
+    pub(crate) heard: Arc<Heard>,
     /// Another agent elsewhere that has the same node id.
     pub(crate) rival: Option<Arc<Agent>>,
     pub(crate) catalogue: Arc<Catalogue>,

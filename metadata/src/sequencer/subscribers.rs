@@ -24,6 +24,10 @@ const SNAPSHOT_EXTENTS_MAX: usize = 16 * 1024;
 /// asked for before it did comes on top.
 const WATCHED_MAX: usize = 2 * VIEWS_MAX;
 
+/// Streams of one session: an agent greets four processes at a time at the most, or one by so many names, after it lost the
+/// stream that it had. Those that came first are cut off.
+const OF_A_SESSION_MAX: usize = 5;
+
 /// Agents of one machine that clients are told of: the list of all goes to each agent.
 const LISTED_OF_A_MACHINE_MAX: usize = 256;
 /// For the list of agents, to all of them together, in a millisecond: 32 MiB/s. A hundred agents hear at once of each that
@@ -110,7 +114,8 @@ impl Subscribers {
         self.by_id.values().filter(|each| !each.feed.is_closed())
     }
 
-    /// A new one, in place of an earlier one of the same session, which is cut off.
+    /// A new one, beside earlier ones of the same session: which of them its agent goes on with it says on that stream, and
+    /// the others end by themselves.
     /// The subscriber's number, and another agent that has the same node id.
     pub(super) fn attach(
         &mut self,
@@ -119,7 +124,7 @@ impl Subscribers {
         level: u32,
         feed: Feed,
     ) -> (u64, Option<Arc<Agent>>) {
-        self.remove(|subscriber| subscriber.session == session);
+        self.make_room_for(session);
         let rival = agent.as_deref().and_then(|agent| self.rival(agent));
         self.last += 1;
         let mut told = self.agents.all.is_empty();
@@ -140,6 +145,18 @@ impl Subscribers {
         (self.last, rival)
     }
 
+    /// For one more stream of that session.
+    fn make_room_for(&mut self, session: u64) {
+        self.remove(|subscriber| subscriber.session == session && subscriber.feed.is_closed());
+        let of_session = self
+            .by_id
+            .iter()
+            .filter(|(_, each)| each.session == session);
+        let ids: Vec<u64> = of_session.map(|(id, _)| *id).collect();
+        let over = (ids.len() + 1).saturating_sub(OF_A_SESSION_MAX);
+        self.cut(&ids.into_iter().take(over).collect());
+    }
+
     /// Another live agent with the same node id at another address.
     fn rival(&self, agent: &Agent) -> Option<Arc<Agent>> {
         self.live()
@@ -148,11 +165,14 @@ impl Subscribers {
             .cloned()
     }
 
-    /// The subscriber's agent takes no more clients.
+    /// The subscriber's agent takes no more clients, whatever it said on another stream.
     pub(super) fn withdraw(&mut self, id: u64) {
-        if let Some(subscriber) = self.by_id.get_mut(&id) {
-            subscriber.agent = None;
-        }
+        let Some(session) = self.by_id.get(&id).map(|subscriber| subscriber.session) else {
+            return;
+        };
+        let all = self.by_id.values_mut();
+        all.filter(|each| each.session == session)
+            .for_each(|each| each.agent = None);
     }
 
     /// Tells everybody who serves clients, if that changed, and those who came meanwhile, unless some were told just now: the
@@ -497,6 +517,30 @@ mod tests {
         };
         let told = tokio::time::timeout(AGENTS_PAUSE_MAX, told).await;
         assert_eq!(told, Ok(1), "the others are gone");
+    }
+
+    /// Whoever greets again and again with one session.
+    #[test]
+    fn a_session_has_so_many_streams_and_none_that_is_over_counts() {
+        let mut all = Subscribers::default();
+        let attach = |all: &mut Subscribers| {
+            let (sender, receiver) = feed();
+            let (id, rival) = all.attach(7, agent(1, 1), 1, sender);
+            assert!(rival.is_none(), "it is no rival of itself");
+            (id, receiver)
+        };
+        let first = attach(&mut all);
+        for _ in 0..20 {
+            drop(attach(&mut all));
+        }
+        let mut more: Vec<_> = (1..OF_A_SESSION_MAX).map(|_| attach(&mut all)).collect();
+        assert!(all.by_id.contains_key(&first.0), "it may be the one");
+        more.push(attach(&mut all));
+        assert!(!all.by_id.contains_key(&first.0));
+        assert!(more.iter().all(|(id, _)| all.by_id.contains_key(id)));
+        assert_eq!(all.listed().len(), 1);
+        all.withdraw(more[2].0);
+        assert!(all.listed().is_empty());
     }
 
     #[test]

@@ -14,11 +14,11 @@ use crate::history::{Holds, Point};
 use crate::queue::{Asked, ReplyTo};
 use crate::rpc::link::Link;
 use crate::rpc::message::{Down, Hello, Welcome};
+use crate::sequencer::Status;
 use crate::sequencer::feed::feed;
 use crate::sequencer::lineage::Lineage;
 use crate::sequencer::openers::{Opening, TOO_MANY};
 use crate::sequencer::reads::Read;
-use crate::sequencer::{Heard, Status};
 use crate::types::SessionId;
 
 impl Session {
@@ -30,7 +30,6 @@ impl Session {
         version: u32,
         status: &Status,
     ) -> Result<Option<Self>, Error> {
-        let heard = Arc::new(Heard::now());
         let (agent, from) = (hello.agent.map(Arc::new), link.from);
         let mut session = hello.session;
         for _ in 0..2 {
@@ -47,7 +46,6 @@ impl Session {
                 agent: agent.clone(),
                 level: hello.level,
                 feed,
-                heard: Arc::clone(&heard),
                 from,
                 reply,
             });
@@ -73,7 +71,7 @@ impl Session {
             };
             let rival = attached.rival.as_deref().map(collision);
             let id = session.id;
-            let mut begun = Self::new(link, metadata, id, chain, attached, updates, heard);
+            let mut begun = Self::new(link, metadata, id, chain, attached, updates);
             begun.outgoing.push(&Down::Welcome(welcome));
             if let Some(text) = rival {
                 tracing::warn!(text, "two agents collide");

@@ -36,6 +36,7 @@ const BEAT_INTERVAL: Duration = Duration::from_millis(500);
 const COMMANDS_MAX: usize = 1024;
 const QUESTIONS_MAX: usize = 256;
 const ASKED_BYTES_MAX: usize = 32 * 1024 * 1024;
+const LEFT: &str = "the agent goes on with another stream";
 const CUT_OFF: &str = "the stream is cut off: begin afresh";
 
 pub(super) struct Pending {
@@ -108,7 +109,6 @@ impl Session {
         chain: Arc<Chain>,
         attached: Attached,
         updates: Updates,
-        heard: Arc<Heard>,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -119,7 +119,7 @@ impl Session {
             chain,
             catalogue: Some(Frames::all(attached.catalogue)),
             updates,
-            heard,
+            heard: attached.heard,
             asked_last: 0,
             commands: VecDeque::new(),
             questions: JoinSet::new(),
@@ -209,6 +209,9 @@ impl Session {
     }
 
     async fn apply(&mut self, event: Event) -> Result<(), End> {
+        if self.heard.has_left(self.subscriber) {
+            return Err(LEFT.into());
+        }
         match event {
             Event::Update(Some(update)) => self.outgoing.tell(update),
             Event::Update(None) => return Err(CUT_OFF.into()),
@@ -237,7 +240,7 @@ impl Session {
             }
             Event::Received(Some(frame)) => {
                 self.moved = Instant::now();
-                self.heard.again();
+                self.heard.on(self.subscriber);
                 self.link.took(&frame);
                 let bytes = frame.len();
                 let up = Up::decode(frame).map_err(|_| "a frame that cannot be read")?;

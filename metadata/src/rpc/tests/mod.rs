@@ -19,6 +19,7 @@ mod order;
 mod others;
 mod played;
 mod shares;
+mod twice;
 mod versions;
 
 use std::collections::BTreeMap;

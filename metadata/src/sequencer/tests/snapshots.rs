@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::command::Submission;
-use crate::sequencer::Heard;
 use crate::sequencer::feed::{Waiting, feed};
 use crate::sequencer::reads::Read;
 use crate::types::{Scope, SessionId};
@@ -77,7 +76,6 @@ async fn many_busy_partitions_are_watched_at_once_and_nobody_is_cut_off() {
         agent: None,
         level: u32::MAX,
         feed,
-        heard: Arc::new(Heard::now()),
         from: None,
         reply,
     });
