@@ -24,10 +24,11 @@ impl GivenUp {
         self.0.topic_by_id(at.topic).map(|topic| &topic.lost)
     }
 
-    /// Whether that offset was.
-    pub(crate) fn holds(&self, at: TopicPartition, offset: Offset) -> bool {
+    /// Whether all of an extent was.
+    pub(crate) fn covers(&self, at: TopicPartition, extent: &Extent) -> bool {
+        let offsets = extent.base_offset..extent.end_offset();
         let lost = self.of(at);
-        lost.is_some_and(|lost| lost.end_of(at.partition, offset).is_some())
+        lost.is_some_and(|lost| lost.covers(at.partition, &offsets))
     }
 
     /// Where a reader at that offset goes on. One that steps over something is logged, once in a while.

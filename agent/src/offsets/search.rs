@@ -56,9 +56,8 @@ impl Search<'_> {
         let (mut disappointments, mut rounds) = (0, 0);
         let given_up = GivenUp::now(&self.context.metadata);
         while let Some(last) = extents.last().copied() {
-            let is_candidate = |extent: &&Extent| {
-                extent.max_timestamp >= wanted && !given_up.holds(at, extent.base_offset)
-            };
+            let is_candidate =
+                |extent: &&Extent| extent.max_timestamp >= wanted && !given_up.covers(at, extent);
             for extent in extents.iter().filter(is_candidate) {
                 if let Some(found) = self.look(at, extent, Wanted::AtOrAfter(wanted.0)).await? {
                     return Ok(found);
@@ -76,21 +75,17 @@ impl Search<'_> {
         Ok(NOTHING)
     }
 
-    /// The first of the records with the largest timestamp.
+    /// The first of the records with the largest timestamp, of those that were not given up: the metadata passes over these.
     pub(super) async fn latest(&self, at: TopicPartition) -> Found {
         let extent = self.context.metadata.locate_max_timestamp(at).await;
         match extent.map_err(|error| self.refused(at, Offset(0), &error))? {
             // Records may be without a timestamp.
-            Some(extent) if extent.max_timestamp.0 >= 0 && !self.is_given_up(at, &extent) => {
+            Some(extent) if extent.max_timestamp.0 >= 0 => {
                 let largest = Wanted::Largest(extent.max_timestamp.0);
                 Ok(self.look(at, &extent, largest).await?.unwrap_or(NOTHING))
             }
             _ => Ok(NOTHING),
         }
-    }
-
-    fn is_given_up(&self, at: TopicPartition, extent: &Extent) -> bool {
-        GivenUp::now(&self.context.metadata).holds(at, extent.base_offset)
     }
 
     async fn after(&self, at: TopicPartition, offset: Offset) -> Result<Vec<Extent>, ErrorCode> {

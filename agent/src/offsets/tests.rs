@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use metadata::{
     BlockCodec, BlockRange, Command, CommitBatch, CommitBlock, CommitObject, CreateTopic,
-    NamingEpoch, ObjectKey, Outcome, PartitionIndex, Timestamp, TopicId, TopicPartition,
+    LostRange, NamingEpoch, ObjectKey, Offset, Outcome, PartitionIndex, Timestamp, TopicId,
+    TopicPartition,
 };
 use protocol::compression::Codec;
 use protocol::messages::list_offsets::{
@@ -162,6 +163,43 @@ async fn offsets_are_found_by_time_inside_batches() {
             );
             assert_eq!(answer.leader_epoch, if offset < 0 { -1 } else { 0 });
         }
+    })
+    .await;
+}
+
+/// Readers step over what was given up, and so does whoever looks for a time.
+#[tokio::test]
+async fn a_time_is_looked_for_among_the_records_that_were_not_given_up() {
+    with_context(AutoCreate::Disabled, async |context| {
+        fill(context).await;
+        let lose = async |from, until| {
+            let range = LostRange {
+                partition: PartitionIndex(0),
+                from: Offset(from),
+                until: Offset(until),
+            };
+            context
+                .metadata
+                .mark_lost("t", range)
+                .await
+                .unwrap()
+                .unwrap();
+        };
+        lose(5, 8).await;
+        for (timestamp, offset, found) in [(-3, 4, 140), (140, 4, 140), (141, -1, -1)] {
+            let answers = ask(context, &[(0, timestamp)]).await;
+            let told = (answers[0].offset, answers[0].timestamp);
+            assert_eq!(told, (offset, found), "{timestamp}");
+        }
+        // The first part of an extent: what is left of it is looked into.
+        lose(0, 3).await;
+        let answers = ask(context, &[(0, -3)]).await;
+        assert_eq!((answers[0].offset, answers[0].timestamp), (4, 140));
+        lose(3, 5).await;
+        let answers = ask(context, &[(0, -3)]).await;
+        assert_eq!((answers[0].offset, answers[0].timestamp), (-1, -1));
+        let code = answers[0].error_code;
+        assert_eq!(code, ErrorCode::NONE, "there is nothing");
     })
     .await;
 }

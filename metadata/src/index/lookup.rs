@@ -111,7 +111,8 @@ impl<'a> Lookup<'a> {
         Ok(largest(best.iter().chain(last)))
     }
 
-    /// The first chunk that ends past `from` and is wanted, of rows that hold everything before `until`.
+    /// The first chunk that ends past `from`, begins before `until` and is wanted, of rows that hold everything before
+    /// `until`. Whether what lies behind can be read is no matter: it may have been given up.
     async fn first_chunk(
         &self,
         from: Offset,
@@ -122,20 +123,34 @@ impl<'a> Lookup<'a> {
         loop {
             let summary = match self.scan(LEVEL_MAX, next, &wanted).await? {
                 Scan::None(end) => return self.reaches(end, until).map(|()| None),
+                Scan::Child(base, _) if base >= until => return Ok(None),
                 Scan::Child(base, child) => self.summary(1, base.max(next), child.end).await?,
                 Scan::Nothing => match self.scan(1, next, &wanted).await? {
                     Scan::None(end) => return self.reaches(end, until).map(|()| None),
                     Scan::Child(base, child) => {
-                        return self.chunk(base, child.end).await.map(Some);
+                        return self.chunk_before(until, base, &child).await;
                     }
                     Scan::Nothing => return self.only_chunk(next).await.map(Some),
                 },
             };
             let child = summary.past(next).find(|(_, child)| wanted(child));
             if let Some((base, child)) = child {
-                return self.chunk(base, child.end).await.map(Some);
+                return self.chunk_before(until, base, child).await;
             }
             next = summary.end();
+        }
+    }
+
+    /// The chunk that a summary says to begin there, if that is before `until`.
+    async fn chunk_before(
+        &self,
+        until: Offset,
+        base: Offset,
+        child: &Child,
+    ) -> Result<Option<Chunk>, Error> {
+        match base < until {
+            true => self.chunk(base, child.end).await.map(Some),
+            false => Ok(None),
         }
     }
 

@@ -2,6 +2,7 @@
 //! owner row, that began after they arrived. Old extents are then read from index rows, outside the drain loop.
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -14,7 +15,7 @@ use crate::handle::Metadata;
 use crate::index::{CHUNKS_PER_READ, Chunk, Lookup, Place};
 use crate::state::{PartitionLog, State};
 use crate::types::{
-    Bounds, Extent, Located, NamingEpoch, Offset, SessionId, Timestamp, TopicPartition,
+    Bounds, Extent, Located, Lost, NamingEpoch, Offset, SessionId, Timestamp, TopicPartition,
 };
 use crate::view::{LOCATED_MAX, View, Views, enough};
 
@@ -118,13 +119,13 @@ pub(crate) enum Hot {
     },
 }
 
-/// What memory says of a time.
+/// What memory says of a time. Extents all of whose records were given up are no more, wherever they lie.
 #[derive(Debug)]
 pub(crate) struct HotByTime {
     bounds: Bounds,
-    /// Index rows hold everything before `until`; there are none that are to be looked at where there is no place.
+    /// Offsets that index rows hold and that are to be looked at there; no place where there are none.
+    cold: Vec<Range<Offset>>,
     place: Option<Place>,
-    until: Offset,
     found: Option<Extent>,
     /// Memory has more from here on, which nobody looked at.
     next: Option<Offset>,
@@ -135,8 +136,8 @@ impl HotByTime {
     pub(crate) fn found(extent: Extent) -> Self {
         Self {
             bounds: Bounds::default(),
+            cold: Vec::new(),
             place: None,
-            until: Offset(0),
             found: Some(extent),
             next: None,
         }
@@ -149,21 +150,28 @@ impl HotByTime {
 
     fn look(
         log: &PartitionLog,
+        lost: &Lost,
         partition: TopicPartition,
         wanted: Wanted,
         from: Offset,
-        found: Option<Extent>,
+        mut found: Option<Extent>,
     ) -> Self {
-        let (bounds, until) = (log.bounds(), log.recent_start());
+        let (bounds, index) = (log.bounds(), partition.partition);
         let recent = log.recent();
         let first = recent.partition_point(|extent| extent.base_offset < from);
         let last = recent.len().min(first + LOOKED_MAX);
-        let found = best(wanted, recent.range(first..last), found);
         let next = recent.get(last).map(|extent| extent.base_offset);
+        for part in lost.left_of(index, from..next.unwrap_or(bounds.high_watermark)) {
+            let begin = recent.partition_point(|extent| extent.end_offset() <= part.start);
+            let some = recent.range(begin.clamp(first, last)..last);
+            let some = some.take_while(|extent| extent.base_offset < part.end);
+            found = best(wanted, some, found);
+        }
+        let cold = lost.left_of(index, bounds.log_start..log.recent_start());
         Self {
             bounds,
-            place: (bounds.log_start < until).then(|| log.index_of(partition)),
-            until,
+            place: (!cold.is_empty()).then(|| log.index_of(partition)),
+            cold,
             found,
             next: next.filter(|_| !wanted.is_first(found)),
         }
@@ -233,9 +241,13 @@ impl Read {
                 found,
                 reply,
             } => {
-                let log = state.partitions.get(partition);
-                let look = |log| HotByTime::look(log, partition, wanted, from, found);
-                let _ = reply.send(Ok(log.map(look)));
+                let topic = state.topics.get(partition.topic);
+                let found = topic
+                    .zip(state.partitions.get(partition))
+                    .map(|(topic, log)| {
+                        HotByTime::look(log, &topic.topic.lost, partition, wanted, from, found)
+                    });
+                let _ = reply.send(Ok(found));
             }
             Self::Attach { .. }
             | Self::Watch { .. }
@@ -456,16 +468,31 @@ async fn by_time(
         let Some(place) = hot.place else {
             return Ok(hot.found);
         };
-        let (index, from) = (index(metadata, place)?, hot.bounds.log_start);
-        let cold = match wanted {
-            Wanted::AtOrAfter(timestamp) => index.at_or_after(from, hot.until, timestamp).await,
-            Wanted::Largest => index.largest(from, hot.until).await,
-        };
-        match cold {
+        match cold_by_time(index(metadata, place)?, hot.cold, wanted).await {
             Err(error @ Error::Damaged(_)) => moved.since(place, &hot.bounds, error)?,
             cold => return Ok(best(wanted, hot.found.iter(), cold?)),
         }
     }
+}
+
+/// What index rows say of a time, of these offsets.
+async fn cold_by_time(
+    index: Lookup<'_>,
+    parts: Vec<Range<Offset>>,
+    wanted: Wanted,
+) -> Result<Option<Extent>, Error> {
+    let mut found = None;
+    for Range { start, end } in parts {
+        let more = match wanted {
+            Wanted::AtOrAfter(timestamp) => index.at_or_after(start, end, timestamp).await?,
+            Wanted::Largest => index.largest(start, end).await?,
+        };
+        found = best(wanted, more.iter(), found);
+        if wanted.is_first(found) {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// What memory says of a time, in so many questions as it takes. Extents that move to index rows meanwhile are looked at

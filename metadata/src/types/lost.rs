@@ -1,5 +1,7 @@
 //! Offsets that an operator gave up. Their records were damaged for good; readers step over them.
 
+use std::ops::Range;
+
 use super::{Offset, PartitionIndex};
 
 /// Ranges of one topic, so that they fit in its row and in a message beside its settings.
@@ -65,6 +67,30 @@ impl Lost {
         holding.map(|range| range.until)
     }
 
+    /// Whether all of those offsets were given up.
+    #[must_use]
+    pub fn covers(&self, partition: PartitionIndex, offsets: &Range<Offset>) -> bool {
+        let end = self.end_of(partition, offsets.start);
+        end.is_some_and(|end| end >= offsets.end)
+    }
+
+    /// What is left of those offsets, in order.
+    pub(crate) fn left_of(
+        &self,
+        partition: PartitionIndex,
+        offsets: Range<Offset>,
+    ) -> Vec<Range<Offset>> {
+        let mut left = Vec::new();
+        let mut next = offsets.start;
+        for range in self.0.iter().filter(|range| range.partition == partition) {
+            left.push(next..range.from.min(offsets.end));
+            next = next.max(range.until);
+        }
+        left.push(next..offsets.end);
+        left.retain(|part| part.start < part.end);
+        left
+    }
+
     /// Where the next range begins, behind that offset.
     #[must_use]
     pub fn next(&self, partition: PartitionIndex, offset: Offset) -> Option<Offset> {
@@ -102,6 +128,13 @@ mod tests {
                 let begins = |o: &Offset| is_lost(*o) && !is_lost(Offset(o.0 - 1));
                 let next = (offset.0 + 1..60).map(Offset).find(begins);
                 prop_assert_eq!(lost.next(at, offset), next);
+                let some = offset..Offset(45);
+                let left = lost.left_of(at, some.clone()).into_iter();
+                let left: Vec<i64> = left.flat_map(|part| part.start.0..part.end.0).collect();
+                let all = (offset.0..45).map(Offset);
+                let expected: Vec<i64> = all.filter(|o| !is_lost(*o)).map(|o| o.0).collect();
+                prop_assert_eq!(lost.covers(at, &some), left.is_empty() && is_lost(offset));
+                prop_assert_eq!(left, expected);
             }
         }
     }

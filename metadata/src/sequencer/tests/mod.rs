@@ -10,6 +10,7 @@ mod foundationdb;
 mod free;
 mod lineage;
 mod locate;
+mod lost;
 mod moved;
 mod pace;
 #[cfg(feature = "postgres")]
