@@ -6,11 +6,14 @@ use metadata::{Bounds, Extent, Offset, planted};
 use protocol::ErrorCode;
 use protocol::record_batch::{self, BatchHeader, PREFIX_BYTES};
 
+use super::batches::Batches;
 use super::read::{ReadExtent, ReadWant, Unread};
 use super::{Found, Want};
 use crate::damage::Damage;
 use crate::refusal;
 use crate::said::warn_seldom;
+
+const NOT_ITS_OFFSETS: &str = "its batches do not take the offsets that were committed for them";
 
 /// A batch up to this size is copied whole: cheaper than two slices of a vectored write.
 const COPIED_BYTES_MAX: usize = 1024;
@@ -136,54 +139,29 @@ impl Run {
         }
     }
 
-    /// Walks the batches of an extent. Its offsets are dense, so a batch's base offset follows from those before it; log
-    /// compaction leaves gaps, and batches that say where they lie.
+    /// Takes the batches of an extent. They must take exactly the offsets that were committed for them, or after log
+    /// compaction no more than them.
     fn extent(&mut self, read: &ReadExtent) -> Result<(), Stop> {
-        let extent = &read.extent;
-        let start = read.stored.raw_start as usize;
-        let end = start + read.stored.raw_length as usize;
-        planted!(let start = "dead-bytes-served" => 0);
-        let mut position = 0;
-        let mut base_offset = extent.base_offset;
-        let damaged = |why| Stop::Damaged(*extent, why);
-        for slice in read.block.iter() {
-            let mut rest = slice.clone();
-            while !rest.is_empty() {
-                let header = BatchHeader::read(&rest);
-                let header = header.map_err(|_| damaged("a batch does not read"))?;
-                if header.size > rest.len() {
-                    return Err(damaged("a batch is cut short"));
-                }
-                let batch = rest.split_to(header.size);
-                if (start..end).contains(&position) {
-                    if extent.flags.offsets_in_bytes && header.base_offset >= base_offset.0 {
-                        base_offset = Offset(header.base_offset);
-                    }
-                    let next = Offset(base_offset.0 + i64::from(header.last_offset_delta) + 1);
-                    if next > self.offset {
-                        self.batch(batch, &header, base_offset)?;
-                    }
-                    base_offset = next;
-                }
-                position += header.size;
-                if position >= end {
-                    return self.check_end(base_offset, read);
-                }
-            }
-        }
-        self.check_end(base_offset, read)
-    }
-
-    /// The batches walked must take exactly the offsets that were committed for them, or no more than them.
-    fn check_end(&self, reached: Offset, read: &ReadExtent) -> Result<(), Stop> {
+        let damaged = |why| Stop::Damaged(read.extent, why);
         let end = read.extent.end_offset();
-        if reached == end || (read.extent.flags.offsets_in_bytes && reached < end) {
-            return Ok(());
+        // Before anything of it is taken: which of them take too many nobody knows, and who was given one would go on behind
+        // it, past the first records of the next extent.
+        let mut readable = Batches::of(read).map_while(Result::ok);
+        if readable.any(|batch| batch.next > end) {
+            return Err(damaged(NOT_ITS_OFFSETS));
         }
-        Err(Stop::Damaged(
-            read.extent,
-            "its batches do not take the offsets that were committed for them",
-        ))
+        let mut reached = read.extent.base_offset;
+        for batch in Batches::of(read) {
+            let batch = batch.map_err(damaged)?;
+            if batch.next > self.offset {
+                self.batch(batch.bytes(), &batch.header, batch.base_offset)?;
+            }
+            reached = batch.next;
+        }
+        match reached == end || read.extent.flags.offsets_in_bytes {
+            true => Ok(()),
+            false => Err(damaged(NOT_ITS_OFFSETS)),
+        }
     }
 
     fn batch(
@@ -323,6 +301,19 @@ mod tests {
         assert_eq!(read(&beyond, true, 100), None, "not what was committed");
     }
 
+    /// What a reader at that offset is told.
+    fn served(batches: &[Bytes], offsets_in_bytes: bool, from: i64) -> (ErrorCode, usize) {
+        let read = extent(batches, offsets_in_bytes);
+        let found = Found::Extents {
+            bounds: Bounds::default(),
+            extents: vec![read.extent],
+        };
+        let want = want(from);
+        let read = vec![(want.partition, Ok(vec![read]))];
+        let served = assemble(&[want], vec![found], read, 1 << 20, 0).remove(0);
+        (served.code, served.slices.len())
+    }
+
     /// The code that consumers try again at, as at all other damage.
     #[test]
     fn a_block_that_does_not_read_is_a_storage_error() {
@@ -331,19 +322,22 @@ mod tests {
         let cut = [batch(0, 60), batch(0, 40).slice(..70)];
         for (batches, good, bad) in [(&short, 160, 199), (&garbage, 159, 160), (&cut, 100, 160)] {
             // What lies before it is good.
-            for (from, code) in [
-                (good, ErrorCode::NONE),
-                (bad, ErrorCode::KAFKA_STORAGE_ERROR),
-            ] {
-                let read = extent(batches, false);
-                let found = Found::Extents {
-                    bounds: Bounds::default(),
-                    extents: vec![read.extent],
-                };
-                let want = want(from);
-                let read = vec![(want.partition, Ok(vec![read]))];
-                let served = assemble(&[want], vec![found], read, 1 << 20, 0);
-                assert_eq!(served[0].code, code, "{from}");
+            assert_eq!(served(batches, false, good).0, ErrorCode::NONE, "{good}");
+            let told = served(batches, false, bad);
+            assert_eq!(told, (ErrorCode::KAFKA_STORAGE_ERROR, 0), "{bad}");
+        }
+    }
+
+    /// Who was given one of its batches would go on behind it, and miss the first records of what comes next.
+    #[test]
+    fn nothing_is_served_of_a_block_of_more_offsets_than_were_committed() {
+        let dense = [batch(0, 60), batch(0, 41)];
+        let garbage = [batch(0, 60), batch(0, 60), Bytes::from_static(&[0; 80])];
+        let compacted = [batch(110, 2), batch(199, 2)];
+        for (batches, say_where) in [(&dense[..], false), (&garbage, false), (&compacted, true)] {
+            for from in [100, 110, 159, 160, 199] {
+                let told = served(batches, say_where, from);
+                assert_eq!(told, (ErrorCode::KAFKA_STORAGE_ERROR, 0), "{from}");
             }
         }
     }

@@ -1,8 +1,9 @@
 //! The read path: a Fetch request becomes wants, wants become extents, extents become bytes, bytes become a reply.
 //! Read top to bottom: `handler` (reply), `translate`, `wait` (locate, and sleep until there is enough: the only loop),
-//! `plan` (which blocks, pure), `read` (through the cache), `assemble` (stamp offsets, cut to limits, pure).
+//! `plan` (which blocks, pure), `read` (through the cache), `assemble` (stamp offsets, cut to limits, pure) of `batches`.
 
 mod assemble;
+mod batches;
 mod handler;
 mod plan;
 mod read;
