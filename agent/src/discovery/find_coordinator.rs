@@ -6,6 +6,7 @@
 //! transactional producer can do nothing without a coordinator: only an authorization code makes it fail at once.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use metadata::Shown;
@@ -21,7 +22,8 @@ use crate::said::Said;
 /// From this version on many keys are asked for at once (KIP-699).
 const BATCHED: i16 = 4;
 /// Who asks for a group hears nothing that a person would read, and asks again without end.
-static WITHOUT_GROUPS: Said<Origin> = Said::new(Duration::from_secs(600), 20);
+/// By where it comes from and the hash of the group.
+static WITHOUT_GROUPS: Said<(Origin, u64)> = Said::new(Duration::from_secs(600), 20);
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
 /// What a key takes besides itself: its place in a table, its line in the answer, the sentence in it, and both as encoded.
@@ -77,7 +79,10 @@ pub(crate) async fn handle(
 
 /// In the log: one whose partitions are assigned by hand asks as well, and reads on.
 fn say_that_there_are_no_groups(call: &Call, group: &str) {
-    let Some(unsaid) = WITHOUT_GROUPS.admit(call.arrival.origin()) else {
+    let mut hash = DefaultHasher::new();
+    group.hash(&mut hash);
+    let cause = (call.arrival.origin(), hash.finish());
+    let Some(unsaid) = WITHOUT_GROUPS.admit(cause) else {
         return;
     };
     let address = call.arrival.address.map(tracing::field::display);

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
 
 use super::gate::Place;
 use super::prompt::PromptReads;
@@ -15,6 +16,10 @@ use crate::call::{Arrival, ConnectionId};
 use crate::identity::Identity;
 use crate::said::Said;
 use crate::tasks::Stop;
+
+/// Clients wait for so long to be heard by an agent that has not reached the metadata yet; librdkafka gives up after 10 s.
+const BACKLOG_MAX: Duration = Duration::from_secs(5);
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 pub(super) struct Acceptor {
     pub(super) listener: TcpListener,
@@ -32,10 +37,8 @@ static FAILED: Said<io::ErrorKind> = Said::new(Duration::from_secs(10), 6);
 impl Acceptor {
     /// Until the agent drains; then the port is closed, so that clients look elsewhere.
     pub(super) async fn run(self, mut stop: Stop) -> anyhow::Result<()> {
-        // Without a catalogue, clients would be told that their topics do not exist; and with a bucket that is not the
-        // metadata's, that their records are stored. Until then they wait in the backlog.
         tokio::select! {
-            () = self.identity.joined() => {}
+            () = self.joined() => {}
             () = stop.requested() => return Ok(()),
         }
         loop {
@@ -54,11 +57,29 @@ impl Acceptor {
                         tracing::warn!(%error, unsaid, "cannot accept");
                     }
                     // Out of file descriptors, most likely: give it time.
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    sleep(ACCEPT_AGAIN).await;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Without a catalogue, clients would be told that their topics do not exist; and with a bucket that is not the
+    /// metadata's, that their records are stored. Until then they wait in the backlog, but not until they take silence for
+    /// an old broker: who waits for long is sent away, and comes back or asks another agent.
+    async fn joined(&self) {
+        if timeout(BACKLOG_MAX, self.identity.joined()).await.is_ok() {
+            return;
+        }
+        loop {
+            tokio::select! {
+                () = self.identity.joined() => return,
+                accepted = self.listener.accept() => match accepted {
+                    Ok(unheard) => drop(unheard),
+                    Err(_) => sleep(ACCEPT_AGAIN).await,
+                }
+            }
+        }
     }
 
     fn serve(&self, socket: TcpStream, peer: SocketAddr, place: Place) {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -92,6 +92,8 @@ struct Inner {
     puts: Mutex<Hedge>,
     gets: Mutex<Hedge>,
     reach: Reach,
+    /// It said that it knows no conditional PUTs.
+    without_conditions: AtomicBool,
     /// Segments stored so far.
     stored: AtomicU64,
 }
@@ -126,8 +128,14 @@ impl Store {
             puts,
             gets,
             reach: Reach::default(),
+            without_conditions: AtomicBool::new(false),
             stored: AtomicU64::new(0),
         }))
+    }
+
+    /// Whether it said that it knows no conditional PUTs, as folders do not.
+    pub(super) fn without_conditions(&self) -> &AtomicBool {
+        &self.0.without_conditions
     }
 
     /// Whether requests cost nothing: a folder, or memory.

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use metadata::history::{HistoryId, Point};
 use metadata::{BucketId, Lsn};
+use std::sync::atomic::Ordering;
+
 use object_store::{ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -227,13 +229,17 @@ impl Store {
         witness: &Witness,
         read: WitnessVersion,
     ) -> Result<(), StoreError> {
-        match self.put_witness(witness, PutMode::Update(read.0)).await {
-            // One process at a time holds the order and writes it, nearly always: a condition is only a belt.
-            Err(error) if cannot_compare(&error) => {
-                self.put_witness(witness, PutMode::Overwrite).await
+        let without_conditions = self.without_conditions();
+        if !without_conditions.load(Ordering::Relaxed) {
+            match self.put_witness(witness, PutMode::Update(read.0)).await {
+                Err(error) if cannot_compare(&error) => {
+                    without_conditions.store(true, Ordering::Relaxed);
+                }
+                written => return written,
             }
-            written => written,
         }
+        // One process at a time holds the order and writes it, nearly always: a condition is only a belt.
+        self.put_witness(witness, PutMode::Overwrite).await
     }
 
     /// Takes back what [`Store::claim`] said of a bucket that is not used after all. Best effort.
