@@ -2,8 +2,8 @@
 
 use crate::shown::Shown;
 
-/// Kafka's limit: file names of its log segments had to fit.
-const LENGTH_MAX: usize = 249;
+/// Bytes of a name, at the most. Kafka's limit: file names of its log segments had to fit.
+pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 
 /// Whether Kafka allows the name; if not, a sentence that says why.
 ///
@@ -16,9 +16,9 @@ pub fn check_topic_name(name: &str) -> Result<(), String> {
     if name == "." || name == ".." {
         return Err("the topic name cannot be '.' or '..'".to_owned());
     }
-    if name.len() > LENGTH_MAX {
+    if name.len() > TOPIC_NAME_BYTES_MAX {
         return Err(format!(
-            "the topic name is longer than {LENGTH_MAX} characters"
+            "the topic name is longer than {TOPIC_NAME_BYTES_MAX} characters"
         ));
     }
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');

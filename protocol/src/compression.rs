@@ -143,7 +143,7 @@ fn read_bounded(
 
 fn unsnap(bytes: &[u8], bytes_max: usize) -> Result<Bytes, CompressionError> {
     let mut unpacked = Vec::new();
-    let Some(mut rest) = after_xerial_header(bytes)? else {
+    let Some(mut rest) = after_xerial_header(bytes) else {
         unsnap_block(bytes, &mut unpacked, bytes_max)?;
         return Ok(unpacked.into());
     };
@@ -158,19 +158,10 @@ fn unsnap(bytes: &[u8], bytes_max: usize) -> Result<Bytes, CompressionError> {
 }
 
 /// What follows the header of snappy-java's frames; `None` where bytes do not begin with one.
-///
-/// # Errors
-/// When the header is of version 0, which snappy-java itself does not read.
-pub(crate) fn after_xerial_header(bytes: &[u8]) -> Result<Option<&[u8]>, CompressionError> {
-    let Some(mut versions) = bytes.strip_prefix(XERIAL_MAGIC) else {
-        return Ok(None);
-    };
-    match versions.try_get_i32() {
-        Ok(..=0) => {
-            let what = "frames of a version that nobody reads".to_owned();
-            Err(CompressionError::Invalid(Codec::Snappy.name(), what))
-        }
-        _ => Ok(bytes.get(XERIAL_HEADER_BYTES..)),
+pub(crate) fn after_xerial_header(bytes: &[u8]) -> Option<&[u8]> {
+    match bytes.starts_with(XERIAL_MAGIC) {
+        true => bytes.get(XERIAL_HEADER_BYTES..),
+        false => None,
     }
 }
 

@@ -279,7 +279,7 @@ struct SnappyBlocks<'a> {
 
 impl<'a> SnappyBlocks<'a> {
     fn open(packed: &'a [u8], largest: usize) -> Result<Self, BatchError> {
-        let framed = crate::compression::after_xerial_header(packed)?;
+        let framed = crate::compression::after_xerial_header(packed);
         let mut blocks = Self {
             rest: framed.unwrap_or(packed),
             framed: framed.is_some(),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use metadata::{Catalogue, Command, Outcome, Rejected, Shown, TopicId};
+use metadata::{Catalogue, Command, Outcome, Rejected, Shown, TOPIC_NAME_BYTES_MAX, TopicId};
 use protocol::acl::Operation;
 use protocol::messages::delete_topics::{DeletableTopicResult, DeleteTopicState};
 use protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
@@ -10,9 +10,6 @@ use protocol::{ErrorCode, Uuid};
 
 use super::{Refused, allow_topic, changes, refuse, rejected, topic_bytes, unexpected};
 use crate::call::Call;
-
-/// Of a topic's name.
-const NAME_BYTES_MAX: usize = 249;
 
 pub(crate) async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
     let context = call.context.as_ref();
@@ -36,7 +33,12 @@ pub(crate) async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteT
 
 /// What an entry takes at the most; one without a name is answered with it.
 fn bytes(wanted: &DeleteTopicState) -> usize {
-    topic_bytes(wanted.name.as_ref().map_or(NAME_BYTES_MAX, String::len))
+    topic_bytes(
+        wanted
+            .name
+            .as_ref()
+            .map_or(TOPIC_NAME_BYTES_MAX, String::len),
+    )
 }
 
 /// What an entry of the request is answered with, and the topic it means.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use metadata::{Catalogue, PartitionIndex, Topic, TopicPartition};
+use metadata::{Catalogue, PartitionIndex, TOPIC_NAME_BYTES_MAX, Topic, TopicPartition};
 use protocol::acl::Operation;
 use protocol::messages::ProduceRequest;
 use protocol::messages::produce::{PartitionProduceData, TopicProduceData};
@@ -30,8 +30,6 @@ const PARTITIONS_MAX: usize = 32 * 1024;
 /// too large to be committed, or refused with batches of others in it.
 const BATCHES_MAX: usize = 8 * 1024;
 
-/// Records that are named as being at fault, of all the batches of a request.
-const FAULTS_MAX: usize = 1024;
 /// What an answer may take before it is charged for: that of some dozens of partitions.
 const ANSWER_FREE_BYTES: usize = 16 * 1024;
 
@@ -78,14 +76,21 @@ impl Produce {
         {
             producer.share = share;
         }
-        let names = topics.iter().map(|topic| topic.name.len()).sum();
-        let answers = self.append(&call, (partitions, names), batches).await;
+        let answer = answer_bytes(&topics);
+        let answers = match batches.is_empty() && answer > ANSWER_FREE_BYTES {
+            false => self.append(&call, (partitions, &topics), batches).await,
+            // Nothing of it is stored: it does not stand in the way of those who wait for that.
+            true => {
+                call.charge(answer).await;
+                call.release();
+                Vec::new()
+            }
+        };
         let pending = Pending { topics, answers };
         Ok(Box::pin(async move {
             let (topics, outcomes) = pending.outcomes().await;
-            let bytes = answer_bytes(&topics);
-            if bytes > ANSWER_FREE_BYTES {
-                call.charge(bytes).await;
+            if answer > ANSWER_FREE_BYTES {
+                call.charge(answer).await;
             }
             let response = response(topics, &outcomes);
             match acks {
@@ -95,15 +100,16 @@ impl Produce {
         }))
     }
 
-    /// From here on the batches are charged for, and what is told of each of the request's partitions and topics, whose
-    /// names take so many bytes; not the frame.
+    /// From here on the batches are charged for, and what is told of each of the request's partitions and topics; not the
+    /// frame.
     async fn append(
         &self,
         call: &Call,
-        (partitions, names): (usize, usize),
+        (partitions, topics): (usize, &[PendingTopic]),
         batches: Vec<(TopicPartition, ValidBatch)>,
     ) -> Vec<oneshot::Receiver<Vec<BatchOutcome>>> {
         let bytes: usize = batches.iter().map(|(_, batch)| batch.bytes.len()).sum();
+        let names: usize = topics.iter().map(|topic| topic.name.len()).sum();
         let bytes = bytes.saturating_add(names);
         let arrived = Instant::now();
         // For all of it at once: who had some of it and waited for more would leave the rest of its frame to nobody.
@@ -134,9 +140,16 @@ impl Produce {
     }
 }
 
-/// How many partitions the request names, if that is not beyond all measure.
+/// How many partitions the request names, if that is not beyond all measure, nor any name: no client sends batches to a
+/// topic that none can be called.
 fn count_partitions(request: &ProduceRequest) -> Result<usize, Close> {
     let topics = request.topic_data.iter();
+    let longest = topics.clone().map(|topic| topic.name.len()).max();
+    if let Some(bytes) = longest.filter(|bytes| *bytes > TOPIC_NAME_BYTES_MAX) {
+        return Err(Close::Refused(format!(
+            "a Produce request to a topic whose name has {bytes} bytes, of which none has more than {TOPIC_NAME_BYTES_MAX}"
+        )));
+    }
     let partitions = topics.map(|topic| topic.partition_data.len()).sum();
     match partitions <= PARTITIONS_MAX {
         true => Ok(partitions),
@@ -206,7 +219,6 @@ fn translate(
 fn settle(topics: &mut [PendingTopic], judged: Vec<Judged>) -> Vec<(TopicPartition, ValidBatch)> {
     let mut judged: Vec<_> = judged.into_iter().map(Some).collect();
     let mut batches = Vec::with_capacity(judged.len());
-    let mut faults_left = FAULTS_MAX;
     let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
     for partition in partitions {
         let Verdict::Unjudged(number) = partition.verdict else {
@@ -221,11 +233,7 @@ fn settle(topics: &mut [PendingTopic], judged: Vec<Judged>) -> Vec<(TopicPartiti
                     log_append_time,
                 }
             }
-            Some((_, Err(mut refused))) => {
-                refused.records.truncate(faults_left);
-                faults_left -= refused.records.len();
-                Verdict::Refused(refused)
-            }
+            Some((_, Err(refused))) => Verdict::Refused(refused),
             None => continue,
         };
     }

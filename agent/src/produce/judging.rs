@@ -27,6 +27,8 @@ const AT_ONCE_UNPACKED_BYTES: usize = 512 * 1024;
 const SMALL_BYTES_MAX: usize = 1_400_000;
 /// How much larger the batches of a request may become where topics have them packed anew.
 const GROWN_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Records that are named as being at fault, of all the batches of a request.
+const FAULTS_MAX: usize = 1024;
 /// What unpacks into much has so long, its time in line included.
 const DENSE_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -61,6 +63,8 @@ struct Judging {
     left: Vec<Unjudged>,
     judged: Vec<Judged>,
     grown: usize,
+    /// Records that may still be named as being at fault.
+    faults_left: usize,
 }
 
 /// Judges for all connections.
@@ -142,6 +146,7 @@ impl Judging {
             judged: Vec::with_capacity(left.len()),
             left,
             grown: 0,
+            faults_left: FAULTS_MAX,
         }
     }
 
@@ -195,12 +200,17 @@ impl Judging {
         Ok(valid)
     }
 
-    fn settle(&mut self, judged: Result<ValidBatch, InvalidBatch>) {
+    fn settle(&mut self, mut judged: Result<ValidBatch, InvalidBatch>) {
         let Some(batch) = self.left.pop() else {
             return;
         };
-        if let Ok(valid) = &judged {
-            self.grown += valid.bytes.len().saturating_sub(batch.bytes().len());
+        match &mut judged {
+            Ok(valid) => self.grown += valid.bytes.len().saturating_sub(batch.bytes().len()),
+            Err(invalid) => {
+                invalid.records.truncate(self.faults_left);
+                invalid.records.shrink_to_fit();
+                self.faults_left -= invalid.records.len();
+            }
         }
         self.judged.push((batch.at, judged));
     }

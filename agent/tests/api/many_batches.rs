@@ -63,3 +63,31 @@ async fn a_request_of_more_partitions_than_may_be_ends_its_connection_and_no_oth
     let placed = client.produce("t", 0, batch(&["x"])).await;
     assert_eq!(placed.error_code, ErrorCode::NONE);
 }
+
+/// An answer that repeats them takes as much as they do, and nobody stores anything for it.
+#[tokio::test]
+async fn what_is_refused_as_a_whole_is_answered_for_each_partition_or_not_at_all() {
+    let broker = Broker::in_memory(&[]).await;
+    let mut client = Client::connect(broker.listen).await;
+    client.create_topic("t", 1, &[]).await;
+    let named = |name: String| {
+        let mut request = request(PARTITIONS_MAX, Some(batch(&["x"])));
+        request.topic_data[0].name = name;
+        request
+    };
+    let mut other = Client::connect(broker.listen).await;
+    for _ in 0..3 {
+        let response = other.ask(VERSION, &named("n".repeat(249))).await;
+        let answers = &response.responses[0].partition_responses;
+        assert_eq!(answers.len(), PARTITIONS_MAX);
+        let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        assert!(answers.iter().all(|answer| answer.error_code == unknown));
+    }
+    let longer = frame(VERSION, 1, &named("n".repeat(250)));
+    other.send_raw(&longer).await;
+    assert!(other.receive_frame().await.is_none(), "it ends");
+    let few = request(1, Some(batch(&["x"])));
+    let response = client.ask(VERSION, &few).await;
+    let answers = &response.responses[0].partition_responses;
+    assert_eq!(answers[0].error_code, ErrorCode::NONE);
+}
