@@ -218,7 +218,7 @@ impl Owner {
     }
 }
 
-/// What became of a transaction that was unclear.
+/// What became of a transaction that was unclear, now that a later one of ours succeeded.
 enum Resolved {
     Landed,
     /// It did not, and can no longer: the head it expects is gone.
@@ -296,7 +296,7 @@ impl Holder {
                 }
                 Err(KvError::Unknown(reason)) => match self.resolve(kv, &next, options).await {
                     Ok(Resolved::Landed) => {
-                        self.wrote(next, lsn);
+                        self.known.lock().durable = lsn;
                         return Ok(());
                     }
                     Ok(Resolved::Never) => {}
@@ -380,8 +380,8 @@ impl Holder {
         }
     }
 
-    /// Rewrites the head, unless the transaction that would have written `expected` already did: one of the two has
-    /// happened then, and only that one.
+    /// Rewrites the head, whichever it is: of what is found, a transaction of ours that succeeds makes it certain that it
+    /// stays. What can be read may be there only for now, as where a database was told not to wait for its standby.
     async fn resolve(
         &mut self,
         kv: &dyn Kv,
@@ -389,8 +389,10 @@ impl Holder {
         options: &Options,
     ) -> Result<Resolved, Error> {
         let mut last = KvError::Unavailable("not tried".to_owned());
+        // Heads that are there only if the unclear transaction is: its own, and those written over that.
+        let mut behind = vec![expected.clone()];
         for _ in 0..RESOLVE_ATTEMPTS {
-            match self.resolve_once(kv, expected, options).await {
+            match self.resolve_once(kv, &mut behind, options).await {
                 Ok(Some(resolved)) => return Ok(resolved),
                 Ok(None) => {}
                 Err(Error::Unavailable { reason, .. }) => last = KvError::Unavailable(reason),
@@ -403,20 +405,18 @@ impl Holder {
     async fn resolve_once(
         &mut self,
         kv: &dyn Kv,
-        expected: &Bytes,
+        behind: &mut Vec<Bytes>,
         options: &Options,
     ) -> Result<Option<Resolved>, Error> {
         self.check_owner(kv).await?;
         let found = the_row(kv, Key::Head).await?;
-        if found == *expected {
-            return Ok(Some(Resolved::Landed));
-        }
         // Also when an earlier attempt of ours to resolve landed unnoticed: whatever is there is ours to replace.
         let head = Head::decode(found.clone())?;
+        let landed = behind.contains(&found);
         if head.lsn < self.known.lock().durable {
             self.check_past(&Past::read(kv).await?)?;
         }
-        if head.rows != Head::decode(self.head.clone())?.rows {
+        if !landed && head.rows != Head::decode(self.head.clone())?.rows {
             // Of long ago: the log is whole, but rows that this process holds to be written are not there any more.
             let reason = "rows of the store are not as they were left";
             return Err(Error::unavailable(reason));
@@ -426,10 +426,16 @@ impl Holder {
         transaction.expect(Key::Owner.encode(), Some(self.owner.clone()));
         transaction.expect(Key::Head.encode(), Some(found));
         transaction.set(Key::Head.encode(), probe.clone());
+        if landed {
+            behind.push(probe.clone());
+        }
         match commit(kv, transaction).await {
             Ok(()) => {
                 self.head = probe;
-                Ok(Some(Resolved::Never))
+                Ok(Some(match landed {
+                    true => Resolved::Landed,
+                    false => Resolved::Never,
+                }))
             }
             Err(KvError::Conflict | KvError::TooOld | KvError::Unknown(_)) => Ok(None),
             Err(error) => Err(error.into()),

@@ -196,13 +196,10 @@ pub(super) async fn take_over(
         match kv.commit(transaction).await {
             Ok(()) if whole => return Ok(Some(loaded.held(mine, chain))),
             Ok(()) => owner = row.clone(),
-            // Ours is recognized by its nonce, and by the link that goes with it.
+            // Ours is recognized by its nonce, and written once more: what is answered from the state that it loaded
+            // rests on a transaction that succeeded, not on one that can be read.
             Err(KvError::Conflict | KvError::TooOld | KvError::Unknown(_)) => {
                 let found = the_row(kv, Key::Owner).await?;
-                let link = the_row(kv, Key::Lineage).await?;
-                if found == row && link == chain.to_row() {
-                    return Ok(Some(loaded.held(mine, chain)));
-                }
                 if found != owner && found != row {
                     return Ok(None);
                 }

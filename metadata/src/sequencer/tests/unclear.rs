@@ -4,6 +4,7 @@
 use parking_lot::Mutex;
 
 use super::*;
+use crate::command::Submission;
 use crate::error::Happened;
 use crate::history::{HistoryId, Point};
 use crate::types::Lsn;
@@ -162,4 +163,101 @@ async fn a_drain_that_is_under_way_when_the_process_ends_is_unknown() {
     let ended = running.task.await.unwrap();
     assert!(matches!(ended, Err(Error::OtherBucket { .. })), "{ended:?}");
     assert_eq!(found(memory).await, 20);
+}
+
+/// A store whose commits are told once its standby has them, too. Of some the wait is given up: they can be read, and are
+/// lost with it.
+#[derive(Clone, Debug)]
+struct Replicated {
+    memory: Memory,
+    standby: Arc<Mutex<Memory>>,
+    given_up: Arc<AtomicU64>,
+}
+
+impl Replicated {
+    fn over(memory: &Memory) -> Self {
+        Self {
+            memory: memory.clone(),
+            standby: Arc::new(Mutex::new(memory.copy())),
+            given_up: Arc::default(),
+        }
+    }
+
+    /// How far the partition is where the standby takes its place.
+    async fn found_behind(&self) -> i64 {
+        let standby = self.standby.lock().copy();
+        found(standby).await
+    }
+}
+
+#[async_trait]
+impl OverMemory for Replicated {
+    fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    async fn write(&self, transaction: Transaction) -> Result<(), KvError> {
+        self.memory.commit(transaction).await?;
+        let gives_up = |left: u64| left.checked_sub(1);
+        let (order, given_up) = (Ordering::Relaxed, &self.given_up);
+        if given_up.fetch_update(order, order, gives_up).is_ok() {
+            return Err(KvError::Unknown("the standby is away".to_owned()));
+        }
+        *self.standby.lock() = self.memory.copy();
+        Ok(())
+    }
+}
+
+/// What can be read may be lost all the same.
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_is_found_there_is_acknowledged_behind_a_write_of_its_own() {
+    for (given_up, is_answered) in [(1, true), (2, true), (3, true), (4, false)] {
+        let memory = Memory::new();
+        fresh(&memory).await.close().await;
+        let kv = Replicated::over(&memory);
+        let running = run(kv.clone(), options(1)).await;
+        kv.given_up.store(given_up, Ordering::Relaxed);
+        let answer = running.metadata.submit(plain(1, 0)).await;
+        match &answer {
+            Ok(_) => assert_eq!(kv.found_behind().await, 10, "{given_up}"),
+            Err(_) => assert!(is_unknown(&answer), "{given_up}: {answer:?}"),
+        }
+        assert_eq!(answer.is_ok(), is_answered, "{given_up}: {answer:?}");
+        // Whatever was said, it goes on.
+        seconds(5).await;
+        assert_eq!(committed(&running.metadata, plain(2, 0)).await, 10);
+        assert_eq!(kv.found_behind().await, 20, "{given_up}");
+        running.kill().await;
+    }
+}
+
+/// The same of what a take-over finds in the log, and answers again.
+#[tokio::test(start_paused = true)]
+async fn what_is_answered_after_a_take_over_lies_before_a_write_of_its_own() {
+    let memory = Memory::new();
+    fresh(&memory).await.close().await;
+    let kv = Replicated::over(&memory);
+    let running = run(kv.clone(), options(1)).await;
+    let metadata = &running.metadata;
+    // The drain, three attempts to make it clear, and the take-over.
+    kv.given_up.store(5, Ordering::Relaxed);
+    let unclear = metadata.submit(plain(1, 0)).await;
+    assert!(is_unknown(&unclear), "{unclear:?}");
+    let again = Submission {
+        session: metadata.session(),
+        sequence: 1,
+        seen: 0,
+        command: plain(1, 0),
+    };
+    let begun = Instant::now();
+    let answer = loop {
+        match metadata.resubmit(again.clone()).await {
+            Ok(answer) => break answer,
+            Err(error) => assert!(begun.elapsed() < Duration::from_secs(60), "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!(placed(&answer.outcome).base_offset.0, 0);
+    assert_eq!(kv.found_behind().await, 10);
+    running.kill().await;
 }
