@@ -13,9 +13,12 @@ use std::fmt;
 use std::future::{Future, ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::try_join_all;
+use futures::FutureExt;
+use futures::future::join_all;
+use tokio::time::{Instant, sleep};
 
 use crate::error::Error;
 use crate::index::{Place, Tail, read_tail};
@@ -54,10 +57,21 @@ impl Ahead {
     };
 }
 
-/// More in a row, and the store as a whole is taken for failing.
-const READS_FAILED_MAX: usize = 4;
+/// Reads that failed are tried again after pauses that double from one to the other: one row may be out of reach for hours.
+const READ_PAUSE_MIN: Duration = Duration::from_millis(100);
+const READ_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Fewer in a row are a whim of the store, and not told.
+const READS_FAILED_UNTOLD: u32 = 3;
+/// What is read for so long is not waited for by anybody else.
+const STUCK: Duration = Duration::from_secs(5);
 
-type Read = Result<Vec<(Place, Tail)>, Error>;
+/// What came of reading index rows: those of each partition that could be read, and why others could not.
+#[derive(Default)]
+struct Read {
+    tails: Vec<(Place, Tail)>,
+    failed: Option<(Place, Error)>,
+}
+
 type Reading = Pin<Box<dyn Future<Output = Read> + Send>>;
 
 /// A checkpoint under way.
@@ -69,8 +83,11 @@ pub(crate) struct Checkpoint {
     tails: Tails,
     /// Index rows that are on their way.
     reading: Option<Reading>,
-    /// One after the other.
-    reads_failed: usize,
+    /// Since when nothing came of it.
+    reading_since: Option<Instant>,
+    /// One after the other, and the last of them.
+    reads_failed: u32,
+    failed: Option<(Place, Error)>,
     done: bool,
     steps: Steps,
 }
@@ -93,7 +110,9 @@ impl Checkpoint {
             table: 0,
             tails: Tails::new(),
             reading: None,
+            reading_since: None,
             reads_failed: 0,
+            failed: None,
             done: false,
             steps: Steps::default(),
         }
@@ -121,33 +140,70 @@ impl Checkpoint {
     /// Begins to read what the next steps need. Everything that was written before must be durable. False: there is
     /// nothing to be read, and it is time for a step.
     pub(crate) fn begin_reading(&mut self, kv: &Arc<dyn Kv>, state: &State, ahead: Ahead) -> bool {
-        let wanted = self.unread(state, ahead);
+        let wanted = self.wanted(state, ahead);
         if self.reading.is_none() && !wanted.is_empty() {
-            let kv = Arc::clone(kv);
-            self.reading = Some(Box::pin(async move { read(kv.as_ref(), wanted).await }));
+            let (kv, pause) = (Arc::clone(kv), self.read_pause());
+            self.reading_since.get_or_insert_with(Instant::now);
+            self.reading = Some(Box::pin(async move {
+                if !pause.is_zero() {
+                    sleep(pause).await;
+                }
+                read(kv.as_ref(), wanted).await
+            }));
         }
         self.reading.is_some()
     }
 
-    /// Until what is being read is here. May be given up and asked for again.
-    pub(crate) async fn finish_reading(&mut self) -> Result<(), Error> {
-        if let Some(reading) = &mut self.reading {
-            let read = reading.await;
-            self.reading = None;
-            match read {
-                Ok(read) => {
-                    self.tails.extend(read);
-                    self.reads_failed = 0;
-                }
-                // Only the checkpoint needs it: what commits write goes on, and it is read again.
-                Err(Error::Unavailable { reason, .. }) if self.reads_failed < READS_FAILED_MAX => {
-                    tracing::debug!(reason, "index rows could not be read");
-                    self.reads_failed += 1;
-                }
-                Err(error) => return Err(error),
-            }
+    fn read_pause(&self) -> Duration {
+        match self.reads_failed {
+            0 => Duration::ZERO,
+            failed => READ_PAUSE_MAX.min(READ_PAUSE_MIN * (1 << (failed - 1).min(10))),
         }
-        Ok(())
+    }
+
+    /// Whether something is being read that is not here yet.
+    pub(crate) fn is_reading(&mut self) -> bool {
+        // What is here is taken.
+        let here = self.finish_reading().now_or_never();
+        here.is_none()
+    }
+
+    /// When nobody is to wait any longer for what is being read.
+    pub(crate) fn stuck_at(&self) -> Option<Instant> {
+        self.reading_since.map(|since| since + STUCK)
+    }
+
+    /// Why nothing can be read, if it was tried often enough.
+    pub(crate) fn unread(&self) -> Option<Error> {
+        let (place, error) = self.failed.as_ref()?;
+        let (partition, topic) = (place.partition.partition.0, place.partition.topic);
+        (self.reads_failed > READS_FAILED_UNTOLD).then(|| {
+            Error::unavailable(format!(
+                "the index rows of partition {partition} of topic {topic} cannot be read now ({error})"
+            ))
+        })
+    }
+
+    /// Until what is being read is here. May be given up and asked for again.
+    pub(crate) async fn finish_reading(&mut self) {
+        let Some(reading) = &mut self.reading else {
+            return;
+        };
+        let Read { tails, failed } = reading.await;
+        self.reading = None;
+        self.tails.extend(tails);
+        self.failed = failed;
+        if self.failed.is_none() {
+            (self.reads_failed, self.reading_since) = (0, None);
+            return;
+        }
+        // Only the checkpoint needs it: what commits write goes on, and it is read again.
+        self.reads_failed = self.reads_failed.saturating_add(1);
+        if let Some(why) = self.unread()
+            && self.reads_failed.is_power_of_two()
+        {
+            tracing::warn!(%why, "the log grows up to its bound, and then commits are refused until they can be read");
+        }
     }
 
     /// Goes on reading while something else is waited for, which nothing that is read holds up.
@@ -165,7 +221,7 @@ impl Checkpoint {
     }
 
     /// What the next steps need and is not here, in the order in which they need it.
-    fn unread(&self, state: &State, ahead: Ahead) -> Vec<(Place, Offset)> {
+    fn wanted(&self, state: &State, ahead: Ahead) -> Vec<(Place, Offset)> {
         let soon = state.partitions.soon(ahead.partitions);
         let unread = soon.filter(|(place, _)| !self.tails.contains_key(place));
         unread.take(ahead.at_once).collect()
@@ -173,10 +229,10 @@ impl Checkpoint {
 
     /// Reads some of what the next steps need. False: there is nothing to be read.
     pub(crate) async fn read_ahead(&mut self, kv: &dyn Kv, state: &State) -> Result<bool, Error> {
-        let read = read(kv, self.unread(state, Ahead::FAR)).await?;
-        let any = !read.is_empty();
-        self.tails.extend(read);
-        Ok(any)
+        let Read { tails, failed } = read(kv, self.wanted(state, Ahead::FAR)).await;
+        let any = !tails.is_empty();
+        self.tails.extend(tails);
+        failed.map_or(Ok(any), |(_, error)| Err(error))
     }
 
     /// The next transaction's writes; the caller fences and commits them. State that they hold is marked so, which is
@@ -241,10 +297,18 @@ fn write_tables(state: &mut State, table: &mut usize, page: &mut Page) -> Result
 
 async fn read(kv: &dyn Kv, wanted: Vec<(Place, Offset)>) -> Read {
     let reads = wanted.into_iter().map(|(place, start)| async move {
-        let tail = read_tail(kv, place, start).await?;
-        Ok((place, tail))
+        let tail = read_tail(kv, place, start).await;
+        (place, tail)
     });
-    try_join_all(reads).await
+    let mut all = Read::default();
+    for (place, tail) in join_all(reads).await {
+        match tail {
+            Ok(tail) => all.tails.push((place, tail)),
+            Err(error) if all.failed.is_none() => all.failed = Some((place, error)),
+            Err(_) => {}
+        }
+    }
+    all
 }
 
 /// The checkpoint row: up to there everything is in rows.

@@ -118,7 +118,7 @@ impl OverMemory for Far {
     }
 
     async fn before_read(&self, _from: &[u8]) -> Result<(), KvError> {
-        tokio::time::sleep(ROUND_TRIP).await;
+        sleep(ROUND_TRIP).await;
         Ok(())
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct Log {
     bytes: u64,
     /// Those that may come while a checkpoint is under way.
     bytes_max: u64,
+    /// Of those that may lie before it as well.
+    all_max: u64,
     /// Bytes at which a checkpoint begins before it is due.
     full: u64,
     due: Instant,
@@ -77,14 +79,15 @@ struct Stretch {
 }
 
 impl Log {
-    /// Of a store that was just loaded, up to `lsn`.
-    pub(super) fn loaded(lsn: Lsn, options: &Options) -> Self {
+    /// Of a store that was just loaded, up to `lsn`, with so many bytes that are not in rows.
+    pub(super) fn loaded(lsn: Lsn, replayed: u64, options: &Options) -> Self {
         // The half of it may lie before the checkpoint under way, the other half comes meanwhile.
         let bytes_max = options.log_bytes_max / 2;
         Self {
             // As far as is known there is something to write.
-            bytes: 1,
+            bytes: replayed.max(1),
             bytes_max,
+            all_max: options.log_bytes_max,
             full: options.checkpoint_log_bytes.min(bytes_max),
             due: Instant::now() + options.checkpoint_interval.min(SOON),
             interval: options.checkpoint_interval,
@@ -131,6 +134,11 @@ impl Log {
 
     pub(super) fn checkpoint_begins(&mut self) {
         self.due = Instant::now() + self.interval;
+        // More than the half lies before it where others took over before theirs were done.
+        self.bytes_max = self
+            .all_max
+            .saturating_sub(self.bytes)
+            .min(self.all_max / 2);
         self.bytes = 0;
         self.owed = 0;
         self.stepped();
@@ -182,12 +190,17 @@ impl Log {
     /// be owed; where none is left drains wait for the end.
     pub(super) fn owes_step(&self) -> bool {
         let room = self.room();
-        self.owed > room || room == 0 || self.stepped.elapsed() >= STEP_INTERVAL
+        self.owed > room || self.is_full() || self.stepped.elapsed() >= STEP_INTERVAL
     }
 
     /// Whether a step may soon be due.
     pub(super) fn is_behind(&self) -> bool {
         self.owed > self.room() / 2
+    }
+
+    /// Whether drains must wait for the end of the checkpoint under way.
+    pub(super) fn is_full(&self) -> bool {
+        self.room() == 0
     }
 
     /// For what may be owed.
@@ -197,6 +210,7 @@ impl Log {
 
     pub(super) fn checkpoint_done(&mut self, at: Lsn) {
         self.clearing = Some(at);
+        self.bytes_max = self.all_max / 2;
     }
 
     pub(super) fn is_clearing(&self) -> bool {

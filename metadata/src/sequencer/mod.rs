@@ -192,7 +192,7 @@ fn assemble(
         tick: Tick::new(&options, is_file),
         shared: Arc::clone(&shared),
         checkpoint: None,
-        log: Log::loaded(held.state.lsn, &options),
+        log: Log::loaded(held.state.lsn, held.holder.replayed, &options),
         expiry_due: now + options.expiry_interval,
         options,
         holder: held.holder,
@@ -213,17 +213,13 @@ async fn until(at: Option<Instant>) {
 }
 
 /// Until nobody is held up by a step, and what was being read for it is here. May be given up and asked for again.
-async fn step_due(
-    calm_at: Option<Instant>,
-    checkpoint: &mut Option<Checkpoint>,
-) -> Result<(), Error> {
+async fn step_due(calm_at: Option<Instant>, checkpoint: &mut Option<Checkpoint>) {
     if let Some(checkpoint) = checkpoint {
-        checkpoint.finish_reading().await?;
+        checkpoint.finish_reading().await;
     }
     if let Some(at) = calm_at {
         tokio::time::sleep_until(at).await;
     }
-    Ok(())
 }
 
 /// Whether what is stored outlives this process.
@@ -289,11 +285,8 @@ impl Sequencer {
                 count = self.queue.recv_many(&mut asked, DRAIN_MAX) => {
                     if count == 0 { Ok(Some(Ended::Closed)) } else { self.serve(&mut asked).await }
                 }
-                read = step_due(self.log.calm_at(), &mut self.checkpoint), if self.is_checkpointing() => {
-                    match read {
-                        Ok(()) => self.checkpoint_step().await.map(|()| None),
-                        Err(error) => Err(error),
-                    }
+                () = step_due(self.log.calm_at(), &mut self.checkpoint), if self.is_checkpointing() => {
+                    self.checkpoint_step().await.map(|()| None)
                 }
                 () = until(self.log.due()), if !self.is_checkpointing() => Ok(None),
                 () = tokio::time::sleep_until(self.expiry_due) => Ok(None),
@@ -322,6 +315,9 @@ impl Sequencer {
         while let Some(next) = waiting.front() {
             if matches!(next, Asked::Close) {
                 return Ok(Some(Ended::Closed));
+            }
+            if self.refuses_commands() {
+                self.refuse_commands(&mut waiting);
             }
             if let Err(error) = self.drain(&mut waiting).await {
                 waiting

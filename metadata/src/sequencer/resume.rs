@@ -57,7 +57,7 @@ impl Sequencer {
                     });
                     self.state = state;
                     self.state.limits = self.options.limits;
-                    self.log = Log::loaded(self.state.lsn, &self.options);
+                    self.log = Log::loaded(self.state.lsn, self.holder.replayed, &self.options);
                     self.publish_all();
                     self.tick.begin_again();
                     self.shared.ready.store(true, Ordering::Release);

@@ -35,6 +35,8 @@ pub(super) struct Holder {
     pub(super) epoch: u64,
     pub(super) owner: Bytes,
     pub(super) head: Bytes,
+    /// Bytes of log that were in no rows when it took over.
+    pub(super) replayed: u64,
     /// The owner row with which it tries to take up work again; one attempt may have succeeded unnoticed.
     pub(super) claim: Option<Owner>,
     /// What it made durable, or found so.

@@ -217,6 +217,8 @@ struct Loaded {
     state: State,
     /// As of this head.
     head: Bytes,
+    /// Bytes of log that are in no rows.
+    log_bytes: u64,
     /// Whether rows of a drain that was never finished lie past it.
     unfinished: bool,
 }
@@ -249,11 +251,12 @@ impl Loaded {
         let state = checkpoint::load(kv).await?;
         let head = head(kv).await?;
         let lsn = Head::decode(head.clone())?.lsn;
-        let (state, unfinished) = replay_from(kv, state, lsn).await?;
+        let replayed = replay_from(kv, state, lsn).await?;
         Ok(Self {
-            state,
+            state: replayed.state,
             head,
-            unfinished,
+            log_bytes: replayed.log_bytes,
+            unfinished: replayed.unfinished,
         })
     }
 
@@ -266,11 +269,12 @@ impl Loaded {
             let caught_up = replay_from(kv, self.state, now.lsn).await;
             // A checkpoint that began since may have cleared the log.
             if Head::decode(self::head(kv).await?)?.rows == rows {
-                let (state, unfinished) = caught_up?;
+                let replayed = caught_up?;
                 return Ok(Self {
-                    state,
+                    state: replayed.state,
                     head,
-                    unfinished,
+                    log_bytes: self.log_bytes + replayed.log_bytes,
+                    unfinished: replayed.unfinished,
                 });
             }
         }
@@ -286,6 +290,7 @@ impl Loaded {
             epoch: mine.epoch,
             owner: mine.encode(),
             head: self.head,
+            replayed: self.log_bytes,
             claim: None,
             known: Arc::new(Mutex::new(lineage)),
         };
@@ -438,18 +443,32 @@ pub(super) async fn check(kv: &dyn Kv) -> Result<Checked, Error> {
 #[cfg(test)]
 pub(crate) async fn replay(kv: &dyn Kv, head: Lsn) -> Result<(State, bool), Error> {
     let state = checkpoint::load(kv).await?;
-    replay_from(kv, state, head).await
+    let replayed = replay_from(kv, state, head).await?;
+    Ok((replayed.state, replayed.unfinished))
 }
 
-async fn replay_from(kv: &dyn Kv, state: State, head: Lsn) -> Result<(State, bool), Error> {
+/// What the log made of a state.
+struct Replayed {
+    state: State,
+    log_bytes: u64,
+    /// As of [`Loaded`].
+    unfinished: bool,
+}
+
+async fn replay_from(kv: &dyn Kv, state: State, head: Lsn) -> Result<Replayed, Error> {
     let start = Key::Log(Lsn(state.lsn.0 + 1), 0).encode();
     let mut replay = Replay {
         state,
         entry: None,
+        bytes: 0,
         head,
     };
     let unfinished = read_log(kv, start, &mut replay).await?;
-    Ok((replay.end()?, unfinished))
+    Ok(Replayed {
+        log_bytes: replay.bytes,
+        state: replay.end()?,
+        unfinished,
+    })
 }
 
 /// Whether rows of a drain that was never finished lie past the head.
@@ -478,11 +497,14 @@ struct Replay {
     state: State,
     /// The drain being read: its lsn, parts and bytes so far.
     entry: Option<(Lsn, u16, BytesMut)>,
+    /// All of them.
+    bytes: u64,
     head: Lsn,
 }
 
 impl Replay {
     fn row(&mut self, lsn: Lsn, part: u16, row: Bytes) -> Result<(), Error> {
+        self.bytes += row.len() as u64;
         if let Some((current, parts, bytes)) = &mut self.entry
             && *current == lsn
             && *parts == part

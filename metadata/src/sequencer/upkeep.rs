@@ -1,17 +1,18 @@
 //! What a sequencer does besides drains: steps of checkpoints, which hold drains back where they fall behind, and
 //! forgetting producers that are silent.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
-use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::log::Log;
-use super::{Sequencer, Serves};
+use super::{Sequencer, Serves, until};
 use crate::checkpoint::{Ahead, Checkpoint, Steps};
 use crate::command::Command;
 use crate::error::Error;
 use crate::kv::{Transaction, Write};
+use crate::queue::Asked;
 use crate::types::Timestamp;
 
 /// Producers silent for a day are forgotten, as by Kafka's `producer.id.expiration.ms`.
@@ -44,7 +45,47 @@ impl Sequencer {
             if !self.is_checkpointing() || !self.log.owes_step() {
                 return Ok(());
             }
+            // A step needs what is being read; commits do not, while the log has room for them.
+            if self.checkpoint.as_mut().is_some_and(Checkpoint::is_reading) {
+                if !self.log.is_full() || self.refuses_commands() {
+                    return Ok(());
+                }
+                self.wait_for_reads().await;
+                continue;
+            }
             self.checkpoint_step().await?;
+        }
+    }
+
+    /// For so long as others may have to wait; the head moves meanwhile.
+    async fn wait_for_reads(&mut self) {
+        let Some(checkpoint) = &mut self.checkpoint else {
+            return;
+        };
+        let stuck_at = checkpoint.stuck_at();
+        tokio::select! {
+            biased;
+            () = checkpoint.finish_reading() => {}
+            () = self.tick.due() => {}
+            () = until(stuck_at) => {}
+        }
+    }
+
+    /// Whether the log is full and nothing of it goes to rows, for index rows cannot be read.
+    pub(super) fn refuses_commands(&self) -> bool {
+        let stuck_at = self.checkpoint.as_ref().and_then(Checkpoint::stuck_at);
+        self.log.is_full() && stuck_at.is_some_and(|at| at <= Instant::now())
+    }
+
+    /// Questions stay: they write nothing.
+    pub(super) fn refuse_commands(&mut self, waiting: &mut VecDeque<Asked>) {
+        let why = self.checkpoint.as_ref().and_then(Checkpoint::unread);
+        let why = why.unwrap_or_else(|| Error::unavailable("index rows are waited for"));
+        for asked in std::mem::take(waiting) {
+            match asked {
+                Asked::Command(..) => self.refuse(asked, &why),
+                other => waiting.push_back(other),
+            }
         }
     }
 
@@ -90,9 +131,7 @@ impl Sequencer {
         let Some(checkpoint) = &mut self.checkpoint else {
             return Ok(u64::from(self.log.clear_with(transaction)));
         };
-        if let Some(read) = checkpoint.finish_reading().now_or_never() {
-            read?;
-        }
+        checkpoint.is_reading();
         let most = self.options.checkpoint_steps;
         let bytes = self.log.row_bytes(log_bytes, most.bytes);
         checkpoint.bound(Steps {
@@ -139,7 +178,6 @@ impl Sequencer {
             let cleared = self.log.clear(kv).await?;
             return self.holder.write(kv, cleared, &self.options).await;
         };
-        checkpoint.finish_reading().await?;
         // Drains have their turn meanwhile.
         if checkpoint.begin_reading(&self.kv, &self.state, ahead(&self.log)) {
             self.checkpoint = Some(checkpoint);
@@ -161,13 +199,22 @@ impl Sequencer {
         Ok(())
     }
 
+    /// The same, and what must be read for it, where nobody else waits.
+    pub(super) async fn step_and_wait(&mut self) -> Result<(), Error> {
+        if let Some(checkpoint) = &mut self.checkpoint {
+            checkpoint.finish_reading().await;
+            checkpoint.unread().map_or(Ok(()), Err)?;
+        }
+        self.checkpoint_step().await
+    }
+
     /// A last checkpoint. What cannot be written now is in the log.
     pub(super) async fn close(&mut self) -> Result<(), Error> {
         self.log.calm_down();
         // One under way leaves the log that grew meanwhile to a second one.
         while self.is_checkpointing() || !self.log.is_empty() {
             self.begin_checkpoint();
-            if let Err(error) = self.checkpoint_step().await {
+            if let Err(error) = self.step_and_wait().await {
                 tracing::warn!(%error, "no checkpoint at the end; the next start replays the log");
                 break;
             }

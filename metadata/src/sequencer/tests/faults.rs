@@ -13,7 +13,7 @@ fn durable_lsn(memory: &Memory) -> Lsn {
     Head::decode(head).unwrap().lsn
 }
 
-fn durable_epoch(memory: &Memory) -> u64 {
+pub(super) fn durable_epoch(memory: &Memory) -> u64 {
     let owner = memory.snapshot()[&Key::Owner.encode()].clone();
     Owner::decode(owner).unwrap().epoch
 }

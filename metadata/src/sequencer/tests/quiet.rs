@@ -32,7 +32,7 @@ pub(super) async fn fresh(partitions: i32) -> (Memory, Metadata, Sequencer) {
 pub(super) async fn checkpoint(sequencer: &mut Sequencer) {
     sequencer.begin_checkpoint();
     while sequencer.is_checkpointing() {
-        sequencer.checkpoint_step().await.unwrap();
+        sequencer.step_and_wait().await.unwrap();
     }
 }
 

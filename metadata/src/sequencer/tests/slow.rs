@@ -25,11 +25,11 @@ impl OverMemory for Slow {
     }
 }
 
-const PARTITIONS: i32 = 400;
+pub(super) const PARTITIONS: i32 = 400;
 const BLOCKS: i32 = 50;
 
 /// One batch in each of some partitions.
-fn wide(number: u64) -> Command {
+pub(super) fn wide(number: u64) -> Command {
     let Command::CommitObject(mut command) = plain(number, 0) else {
         unreachable!()
     };
@@ -44,7 +44,7 @@ fn wide(number: u64) -> Command {
     Command::CommitObject(command)
 }
 
-fn log_bytes(memory: &Memory) -> usize {
+pub(super) fn log_bytes(memory: &Memory) -> usize {
     let rows = memory.snapshot();
     let log = rows
         .iter()

@@ -88,7 +88,7 @@ proptest! {
                         sequencer.begin_checkpoint();
                         for _ in 0..steps {
                             if sequencer.is_checkpointing() {
-                                sequencer.checkpoint_step().await.unwrap();
+                                sequencer.step_and_wait().await.unwrap();
                             }
                         }
                     }

@@ -248,7 +248,7 @@ async fn nothing_is_freed_that_a_checkpoint_or_a_replay_would_bring_back() {
         let before = memory.transactions();
         let found = sequencer.free_chunk(partition(0)).await.unwrap();
         assert_eq!((found, memory.transactions()), (Freeing::NotYet, before));
-        sequencer.checkpoint_step().await.unwrap();
+        sequencer.step_and_wait().await.unwrap();
     }
     let found = loop {
         match sequencer.free_chunk(partition(0)).await.unwrap() {
