@@ -24,9 +24,10 @@ use crate::error::Error;
 use crate::index::{Place, Tail, read_tail};
 use crate::keys::Key;
 use crate::kv::{Kv, Transaction};
+use crate::said::Said;
 use crate::state::table::{Page, Table, Tails, Wrote, encode_row};
 use crate::state::{State, TABLES};
-use crate::types::{Lsn, Offset};
+use crate::types::{Lsn, Offset, TopicPartition};
 
 pub use crate::state::table::Steps;
 
@@ -56,6 +57,9 @@ impl Ahead {
         at_once: 8,
     };
 }
+
+/// Of partitions whose index rows are damaged.
+static HARMED: Said<()> = Said::seldom(16);
 
 /// Reads that failed are tried again after pauses that double from one to the other: one row may be out of reach for hours.
 const READ_PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -272,6 +276,7 @@ impl Checkpoint {
         state.cluster.counted(page.tallies);
         state.cluster.write(&mut page)?;
         *transaction = page.writes;
+        page.harmed.into_iter().for_each(tell);
         if self.table == TABLES {
             for table in state.tables() {
                 table.finish(self.at);
@@ -293,6 +298,21 @@ fn write_tables(state: &mut State, table: &mut usize, page: &mut Page) -> Result
         *table += usize::from(wrote == Wrote::All);
     }
     Ok(wrote)
+}
+
+/// Once for each damage, for the next rows join those that were written beside it.
+fn tell((partition, start, why): (TopicPartition, Offset, Error)) {
+    if let Some(unsaid) = HARMED.admit(()) {
+        tracing::error!(
+            topic_id = %partition.topic,
+            partition = partition.partition.0,
+            before = start.0,
+            %why,
+            unsaid,
+            "damage: index rows of a partition are lost or cannot be read, and records before that offset may not be found: \
+             bring them back with a copy of the store, or give up those that readers name with penstock metadata mark-lost"
+        );
+    }
 }
 
 async fn read(kv: &dyn Kv, wanted: Vec<(Place, Offset)>) -> Read {

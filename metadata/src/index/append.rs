@@ -11,17 +11,18 @@ use crate::error::Error;
 use crate::kv::{Direction, Kv, KvError, Transaction};
 use crate::types::{Extent, Offset};
 
-type Row = (Bytes, Bytes);
+pub(super) type Row = (Bytes, Bytes);
 
 /// The rows that an append goes on from, if there are any.
 pub(crate) type Tail = Option<Rows>;
 
-/// One of each level. A level is not there while the one below has a single row.
+/// The first of each level that ends where memory begins, or behind. A level is not there while the one below has a single
+/// row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rows {
-    chunk: Row,
+    pub(super) chunk: Option<Row>,
     /// Of levels 1 and 2.
-    summaries: [Option<Row>; 2],
+    pub(super) summaries: [Option<Row>; 2],
 }
 
 /// Reads what an append of extents from `start` on needs.
@@ -34,10 +35,9 @@ pub(crate) async fn read_tail(kv: &dyn Kv, place: Place, start: Offset) -> Resul
         let rows = kv.range(&from, &end, 1, Direction::Forward).await?;
         Ok::<_, KvError>(rows.into_iter().next())
     };
-    let Some(chunk) = last(0).await? else {
-        return Ok(None);
-    };
-    let summaries = match Chunk::is_first(&chunk.1) {
+    let chunk = last(0).await?;
+    let is_first = |(key, row): &Row| Chunk::is_first(key, row);
+    let summaries = match chunk.as_ref().is_some_and(is_first) {
         true => [None, None],
         false => try_join(last(1), last(2)).await?.into(),
     };
@@ -48,7 +48,8 @@ pub(crate) async fn read_tail(kv: &dyn Kv, place: Place, start: Offset) -> Resul
 /// is durable.
 ///
 /// # Errors
-/// [`Error::Corrupt`] where rows do not reach the first extent; nothing may be written then.
+/// [`Error::Corrupt`] where rows cannot be read, or do not reach the first extent: then nothing is written, and the index
+/// goes on beside them (`beside.rs`).
 pub(crate) fn append(
     place: Place,
     log_start: Offset,
@@ -59,12 +60,25 @@ pub(crate) fn append(
     let Some(start) = extents.first().map(|first| first.base_offset) else {
         return Ok(tail);
     };
-    let (chunk, before) = match tail {
-        Some(Rows { chunk, summaries }) => (Some(chunk), summaries),
-        None => (None, [None, None]),
-    };
+    let before = writes.writes.len();
+    let appended = append_levels(place, log_start, tail, extents, start, writes);
+    if appended.is_err() {
+        writes.writes.truncate(before);
+    }
+    appended.map(Some)
+}
+
+fn append_levels(
+    place: Place,
+    log_start: Offset,
+    tail: Tail,
+    extents: &[Extent],
+    start: Offset,
+    writes: &mut Transaction,
+) -> Result<Rows, Error> {
+    let (chunk, before) = tail.map_or((None, [None, None]), |rows| (rows.chunk, rows.summaries));
     let mut grown = append_chunks(place, log_start, chunk, extents, start, writes)?;
-    let (chunk, mut summaries) = (grown.last.clone(), [None, None]);
+    let (chunk, mut summaries) = (Some(grown.last.clone()), [None, None]);
     for ((level, tail), last) in (1..=LEVEL_MAX).zip(before).zip(&mut summaries) {
         if grown.alone {
             break;
@@ -72,20 +86,20 @@ pub(crate) fn append(
         grown = append_children(place, level, tail, &grown, writes)?;
         *last = Some(grown.last.clone());
     }
-    Ok(Some(Rows { chunk, summaries }))
+    Ok(Rows { chunk, summaries })
 }
 
 /// What a level hands to the one above.
-struct Grown {
+pub(super) struct Grown {
     /// Where the first of the children begins: what was said of rows up to here still holds.
-    base: Offset,
-    children: Vec<Child>,
+    pub(super) base: Offset,
+    pub(super) children: Vec<Child>,
     /// No level above has rows of before.
-    first: bool,
+    pub(super) first: bool,
     /// The level has a single row, and needs none above.
-    alone: bool,
+    pub(super) alone: bool,
     /// The level's last row.
-    last: Row,
+    pub(super) last: Row,
 }
 
 /// Clears a level's rows from a key on; and those of all above, where none is needed.
@@ -97,7 +111,7 @@ fn clear(place: Place, level: u8, from: Bytes, alone: bool, writes: &mut Transac
     writes.clear_range(from, end);
 }
 
-fn behind(key: &Bytes) -> Bytes {
+pub(super) fn behind(key: &Bytes) -> Bytes {
     [key.as_ref(), &[0]].concat().into()
 }
 
@@ -157,7 +171,8 @@ fn append_chunks(
     })
 }
 
-fn append_children(
+/// Nothing is written where it fails.
+pub(super) fn append_children(
     place: Place,
     level: u8,
     tail: Option<Row>,

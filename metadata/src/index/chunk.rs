@@ -98,9 +98,9 @@ impl Chunk {
         }
     }
 
-    /// Whether a row is the partition's first, without reading the rest of it.
-    pub(super) fn is_first(row: &Bytes) -> bool {
-        row.get(1) == Some(&FIRST)
+    /// Whether a row is the partition's first, without reading the rest of it. Of one that is damaged nobody knows.
+    pub(super) fn is_first(key: &[u8], row: &Bytes) -> bool {
+        row.get(1) == Some(&FIRST) && Decoder::sealed(key, row.clone()).is_ok()
     }
 
     /// Whether another extent may go into the row.

@@ -4,6 +4,7 @@
 //! appends, `sequencer/reads` looks up, `accounting` verifies.
 
 mod append;
+mod beside;
 mod chunk;
 mod free;
 mod lookup;
@@ -27,6 +28,7 @@ use crate::keys::Key;
 use crate::types::{Extent, Offset, TopicPartition};
 
 pub(crate) use append::{Tail, append, read_tail};
+pub(crate) use beside::append_beside;
 pub(crate) use chunk::Chunk;
 pub(crate) use free::{free_first, oldest};
 pub(crate) use lookup::{CHUNKS_PER_READ, Lookup};

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::index::{Place, Tail};
 use crate::keys::Key;
 use crate::kv::Transaction;
-use crate::types::Lsn;
+use crate::types::{Lsn, Offset, TopicPartition};
 
 /// The version of all state rows.
 const VERSION: u8 = 1;
@@ -75,6 +75,8 @@ pub(crate) struct Page<'a> {
     pub(crate) lsn: Lsn,
     pub(crate) steps: Steps,
     pub(crate) tails: &'a mut Tails,
+    /// Partitions whose last index rows are damaged or lost, where extents went beside them from, and why.
+    pub(crate) harmed: Vec<(TopicPartition, Offset, Error)>,
     pub(crate) writes: Transaction,
     /// The rows that the store has with this page.
     pub(crate) tallies: Tallies,
@@ -89,6 +91,7 @@ impl<'a> Page<'a> {
             lsn,
             steps,
             tails,
+            harmed: Vec::new(),
             writes: Transaction::default(),
             tallies: Tallies::default(),
             counted: 0,

@@ -1,5 +1,6 @@
 //! The tree against a list of extents: whatever is appended, cut short, freed and asked.
 
+mod beside;
 mod moving;
 
 use bytes::Bytes;

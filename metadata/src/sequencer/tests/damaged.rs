@@ -13,7 +13,7 @@ use crate::sequencer::{check, is_empty};
 const GONE: TopicId = TopicId(9);
 
 /// Rows of every kind that a start reads, index rows of two levels, and a log.
-async fn store() -> Memory {
+pub(super) async fn store() -> Memory {
     let memory = Memory::new();
     let running = fresh(&memory).await;
     create_topic(&running.metadata, GONE, "gone", 1).await;
@@ -49,7 +49,7 @@ async fn store() -> Memory {
 }
 
 /// Whole stores in which that row is another.
-fn changed(row: &Bytes, seed: u64) -> Vec<Bytes> {
+pub(super) fn changed(row: &Bytes, seed: u64) -> Vec<Bytes> {
     let mut rows = vec![Bytes::new(), [row.as_ref(), &[0]].concat().into()];
     if !row.is_empty() {
         rows.push(row.slice(..row.len() - 1));

@@ -8,6 +8,7 @@ mod faults;
 #[cfg(feature = "fdb")]
 mod foundationdb;
 mod free;
+mod harmed;
 mod hindered;
 mod lineage;
 mod locate;

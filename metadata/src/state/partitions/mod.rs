@@ -142,7 +142,11 @@ impl PartitionLog {
             let indexed = extents.as_slice();
             planted!(let indexed = "checkpoint-drops-the-last-extent" => &indexed[..indexed.len() - 1]);
             let log_start = self.known.log_start;
-            let tail = index::append(place, log_start, tail, indexed, &mut page.writes)?;
+            let appended = index::append(place, log_start, tail.clone(), indexed, &mut page.writes);
+            let tail = appended.unwrap_or_else(|why| {
+                page.harmed.push((partition, self.recent_start(), why));
+                index::append_beside(place, tail, indexed, &mut page.writes)
+            });
             self.indexed_until(last.end_offset());
             if !whole {
                 page.tails.insert(place, tail);
