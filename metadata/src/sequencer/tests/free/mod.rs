@@ -312,7 +312,7 @@ async fn a_topic_may_be_deleted_amid_a_checkpoint_that_is_cut_off() {
         sequencer.begin_checkpoint();
         let step = async |sequencer: &mut Sequencer| {
             if sequencer.is_checkpointing() {
-                sequencer.checkpoint_step().await.unwrap();
+                sequencer.step_and_wait().await.unwrap();
             }
         };
         for _ in 0..before {
