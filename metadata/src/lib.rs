@@ -36,6 +36,7 @@ mod topic_name;
 mod types;
 mod update;
 mod view;
+mod views;
 pub mod witness;
 
 pub use accounting::account;
@@ -69,3 +70,4 @@ pub use types::{
     TopicPartition,
 };
 pub use view::{Look, View};
+pub use views::{VIEWS_BYTES_MAX, VIEWS_MAX};

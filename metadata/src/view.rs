@@ -1,27 +1,29 @@
 //! What an agent knows of a partition that somebody reads: its bounds and newest extents, kept fresh by the sequencer.
 //! Tail reads are answered from here without asking anybody.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use crate::types::{Bounds, Extent, Offset, PartitionIndex, TopicId, TopicPartition};
+use crate::types::{Bounds, Extent, Offset};
 
-/// Extents a view keeps.
+/// Extents a view keeps at the most; fewer where there are many views.
 pub(crate) const VIEW_EXTENTS_MAX: usize = 1024;
 /// Extents in one answer, whatever number of bytes is asked for: who wants more asks again from behind them.
 pub(crate) const LOCATED_MAX: usize = 4096;
-/// Views kept while nobody holds them, and no more are asked for while somebody holds each of so many.
-pub(crate) const VIEWS_MAX: usize = 64 * 1024;
+/// A view that has extents has room for so many.
+const ROOM_MIN: usize = 4;
 
 /// One partition as of the last drain that touched it.
 #[derive(Debug)]
 pub struct View {
     known: Mutex<Known>,
     changed: Notify,
+    /// Somebody asked for it since it was last looked whether anybody does.
+    wanted: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,7 @@ impl View {
         Self {
             known: Mutex::new(known),
             changed: Notify::new(),
+            wanted: AtomicBool::new(true),
         }
     }
 
@@ -99,25 +102,15 @@ impl View {
         self.changed.notified()
     }
 
-    /// New extents are durable; wakes whoever waits for them.
-    pub(crate) fn append(&self, bounds: Bounds, extents: impl Iterator<Item = Extent>) {
+    /// New extents are durable; wakes whoever waits for them. `max` are kept.
+    pub(crate) fn append(&self, bounds: Bounds, extents: impl Iterator<Item = Extent>, max: usize) {
         let mut known = self.known.lock();
         let end = known
             .extents
             .back()
             .map_or(known.bounds.high_watermark, Extent::end_offset);
         for extent in extents.filter(|extent| extent.base_offset >= end) {
-            if known
-                .extents
-                .back()
-                .is_some_and(|last| last.end_offset() != extent.base_offset)
-            {
-                known.extents.clear();
-            }
-            known.extents.push_back(extent);
-        }
-        while known.extents.len() > VIEW_EXTENTS_MAX {
-            known.extents.pop_front();
+            known.push(extent, max);
         }
         let end = known.extents.back().map(Extent::end_offset);
         if end.is_some_and(|end| end != bounds.high_watermark) {
@@ -129,9 +122,54 @@ impl View {
         self.changed.notify_waiters();
     }
 
-    fn end(&self) {
+    /// Keeps the newest extents, `max` of them, and room for no more.
+    pub(crate) fn keep(&self, max: usize) {
+        let mut known = self.known.lock();
+        let surplus = known.extents.len().saturating_sub(max);
+        known.extents.drain(..surplus);
+        known.extents.shrink_to(max);
+    }
+
+    /// Somebody asks for it.
+    pub(crate) fn want(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody asked for it since this was last called.
+    pub(crate) fn was_wanted(&self) -> bool {
+        self.wanted.swap(false, Ordering::Relaxed)
+    }
+
+    pub(crate) fn end(&self) {
         self.known.lock().deleted = true;
         self.changed.notify_waiters();
+    }
+}
+
+impl Known {
+    /// Makes room before, so that it never grows beyond what it keeps.
+    fn push(&mut self, extent: Extent, max: usize) {
+        let last = self.extents.back();
+        if last.is_some_and(|last| last.end_offset() != extent.base_offset) {
+            self.extents.clear();
+        }
+        while self.extents.len() >= max.max(1) {
+            self.extents.pop_front();
+        }
+        let count = self.extents.len();
+        if count == self.extents.capacity() {
+            let more = count.max(ROOM_MIN).min(max.saturating_sub(count));
+            self.extents.reserve_exact(more);
+        }
+        self.extents.push_back(extent);
+    }
+}
+
+#[cfg(test)]
+impl View {
+    /// How many extents it has room for.
+    pub(crate) fn room(&self) -> usize {
+        self.known.lock().extents.capacity()
     }
 }
 
@@ -155,97 +193,4 @@ pub(crate) fn enough<'a>(
         found.push(*extent);
     }
     found
-}
-
-/// The views of one agent. Sorted, so that who waits is woken in an order that simulation can repeat.
-#[derive(Debug, Default)]
-pub(crate) struct Views(Mutex<BTreeMap<TopicPartition, Arc<View>>>);
-
-impl Views {
-    pub(crate) fn get(&self, partition: TopicPartition) -> Option<Arc<View>> {
-        self.0.lock().get(&partition).cloned()
-    }
-
-    /// The view there is, or the one given. Room is made before, for what makes room is to be let go of elsewhere.
-    pub(crate) fn insert(&self, partition: TopicPartition, view: View) -> Arc<View> {
-        let mut views = self.0.lock();
-        Arc::clone(views.entry(partition).or_insert_with(|| Arc::new(view)))
-    }
-
-    /// Forgets views that nobody holds, of those that may go, once there are many; which they were.
-    pub(crate) fn make_room(
-        &self,
-        may_go: impl Fn(&TopicPartition) -> bool,
-    ) -> Vec<TopicPartition> {
-        let mut views = self.0.lock();
-        if views.len() < VIEWS_MAX {
-            return Vec::new();
-        }
-        let unheld = views.extract_if(.., |partition, view| {
-            Arc::strong_count(view) == 1 && may_go(partition)
-        });
-        unheld.map(|(partition, _)| partition).collect()
-    }
-
-    /// Whether there are as many as are kept.
-    pub(crate) fn are_full(&self) -> bool {
-        self.0.lock().len() >= VIEWS_MAX
-    }
-
-    /// Ends the views whose partitions are gone.
-    pub(crate) fn retain(&self, mut exists: impl FnMut(TopicPartition) -> bool) {
-        self.0.lock().retain(|partition, view| {
-            let keep = exists(*partition);
-            if !keep {
-                view.end();
-            }
-            keep
-        });
-    }
-
-    /// Ends the views of a topic that is gone.
-    pub(crate) fn end_topic(&self, topic: TopicId) {
-        let partition = |index| TopicPartition {
-            topic,
-            partition: PartitionIndex(index),
-        };
-        let of_topic = partition(i32::MIN)..=partition(i32::MAX);
-        let mut views = self.0.lock();
-        let gone = views.extract_if(of_topic, |_, _| true);
-        gone.for_each(|(_, view)| view.end());
-    }
-
-    /// The partitions that are viewed.
-    pub(crate) fn partitions(&self) -> Vec<TopicPartition> {
-        self.0.lock().keys().copied().collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The sequencer is to be told to let go of them.
-    #[test]
-    fn no_view_is_dropped_but_when_it_is_said() {
-        let views = Views::default();
-        let count = i32::try_from(VIEWS_MAX).unwrap();
-        let partition = |index| TopicPartition {
-            topic: TopicId(1),
-            partition: PartitionIndex(index),
-        };
-        let insert = |index| {
-            let view = View::new(Bounds::default(), &VecDeque::new());
-            views.insert(partition(index), view)
-        };
-        let held = insert(0);
-        (1..count).for_each(|index| drop(insert(index)));
-        assert!(views.are_full());
-        drop(insert(count));
-        assert_eq!(views.partitions().len(), VIEWS_MAX + 1);
-        let dropped = views.make_room(|_| true);
-        assert_eq!(dropped.len(), VIEWS_MAX);
-        assert_eq!(views.partitions(), [partition(0)]);
-        drop(held);
-    }
 }

@@ -89,7 +89,10 @@ impl Rooms {
         let cache = Cache::new(store.clone(), settings.cache_memory as u64, CACHE_IDLE);
         let admission = Admission::new(settings.buffer_memory, REPLY_BYTES_MAX);
         metrics::memory_budgets(admission.budgets());
-        metrics::memory_budgets([("unpacked", unpacking::BATCH_BYTES_MAX)]);
+        metrics::memory_budgets([
+            ("unpacked", unpacking::BATCH_BYTES_MAX),
+            ("views", metadata::VIEWS_BYTES_MAX),
+        ]);
         let context = Arc::new(Context {
             metadata,
             admission: admission.clone(),

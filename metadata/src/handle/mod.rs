@@ -163,7 +163,7 @@ impl Metadata {
     /// # Errors
     /// As [`Metadata::submit`].
     pub async fn view(&self, partition: TopicPartition) -> Result<Option<Arc<View>>, Error> {
-        if let Some(view) = self.shared.views.get(partition) {
+        if let Some(view) = self.shared.views.wanted(partition) {
             return Ok(Some(view));
         }
         self.read(|reply| Read::View { partition, reply }).await

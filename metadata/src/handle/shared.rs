@@ -18,7 +18,7 @@ use crate::sequencer::lineage::Known;
 use crate::sequencer::openers::Openers;
 use crate::sought::Sought;
 use crate::state::Usage;
-use crate::view::Views;
+use crate::views::Views;
 
 /// What sequencer and handles share.
 #[derive(Debug)]

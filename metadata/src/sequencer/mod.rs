@@ -54,6 +54,7 @@ use crate::level::Format;
 use crate::queue::{Asked, QUEUE_MAX};
 use crate::state::State;
 use crate::types::BucketId;
+use crate::views::VIEW_IDLE;
 pub use candidate::Candidate;
 use liveness::Liveness;
 use log::Log;
@@ -87,6 +88,8 @@ pub struct Sequencer {
     checkpoint: Option<Checkpoint>,
     log: Log,
     expiry_due: Instant,
+    /// When it is looked next which views of this process are idle.
+    idle_due: Instant,
     subscribers: Subscribers,
     liveness: Liveness,
     tick: Tick,
@@ -194,6 +197,7 @@ fn assemble(
         checkpoint: None,
         log: Log::loaded(held.state.lsn, held.holder.replayed, &options),
         expiry_due: now + options.expiry_interval,
+        idle_due: now + VIEW_IDLE,
         options,
         holder: held.holder,
         state: held.state,
@@ -289,7 +293,7 @@ impl Sequencer {
                     self.checkpoint_step().await.map(|()| None)
                 }
                 () = until(self.log.due()), if !self.is_checkpointing() => Ok(None),
-                () = tokio::time::sleep_until(self.expiry_due) => Ok(None),
+                () = tokio::time::sleep_until(self.expiry_due.min(self.idle_due)) => Ok(None),
                 () = self.tick.due() => Ok(None),
             };
             let step = match step {

@@ -84,13 +84,14 @@ impl Sequencer {
 
     fn publish_partitions(&mut self, touched: BTreeMap<TopicPartition, VecDeque<Extent>>) {
         let mut updates = Vec::new();
+        let views = &self.shared.views;
         for (partition, extents) in touched {
             let Some(log) = self.state.partitions.get(partition) else {
                 continue;
             };
             let bounds = log.bounds();
-            if let Some(view) = self.shared.views.get(partition) {
-                view.append(bounds, extents.iter().copied());
+            if let Some(view) = views.get(partition) {
+                view.append(bounds, extents.iter().copied(), views.extents_each());
             }
             if self
                 .subscribers
@@ -206,11 +207,12 @@ impl Sequencer {
         let views = &self.shared.views;
         views.retain(|partition| self.state.partitions.get(partition).is_some());
         self.subscribers.clear();
-        for partition in self.shared.views.partitions() {
+        let views = &self.shared.views;
+        for partition in views.partitions() {
             if let Some(log) = self.state.partitions.get(partition) {
                 let recent = log.recent().iter().copied();
-                if let Some(view) = self.shared.views.get(partition) {
-                    view.append(log.bounds(), recent);
+                if let Some(view) = views.get(partition) {
+                    view.append(log.bounds(), recent, views.extents_each());
                 }
             }
         }

@@ -17,7 +17,8 @@ use crate::state::{PartitionLog, State};
 use crate::types::{
     Bounds, Extent, Located, Lost, NamingEpoch, Offset, SessionId, Timestamp, TopicPartition,
 };
-use crate::view::{LOCATED_MAX, View, Views, enough};
+use crate::view::{LOCATED_MAX, View, enough};
+use crate::views::Views;
 
 /// Rows may move away under a reader so often before it is told to come again.
 const MOVES_MAX: usize = 4;

@@ -15,13 +15,13 @@ use crate::origin::Origin;
 use crate::said::Said;
 use crate::types::{NamingEpoch, TopicId, TopicPartition};
 use crate::update::{Agents, Update, ViewUpdate};
-use crate::view::VIEWS_MAX;
+use crate::views::VIEWS_MAX;
 
 /// Extents told at once to a subscriber that begins to watch. Readers that are further behind ask for them.
 const SNAPSHOT_EXTENTS_MAX: usize = 16 * 1024;
 
-/// Partitions that one subscriber watches. An agent lets go of what it does not read once it has [`VIEWS_MAX`] views; what it
-/// asked for before it did comes on top.
+/// Partitions that one subscriber watches. An agent lets go of what nobody reads for a while, and of all that nobody holds once
+/// it has [`VIEWS_MAX`] views; what it asked for before it did comes on top.
 const WATCHED_MAX: usize = 2 * VIEWS_MAX;
 
 /// Streams of one session: an agent greets four processes at a time at the most, or one by so many names, after it lost the

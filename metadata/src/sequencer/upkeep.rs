@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::kv::{Transaction, Write};
 use crate::queue::Asked;
 use crate::types::Timestamp;
+use crate::views::VIEW_IDLE;
 
 /// Producers silent for a day are forgotten, as by Kafka's `producer.id.expiration.ms`.
 const PRODUCER_EXPIRY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -92,6 +93,11 @@ impl Sequencer {
     /// Whatever is due besides drains.
     pub(super) async fn background(&mut self) -> Result<(), Error> {
         self.keep_up().await?;
+        if self.idle_due <= Instant::now() {
+            self.idle_due = Instant::now() + VIEW_IDLE;
+            // Nobody is told of them but this process.
+            self.shared.views.let_idle_go(|_| true);
+        }
         if self.expiry_due <= Instant::now() {
             self.expiry_due = Instant::now() + self.options.expiry_interval;
             let now = self.time.now();

@@ -13,7 +13,7 @@ use crate::rpc::message::{Question, Reply, Up};
 use crate::sequencer::reads::{Hot, HotByTime, Read, Wanted};
 use crate::shown::Shown;
 use crate::types::TopicPartition;
-use crate::view::Views;
+use crate::views::Views;
 
 /// A question that is not answered in this time is refused.
 const QUESTION_TIME_MAX: Duration = Duration::from_secs(8);

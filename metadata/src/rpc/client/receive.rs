@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::questions::WATCHED_AT_ONCE;
 use super::work::Work;
@@ -12,9 +13,10 @@ use crate::command::{Answer, Outcome, Rejected};
 use crate::rpc::message::{Down, Up};
 use crate::rpc::session::collision;
 use crate::shown::Shown;
-use crate::types::Scope;
+use crate::types::{Scope, TopicPartition};
 use crate::update::{Update, ViewUpdate};
 use crate::view::View;
+use crate::views::VIEW_IDLE;
 
 impl Work {
     /// An error ends the link, and says why.
@@ -121,7 +123,7 @@ impl Work {
         });
         let known = views.get(partition);
         if let Some(view) = known {
-            view.append(bounds, extents.into_iter());
+            view.append(bounds, extents.into_iter(), views.extents_each());
         } else if scope == Scope::All {
             self.make_room();
             let views = &self.shared.views;
@@ -136,7 +138,22 @@ impl Work {
         }
         let unanswered = self.questions.unanswered();
         let dropped = (self.shared.views).make_room(|partition| !unanswered.contains(partition));
-        for some in dropped.chunks(WATCHED_AT_ONCE) {
+        self.unwatch(&dropped);
+    }
+
+    /// The same of those that nobody asked for in a while, if it is time to look.
+    pub(super) fn let_idle_go(&mut self, now: Instant) {
+        if now < self.idle_at {
+            return;
+        }
+        self.idle_at = now + VIEW_IDLE;
+        let unanswered = self.questions.unanswered();
+        let idle = (self.shared.views).let_idle_go(|partition| !unanswered.contains(partition));
+        self.unwatch(&idle);
+    }
+
+    fn unwatch(&mut self, partitions: &[TopicPartition]) {
+        for some in partitions.chunks(WATCHED_AT_ONCE) {
             self.outgoing.push_back(Up::Unwatch(some.to_vec()).encode());
         }
     }

@@ -19,9 +19,11 @@ use crate::handle::Shared;
 use crate::queue::Asked;
 use crate::rpc::link::Link;
 use crate::rpc::message::{Up, Versions, Welcome, spoken};
+use crate::said::Said;
 use crate::sequencer::lineage::leave_word_of_agent;
 use crate::sequencer::reads::Read;
 use crate::types::SessionId;
+use crate::views::{VIEW_IDLE, VIEWS_MAX};
 use crate::witness::Witness;
 
 /// The sequencer says twice a second that it lives, whatever it is busy with. One from which nothing comes for so long is
@@ -31,6 +33,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(2);
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// A leaving agent waits so long for the sequencer to have heard it.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// What was logged of readers who were refused a view: so many lines a minute.
+static REFUSED: Said<()> = Said::seldom(16);
 
 pub(super) struct Work {
     pub(super) queue: mpsc::Receiver<Asked>,
@@ -51,6 +56,8 @@ pub(super) struct Work {
     pub(super) closing: bool,
     /// When deadlines are looked at next, however much happens until then.
     pub(super) tick_at: Instant,
+    /// When it is looked next which views are idle.
+    pub(super) idle_at: Instant,
 }
 
 /// Why work on a link ends.
@@ -91,6 +98,7 @@ impl Work {
             linked: false,
             closing: false,
             tick_at: Instant::now() + TICK,
+            idle_at: Instant::now() + VIEW_IDLE,
         }
     }
 
@@ -229,6 +237,13 @@ impl Work {
             if self.shared.views.are_full() {
                 // The sequencer would cut one off that watches without end.
                 let refusal = "this agent reads as many partitions as it can at once";
+                if let Some(unsaid) = REFUSED.admit(()) {
+                    tracing::warn!(
+                        views = VIEWS_MAX,
+                        unsaid,
+                        "{refusal}: readers of others wait"
+                    );
+                }
                 read.refuse(&Error::unavailable(refusal));
                 return None;
             }
@@ -262,6 +277,7 @@ impl Work {
             self.commands.expire();
             self.questions.expire();
             if self.linked {
+                self.let_idle_go(now);
                 self.look_for_answers();
             }
         }

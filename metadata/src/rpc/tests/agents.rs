@@ -41,6 +41,31 @@ async fn a_commit_through_one_agent_wakes_and_is_seen_by_another() {
     }
 }
 
+/// Each of them takes memory here, and the sequencer a word for each commit.
+#[tokio::test(start_paused = true)]
+async fn a_view_that_nobody_reads_is_let_go_of_and_comes_back_when_somebody_does() {
+    let (_, _, process, a, b) = two_agents(Travel::Links).await;
+    let held = b.metadata.view(partition(0)).await.unwrap().unwrap();
+    drop(b.metadata.view(partition(1)).await.unwrap().unwrap());
+    seconds(150).await;
+    let views = &b.metadata.shared().views;
+    assert_eq!(views.partitions(), [partition(0)]);
+    committed(&a.metadata, plain(1, 1)).await;
+    let view = b.metadata.view(partition(1)).await.unwrap().unwrap();
+    assert_eq!(view.bounds().high_watermark, Offset(10));
+    for (number, view) in [(2, &view), (3, &held)] {
+        let changed = view.changed();
+        committed(
+            &a.metadata,
+            plain(number, 3 - i32::try_from(number).unwrap()),
+        )
+        .await;
+        let woken = timeout(Duration::from_secs(1), changed).await;
+        woken.expect("it is told of what comes");
+    }
+    process.terminate().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_topic_made_through_one_agent_is_in_anothers_confirmed_catalogue() {
     let (_, _, process, a, b) = two_agents(Travel::Links).await;

@@ -169,3 +169,20 @@ async fn a_view_has_what_a_checkpoint_took_from_memory() {
     assert!(metadata.stats().checkpoints > 0);
     running.close().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_view_that_nobody_reads_is_let_go_of() {
+    let memory = Memory::new();
+    let running = fresh(&memory).await;
+    let metadata = &running.metadata;
+    let held = metadata.view(partition(0)).await.unwrap().unwrap();
+    drop(metadata.view(partition(1)).await.unwrap().unwrap());
+    seconds(150).await;
+    assert_eq!(metadata.shared().views.partitions(), [partition(0)]);
+    committed(metadata, plain(1, 0)).await;
+    committed(metadata, plain(2, 1)).await;
+    assert_eq!(held.bounds().high_watermark, Offset(10));
+    let again = metadata.view(partition(1)).await.unwrap().unwrap();
+    assert_eq!(again.bounds().high_watermark, Offset(10));
+    running.close().await;
+}
