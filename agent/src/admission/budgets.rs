@@ -52,7 +52,7 @@ pub(super) const DENSE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// What polls that wait for records may hold meanwhile: five thousand consumers of fifty partitions each, and some room.
 pub(super) const SMALL_POLLS_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// The same for those of very many partitions.
+/// The same for those of very many partitions, of which a few fill it: shared by origin.
 pub(super) const LARGE_POLLS_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// A poll up to this size, which is one of about four hundred partitions, waits among the small ones.
 pub(super) const SMALL_POLL_BYTES_MAX: usize = 64 * 1024;

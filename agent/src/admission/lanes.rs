@@ -31,7 +31,7 @@ pub(crate) struct Admission {
     buffered: Lane,
     /// Requests that wait for records.
     small_polls: Lane,
-    large_polls: Lane,
+    large_polls: ArrivingLane,
     /// Fetched bytes on their way to clients.
     small_replies: Lane,
     large_replies: Lane,
@@ -57,7 +57,7 @@ impl Admission {
             dense: ArrivingLane::shared(DENSE_BYTES_MAX),
             buffered: Lane::new(buffered_bytes_max),
             small_polls: Lane::new(SMALL_POLLS_BYTES_MAX),
-            large_polls: Lane::new(LARGE_POLLS_BYTES_MAX),
+            large_polls: ArrivingLane::shared(LARGE_POLLS_BYTES_MAX),
             small_replies: Lane::new(reply_bytes_max / 4),
             large_replies: Lane::new(reply_bytes_max - reply_bytes_max / 4),
             small_answers: ArrivingLane::shared(SMALL_ANSWERS_BYTES_MAX),
@@ -146,12 +146,13 @@ impl Admission {
 
     /// For a poll that holds so much while it waits for records. Where there is no room, nobody waits for it: who stands in
     /// line holds as much as who waits for records.
-    pub(crate) fn poll(&self, bytes: usize) -> Option<Permit> {
-        let lane = match bytes <= SMALL_POLL_BYTES_MAX {
-            true => &self.small_polls,
-            false => &self.large_polls,
-        };
-        lane.take_now(bytes)
+    pub(crate) fn poll(&self, origin: Origin, bytes: usize) -> Option<Permit> {
+        if bytes <= SMALL_POLL_BYTES_MAX {
+            return self.small_polls.take_now(bytes);
+        }
+        let fits = bytes <= LARGE_POLLS_BYTES_MAX;
+        let place = fits.then(|| self.large_polls.take_now(origin, bytes));
+        place.flatten().map(|place| Permit(Held::Arriving(place)))
     }
 
     /// For a reply that carries at least `least` bytes and at most `wanted`, as far as there are. Its share is of what is

@@ -124,16 +124,31 @@ async fn a_share_is_of_what_is_left_after_standing_in_line() {
 #[tokio::test]
 async fn polls_wait_in_no_line_and_few_large_ones_leave_room_for_many_small_ones() {
     let admission = Admission::new(1 << 20, 1 << 20);
-    assert!(admission.poll(100 << 20).is_none(), "more than there is");
-    let large = admission.poll(LARGE_POLLS_BYTES_MAX);
+    let other = Origin::of(Some([10, 0, 0, 1].into()));
+    let poll = |bytes| admission.poll(somewhere(), bytes);
+    assert!(poll(100 << 20).is_none(), "more than there is");
+    let large = poll(LARGE_POLLS_BYTES_MAX);
     assert!(large.is_some());
-    assert!(admission.poll(SMALL_POLL_BYTES_MAX + 1).is_none());
-    let small: Vec<_> = (0..5000).map(|_| admission.poll(12_000)).collect();
+    assert!(poll(SMALL_POLL_BYTES_MAX + 1).is_none());
+    let small: Vec<_> = (0..5000).map(|_| poll(12_000)).collect();
     assert!(small.iter().all(Option::is_some));
     drop(large);
-    let mut other = admission.poll(SMALL_POLL_BYTES_MAX + 1).unwrap();
-    other.shrink(1);
-    assert!(admission.poll(LARGE_POLLS_BYTES_MAX - 1).is_some());
+    let mut lean = poll(SMALL_POLL_BYTES_MAX + 1).unwrap();
+    lean.shrink(1);
+    assert!(admission.poll(other, LARGE_POLLS_BYTES_MAX - 1).is_some());
+}
+
+#[tokio::test]
+async fn polls_of_very_many_partitions_leave_other_origins_as_much_room_as_they_have() {
+    let admission = Admission::new(1 << 20, 1 << 20);
+    let crowd = |last: u8| -> Vec<Permit> {
+        let origin = Origin::of(Some([10, 0, 0, last].into()));
+        std::iter::from_fn(|| admission.poll(origin, 1 << 20)).collect()
+    };
+    let (first, second) = (crowd(1), crowd(2));
+    assert_eq!((first.len(), second.len()), (16, 8));
+    drop(first);
+    assert_eq!(crowd(1).len(), 12);
 }
 
 #[tokio::test]

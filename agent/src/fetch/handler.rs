@@ -11,6 +11,7 @@ use protocol::messages::{FetchRequest, FetchResponse};
 use protocol::{ErrorCode, Records};
 
 use super::assemble::{Served, assemble};
+use super::held::HeldViews;
 use super::read::Reader;
 use super::translate::{Asked, Slot, Topic, translate};
 use super::{Found, plan, wait};
@@ -64,6 +65,8 @@ pub(crate) fn check(request: &FetchRequest) -> Result<(), Close> {
 pub(crate) struct Fetch {
     admission: Admission,
     reader: Reader,
+    /// What polls that wait for records hold of the views.
+    pub(super) held: HeldViews,
     /// While draining, nobody waits for records that may never come.
     draining: Stop,
 }
@@ -73,6 +76,7 @@ impl Fetch {
         Self {
             admission,
             reader: Reader::new(cache),
+            held: HeldViews::default(),
             draining,
         }
     }
@@ -98,8 +102,9 @@ impl Fetch {
         let bytes_max = bytes_max.min(REPLY_BYTES_MAX);
         let asked = translate(call, request.topics);
         // Who waits for records holds this alone.
-        let place = self.admission.poll(asked.bytes() + REQUEST_BYTES);
-        let waits = place.is_some() && !asked.is_refused();
+        let origin = call.arrival.origin();
+        let place = self.admission.poll(origin, asked.bytes() + REQUEST_BYTES);
+        let waits = place.is_some() && !asked.is_refused() && !patience.wait_max.is_zero();
         match place {
             Some(place) => call.hold(place),
             None if !call.step_aside() => {
@@ -108,13 +113,17 @@ impl Fetch {
             }
             None => {}
         }
-        let now = if waits {
-            patience
-        } else {
-            wait::Patience::NONE
+        let hold = match waits {
+            true => self.held.hold(origin, &asked.wants),
+            false => None,
         };
+        let waits = hold.is_some();
         let (draining, metadata) = (self.draining.clone(), &call.context.metadata);
-        let found = wait::locate(metadata, &asked.wants, bytes_max, now, draining).await;
+        let found = match waits {
+            true => wait::locate(metadata, &asked.wants, bytes_max, patience, draining).await,
+            false => wait::look(metadata, &asked.wants, bytes_max).await,
+        };
+        drop(hold);
         let (found, plan) = self.admit(call, &asked, found, bytes_max).await;
         let read = self.reader.read(&plan, &call.arrival.in_line).await;
         let served = assemble(

@@ -1,10 +1,12 @@
 //! The read path: a Fetch request becomes wants, wants become extents, extents become bytes, bytes become a reply.
-//! Read top to bottom: `handler` (reply), `translate`, `wait` (locate, and sleep until there is enough: the only loop),
-//! `plan` (which blocks, pure), `read` (through the cache), `assemble` (stamp offsets, cut to limits, pure) of `batches`.
+//! Read top to bottom: `handler` (reply), `translate`, `held` (whose polls may wait), `wait` (locate, and sleep until there is
+//! enough: the only loop), `plan` (which blocks, pure), `read` (through the cache), `assemble` (stamp offsets, cut to limits,
+//! pure) of `batches`.
 
 mod assemble;
 mod batches;
 mod handler;
+mod held;
 mod plan;
 mod read;
 mod translate;
@@ -14,6 +16,7 @@ mod wait;
 mod tests;
 
 pub(crate) use self::handler::{Fetch, check};
+pub(crate) use self::held::HELD_BYTES_MAX;
 
 use metadata::{Bounds, Extent, Offset, TopicPartition};
 use protocol::ErrorCode;

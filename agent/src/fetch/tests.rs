@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metadata::{Command, CreateTopic, TopicId};
+use metadata::{Command, CreateTopic, TopicId, VIEWS_MAX};
 use protocol::messages::fetch::{FetchPartition, FetchTopic};
 use protocol::messages::{FetchRequest, FetchResponse};
 use protocol::{ApiKey, ErrorCode};
 use tokio::time::{Instant, timeout};
 
+use super::held::wants;
 use super::{Fetch, check};
 use crate::admission::{Admission, Permit};
 use crate::context::{AutoCreate, Context};
-use crate::discovery::fixture::{call, crowded_call, with_context, with_silent_metadata};
+use crate::discovery::fixture::{
+    call, call_from, crowded_call, with_context, with_silent_metadata,
+};
+use crate::origin::Origin;
 use crate::tasks::Tasks;
 
 const VERSION: i16 = 12;
@@ -78,7 +82,8 @@ impl<'a> Room<'a> {
 
     /// Places for polls of so many bytes, until there are no more.
     fn take_all(&self, bytes: usize) -> Vec<Permit> {
-        std::iter::from_fn(|| self.admission.poll(bytes)).collect()
+        let poll = || self.admission.poll(Origin::of(None), bytes);
+        std::iter::from_fn(poll).collect()
     }
 
     /// Asks in a call of its own: the answer, and for how long its client is asked to be silent.
@@ -132,6 +137,27 @@ async fn a_poll_that_finds_no_room_is_answered_at_once_and_its_client_asked_to_b
         assert_eq!(silence, Duration::from_millis(500));
         assert!(waits(room.ask(50)).await);
         drop(crowd);
+    })
+    .await;
+}
+
+/// However its polls come by their views, others wait for theirs.
+#[tokio::test(start_paused = true)]
+async fn an_origin_that_holds_as_many_views_as_it_leaves_waits_for_no_more() {
+    with_context(AutoCreate::Disabled, async |context| {
+        create(context).await;
+        let room = Room::of(context);
+        let half = wants(2, VIEWS_MAX / 2);
+        let hold = room.fetch.held.hold(Origin::of(None), &half);
+        assert!(hold.is_some());
+        let answered = timeout(Duration::from_secs(1), room.ask(50)).await;
+        let (response, silence) = answered.expect("it does not wait");
+        assert_eq!(silence, Duration::from_millis(500));
+        assert_eq!(codes(&response), [ErrorCode::NONE]);
+        let other = call_from(9, context, ApiKey::Fetch, VERSION).await;
+        assert!(waits(room.fetch.handle(&other, request(50))).await);
+        drop(hold);
+        assert!(waits(room.ask(50)).await);
     })
     .await;
 }

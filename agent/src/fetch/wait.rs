@@ -39,13 +39,6 @@ pub(super) struct Patience {
     pub(super) wait_max: Duration,
 }
 
-impl Patience {
-    pub(super) const NONE: Self = Self {
-        bytes_min: 0,
-        wait_max: Duration::ZERO,
-    };
-}
-
 /// What a want takes at the most while its request waits: its view, and its place among those who are told of changes.
 pub(super) const WAITING_BYTES: usize =
     size_of::<Result<Arc<View>, ErrorCode>>() + size_of::<usize>() + size_of::<Notified<'_>>();
@@ -68,8 +61,9 @@ pub(super) async fn locate(
             .flatten()
             .map(|view| Box::pin(view.changed()))
             .collect();
-        let (found, is_full) =
-            look_at_all(Asker::of(metadata), wants, reply_bytes_max, &views).await;
+        let mut looked = Looked::new(metadata, wants.len(), reply_bytes_max);
+        looked.look(Asker::of(metadata), wants, &views).await;
+        let (found, is_full) = (looked.found, looked.left == 0 || looked.extents_left == 0);
         let refused = found
             .iter()
             .any(|found| matches!(found, Found::Refused { .. }));
@@ -85,21 +79,28 @@ pub(super) async fn locate(
         // What was found is looked for again: who waits holds no more than it was charged for.
         drop(found);
         // Woken or out of time: either way, look again.
-        let stopped = pin!(stop.requested());
-        let woken = select(select_all(changes), stopped).map(|_| ());
-        let _ = timeout_at(deadline, woken).await;
+        {
+            let stopped = pin!(stop.requested());
+            let woken = select(select_all(changes), stopped).map(|_| ());
+            let _ = timeout_at(deadline, woken).await;
+        }
     }
 }
 
-/// The same without waiting.
+/// The same without waiting. Of the views it holds few at a time: no more than those who wait for records may be held for
+/// long, and these may be asked for by anybody.
 pub(super) async fn look(
     metadata: &Metadata,
     wants: &[Want],
     reply_bytes_max: usize,
 ) -> Vec<Found> {
     let asker = Asker::of(metadata);
-    let views = views(metadata, wants, asker.deadline).await;
-    look_at_all(asker, wants, reply_bytes_max, &views).await.0
+    let mut looked = Looked::new(metadata, wants.len(), reply_bytes_max);
+    for some in wants.chunks(VIEWS_AT_ONCE) {
+        let views = views(metadata, some, asker.deadline).await;
+        looked.look(asker, some, &views).await;
+    }
+    looked.found
 }
 
 async fn views(
@@ -139,37 +140,52 @@ impl<'a> Asker<'a> {
     }
 }
 
-/// What all wants find, and whether that is as much as a reply takes. Wants behind that find an extent each: a reader of
-/// thousands of partitions far behind would have them located by megabytes, all for replies to come.
-async fn look_at_all(
-    asker: Asker<'_>,
-    wants: &[Want],
-    reply_bytes_max: usize,
-    views: &[Result<Arc<View>, ErrorCode>],
-) -> (Vec<Found>, bool) {
-    let mut left = reply_bytes_max as u64 + READ_AHEAD_BYTES;
-    let mut extents_left = EXTENTS_MAX;
-    let mut found = Vec::with_capacity(wants.len());
-    let given_up = GivenUp::now(asker.metadata);
-    for (want, view) in wants.iter().zip(views) {
-        // There may be very many, and others have their turn meanwhile.
-        consume_budget().await;
-        found.push(match view {
-            Ok(view) => look_at(asker, want, left, view, &given_up).await,
-            Err(code) => Found::Refused {
-                code: *code,
-                bounds: None,
-            },
-        });
-        if let Some(Found::Extents { extents, .. }) = found.last_mut() {
-            extents.truncate(extents_left + 1);
-            extents.shrink_to_fit();
-            extents_left -= extents.len().saturating_sub(1);
-            let bytes = extents.iter().map(|extent| u64::from(extent.raw_length()));
-            left = left.saturating_sub(bytes.sum());
+/// What wants find. Those behind as much as a reply takes find an extent each: a reader of thousands of partitions far behind
+/// would have them located by megabytes, all for replies to come.
+struct Looked {
+    found: Vec<Found>,
+    /// Bytes that may be found still.
+    left: u64,
+    extents_left: usize,
+    given_up: GivenUp,
+}
+
+impl Looked {
+    fn new(metadata: &Metadata, wants: usize, reply_bytes_max: usize) -> Self {
+        Self {
+            found: Vec::with_capacity(wants),
+            left: reply_bytes_max as u64 + READ_AHEAD_BYTES,
+            extents_left: EXTENTS_MAX,
+            given_up: GivenUp::now(metadata),
         }
     }
-    (found, left == 0 || extents_left == 0)
+
+    async fn look(
+        &mut self,
+        asker: Asker<'_>,
+        wants: &[Want],
+        views: &[Result<Arc<View>, ErrorCode>],
+    ) {
+        for (want, view) in wants.iter().zip(views) {
+            // There may be very many, and others have their turn meanwhile.
+            consume_budget().await;
+            let mut found = match view {
+                Ok(view) => look_at(asker, want, self.left, view, &self.given_up).await,
+                Err(code) => Found::Refused {
+                    code: *code,
+                    bounds: None,
+                },
+            };
+            if let Found::Extents { extents, .. } = &mut found {
+                extents.truncate(self.extents_left + 1);
+                extents.shrink_to_fit();
+                self.extents_left -= extents.len().saturating_sub(1);
+                let bytes = extents.iter().map(|extent| u64::from(extent.raw_length()));
+                self.left = self.left.saturating_sub(bytes.sum());
+            }
+            self.found.push(found);
+        }
+    }
 }
 
 async fn look_at(
@@ -291,53 +307,67 @@ mod tests {
         CreateTopic, NamingEpoch, ObjectKey, PartitionIndex, Timestamp, TopicId, TopicPartition,
     };
 
+    use tokio::time::timeout;
+
     use super::*;
-    use crate::context::AutoCreate;
-    use crate::discovery::fixture::with_context;
+    use crate::context::{AutoCreate, Context};
+    use crate::discovery::fixture::{with_context, with_silent_metadata};
     use crate::tasks::Tasks;
 
     const TOPIC: TopicId = TopicId(7);
     const PARTITIONS: i32 = 100;
     /// Segments of one batch in each partition.
     const SEGMENTS: u32 = 200;
-    async fn fill(metadata: &Metadata, batch_bytes: u32) {
+
+    async fn create(metadata: &Metadata, partitions: i32) {
         let create = CreateTopic {
             name: "wide".to_owned(),
             id: TOPIC,
-            partitions: PARTITIONS,
+            partitions,
             replication_factor: 1,
             configs: BTreeMap::new(),
         };
         metadata.submit(Command::CreateTopic(create)).await.unwrap();
-        for number in 0..SEGMENTS {
-            let block = |index| CommitBlock {
+    }
+
+    /// A segment of one batch in each of so many partitions.
+    async fn commit(metadata: &Metadata, partitions: i32, number: u32, batch_bytes: u32) {
+        let block = |index| CommitBlock {
+            topic: TOPIC,
+            partition: PartitionIndex(index),
+            range: BlockRange {
+                position: 0,
+                stored_length: batch_bytes,
+                raw_length: batch_bytes,
+                codec: BlockCodec::Raw,
+                checksum: 0,
+            },
+            batches: vec![CommitBatch {
+                raw_length: batch_bytes,
+                record_count: 1,
+                max_timestamp: Timestamp(0),
+                producer: None,
+                withheld: false,
+                flags: BatchFlags::default(),
+            }],
+        };
+        let commit = CommitObject {
+            object: ObjectKey::new(NamingEpoch(0), 1, number),
+            size: 1,
+            blocks: (0..partitions).map(block).collect(),
+        };
+        let committed = metadata.submit(Command::CommitObject(commit)).await;
+        committed.unwrap();
+    }
+
+    fn want(index: i32) -> Want {
+        Want {
+            partition: TopicPartition {
                 topic: TOPIC,
                 partition: PartitionIndex(index),
-                range: BlockRange {
-                    position: 0,
-                    stored_length: batch_bytes,
-                    raw_length: batch_bytes,
-                    codec: BlockCodec::Raw,
-                    checksum: 0,
-                },
-                batches: vec![CommitBatch {
-                    raw_length: batch_bytes,
-                    record_count: 1,
-                    max_timestamp: Timestamp(0),
-                    producer: None,
-                    withheld: false,
-                    flags: BatchFlags::default(),
-                }],
-            };
-            let commit = CommitObject {
-                object: ObjectKey::new(NamingEpoch(0), 1, number),
-                size: 1,
-                blocks: (0..PARTITIONS).map(block).collect(),
-            };
-            metadata
-                .submit(Command::CommitObject(commit))
-                .await
-                .unwrap();
+            },
+            offset: Offset(0),
+            bytes_max: 1 << 20,
         }
     }
 
@@ -345,15 +375,10 @@ mod tests {
     async fn located(batch_bytes: u32) -> Vec<usize> {
         let mut counts = Vec::new();
         with_context(AutoCreate::Disabled, async |context| {
-            fill(&context.metadata, batch_bytes).await;
-            let want = |index| Want {
-                partition: TopicPartition {
-                    topic: TOPIC,
-                    partition: PartitionIndex(index),
-                },
-                offset: Offset(0),
-                bytes_max: 1 << 20,
-            };
+            create(&context.metadata, PARTITIONS).await;
+            for number in 0..SEGMENTS {
+                commit(&context.metadata, PARTITIONS, number, batch_bytes).await;
+            }
             let wants: Vec<Want> = (0..PARTITIONS).map(want).collect();
             let patience = Patience {
                 bytes_min: u64::MAX,
@@ -379,6 +404,28 @@ mod tests {
         assert!(counts.iter().all(|count| *count > 0));
         let all: usize = counts.iter().sum();
         assert!((60..180).contains(&all), "{all}");
+    }
+
+    /// They would be others' to hold.
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_does_not_wait_holds_few_views_at_a_time() {
+        let first: Vec<_> = (0..16).map(|index| want(index).partition).collect();
+        let before = async |context: &Arc<Context>| {
+            create(&context.metadata, PARTITIONS).await;
+            context.metadata.views(&first).await;
+        };
+        with_silent_metadata(before, async |context| {
+            let metadata = &context.metadata;
+            let view = metadata.view(want(0).partition).await.unwrap().unwrap();
+            let idle = Arc::strong_count(&view);
+            let wants: Vec<Want> = (0..PARTITIONS).map(want).collect();
+            let mut looking = Box::pin(look(metadata, &wants, 1 << 20));
+            let looks = timeout(LOOK_TIME_MAX / 2, &mut looking).await;
+            looks.expect_err("nobody answers");
+            assert_eq!(Arc::strong_count(&view), idle);
+            looking.await;
+        })
+        .await;
     }
 
     /// However small they are: a hundred bytes are noted of an extent of seventy.

@@ -18,7 +18,7 @@ use crate::connection::{self, Arrivals, Unknown};
 use crate::context::{Context, TopicDefaults};
 use crate::discovery::ClusterMetadata;
 use crate::dispatch::Dispatch;
-use crate::fetch::Fetch;
+use crate::fetch::{Fetch, HELD_BYTES_MAX};
 use crate::metrics;
 use crate::produce::{Flusher, Produce, SealPolicy, Upload};
 use crate::producer_ids::ProducerIds;
@@ -91,7 +91,7 @@ impl Rooms {
         metrics::memory_budgets(admission.budgets());
         metrics::memory_budgets([
             ("unpacked", unpacking::BATCH_BYTES_MAX),
-            ("views", metadata::VIEWS_BYTES_MAX),
+            ("views", metadata::VIEWS_BYTES_MAX + HELD_BYTES_MAX),
         ]);
         let context = Arc::new(Context {
             metadata,
