@@ -31,6 +31,11 @@ const VIEWS_AT_ONCE: usize = 16;
 /// The metadata's answers to one look are waited for no longer, however many there are; longer than it takes to be told that
 /// it does not answer. What was not answered until then is refused, and clients ask again.
 const LOOK_TIME_MAX: Duration = Duration::from_secs(10);
+/// A poll of up to so many partitions looks again whenever one of them changes.
+const PROMPT_MAX: usize = 256;
+/// One of more rests so long for each of them before it looks again, if it was woken lately and found too little: each look
+/// takes CPU for all of them, and anybody who produces to one of them brings it about.
+const REST_FOR_EACH: Duration = Duration::from_micros(10);
 
 /// How long a client waits for how much.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +59,7 @@ pub(super) async fn locate(
 ) -> Vec<Found> {
     let deadline = Instant::now() + patience.wait_max;
     let views = views(metadata, wants, Instant::now() + LOOK_TIME_MAX).await;
+    let mut pace = Pace::of(wants.len());
     loop {
         // Taken before looking, so that no change between the look and the sleep is missed.
         let changes: Vec<_> = views
@@ -84,6 +90,36 @@ pub(super) async fn locate(
             let woken = select(select_all(changes), stopped).map(|_| ());
             let _ = timeout_at(deadline, woken).await;
         }
+        pace.rest(deadline, &mut stop).await;
+    }
+}
+
+/// How soon a poll looks again.
+struct Pace {
+    rest: Duration,
+    /// Not before, once it was woken.
+    next: Option<Instant>,
+}
+
+impl Pace {
+    fn of(partitions: usize) -> Self {
+        let count = u32::try_from(partitions).unwrap_or(u32::MAX);
+        let rest = match partitions <= PROMPT_MAX {
+            true => Duration::ZERO,
+            false => REST_FOR_EACH.saturating_mul(count),
+        };
+        Self { rest, next: None }
+    }
+
+    /// To be called before it looks because it was woken. The first time, and after a while without, it does not rest.
+    async fn rest(&mut self, deadline: Instant, stop: &mut Stop) {
+        if self.rest.is_zero() {
+            return;
+        }
+        if let Some(next) = self.next {
+            let _ = timeout_at(next.min(deadline), stop.requested()).await;
+        }
+        self.next = Some(Instant::now() + self.rest);
     }
 }
 
@@ -404,6 +440,49 @@ mod tests {
         assert!(counts.iter().all(|count| *count > 0));
         let all: usize = counts.iter().sum();
         assert!((60..180).contains(&all), "{all}");
+    }
+
+    /// How long a poll of so many partitions takes from when it was woken for too little to its answer, where enough comes
+    /// at once.
+    async fn answered_after(partitions: i32) -> Duration {
+        let mut took = Duration::MAX;
+        with_context(AutoCreate::Disabled, async |context| {
+            let metadata = &context.metadata;
+            create(metadata, partitions).await;
+            let wants: Vec<Want> = (0..partitions).map(want).collect();
+            let patience = Patience {
+                bytes_min: 150,
+                wait_max: Duration::from_secs(600),
+            };
+            let tasks = Tasks::new();
+            let stop = tasks.stopping();
+            let mut poll = Box::pin(locate(metadata, &wants, 1 << 20, patience, stop));
+            let waits = timeout(Duration::from_secs(1), &mut poll).await;
+            waits.expect_err("there is nothing");
+            commit(metadata, 1, 0, 100).await;
+            let waits = timeout(Duration::from_millis(1), &mut poll).await;
+            waits.expect_err("it is too little");
+            let woken = Instant::now();
+            commit(metadata, 1, 1, 100).await;
+            poll.await;
+            took = woken.elapsed();
+        })
+        .await;
+        took
+    }
+
+    /// Each look takes CPU for all of its partitions, and anybody who produces to one of them brings it about.
+    #[tokio::test(start_paused = true)]
+    async fn a_poll_of_very_many_partitions_rests_after_it_was_woken_for_too_little() {
+        let took = answered_after(4000).await;
+        assert!(took >= Duration::from_millis(35), "{took:?}");
+        assert!(took <= Duration::from_millis(100), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_poll_of_some_partitions_looks_at_once() {
+        let took = answered_after(200).await;
+        assert!(took < Duration::from_millis(10), "{took:?}");
     }
 
     /// They would be others' to hold.
