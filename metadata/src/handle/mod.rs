@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::numbering::Unheard;
 use crate::queue::{Asked, QUEUE_MAX, ReplyTo};
 use crate::sequencer::reads::{self, PARTITIONS_MAX, Read};
+use crate::sequencer::times;
 use crate::state::Usage;
 use crate::types::{Bounds, Extent, Located, NamingEpoch, Offset, Timestamp, TopicPartition};
 use crate::view::View;
@@ -232,7 +233,7 @@ impl Metadata {
         partition: TopicPartition,
         timestamp: Timestamp,
     ) -> Result<Option<Extent>, Error> {
-        reads::locate_timestamp(self, partition, timestamp).await
+        times::locate_timestamp(self, partition, timestamp).await
     }
 
     /// The first extent, in offset order, of those that hold the partition's largest timestamp.
@@ -243,7 +244,7 @@ impl Metadata {
         &self,
         partition: TopicPartition,
     ) -> Result<Option<Extent>, Error> {
-        reads::locate_max_timestamp(self, partition).await
+        times::locate_max_timestamp(self, partition).await
     }
 
     /// Whether commands can be committed: false while the store cannot be written.

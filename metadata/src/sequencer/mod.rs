@@ -32,6 +32,7 @@ pub(crate) mod takeover;
 mod takes_writes;
 mod tick;
 mod time;
+pub(crate) mod times;
 mod touched;
 mod upkeep;
 

@@ -207,7 +207,6 @@ impl Sequencer {
         let views = &self.shared.views;
         views.retain(|partition| self.state.partitions.get(partition).is_some());
         self.subscribers.clear();
-        let views = &self.shared.views;
         for partition in views.partitions() {
             if let Some(log) = self.state.partitions.get(partition) {
                 let recent = log.recent().iter().copied();

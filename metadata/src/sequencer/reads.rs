@@ -2,21 +2,19 @@
 //! owner row, that began after they arrived. Old extents are then read from index rows, outside the drain loop.
 
 use std::net::IpAddr;
-use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
 use super::feed::Feed;
 use super::liveness::Heard;
+use super::times::{HotByTime, Wanted};
 use crate::catalogue::{Agent, Catalogue};
 use crate::error::Error;
 use crate::handle::Metadata;
 use crate::index::{CHUNKS_PER_READ, Chunk, Lookup, Place};
 use crate::state::{PartitionLog, State};
-use crate::types::{
-    Bounds, Extent, Located, Lost, NamingEpoch, Offset, SessionId, Timestamp, TopicPartition,
-};
+use crate::types::{Bounds, Extent, Located, NamingEpoch, Offset, SessionId, TopicPartition};
 use crate::view::{LOCATED_MAX, View, enough};
 use crate::views::Views;
 
@@ -24,9 +22,6 @@ use crate::views::Views;
 const MOVES_MAX: usize = 4;
 /// Partitions in one question: who wants to know of more asks again.
 pub(crate) const PARTITIONS_MAX: usize = 4096;
-/// Extents that are looked at for one question of a time. A commit may have made a quarter of a million of them, and nobody
-/// else is served meanwhile: whoever asks goes on behind them.
-const LOOKED_MAX: usize = 16 * 1024;
 /// What a question weighs, whatever is in it.
 const READ_BYTES: usize = 256;
 /// For each partition in it: finding it, and its bounds in memory and in a frame.
@@ -99,15 +94,6 @@ pub(crate) struct Attached {
     pub(crate) naming: NamingEpoch,
 }
 
-/// Which extent, by time.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Wanted {
-    /// The first that reaches the timestamp.
-    AtOrAfter(Timestamp),
-    /// The first of those with the largest.
-    Largest,
-}
-
 /// What memory says of an offset.
 #[derive(Debug)]
 pub(crate) enum Hot {
@@ -118,72 +104,6 @@ pub(crate) enum Hot {
         place: Place,
         until: Offset,
     },
-}
-
-/// What memory says of a time. Extents all of whose records were given up are no more, wherever they lie.
-#[derive(Debug)]
-pub(crate) struct HotByTime {
-    bounds: Bounds,
-    /// Offsets that index rows hold and that are to be looked at there; no place where there are none.
-    cold: Vec<Range<Offset>>,
-    place: Option<Place>,
-    found: Option<Extent>,
-    /// Memory has more from here on, which nobody looked at.
-    next: Option<Offset>,
-}
-
-impl HotByTime {
-    /// What another process found, with nothing left to look for.
-    pub(crate) fn found(extent: Extent) -> Self {
-        Self {
-            bounds: Bounds::default(),
-            cold: Vec::new(),
-            place: None,
-            found: Some(extent),
-            next: None,
-        }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn is_a_part(&self) -> bool {
-        self.next.is_some()
-    }
-
-    fn look(
-        log: &PartitionLog,
-        lost: &Lost,
-        partition: TopicPartition,
-        wanted: Wanted,
-        from: Offset,
-        mut found: Option<Extent>,
-    ) -> Self {
-        let (bounds, index) = (log.bounds(), partition.partition);
-        let recent = log.recent();
-        let first = recent.partition_point(|extent| extent.base_offset < from);
-        let last = recent.len().min(first + LOOKED_MAX);
-        let next = recent.get(last).map(|extent| extent.base_offset);
-        for part in lost.left_of(index, from..next.unwrap_or(bounds.high_watermark)) {
-            let begin = recent.partition_point(|extent| extent.end_offset() <= part.start);
-            let some = recent.range(begin.clamp(first, last)..last);
-            let some = some.take_while(|extent| extent.base_offset < part.end);
-            found = best(wanted, some, found);
-        }
-        let cold = lost.left_of(index, bounds.log_start..log.recent_start());
-        Self {
-            bounds,
-            place: (!cold.is_empty()).then(|| log.index_of(partition)),
-            cold,
-            found,
-            next: next.filter(|_| !wanted.is_first(found)),
-        }
-    }
-}
-
-impl Wanted {
-    /// Whether nothing behind what was found is better.
-    fn is_first(self, found: Option<Extent>) -> bool {
-        matches!(self, Self::AtOrAfter(_)) && found.is_some()
-    }
 }
 
 impl Read {
@@ -299,25 +219,6 @@ fn hot(state: &State, partition: TopicPartition, offset: Offset, raw_bytes_max: 
     Hot::Found(Located::Extents { bounds, extents })
 }
 
-/// The better of `found` and what `extents`, which lie later, have to offer.
-fn best<'a>(
-    wanted: Wanted,
-    mut extents: impl Iterator<Item = &'a Extent>,
-    found: Option<Extent>,
-) -> Option<Extent> {
-    match wanted {
-        Wanted::AtOrAfter(timestamp) => found.or_else(|| {
-            extents
-                .find(|extent| extent.max_timestamp >= timestamp)
-                .copied()
-        }),
-        Wanted::Largest => extents.copied().fold(found, |best, extent| match best {
-            Some(best) if best.max_timestamp >= extent.max_timestamp => Some(best),
-            _ => Some(extent),
-        }),
-    }
-}
-
 pub(crate) async fn locate(
     metadata: &Metadata,
     partition: TopicPartition,
@@ -358,7 +259,7 @@ pub(crate) async fn locate(
 /// An index row was not where it must be. That is damage, unless what it was looked for by is not so any more: the log
 /// starts later, or another index took the place of this one, and rows that nobody needs are freed.
 #[derive(Default)]
-struct Moved {
+pub(super) struct Moved {
     seen: Option<(Place, Offset)>,
     times: usize,
 }
@@ -366,7 +267,12 @@ struct Moved {
 impl Moved {
     /// Whoever looked by these may look once more; by the same ones only once, for rows may be freed before the question
     /// is answered for the first time.
-    fn since(&mut self, place: Place, bounds: &Bounds, damage: Error) -> Result<(), Error> {
+    pub(super) fn since(
+        &mut self,
+        place: Place,
+        bounds: &Bounds,
+        damage: Error,
+    ) -> Result<(), Error> {
         if self.seen.replace((place, bounds.log_start)) == Some((place, bounds.log_start)) {
             return Err(damage);
         }
@@ -433,93 +339,9 @@ impl Cold {
 }
 
 /// Where old extents lie.
-fn index(metadata: &Metadata, place: Place) -> Result<Lookup<'_>, Error> {
+pub(super) fn index(metadata: &Metadata, place: Place) -> Result<Lookup<'_>, Error> {
     let kv = metadata.shared().kv.as_deref();
     let kv =
         kv.ok_or_else(|| Error::unavailable("old extents are read by the sequencer's process"));
     Ok(Lookup::new(kv?, place))
-}
-
-pub(crate) async fn locate_timestamp(
-    metadata: &Metadata,
-    partition: TopicPartition,
-    timestamp: Timestamp,
-) -> Result<Option<Extent>, Error> {
-    by_time(metadata, partition, Wanted::AtOrAfter(timestamp)).await
-}
-
-pub(crate) async fn locate_max_timestamp(
-    metadata: &Metadata,
-    partition: TopicPartition,
-) -> Result<Option<Extent>, Error> {
-    by_time(metadata, partition, Wanted::Largest).await
-}
-
-/// Old extents first: they lie before those in memory.
-async fn by_time(
-    metadata: &Metadata,
-    partition: TopicPartition,
-    wanted: Wanted,
-) -> Result<Option<Extent>, Error> {
-    let mut moved = Moved::default();
-    loop {
-        let Some(hot) = hot_by_time(metadata, partition, wanted).await? else {
-            return Ok(None);
-        };
-        let Some(place) = hot.place else {
-            return Ok(hot.found);
-        };
-        match cold_by_time(index(metadata, place)?, hot.cold, wanted).await {
-            Err(error @ Error::Damaged(_)) => moved.since(place, &hot.bounds, error)?,
-            cold => return Ok(best(wanted, hot.found.iter(), cold?)),
-        }
-    }
-}
-
-/// What index rows say of a time, of these offsets.
-async fn cold_by_time(
-    index: Lookup<'_>,
-    parts: Vec<Range<Offset>>,
-    wanted: Wanted,
-) -> Result<Option<Extent>, Error> {
-    let mut found = None;
-    for Range { start, end } in parts {
-        let more = match wanted {
-            Wanted::AtOrAfter(timestamp) => index.at_or_after(start, end, timestamp).await?,
-            Wanted::Largest => index.largest(start, end).await?,
-        };
-        found = best(wanted, more.iter(), found);
-        if wanted.is_first(found) {
-            break;
-        }
-    }
-    Ok(found)
-}
-
-/// What memory says of a time, in so many questions as it takes. Extents that move to index rows meanwhile are looked at
-/// twice.
-async fn hot_by_time(
-    metadata: &Metadata,
-    partition: TopicPartition,
-    wanted: Wanted,
-) -> Result<Option<HotByTime>, Error> {
-    let (mut from, mut found) = (Offset(0), None);
-    loop {
-        let ask = |reply| Read::ByTime {
-            partition,
-            wanted,
-            from,
-            found,
-            reply,
-        };
-        let hot = metadata.read(ask).await?;
-        match &hot {
-            Some(HotByTime {
-                next: Some(next),
-                found: best,
-                ..
-            }) => (from, found) = (*next, *best),
-            _ => return Ok(hot),
-        }
-    }
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::sequencer::reads::{PARTITIONS_MAX, Read, Wanted};
+use crate::sequencer::reads::{PARTITIONS_MAX, Read};
+use crate::sequencer::times::Wanted;
 
 /// Each as large as one may be, about the same partition: that is as much work as any.
 #[tokio::test(start_paused = true)]
