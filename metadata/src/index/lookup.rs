@@ -269,10 +269,15 @@ impl<'a> Lookup<'a> {
         let rows = self
             .kv
             .range(&start, &end, SUMMARIES_PER_READ, Direction::Forward);
-        let summaries = rows.await?.into_iter().map(|(key, row)| {
-            Summary::at(self.place, level, &key, row).map_err(|_| self.place.hole(from))
-        });
-        summaries.collect()
+        let mut summaries: Vec<Summary> = Vec::new();
+        for (key, row) in rows.await? {
+            match Summary::at(self.place, level, &key, row) {
+                Ok(summary) => summaries.push(summary),
+                Err(_) if !summaries.is_empty() => break,
+                Err(_) => return Err(self.place.hole(from)),
+            }
+        }
+        Ok(summaries)
     }
 
     /// The chunk that a summary says to lie there. It may reach further by now.

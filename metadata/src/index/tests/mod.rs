@@ -446,6 +446,32 @@ async fn a_lost_row_is_found_by_verifying_and_by_searching() {
     }
 }
 
+/// What lies before a summary that cannot be read is found all the same.
+#[tokio::test]
+async fn a_summary_that_cannot_be_read_harms_no_search_that_ends_before_it() {
+    let mut world = World::new();
+    for _ in 0..10 {
+        world.append(20_000, 0).await;
+    }
+    let level = |level| Key::Index(PLACE.partition, PLACE.generation, level, Offset(0)).encode();
+    let rows = world.kv.snapshot();
+    let summaries = || rows.range(level(1)..level(2));
+    assert!(summaries().count() > 1, "one is read with the next");
+    let (last, _) = summaries().next_back().unwrap();
+    let mut harm = Transaction::default();
+    harm.set(last.clone(), Bytes::from_static(b"nonsense"));
+    world.kv.commit(harm).await.unwrap();
+    let lookup = Lookup::new(&world.kv, PLACE);
+    let first = world.extents.first().unwrap();
+    let found = lookup
+        .at_or_after(Offset(0), world.end(), first.max_timestamp)
+        .await;
+    assert_eq!(
+        found.unwrap().map(|extent| extent.base_offset),
+        Some(first.base_offset)
+    );
+}
+
 /// As of a store that went back in time: who must find a time, or know that there is none, is told that rows are missing.
 #[tokio::test]
 async fn rows_that_end_too_early_are_no_answer() {

@@ -25,7 +25,8 @@ pub(super) const WATCHED_AT_ONCE: usize = 1000;
 #[derive(Default)]
 pub(super) struct Questions {
     waiting: BTreeMap<u64, Questioned>,
-    /// Views that were asked for over this link and are not answered, whether or not anybody waits for them any more.
+    /// Views that were asked for over this link and are not answered, whether or not anybody waits for them any more; at most
+    /// [`QUEUE_MAX`] questions.
     watching: BTreeMap<u64, Vec<TopicPartition>>,
     last: u64,
 }
@@ -48,7 +49,8 @@ impl Questions {
 
     /// As a frame; none if it was refused, or is only asked inside a sequencer's process.
     pub(super) fn take(&mut self, read: Read) -> Option<Bytes> {
-        if self.waiting.len() >= QUEUE_MAX {
+        let is_view = matches!(read, Read::View { .. });
+        if self.waiting.len() >= QUEUE_MAX || is_view && self.watching.len() >= QUEUE_MAX {
             read.refuse(&Error::unavailable(
                 "too many questions wait for the sequencer",
             ));
@@ -95,11 +97,15 @@ impl Questions {
         all.filter_map(|(id, questioned)| ask(*id, &questioned.read))
     }
 
-    /// Gives up what waited too long.
-    pub(super) fn expire(&mut self) {
+    /// Gives up what waited too long. Over a link its answer may still come; without one it was never asked, or of a link
+    /// that is gone.
+    pub(super) fn expire(&mut self, linked: bool) {
         let now = Instant::now();
         let old = self.waiting.extract_if(.., |_, each| each.deadline <= now);
-        for (_, questioned) in old {
+        for (id, questioned) in old {
+            if !linked {
+                self.watching.remove(&id);
+            }
             let error = Error::unavailable("the sequencer did not answer in time");
             questioned.read.refuse(&error);
         }
@@ -227,7 +233,7 @@ mod tests {
         answer(&mut questions, 1);
         assert_eq!(questions.unanswered(), HashSet::from([partition(1)]));
         tokio::time::advance(QUESTION_TIME_MAX).await;
-        questions.expire();
+        questions.expire(true);
         assert_eq!(questions.unanswered(), HashSet::from([partition(1)]));
         answer(&mut questions, 2);
         assert!(questions.unanswered().is_empty());
@@ -237,5 +243,25 @@ mod tests {
         assert_eq!(questions.unanswered(), both);
         answer(&mut questions, 4);
         assert_eq!(questions.unanswered(), HashSet::from([partition(2)]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn views_that_were_never_asked_for_are_forgotten_with_the_questions_and_those_that_were_are_bounded()
+     {
+        let mut questions = Questions::default();
+        for _ in 0..3 {
+            assert!(questions.take(view_of(1)).is_some());
+            tokio::time::advance(QUESTION_TIME_MAX).await;
+            questions.expire(false);
+            assert!(questions.watching.is_empty());
+        }
+        for number in 0..2 * QUEUE_MAX {
+            assert_eq!(questions.take(view_of(1)).is_some(), number < QUEUE_MAX);
+            tokio::time::advance(QUESTION_TIME_MAX).await;
+            questions.expire(true);
+        }
+        assert!(questions.ask_for_life().is_some());
+        questions.watch_again(&[]);
+        assert!(questions.take(view_of(1)).is_some());
     }
 }

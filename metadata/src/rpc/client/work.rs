@@ -275,7 +275,7 @@ impl Work {
         if now >= self.tick_at {
             self.tick_at = now + TICK;
             self.commands.expire();
-            self.questions.expire();
+            self.questions.expire(self.linked);
             if self.linked {
                 self.let_idle_go(now);
                 self.look_for_answers();
