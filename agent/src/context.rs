@@ -31,15 +31,15 @@ pub struct Context {
     pub topics: TopicDefaults,
 }
 
-/// Longer nobody is kept waiting for news.
-const NEWS_TIME_MAX: Duration = Duration::from_secs(1);
+/// How long a client waits for it at the most.
+const REFRESH_TIME_MAX: Duration = Duration::from_secs(1);
 
 impl Context {
     /// Brings the catalogue up to date, for those who ask for something that is not in it: made through another agent, it
-    /// may be known to clients before the news of it comes here. False where that could not be done, so that what the
+    /// may be known to clients before this agent hears of it. False where that could not be done, so that what the
     /// catalogue does not have may be there all the same.
-    pub(crate) async fn news(&self) -> bool {
-        let confirmed = timeout(NEWS_TIME_MAX, self.metadata.confirmed_catalogue()).await;
+    pub(crate) async fn refresh_catalogue(&self) -> bool {
+        let confirmed = timeout(REFRESH_TIME_MAX, self.metadata.confirmed_catalogue()).await;
         matches!(confirmed, Ok(Ok(_)))
     }
 }

@@ -9,7 +9,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod context;
-pub mod life;
+pub mod execution;
 pub mod metrics;
 pub mod random;
 mod reading;

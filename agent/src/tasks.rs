@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::arriving::ArrivingLane;
-use crate::life::{Life, Living};
+use crate::execution::{Execution, SimulatedTask};
 use crate::origin::Origin;
 
 /// A family of tasks that stop together. Cheap to clone.
@@ -20,7 +20,7 @@ pub struct Tasks {
     stop: Arc<Owner>,
     live: watch::Sender<usize>,
     failure: watch::Sender<Option<String>>,
-    life: Life,
+    execution: Execution,
 }
 
 /// Tells a task that it should come to an end.
@@ -76,24 +76,24 @@ impl Default for Tasks {
 impl Tasks {
     #[must_use]
     pub fn new() -> Self {
-        Self::of(Life::Real)
+        Self::of(Execution::Real)
     }
 
     /// A family of the process with that life.
     #[must_use]
-    pub fn of(life: Life) -> Self {
+    pub fn of(execution: Execution) -> Self {
         Self {
             stop: Arc::default(),
             live: watch::Sender::new(0),
             failure: watch::Sender::new(None),
-            life,
+            execution,
         }
     }
 
     /// Another family of the same process.
     #[must_use]
     pub fn sibling(&self) -> Self {
-        Self::of(self.life.clone())
+        Self::of(self.execution.clone())
     }
 
     /// Starts a task that is part of this family until it ends.
@@ -118,12 +118,12 @@ impl Tasks {
                 failure.send_replace(Some(format!("{name}: {error}")));
             }
         };
-        match &self.life {
-            Life::Real => tokio::spawn(task),
-            Life::Held(held) => {
-                let (life, task) = (held.clone(), Box::pin(task));
-                let task = tokio::spawn(Living { life, task });
-                held.adopt(task.abort_handle());
+        match &self.execution {
+            Execution::Real => tokio::spawn(task),
+            Execution::Simulated(process) => {
+                let (of, task) = (Arc::clone(process), Box::pin(task));
+                let task = tokio::spawn(SimulatedTask { process: of, task });
+                process.adopt(task.abort_handle());
                 task
             }
         }

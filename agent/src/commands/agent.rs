@@ -11,7 +11,7 @@ use crate::config::{
     Agent, Common, HostPort, Misuse, Named, Role, StoreUrl, can_be_told, listeners,
 };
 use crate::context::{AutoCreate, PARTITIONS_MAX};
-use crate::server::{Order, PeerListen, Server, Settings};
+use crate::server::{PeerListen, Sequencing, Server, Settings};
 use crate::storage::StoreOptions;
 
 pub(super) async fn run(options: Agent) -> anyhow::Result<()> {
@@ -31,13 +31,13 @@ pub(super) async fn run(options: Agent) -> anyhow::Result<()> {
         None => None,
     };
     let order = match (options.store, options.metadata.is_empty()) {
-        (Some(store), true) => Order::Here {
+        (Some(store), true) => Sequencing::InProcess {
             peer: peer_port(&store, &options.listen, peer)?,
             store,
         },
         (None, false) if peer.is_none() => {
             let addresses = options.metadata.iter().map(HostPort::to_string).collect();
-            Order::Elsewhere { addresses }
+            Sequencing::Remote { addresses }
         }
         (None, false) => {
             let sentence = "--peer-listen is for the metadata of --store; leave it out";
@@ -128,7 +128,7 @@ pub(super) fn peers_can_be_told(
 pub(super) fn settings(
     common: Common,
     bucket: String,
-    order: Order,
+    order: Sequencing,
     listen: Vec<Named<SocketAddr>>,
     auto_create: AutoCreate,
 ) -> anyhow::Result<Settings> {

@@ -8,7 +8,7 @@ use super::say::answer;
 use super::{agent, logging};
 use crate::config::{Dev, Misuse, Named, StoreUrl};
 use crate::context::AutoCreate;
-use crate::server::{Order, Server, Settings};
+use crate::server::{Sequencing, Server, Settings};
 
 pub(super) async fn run(options: Dev) -> anyhow::Result<()> {
     logging::start(&options.common.log)?;
@@ -42,7 +42,7 @@ fn settings(options: Dev) -> anyhow::Result<(Settings, StoreUrl)> {
     } else {
         None
     };
-    let order = Order::Here {
+    let order = Sequencing::InProcess {
         store: store.clone(),
         peer,
     };

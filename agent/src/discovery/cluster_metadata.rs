@@ -171,7 +171,7 @@ impl Asker<'_> {
             // Unconfirmed, what is known here counts: clients ask again for a topic they are told does not exist. So they do
             // where there is no room among those who wait for the metadata, and whoever waits there has nothing else in hand.
             match self.call.step_aside() {
-                true => drop(context.news().await),
+                true => drop(context.refresh_catalogue().await),
                 false => create = AutoCreate::Disabled,
             }
         }

@@ -238,7 +238,7 @@ mod tests {
     use super::*;
     use crate::storage::Store;
     use crate::storage::segment::{BlockInput, Compression, encode};
-    use crate::storage::tests::faulty::{Fate, Faulty};
+    use crate::storage::tests::faulty::{Faulty, Planned};
     use crate::tasks::Tasks;
 
     const PARTITION: TopicPartition = TopicPartition {
@@ -349,7 +349,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_at_hand_does_not_wait_for_a_bucket_that_is_away() {
         let f = fixture(4 << 20).await;
-        f.faulty.plan([], Fate::Silent);
+        f.faulty.plan([], Planned::Silent);
         let (read, took) = f.read(&[&[0], &[2], &[1, 3], &[]]).await;
         assert_eq!(read, [Some(1), Some(0), Some(1), Some(0)]);
         assert_eq!(took, LATE_MAX);
@@ -360,18 +360,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_bucket_that_takes_its_time_is_waited_for_while_nothing_is_at_hand() {
         let f = fixture(4 << 20).await;
-        f.faulty.plan([], Fate::Takes(3000));
+        f.faulty.plan([], Planned::Takes(3000));
         let (read, took) = f.read(&[&[2, 3]]).await;
         assert_eq!((read, took), (vec![Some(2)], Duration::from_secs(3)));
         // And what came meanwhile is at hand.
-        f.faulty.plan([], Fate::Silent);
+        f.faulty.plan([], Planned::Silent);
         assert_eq!(f.read(&[&[3]]).await.0, [Some(1)]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_first_answer_of_a_slow_bucket_is_not_held_back_by_the_others() {
         let f = fixture(4 << 20).await;
-        f.faulty.plan([Fate::Takes(2000)], Fate::Silent);
+        f.faulty.plan([Planned::Takes(2000)], Planned::Silent);
         let (read, took) = f.read(&[&[2], &[4]]).await;
         assert_eq!(read, [Some(1), Some(0)]);
         assert_eq!(took, Duration::from_secs(2) + LATE_MAX);
@@ -388,7 +388,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn neighbours_of_several_wants_come_with_one_request() {
         let f = fixture(4 << 20).await;
-        f.faulty.plan([], Fate::Works);
+        f.faulty.plan([], Planned::Works);
         assert_eq!(f.read(&[&[2], &[3], &[4]]).await.0, [Some(1); 3]);
         assert_eq!(f.faulty.requests(), 1);
     }
@@ -402,7 +402,7 @@ mod tests {
         let listed: Vec<_> = objects.list(None).map(Result::unwrap).collect().await;
         assert_eq!(listed.len(), 1);
         objects.delete(&listed[0].location).await.unwrap();
-        f.faulty.plan([], Fate::Takes(700));
+        f.faulty.plan([], Planned::Takes(700));
         let mut answers = Vec::new();
         for _ in 0..4 {
             let (read, took) = f.read(&[&[0], &[2]]).await;
@@ -421,7 +421,7 @@ mod tests {
     async fn what_is_in_line_beside_bytes_at_hand_has_its_turn_however_many_others_come() {
         let f = fixture(420_000).await;
         let tasks = f.run();
-        f.faulty.plan([], Fate::Takes(1000));
+        f.faulty.plan([], Planned::Takes(1000));
         let crowd = (1..6).map(|number| f.crowd(number << 64));
         let crowd = futures::future::join_all(crowd);
         let reader = async {
@@ -450,7 +450,7 @@ mod tests {
         for stays in [true, false] {
             let f = fixture(420_000).await;
             let tasks = f.run();
-            f.faulty.plan([], Fate::Takes(3000));
+            f.faulty.plan([], Planned::Takes(3000));
             let begin = |block: usize| {
                 let place = place(PARTITION, f.extents[block].stored().unwrap());
                 f.reader.cache.begin(&[place]).remove(0)
@@ -471,7 +471,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_a_want_without_a_byte_fails() {
         let f = fixture(4 << 20).await;
-        f.faulty.plan([], Fate::Refused);
+        f.faulty.plan([], Planned::Refused);
         let (read, took) = f.read(&[&[2], &[0, 2, 1], &[3]]).await;
         assert_eq!((read, took), (vec![None, Some(1), None], Duration::ZERO));
     }

@@ -23,13 +23,13 @@ static SEARCHING: LazyLock<Unpacking> = LazyLock::new(Unpacking::new);
 /// How much of the log is located at a time, should its first candidate be none.
 const LOCATED_BYTES: u64 = 64 * 1024 * 1024;
 /// Extents that may turn out not to hold what their headers said, before the search is given up.
-const DISAPPOINTMENTS_MAX: u32 = 32;
+const MISSES_MAX: u32 = 32;
 /// Times that the log is located anew in one search.
 const ROUNDS_MAX: u32 = 64;
 
 /// Which record of an extent.
 #[derive(Clone, Copy, Debug)]
-enum Wanted {
+enum TimeQuery {
     /// The first with this timestamp or a later one.
     AtOrAfter(i64),
     /// The first with the largest timestamp, which is this.
@@ -53,19 +53,22 @@ impl Search<'_> {
             return Ok(NOTHING);
         };
         let mut extents = vec![first];
-        let (mut disappointments, mut rounds) = (0, 0);
+        let (mut misses, mut rounds) = (0, 0);
         let given_up = GivenUp::now(&self.context.metadata);
         while let Some(last) = extents.last().copied() {
             let is_candidate =
                 |extent: &&Extent| extent.max_timestamp >= wanted && !given_up.covers(at, extent);
             for extent in extents.iter().filter(is_candidate) {
-                if let Some(found) = self.look(at, extent, Wanted::AtOrAfter(wanted.0)).await? {
+                if let Some(found) = self
+                    .look(at, extent, TimeQuery::AtOrAfter(wanted.0))
+                    .await?
+                {
                     return Ok(found);
                 }
-                disappointments += 1;
+                misses += 1;
             }
             rounds += 1;
-            if disappointments > DISAPPOINTMENTS_MAX || rounds > ROUNDS_MAX {
+            if misses > MISSES_MAX || rounds > ROUNDS_MAX {
                 // A producer wrote headers that promise too much. Nothing before this offset is late enough, so whoever
                 // reads from here misses nothing.
                 return Ok((last.end_offset().0, wanted.0));
@@ -81,7 +84,7 @@ impl Search<'_> {
         match extent.map_err(|error| self.refused(at, Offset(0), &error))? {
             // Records may be without a timestamp.
             Some(extent) if extent.max_timestamp.0 >= 0 => {
-                let largest = Wanted::Largest(extent.max_timestamp.0);
+                let largest = TimeQuery::Largest(extent.max_timestamp.0);
                 Ok(self.look(at, &extent, largest).await?.unwrap_or(NOTHING))
             }
             _ => Ok(NOTHING),
@@ -117,7 +120,7 @@ impl Search<'_> {
         &self,
         at: TopicPartition,
         extent: &Extent,
-        wanted: Wanted,
+        wanted: TimeQuery,
     ) -> Result<Option<(i64, i64)>, ErrorCode> {
         let stored = match extent.content {
             Content::Stored(stored) => stored,
@@ -158,7 +161,7 @@ struct Look {
     block: RawBlock,
     extent: Extent,
     stored: Stored,
-    wanted: Wanted,
+    wanted: TimeQuery,
 }
 
 impl Look {
@@ -197,7 +200,7 @@ fn look_into(
     block: &RawBlock,
     extent: &Extent,
     stored: &Stored,
-    wanted: Wanted,
+    wanted: TimeQuery,
     allowance: &mut Allowance<'_>,
 ) -> Result<Option<(i64, i64)>, BatchError> {
     let start = stored.raw_start as usize;
@@ -233,16 +236,16 @@ fn look_into(
 fn pick(
     batch: &Bytes,
     header: &BatchHeader,
-    wanted: Wanted,
+    wanted: TimeQuery,
     allowance: &mut Allowance<'_>,
 ) -> Result<Option<(i32, i64)>, BatchError> {
-    let (Wanted::AtOrAfter(timestamp) | Wanted::Largest(timestamp)) = wanted;
+    let (TimeQuery::AtOrAfter(timestamp) | TimeQuery::Largest(timestamp)) = wanted;
     if header.max_timestamp < timestamp {
         return Ok(None);
     }
     let picked = match wanted {
-        Wanted::AtOrAfter(_) => first_at_or_after(batch, timestamp, allowance),
-        Wanted::Largest(_) => first_with_max_timestamp(batch, allowance).map(Some),
+        TimeQuery::AtOrAfter(_) => first_at_or_after(batch, timestamp, allowance),
+        TimeQuery::Largest(_) => first_with_max_timestamp(batch, allowance).map(Some),
     };
     match picked {
         Err(error @ (BatchError::TooMuch | BatchError::Unwanted)) => Err(error),

@@ -302,12 +302,12 @@ impl Flusher {
         let commit = submitted.elapsed();
         self.metrics.commit.record(commit);
         self.patience.stored_in(put + commit);
-        match fate(answer, batches(&blocks)) {
-            Fate::Each(outcomes) => {
+        match committed(answer, batches(&blocks)) {
+            Committed::Each(outcomes) => {
                 self.receipts.settled(object, &outcomes);
                 waiters.settle(&blocks, outcomes);
             }
-            Fate::All(code) => {
+            Committed::All(code) => {
                 self.receipts.put_back(receipts);
                 self.failures.failed(&blocks);
                 waiters.settle_all(code);
@@ -321,7 +321,7 @@ impl Flusher {
 
 /// What became of a segment whose commit was asked for.
 #[derive(Debug, PartialEq)]
-enum Fate {
+enum Committed {
     /// One outcome for each of its batches, in their order.
     Each(Vec<BatchOutcome>),
     /// The same for all.
@@ -330,19 +330,19 @@ enum Fate {
 
 /// Reads the sequencer's answer to the commit of that many batches. One that cannot be the answer to it (verdicts of
 /// another segment, after a store that went back in time) says nothing about this one: whether it happened is not known.
-fn fate(answer: Result<Answer, ErrorCode>, batches: usize) -> Fate {
+fn committed(answer: Result<Answer, ErrorCode>, batches: usize) -> Committed {
     let outcome = match answer {
         Ok(answer) => answer.outcome,
-        Err(code) => return Fate::All(code),
+        Err(code) => return Committed::All(code),
     };
     match outcome {
         Outcome::Committed(verdicts) if verdicts.len() == batches => {
             let each = |verdict: Verdict| verdict.map_err(refusal::rejected);
-            Fate::Each(verdicts.into_iter().map(each).collect())
+            Committed::Each(verdicts.into_iter().map(each).collect())
         }
         Outcome::Rejected(rejected) => {
             warn_seldom!(%rejected, "the sequencer refused a segment");
-            Fate::All(refusal::rejected_segment(rejected))
+            Committed::All(refusal::rejected_segment(rejected))
         }
         other => {
             metrics::count_answer_not_believed();
@@ -356,7 +356,7 @@ fn fate(answer: Result<Answer, ErrorCode>, batches: usize) -> Fate {
                 "the sequencer answered a segment's commit with what is no answer to it; clients are told that the \
                  outcome is not known"
             );
-            Fate::All(ErrorCode::REQUEST_TIMED_OUT)
+            Committed::All(ErrorCode::REQUEST_TIMED_OUT)
         }
     }
 }
@@ -388,8 +388,8 @@ mod tests {
     fn every_batch_gets_its_own_verdict() {
         let verdicts = vec![Ok(placed(4)), Err(Rejected::OutOfOrderSequence)];
         let expected = vec![Ok(placed(4)), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER)];
-        let read = fate(answered(Outcome::Committed(verdicts)), 2);
-        assert_eq!(read, Fate::Each(expected));
+        let read = committed(answered(Outcome::Committed(verdicts)), 2);
+        assert_eq!(read, Committed::Each(expected));
     }
 
     #[test]
@@ -406,8 +406,8 @@ mod tests {
         ];
         for outcome in others {
             let said = format!("{outcome:?}");
-            let read = fate(answered(outcome), 2);
-            assert_eq!(read, Fate::All(ErrorCode::REQUEST_TIMED_OUT), "{said}");
+            let read = committed(answered(outcome), 2);
+            assert_eq!(read, Committed::All(ErrorCode::REQUEST_TIMED_OUT), "{said}");
         }
     }
 }

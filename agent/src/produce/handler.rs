@@ -167,7 +167,7 @@ async fn catalogue(context: &Context, request: &ProduceRequest) -> Result<Arc<Ca
     if all_known(&catalogue, request) {
         return Ok(catalogue);
     }
-    let confirmed = context.news().await;
+    let confirmed = context.refresh_catalogue().await;
     let catalogue = context.metadata.catalogue();
     if confirmed || all_known(&catalogue, request) {
         return Ok(catalogue);

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use metadata::ObjectKey;
 
 use super::buffer::BatchOutcome;
-use crate::storage::segment::{BatchFate, Receipt};
+use crate::storage::segment::{Receipt, ReceiptOutcome};
 
 /// What one segment carries, about; a receipt that alone is larger goes by itself.
 const SEGMENT_BYTES_MAX: usize = 256 * 1024;
@@ -24,12 +24,12 @@ impl Receipts {
     /// A segment was committed, and that became of its batches.
     pub(super) fn settled(&mut self, object: ObjectKey, outcomes: &[BatchOutcome]) {
         let fate = |outcome: &BatchOutcome| match outcome {
-            Ok(placed) if placed.duplicate => BatchFate::Duplicate,
-            Ok(placed) => BatchFate::Placed(placed.base_offset),
-            Err(_) => BatchFate::Refused,
+            Ok(placed) if placed.duplicate => ReceiptOutcome::Duplicate,
+            Ok(placed) => ReceiptOutcome::Placed(placed.base_offset),
+            Err(_) => ReceiptOutcome::Refused,
         };
-        let fates = outcomes.iter().map(fate).collect();
-        self.push(Receipt { object, fates });
+        let outcomes = outcomes.iter().map(fate).collect();
+        self.push(Receipt { object, outcomes });
         while self.bytes > WAITING_BYTES_MAX {
             self.pop();
         }
@@ -100,12 +100,12 @@ mod tests {
         receipts.settled(ObjectKey(2), &[]);
         let taken = receipts.take();
         assert_eq!(objects(&taken), [1, 2]);
-        let fates = [
-            BatchFate::Placed(Offset(7)),
-            BatchFate::Duplicate,
-            BatchFate::Refused,
+        let outcomes = [
+            ReceiptOutcome::Placed(Offset(7)),
+            ReceiptOutcome::Duplicate,
+            ReceiptOutcome::Refused,
         ];
-        assert_eq!(taken[0].fates, fates);
+        assert_eq!(taken[0].outcomes, outcomes);
         assert!(receipts.take().is_empty());
         receipts.settled(ObjectKey(3), &[]);
         receipts.put_back(taken);

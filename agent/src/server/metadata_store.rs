@@ -13,7 +13,7 @@ use metadata::{Agent, Metadata, Options, Status};
 
 use super::peers::{PeerPort, connect, wire};
 use super::unanswered::Watched;
-use super::{Order, Settings};
+use super::{Sequencing, Settings};
 use crate::clock::Clock;
 use crate::config::StoreUrl;
 use crate::identity::{self, Names};
@@ -36,7 +36,7 @@ pub(super) struct Peers {
 impl Peers {
     pub(super) async fn prepare(settings: &Settings) -> anyhow::Result<Self> {
         let wire = wire(settings.peer_tls.as_ref())?;
-        let Order::Here { store, peer } = &settings.order else {
+        let Sequencing::InProcess { store, peer } = &settings.order else {
             return Ok(Self { wire, port: None });
         };
         check_folder(store, settings.data.as_deref())?;
@@ -71,7 +71,7 @@ pub(super) struct Opened {
 
 /// Opens the store and starts the sequencer, or reaches for one elsewhere, as some of `rooms`.
 pub(super) async fn open(
-    order: &Order,
+    order: &Sequencing,
     peers: Peers,
     agent: Agent,
     bucket: &Store,
@@ -79,7 +79,7 @@ pub(super) async fn open(
     rooms: &Tasks,
 ) -> anyhow::Result<Opened> {
     let store = match order {
-        Order::Elsewhere { addresses } => {
+        Sequencing::Remote { addresses } => {
             let metadata = connect(
                 addresses.clone(),
                 peers.wire,
@@ -94,7 +94,7 @@ pub(super) async fn open(
                 unanswered: Arc::default(),
             });
         }
-        Order::Here { store, .. } => store,
+        Sequencing::InProcess { store, .. } => store,
     };
     let (kv, unanswered) = Watched::over(open_store(store, STOP).await?);
     if let Some(port) = peers.port {

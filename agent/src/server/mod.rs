@@ -42,7 +42,7 @@ pub struct Settings {
     pub roles: Roles,
     pub bucket: String,
     pub bucket_options: StoreOptions,
-    pub order: Order,
+    pub order: Sequencing,
     pub peer_tls: Option<PeerTls>,
     /// Made if it is not there, once everything else is known to be right.
     pub data: Option<PathBuf>,
@@ -63,14 +63,14 @@ pub struct Settings {
 
 /// Where offsets come from.
 #[derive(Clone, Debug)]
-pub enum Order {
+pub enum Sequencing {
     /// Out of a store that this process opens: for itself alone, or for other agents as well.
-    Here {
+    InProcess {
         store: StoreUrl,
         peer: Option<PeerListen>,
     },
     /// From whoever holds it; one of these addresses is or knows that one.
-    Elsewhere { addresses: Vec<String> },
+    Remote { addresses: Vec<String> },
 }
 
 /// A port for peers.

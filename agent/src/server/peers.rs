@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use metadata::kv::Kv;
-use metadata::rpc::{Budget, Dial, Link, Reach, Server, Wire, accept, dial, who};
+use metadata::rpc::{Budget, ConnectOptions, Dial, Link, Server, Wire, accept, dial, who};
 use metadata::{Agent, Candidate, Metadata, Options, Probe, Shown, Status};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -218,7 +218,7 @@ pub(super) fn connect(
         let wire = wire.clone();
         async move { dial(&wire, &address).await }
     });
-    let (metadata, client) = metadata::rpc::connect(Reach {
+    let (metadata, client) = metadata::rpc::connect(ConnectOptions {
         addresses,
         dial,
         agent,

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use super::peers::CONNECTIONS_MAX;
 use super::rooms::{Outside, Rooms};
-use super::{Order, Settings, Signals, accept, metadata_store, open_files};
+use super::{Sequencing, Settings, Signals, accept, metadata_store, open_files};
 use crate::clock::Clock;
 use crate::config::Listen;
 use crate::http;
@@ -40,7 +40,7 @@ impl Server {
     /// that of the bucket.
     pub async fn start(mut settings: Settings) -> anyhow::Result<Self> {
         let prometheus = metrics::install()?;
-        let has_peers = matches!(settings.order, Order::Here { peer: Some(_), .. });
+        let has_peers = matches!(settings.order, Sequencing::InProcess { peer: Some(_), .. });
         let of_peers = if has_peers { CONNECTIONS_MAX } else { 0 };
         let allowed = open_files::allow(settings.connections_max + of_peers);
         let of_clients = allowed.saturating_sub(of_peers).max(allowed / 2);
@@ -170,15 +170,15 @@ fn make_folder(path: &Path) -> anyhow::Result<()> {
 fn names(settings: &Settings) -> Names {
     let (bucket, options) = (Some(settings.bucket.clone()), &settings.bucket_options);
     match &settings.order {
-        Order::Here { store, .. } => Names::of_store(store.to_string(), bucket, options),
-        Order::Elsewhere { addresses } => Names::of_processes(addresses, bucket, options),
+        Sequencing::InProcess { store, .. } => Names::of_store(store.to_string(), bucket, options),
+        Sequencing::Remote { addresses } => Names::of_processes(addresses, bucket, options),
     }
 }
 
 /// Sees that bucket and metadata belong together before anybody is served: at once where the metadata is of this process
 /// alone, and else when it is reached.
-async fn join(order: &Order, identity: &Identity, tasks: &Tasks) -> anyhow::Result<()> {
-    let alone = matches!(order, Order::Here { peer: None, .. });
+async fn join(order: &Sequencing, identity: &Identity, tasks: &Tasks) -> anyhow::Result<()> {
+    let alone = matches!(order, Sequencing::InProcess { peer: None, .. });
     if alone {
         tokio::select! {
             settled = identity.settle() => settled?,
@@ -212,7 +212,7 @@ fn node(settings: &Settings, listen: &[Listen]) -> Agent {
         Listener { name, host, port }
     };
     let listeners: Vec<Listener> = listen.iter().map(told).collect();
-    let alone = matches!(settings.order, Order::Here { peer: None, .. });
+    let alone = matches!(settings.order, Sequencing::InProcess { peer: None, .. });
     let made = || match (alone, listeners.first()) {
         (false, Some(at)) => node_id(&at.host, at.port),
         _ => 1,

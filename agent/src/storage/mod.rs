@@ -1,6 +1,7 @@
 //! The bucket: segments and their format, keys, requests with their retries, and a cache of blocks. Every room may use
 //! it; it knows no room.
 
+mod availability;
 mod cache;
 mod coming;
 mod download;
@@ -9,7 +10,6 @@ mod hedge;
 mod kept;
 mod open;
 pub mod paths;
-mod reach;
 mod remembered;
 mod room;
 pub(crate) mod s3;

@@ -19,7 +19,7 @@ const ENTRY_BYTES: usize = 64;
 const RECEIPTS_HEADER_BYTES: usize = 4 + 4;
 /// Of the receipts. Those of another version are skipped.
 const RECEIPTS_VERSION: u32 = 1;
-/// A receipt without its fates: object, how many follow.
+/// A receipt without its outcomes: object, how many follow.
 const RECEIPT_BYTES: usize = 16 + 4;
 /// What a batch's fate takes.
 const FATE_BYTES: usize = 8;
@@ -57,12 +57,12 @@ pub struct BlockInput {
 pub struct Receipt {
     pub object: ObjectKey,
     /// One for each of its batches, in the order of its blocks.
-    pub fates: Vec<BatchFate>,
+    pub outcomes: Vec<ReceiptOutcome>,
 }
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BatchFate {
+pub enum ReceiptOutcome {
     /// It is part of its partition, from that offset on; never negative.
     Placed(Offset),
     /// It was there already; its bytes are dead.
@@ -75,7 +75,7 @@ impl Receipt {
     /// Bytes of a footer that it takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        RECEIPT_BYTES + self.fates.len() * FATE_BYTES
+        RECEIPT_BYTES + self.outcomes.len() * FATE_BYTES
     }
 }
 
@@ -228,12 +228,12 @@ fn footer(
 
 fn put_receipt(receipt: &Receipt, end: &mut BytesMut) {
     end.put_u128(receipt.object.0);
-    end.put_u32(length(receipt.fates.len()));
-    for fate in &receipt.fates {
+    end.put_u32(length(receipt.outcomes.len()));
+    for fate in &receipt.outcomes {
         end.put_i64(match fate {
-            BatchFate::Placed(offset) => offset.0,
-            BatchFate::Duplicate => -1,
-            BatchFate::Refused => -2,
+            ReceiptOutcome::Placed(offset) => offset.0,
+            ReceiptOutcome::Duplicate => -1,
+            ReceiptOutcome::Refused => -2,
         });
     }
 }
@@ -384,21 +384,21 @@ fn decode_receipts(mut bytes: &[u8]) -> Result<Vec<Receipt>, SegmentError> {
 fn receipt(bytes: &mut &[u8]) -> Result<Receipt, SegmentError> {
     let object = ObjectKey(bytes.try_get_u128().map_err(|_| SegmentError::Format)?);
     let count = bytes.try_get_u32().map_err(|_| SegmentError::Format)?;
-    let fates = (count as usize)
+    let outcomes = (count as usize)
         .checked_mul(FATE_BYTES)
         .and_then(|length| bytes.split_at_checked(length));
-    let (fates, rest) = fates.ok_or(SegmentError::Format)?;
+    let (outcomes, rest) = outcomes.ok_or(SegmentError::Format)?;
     *bytes = rest;
     let fate = |mut bytes: &[u8]| match bytes.get_i64() {
-        offset @ 0.. => Ok(BatchFate::Placed(Offset(offset))),
-        -1 => Ok(BatchFate::Duplicate),
-        -2 => Ok(BatchFate::Refused),
+        offset @ 0.. => Ok(ReceiptOutcome::Placed(Offset(offset))),
+        -1 => Ok(ReceiptOutcome::Duplicate),
+        -2 => Ok(ReceiptOutcome::Refused),
         _ => Err(SegmentError::Format),
     };
-    let fates = fates.chunks_exact(FATE_BYTES).map(fate);
+    let outcomes = outcomes.chunks_exact(FATE_BYTES).map(fate);
     Ok(Receipt {
         object,
-        fates: fates.collect::<Result<_, _>>()?,
+        outcomes: outcomes.collect::<Result<_, _>>()?,
     })
 }
 
@@ -470,14 +470,14 @@ mod tests {
 
     fn any_receipts() -> impl Strategy<Value = Vec<Receipt>> {
         let fate = (-2..i64::MAX).prop_map(|fate| match fate {
-            -1 => BatchFate::Duplicate,
-            -2 => BatchFate::Refused,
-            offset => BatchFate::Placed(Offset(offset)),
+            -1 => ReceiptOutcome::Duplicate,
+            -2 => ReceiptOutcome::Refused,
+            offset => ReceiptOutcome::Placed(Offset(offset)),
         });
-        let fates = proptest::collection::vec(fate, 0..5);
-        let receipt = (any::<u128>(), fates).prop_map(|(object, fates)| Receipt {
+        let outcomes = proptest::collection::vec(fate, 0..5);
+        let receipt = (any::<u128>(), outcomes).prop_map(|(object, outcomes)| Receipt {
             object: ObjectKey(object),
-            fates,
+            outcomes,
         });
         proptest::collection::vec(receipt, 0..4)
     }
@@ -570,7 +570,7 @@ mod tests {
         assert_eq!(receipts(2, b"whatever"), Ok(Vec::new()));
         assert_eq!(receipts(1, &[0; 4]), Ok(Vec::new()));
         assert_eq!(decode_receipts(&[0; 7]), Err(SegmentError::Format));
-        // One is said to be there and is not; one that has more fates than bytes; a fate that is none.
+        // One is said to be there and is not; one that has more outcomes than bytes; a fate that is none.
         let claims = [0, 0, 0, 1];
         let many = [&claims[..], &[0; 16], &[0xff; 4]].concat();
         let none = [&claims[..], &[0; 16], &claims, &(-3_i64).to_be_bytes()].concat();
@@ -584,16 +584,16 @@ mod tests {
         [
             Receipt {
                 object: ObjectKey(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef),
-                fates: vec![
-                    BatchFate::Placed(Offset(0)),
-                    BatchFate::Placed(Offset(i64::MAX)),
-                    BatchFate::Duplicate,
-                    BatchFate::Refused,
+                outcomes: vec![
+                    ReceiptOutcome::Placed(Offset(0)),
+                    ReceiptOutcome::Placed(Offset(i64::MAX)),
+                    ReceiptOutcome::Duplicate,
+                    ReceiptOutcome::Refused,
                 ],
             },
             Receipt {
                 object: ObjectKey(u128::MAX),
-                fates: Vec::new(),
+                outcomes: Vec::new(),
             },
         ]
     }

@@ -17,10 +17,10 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::availability::Availability;
 use super::error::{ErrorKind, Outcome, StoreError};
 use super::hedge::Hedge;
 use super::paths;
-use super::reach::Reach;
 use crate::random::Random;
 
 /// From the first try to giving up. A PUT ends before the 30 s after which producers give up a request, so that they hear
@@ -91,7 +91,7 @@ struct Inner {
     random: Random,
     puts: Mutex<Hedge>,
     gets: Mutex<Hedge>,
-    reach: Reach,
+    availability: Availability,
     /// It said that it knows no conditional PUTs.
     without_conditions: AtomicBool,
     /// Segments stored so far.
@@ -127,7 +127,7 @@ impl Store {
             random,
             puts,
             gets,
-            reach: Reach::default(),
+            availability: Availability::default(),
             without_conditions: AtomicBool::new(false),
             stored: AtomicU64::new(0),
         }))
@@ -230,8 +230,8 @@ impl Store {
         &self.0.prefix
     }
 
-    pub(super) fn reach(&self) -> &Reach {
-        &self.0.reach
+    pub(super) fn availability(&self) -> &Availability {
+        &self.0.availability
     }
 
     /// Whether an object of no bytes can be stored, tried once. All agents use the same key: it is overwritten, and stays.
@@ -309,20 +309,20 @@ impl Store {
                         hedge.lock().took(began.elapsed());
                     }
                     if let Op::Put = op {
-                        self.0.reach.stored();
+                        self.0.availability.stored();
                     }
                     return Ok(done);
                 }
                 Err(error) if !error.is_transient() => {
                     if let Op::Put = op {
-                        self.0.reach.failed(began, &error);
+                        self.0.availability.failed(began, &error);
                     }
                     return Err(error.after(outcome));
                 }
                 Err(error) => {
                     // A conflict is an answer: another try was faster.
                     if let (Op::Put, ErrorKind::Unavailable) = (op, error.kind) {
-                        self.0.reach.failed(began, &error);
+                        self.0.availability.failed(began, &error);
                     }
                     let error = error.after(outcome);
                     outcome = error.outcome;
@@ -331,7 +331,7 @@ impl Store {
                         return Err(error);
                     }
                     tracing::debug!(op = op.name(), %error, "the bucket failed; trying again");
-                    self.0.reach.pause(jittered).await;
+                    self.0.availability.pause(jittered).await;
                 }
             }
             try_for = (try_for * 2).min(TRY_MAX);

@@ -13,7 +13,7 @@ const EPOCH_MAX: i16 = i16::MAX - 1;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
+enum RequestedId {
     /// To be somebody new.
     Fresh,
     /// To go on as a known producer in this epoch.
@@ -69,24 +69,24 @@ fn allow(call: &Call, transactional_id: Option<&str>) -> Result<(), ErrorCode> {
 }
 
 /// Who the producer is, where it is known without asking the metadata.
-fn at_hand(context: &Context, wanted: Wanted) -> Option<(i64, i16)> {
+fn at_hand(context: &Context, wanted: RequestedId) -> Option<(i64, i16)> {
     match wanted {
-        Wanted::Next { id, epoch } if context.producer_ids.knows(id) => Some((id, epoch)),
+        RequestedId::Next { id, epoch } if context.producer_ids.knows(id) => Some((id, epoch)),
         _ => None,
     }
 }
 
 /// A next epoch fences what the producer sent before and nobody has taken yet, through whatever agent. An id of another
 /// cluster, or one made up, has none here: it may be handed out later, and two would share it.
-async fn identify(context: &Context, wanted: Wanted) -> Result<(i64, i16), metadata::Error> {
+async fn identify(context: &Context, wanted: RequestedId) -> Result<(i64, i16), metadata::Error> {
     let new = context.producer_ids.next(&context.metadata).await?;
     match wanted {
-        Wanted::Next { id, epoch } if id < new.0 => Ok((id, epoch)),
+        RequestedId::Next { id, epoch } if id < new.0 => Ok((id, epoch)),
         _ => Ok((new.0, 0)),
     }
 }
 
-fn wanted(request: &InitProducerIdRequest) -> Result<Wanted, ErrorCode> {
+fn wanted(request: &InitProducerIdRequest) -> Result<RequestedId, ErrorCode> {
     match request.transactional_id.as_deref() {
         None => {}
         Some("") => return Err(ErrorCode::INVALID_REQUEST),
@@ -96,10 +96,10 @@ fn wanted(request: &InitProducerIdRequest) -> Result<Wanted, ErrorCode> {
     }
     let (id, epoch) = (request.producer_id, request.producer_epoch);
     match (id >= 0, epoch >= 0) {
-        (false, false) => Ok(Wanted::Fresh),
+        (false, false) => Ok(RequestedId::Fresh),
         // A producer that lost track asks for its next epoch (KIP-360); past the last one it becomes somebody else.
-        (true, true) if epoch >= EPOCH_MAX => Ok(Wanted::Fresh),
-        (true, true) => Ok(Wanted::Next {
+        (true, true) if epoch >= EPOCH_MAX => Ok(RequestedId::Fresh),
+        (true, true) => Ok(RequestedId::Next {
             id,
             epoch: epoch + 1,
         }),
@@ -178,7 +178,7 @@ mod tests {
         .await;
     }
 
-    fn asks(transactional_id: Option<&str>, id: i64, epoch: i16) -> Result<Wanted, ErrorCode> {
+    fn asks(transactional_id: Option<&str>, id: i64, epoch: i16) -> Result<RequestedId, ErrorCode> {
         wanted(&InitProducerIdRequest {
             transactional_id: transactional_id.map(str::to_owned),
             producer_id: id,
@@ -189,15 +189,15 @@ mod tests {
 
     #[test]
     fn a_known_producer_gets_its_next_epoch_until_they_are_used_up() {
-        assert_eq!(asks(None, -1, -1), Ok(Wanted::Fresh));
-        assert_eq!(asks(None, 7, 0), Ok(Wanted::Next { id: 7, epoch: 1 }));
-        let last = Wanted::Next {
+        assert_eq!(asks(None, -1, -1), Ok(RequestedId::Fresh));
+        assert_eq!(asks(None, 7, 0), Ok(RequestedId::Next { id: 7, epoch: 1 }));
+        let last = RequestedId::Next {
             id: 7,
             epoch: EPOCH_MAX,
         };
         assert_eq!(asks(None, 7, EPOCH_MAX - 1), Ok(last));
-        assert_eq!(asks(None, 7, EPOCH_MAX), Ok(Wanted::Fresh));
-        assert_eq!(asks(None, 7, i16::MAX), Ok(Wanted::Fresh));
+        assert_eq!(asks(None, 7, EPOCH_MAX), Ok(RequestedId::Fresh));
+        assert_eq!(asks(None, 7, i16::MAX), Ok(RequestedId::Fresh));
     }
 
     #[test]

@@ -95,6 +95,7 @@ pub(crate) const AGENT: &[(&str, &[&str])] = &[
             "transactions",
         ],
     ),
+    ("execution", &[]),
     (
         "fetch",
         &[
@@ -124,7 +125,6 @@ pub(crate) const AGENT: &[(&str, &[&str])] = &[
         ],
     ),
     ("identity", &["random", "storage", "tasks"]),
-    ("life", &[]),
     ("making", &["origin", "tasks"]),
     ("metrics", &["own_thread", "tasks"]),
     (
@@ -192,7 +192,7 @@ pub(crate) const AGENT: &[(&str, &[&str])] = &[
         ],
     ),
     ("storage", &["metrics", "random", "tasks"]),
-    ("tasks", &["arriving", "life", "origin"]),
+    ("tasks", &["arriving", "execution", "origin"]),
     ("topic_config", &[]),
     ("topic_id", &["random"]),
     ("topic_name", &[]),

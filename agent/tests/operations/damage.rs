@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use penstock::storage::segment::{BatchFate, Footer, decode_footer};
+use penstock::storage::segment::{Footer, ReceiptOutcome, decode_footer};
 use protocol::ErrorCode;
 
 use super::tools::{contents, values};
@@ -142,7 +142,7 @@ async fn a_later_segment_says_what_became_of_an_earlier_one() {
     let name = first.file_name().unwrap().to_str().unwrap();
     assert_eq!(receipts[0].object.to_string(), name);
     let begins = metadata::Offset(0);
-    assert_eq!(receipts[0].fates, [BatchFate::Placed(begins)]);
+    assert_eq!(receipts[0].outcomes, [ReceiptOutcome::Placed(begins)]);
     let broker = Broker::in_folder(data.path(), &[]).await;
     let mut client = Client::connect(broker.listen).await;
     assert_eq!(values(&mut client, "t", 0).await, ["        of the first"]);

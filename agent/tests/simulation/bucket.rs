@@ -63,7 +63,7 @@ struct State {
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum Planned {
     Done,
     Busy,
     Refused,
@@ -123,9 +123,9 @@ impl Bucket {
         let (at, fate, back) = self.draw(false);
         sleep_until(at).await;
         match fate {
-            Fate::Silent => sleep(Duration::from_secs(600)).await,
-            Fate::Busy | Fate::Refused | Fate::Damaged => return Err(format!("{fate:?}")),
-            Fate::Done | Fate::FailedAndDone | Fate::FailedAndDoneLater => {}
+            Planned::Silent => sleep(Duration::from_secs(600)).await,
+            Planned::Busy | Planned::Refused | Planned::Damaged => return Err(format!("{fate:?}")),
+            Planned::Done | Planned::FailedAndDone | Planned::FailedAndDoneLater => {}
         }
         let found = self.state.lock().witness.clone();
         sleep(back).await;
@@ -143,21 +143,21 @@ impl Bucket {
         spawn(async move {
             sleep_until(at).await;
             match fate {
-                Fate::Busy | Fate::Refused => drop(reply.send(Err(format!("{fate:?}")))),
-                Fate::FailedAndDoneLater => {
+                Planned::Busy | Planned::Refused => drop(reply.send(Err(format!("{fate:?}")))),
+                Planned::FailedAndDoneLater => {
                     let _ = reply.send(Err("500 try again".to_owned()));
                     sleep(later).await;
                     bucket.remember(remembered);
                 }
-                Fate::FailedAndDone => {
+                Planned::FailedAndDone => {
                     bucket.remember(remembered);
                     let _ = reply.send(Err("connection reset".to_owned()));
                 }
-                Fate::Silent => {
+                Planned::Silent => {
                     bucket.remember(remembered);
                     sleep(Duration::from_secs(600)).await;
                 }
-                Fate::Done | Fate::Damaged => {
+                Planned::Done | Planned::Damaged => {
                     bucket.remember(remembered);
                     sleep(back).await;
                     let _ = reply.send(Ok(()));
@@ -176,7 +176,7 @@ impl Bucket {
     }
 
     /// When a request is done, what becomes of it, and how long its answer takes.
-    fn draw(&self, puts: bool) -> (Instant, Fate, Duration) {
+    fn draw(&self, puts: bool) -> (Instant, Planned, Duration) {
         let state = self.state.lock();
         let (weather, dice) = (state.weather, &self.dice);
         let mut takes = Duration::from_millis(5 + dice.below(30) * dice.below(4));
@@ -184,25 +184,25 @@ impl Bucket {
             takes += dice.millis(200, 9000);
         }
         let fate = if dice.chance(weather.busy) {
-            Fate::Busy
+            Planned::Busy
         } else if dice.chance(weather.refused) {
-            Fate::Refused
+            Planned::Refused
         } else if dice.chance(weather.silent) {
-            Fate::Silent
+            Planned::Silent
         } else if puts && dice.chance(weather.failed_and_done) {
-            Fate::FailedAndDone
+            Planned::FailedAndDone
         } else if puts && dice.chance(weather.failed_and_done_later) {
-            Fate::FailedAndDoneLater
+            Planned::FailedAndDoneLater
         } else if !puts && dice.chance(weather.damaged) {
-            Fate::Damaged
+            Planned::Damaged
         } else {
-            Fate::Done
+            Planned::Done
         };
         let at = (Instant::now() + takes).max(state.stuck_until);
         (at, fate, dice.latency())
     }
 
-    fn note(&self, what: &str, path: &Path, fate: Fate) {
+    fn note(&self, what: &str, path: &Path, fate: Planned) {
         self.history.note(format!(
             "bucket {what} {} {fate:?}",
             path.filename().unwrap_or_default()
@@ -289,24 +289,24 @@ impl ObjectStore for Bucket {
             sleep_until(at).await;
             let reply_with = |result: Result<PutResult>| drop(reply.send(result));
             match fate {
-                Fate::Busy => reply_with(Err(failed("503 slow down"))),
-                Fate::Refused => reply_with(Err(refused(&path))),
-                Fate::FailedAndDoneLater => {
+                Planned::Busy => reply_with(Err(failed("503 slow down"))),
+                Planned::Refused => reply_with(Err(refused(&path))),
+                Planned::FailedAndDoneLater => {
                     reply_with(Err(failed("500 try again")));
                     sleep(later).await;
                     let _ = objects.put_opts(&path, payload, options).await;
                 }
-                Fate::FailedAndDone => {
+                Planned::FailedAndDone => {
                     let _ = objects.put_opts(&path, payload, options).await;
                     sleep(back).await;
                     reply_with(Err(failed("connection reset")));
                 }
-                Fate::Silent => {
+                Planned::Silent => {
                     let _ = objects.put_opts(&path, payload, options).await;
                     sleep(Duration::from_secs(600)).await;
                     reply_with(Err(failed("no answer")));
                 }
-                Fate::Done | Fate::Damaged => {
+                Planned::Done | Planned::Damaged => {
                     let done = objects.put_opts(&path, payload, options).await;
                     sleep(back).await;
                     reply_with(done);
@@ -332,13 +332,13 @@ impl ObjectStore for Bucket {
         spawn(async move {
             sleep_until(at).await;
             let got = match fate {
-                Fate::Busy => Err(failed("503 slow down")),
-                Fate::Refused => Err(refused(&path)),
-                Fate::Silent => {
+                Planned::Busy => Err(failed("503 slow down")),
+                Planned::Refused => Err(refused(&path)),
+                Planned::Silent => {
                     sleep(Duration::from_secs(600)).await;
                     Err(failed("no answer"))
                 }
-                Fate::Damaged => match objects.get_opts(&path, options).await {
+                Planned::Damaged => match objects.get_opts(&path, options).await {
                     Ok(got) => damaged(got, &dice).await,
                     error => error,
                 },

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use metadata::{Options, Status, Steps};
 use parking_lot::Mutex;
 use penstock::clock::Clock;
-use penstock::life::{Held, Life};
+use penstock::execution::{Execution, Simulated};
 use penstock::server::Rooms;
 use penstock::tasks::Tasks;
 use tokio::io::DuplexStream;
@@ -33,7 +33,7 @@ pub(crate) struct Process {
     pub(crate) link: Link,
     pub(crate) outlet: Outlet,
     net: Net,
-    life: Arc<Held>,
+    execution: Arc<Simulated>,
     history: Arc<History>,
     clock: Arc<AtomicI64>,
     frozen: Arc<AtomicBool>,
@@ -55,8 +55,8 @@ impl Process {
                 .history
                 .note(format!("process {id} is of level {level}"));
         }
-        let life = Arc::new(versions::life(level));
-        let tasks = Tasks::of(Life::Held(Arc::clone(&life)));
+        let execution = Arc::new(versions::life(level));
+        let tasks = Tasks::of(Execution::Simulated(Arc::clone(&execution)));
         let (stop, stopping) = watch::channel(false);
         let (rooms, standing) = (Arc::default(), Arc::<OnceLock<Status>>::default());
         let (ended, random) = (Arc::new(AtomicBool::new(false)), dice.random());
@@ -97,7 +97,7 @@ impl Process {
             link,
             outlet,
             net: world.net.clone(),
-            life,
+            execution,
             history: Arc::clone(&world.history),
             clock,
             frozen,
@@ -150,13 +150,13 @@ impl Process {
     pub(crate) fn freeze(&self) {
         self.history.note(format!("process {} freezes", self.id));
         self.frozen.store(true, Ordering::Relaxed);
-        self.life.freeze();
+        self.execution.freeze();
     }
 
     pub(crate) fn thaw(&self) {
         self.history.note(format!("process {} goes on", self.id));
         self.frozen.store(false, Ordering::Relaxed);
-        self.life.thaw();
+        self.execution.thaw();
     }
 
     pub(crate) fn kill(&self) {
@@ -168,7 +168,7 @@ impl Process {
         self.ended.store(true, Ordering::Relaxed);
         self.net.close(self.id);
         self.rooms.lock().take();
-        self.life.kill();
+        self.execution.kill();
     }
 
     /// As by SIGTERM.

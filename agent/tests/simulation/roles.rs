@@ -5,14 +5,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use metadata::rpc::{Reach, Server, connect};
+use metadata::rpc::{ConnectOptions, Server, connect};
 use metadata::{Candidate, Metadata, Options, Status};
 use object_store::path::Path;
 use parking_lot::Mutex;
 use penstock::clock::Clock;
 use penstock::config::{CompressionLevel, StoreUrl};
 use penstock::context::AutoCreate;
-use penstock::server::{Order, Outside, Rooms, Settings};
+use penstock::server::{Outside, Rooms, Sequencing, Settings};
 use penstock::storage::{Store, StoreOptions};
 use penstock::tasks::Tasks;
 use penstock::zones::ClientZones;
@@ -155,7 +155,7 @@ impl Main {
     /// A handle on the order elsewhere.
     fn reach(&self) -> Metadata {
         let random = self.dice.random();
-        let (metadata, client) = connect(Reach {
+        let (metadata, client) = connect(ConnectOptions {
             addresses: self.metadata.clone(),
             dial: self.net.dial(&self.role.name()),
             agent: Some(self.node()),
@@ -233,7 +233,7 @@ pub(crate) fn settings(dice: &Dice) -> Settings {
         roles: metadata::Roles::ALL,
         bucket: "simulated".to_owned(),
         bucket_options: StoreOptions::default(),
-        order: Order::Here {
+        order: Sequencing::InProcess {
             store: StoreUrl::Memory,
             peer: None,
         },

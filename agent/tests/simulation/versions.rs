@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use metadata::{Options, Timestamp};
-use penstock::life::{Around, Held};
+use penstock::execution::{AroundEach, Simulated};
 use tokio::time::sleep;
 
 use crate::link::Link;
@@ -57,9 +57,9 @@ impl Versions {
 }
 
 /// The life of a process that knows levels up to this one.
-pub(crate) fn life(level: u32) -> Held {
+pub(crate) fn life(level: u32) -> Simulated {
     let around = move |begins| behave_as(if begins { level } else { NEW });
-    Held::with(Around(Box::new(around)))
+    Simulated::with(AroundEach(Box::new(around)))
 }
 
 #[cfg(feature = "planted-bugs")]

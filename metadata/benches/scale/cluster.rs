@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use anyhow::Context as _;
 use metadata::rpc::{
-    Budget, Dial, DialError, Link, Reach, Server, Wire, accept, connect, dial, pair,
+    Budget, ConnectOptions, Dial, DialError, Link, Server, Wire, accept, connect, dial, pair,
 };
 use metadata::{
     Candidate, Command, CommitObject, CreateTopic, Error, Found, Metadata, Options, Probe, TopicId,
@@ -217,7 +217,7 @@ async fn over_sockets(
 impl Cluster {
     /// Connected.
     async fn agent(&mut self, number: u32) -> Metadata {
-        let (metadata, client) = connect(Reach {
+        let (metadata, client) = connect(ConnectOptions {
             witness: None,
             addresses: vec!["bench:1".to_owned()],
             dial: self.dial.clone(),

@@ -18,7 +18,7 @@ mod topics;
 mod who;
 
 pub use budget::Budget;
-pub use client::{Client, Reach, connect};
+pub use client::{Client, ConnectOptions, connect};
 pub use grpc::{Wire, accept, dial};
 pub use link::{Dial, DialError, Link, pair};
 pub use server::Server;

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::feed::Feed;
 use super::liveness::Heard;
-use super::times::{HotByTime, Wanted};
+use super::times::{InMemoryByTime, TimeQuery};
 use crate::catalogue::{Agent, Catalogue};
 use crate::error::Error;
 use crate::handle::Metadata;
@@ -46,15 +46,15 @@ pub(crate) enum Read {
         partition: TopicPartition,
         offset: Offset,
         raw_bytes_max: u64,
-        reply: Reply<Hot>,
+        reply: Reply<InMemory>,
     },
     ByTime {
         partition: TopicPartition,
-        wanted: Wanted,
+        wanted: TimeQuery,
         /// Behind what was looked at before, and what was found there.
         from: Offset,
         found: Option<Extent>,
-        reply: Reply<Option<HotByTime>>,
+        reply: Reply<Option<InMemoryByTime>>,
     },
     /// An agent's stream begins. Answered with `None` if its session is closed.
     Attach {
@@ -96,10 +96,10 @@ pub(crate) struct Attached {
 
 /// What memory says of an offset.
 #[derive(Debug)]
-pub(crate) enum Hot {
+pub(crate) enum InMemory {
     Found(Located),
     /// In index rows: everything before `until` is.
-    Cold {
+    Indexed {
         bounds: Bounds,
         place: Place,
         until: Offset,
@@ -153,7 +153,7 @@ impl Read {
                 raw_bytes_max,
                 reply,
             } => {
-                let _ = reply.send(Ok(hot(state, partition, offset, raw_bytes_max)));
+                let _ = reply.send(Ok(in_memory(state, partition, offset, raw_bytes_max)));
             }
             Self::ByTime {
                 partition,
@@ -166,7 +166,7 @@ impl Read {
                 let found = topic
                     .zip(state.partitions.get(partition))
                     .map(|(topic, log)| {
-                        HotByTime::look(log, &topic.topic.lost, partition, wanted, from, found)
+                        InMemoryByTime::look(log, &topic.topic.lost, partition, wanted, from, found)
                     });
                 let _ = reply.send(Ok(found));
             }
@@ -197,16 +197,21 @@ pub(crate) fn weight(partitions: usize, extents: bool) -> usize {
     READ_BYTES + partitions * PARTITION_BYTES + extents
 }
 
-fn hot(state: &State, partition: TopicPartition, offset: Offset, raw_bytes_max: u64) -> Hot {
+fn in_memory(
+    state: &State,
+    partition: TopicPartition,
+    offset: Offset,
+    raw_bytes_max: u64,
+) -> InMemory {
     let Some(log) = state.partitions.get(partition) else {
-        return Hot::Found(Located::UnknownPartition);
+        return InMemory::Found(Located::UnknownPartition);
     };
     let bounds = log.bounds();
     if offset < bounds.log_start || offset > bounds.high_watermark {
-        return Hot::Found(Located::OutOfRange(bounds));
+        return InMemory::Found(Located::OutOfRange(bounds));
     }
     if offset < log.recent_start() {
-        return Hot::Cold {
+        return InMemory::Indexed {
             bounds,
             place: log.index_of(partition),
             until: log.recent_start(),
@@ -216,7 +221,7 @@ fn hot(state: &State, partition: TopicPartition, offset: Offset, raw_bytes_max: 
         .recent()
         .partition_point(|extent| extent.end_offset() <= offset);
     let extents = enough(log.recent().range(first..), raw_bytes_max);
-    Hot::Found(Located::Extents { bounds, extents })
+    InMemory::Found(Located::Extents { bounds, extents })
 }
 
 pub(crate) async fn locate(
@@ -234,22 +239,24 @@ pub(crate) async fn locate(
     let mut moved = Moved::default();
     loop {
         let (bounds, place, until) = match metadata.read(ask).await? {
-            Hot::Found(located) => return Ok(located),
-            Hot::Cold {
+            InMemory::Found(located) => return Ok(located),
+            InMemory::Indexed {
                 bounds,
                 place,
                 until,
             } => (bounds, place, until),
         };
-        let mut cold = Cold {
+        let mut from_index = FromIndex {
             extents: Vec::new(),
             raw_bytes: 0,
             next: offset,
             until,
         };
-        cold.walk(index(metadata, place)?, raw_bytes_max).await?;
-        if !cold.extents.is_empty() {
-            let extents = enough(cold.extents.iter(), raw_bytes_max);
+        from_index
+            .walk(index(metadata, place)?, raw_bytes_max)
+            .await?;
+        if !from_index.extents.is_empty() {
+            let extents = enough(from_index.extents.iter(), raw_bytes_max);
             return Ok(Located::Extents { bounds, extents });
         }
         moved.since(place, &bounds, place.hole(offset))?;
@@ -285,7 +292,7 @@ impl Moved {
 }
 
 /// Extents from index rows, without a gap.
-struct Cold {
+struct FromIndex {
     extents: Vec<Extent>,
     /// What they hold.
     raw_bytes: u64,
@@ -294,7 +301,7 @@ struct Cold {
     until: Offset,
 }
 
-impl Cold {
+impl FromIndex {
     /// Until there is enough. What lies before a hole is good: who goes on there is told.
     async fn walk(&mut self, index: Lookup<'_>, raw_bytes_max: u64) -> Result<(), Error> {
         // One has some hundreds of extents, nearly always more than are wanted.

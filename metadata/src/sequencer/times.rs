@@ -16,7 +16,7 @@ const LOOKED_MAX: usize = 16 * 1024;
 
 /// Which extent, by time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Wanted {
+pub(crate) enum TimeQuery {
     /// The first that reaches the timestamp.
     AtOrAfter(Timestamp),
     /// The first of those with the largest.
@@ -25,22 +25,22 @@ pub(crate) enum Wanted {
 
 /// What memory says of a time. Extents all of whose records were given up are no more, wherever they lie.
 #[derive(Debug)]
-pub(crate) struct HotByTime {
+pub(crate) struct InMemoryByTime {
     bounds: Bounds,
     /// Offsets that index rows hold and that are to be looked at there; no place where there are none.
-    cold: Vec<Range<Offset>>,
+    indexed: Vec<Range<Offset>>,
     place: Option<Place>,
     found: Option<Extent>,
     /// Memory has more from here on, which nobody looked at.
     next: Option<Offset>,
 }
 
-impl HotByTime {
+impl InMemoryByTime {
     /// What another process found, with nothing left to look for.
     pub(crate) fn found(extent: Extent) -> Self {
         Self {
             bounds: Bounds::default(),
-            cold: Vec::new(),
+            indexed: Vec::new(),
             place: None,
             found: Some(extent),
             next: None,
@@ -56,7 +56,7 @@ impl HotByTime {
         log: &PartitionLog,
         lost: &Lost,
         partition: TopicPartition,
-        wanted: Wanted,
+        wanted: TimeQuery,
         from: Offset,
         mut found: Option<Extent>,
     ) -> Self {
@@ -71,18 +71,18 @@ impl HotByTime {
             let some = some.take_while(|extent| extent.base_offset < part.end);
             found = best(wanted, some, found);
         }
-        let cold = lost.left_of(index, bounds.log_start..log.recent_start());
+        let indexed = lost.left_of(index, bounds.log_start..log.recent_start());
         Self {
             bounds,
-            place: (!cold.is_empty()).then(|| log.index_of(partition)),
-            cold,
+            place: (!indexed.is_empty()).then(|| log.index_of(partition)),
+            indexed,
             found,
             next: next.filter(|_| !wanted.is_first(found)),
         }
     }
 }
 
-impl Wanted {
+impl TimeQuery {
     /// Whether nothing behind what was found is better.
     fn is_first(self, found: Option<Extent>) -> bool {
         matches!(self, Self::AtOrAfter(_)) && found.is_some()
@@ -91,17 +91,17 @@ impl Wanted {
 
 /// The better of `found` and what `extents`, which lie later, have to offer.
 fn best<'a>(
-    wanted: Wanted,
+    wanted: TimeQuery,
     mut extents: impl Iterator<Item = &'a Extent>,
     found: Option<Extent>,
 ) -> Option<Extent> {
     match wanted {
-        Wanted::AtOrAfter(timestamp) => found.or_else(|| {
+        TimeQuery::AtOrAfter(timestamp) => found.or_else(|| {
             extents
                 .find(|extent| extent.max_timestamp >= timestamp)
                 .copied()
         }),
-        Wanted::Largest => extents.copied().fold(found, |best, extent| match best {
+        TimeQuery::Largest => extents.copied().fold(found, |best, extent| match best {
             Some(best) if best.max_timestamp >= extent.max_timestamp => Some(best),
             _ => Some(extent),
         }),
@@ -113,48 +113,48 @@ pub(crate) async fn locate_timestamp(
     partition: TopicPartition,
     timestamp: Timestamp,
 ) -> Result<Option<Extent>, Error> {
-    by_time(metadata, partition, Wanted::AtOrAfter(timestamp)).await
+    by_time(metadata, partition, TimeQuery::AtOrAfter(timestamp)).await
 }
 
 pub(crate) async fn locate_max_timestamp(
     metadata: &Metadata,
     partition: TopicPartition,
 ) -> Result<Option<Extent>, Error> {
-    by_time(metadata, partition, Wanted::Largest).await
+    by_time(metadata, partition, TimeQuery::Largest).await
 }
 
 /// Old extents first: they lie before those in memory.
 async fn by_time(
     metadata: &Metadata,
     partition: TopicPartition,
-    wanted: Wanted,
+    wanted: TimeQuery,
 ) -> Result<Option<Extent>, Error> {
     let mut moved = Moved::default();
     loop {
-        let Some(hot) = hot_by_time(metadata, partition, wanted).await? else {
+        let Some(recent) = memory_by_time(metadata, partition, wanted).await? else {
             return Ok(None);
         };
-        let Some(place) = hot.place else {
-            return Ok(hot.found);
+        let Some(place) = recent.place else {
+            return Ok(recent.found);
         };
-        match cold_by_time(index(metadata, place)?, hot.cold, wanted).await {
-            Err(error @ Error::Damaged(_)) => moved.since(place, &hot.bounds, error)?,
-            cold => return Ok(best(wanted, hot.found.iter(), cold?)),
+        match index_by_time(index(metadata, place)?, recent.indexed, wanted).await {
+            Err(error @ Error::Damaged(_)) => moved.since(place, &recent.bounds, error)?,
+            indexed => return Ok(best(wanted, recent.found.iter(), indexed?)),
         }
     }
 }
 
 /// What index rows say of a time, of these offsets.
-async fn cold_by_time(
+async fn index_by_time(
     index: Lookup<'_>,
     parts: Vec<Range<Offset>>,
-    wanted: Wanted,
+    wanted: TimeQuery,
 ) -> Result<Option<Extent>, Error> {
     let mut found = None;
     for Range { start, end } in parts {
         let more = match wanted {
-            Wanted::AtOrAfter(timestamp) => index.at_or_after(start, end, timestamp).await?,
-            Wanted::Largest => index.largest(start, end).await?,
+            TimeQuery::AtOrAfter(timestamp) => index.at_or_after(start, end, timestamp).await?,
+            TimeQuery::Largest => index.largest(start, end).await?,
         };
         found = best(wanted, more.iter(), found);
         if wanted.is_first(found) {
@@ -166,11 +166,11 @@ async fn cold_by_time(
 
 /// What memory says of a time, in so many questions as it takes. Extents that move to index rows meanwhile are looked at
 /// twice.
-async fn hot_by_time(
+async fn memory_by_time(
     metadata: &Metadata,
     partition: TopicPartition,
-    wanted: Wanted,
-) -> Result<Option<HotByTime>, Error> {
+    wanted: TimeQuery,
+) -> Result<Option<InMemoryByTime>, Error> {
     let (mut from, mut found) = (Offset(0), None);
     loop {
         let ask = |reply| Read::ByTime {
@@ -180,14 +180,14 @@ async fn hot_by_time(
             found,
             reply,
         };
-        let hot = metadata.read(ask).await?;
-        match &hot {
-            Some(HotByTime {
+        let recent = metadata.read(ask).await?;
+        match &recent {
+            Some(InMemoryByTime {
                 next: Some(next),
                 found: best,
                 ..
             }) => (from, found) = (*next, *best),
-            _ => return Ok(hot),
+            _ => return Ok(recent),
         }
     }
 }

@@ -380,7 +380,7 @@ mod tests {
     use object_store::path::Path;
 
     use super::*;
-    use crate::storage::tests::faulty::{Fate, Faulty};
+    use crate::storage::tests::faulty::{Faulty, Planned};
 
     #[test]
     fn a_sentence_has_a_capital_and_names_stay_as_they_are() {
@@ -404,7 +404,7 @@ mod tests {
             listed.try_collect::<Vec<_>>().await.unwrap()
         };
         assert_eq!(left().await, []);
-        faulty.plan([Fate::Works, Fate::Works], Fate::Refused);
+        faulty.plan([Planned::Works, Planned::Works], Planned::Refused);
         let said = try_object(&store).await.unwrap_err();
         let left = left().await;
         let key = left[0].location.as_ref();

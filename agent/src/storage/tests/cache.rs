@@ -9,7 +9,7 @@ use metadata::{BlockRange, ObjectKey, PartitionIndex, Timestamp, TopicId, TopicP
 use object_store::path::Path;
 use tokio::time::{sleep, timeout};
 
-use super::faulty::{Fate, Faulty};
+use super::faulty::{Faulty, Planned};
 use crate::storage::segment::{BlockInput, Compression, encode};
 use crate::storage::{Cache, Cause, Coming, ErrorKind, Place, Source, Store};
 use crate::tasks::Tasks;
@@ -32,7 +32,7 @@ async fn fixture(lengths: &[usize], bytes_max: u64) -> Fixture {
     let blocks: Vec<_> = lengths.iter().enumerate().map(block).collect();
     let encoded = encode(&blocks, &[], Compression::Off);
     store.put_segment(OBJECT, encoded.payload).await.unwrap();
-    faulty.plan([], Fate::Takes(100));
+    faulty.plan([], Planned::Takes(100));
     let cache = Cache::new(store.clone(), bytes_max, IDLE);
     Fixture {
         faulty,
@@ -254,7 +254,7 @@ async fn prefetching_without_end_is_forgotten_not_kept() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_download_is_tried_anew_by_the_next_asker() {
     let f = fixture(&[1000], 1 << 20).await;
-    f.faulty.plan([Fate::Refused], Fate::Works);
+    f.faulty.plan([Planned::Refused], Planned::Works);
     let wanted = [f.place(0)];
     let error = f.cache.blocks(&wanted).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Refused);
@@ -267,7 +267,7 @@ async fn damage_is_said_and_not_kept() {
     let other = vec![Bytes::from(vec![9; 2000])];
     f.store.put_segment(OBJECT, other).await.unwrap();
     let wanted = [f.place(0)];
-    f.faulty.plan([], Fate::Takes(100));
+    f.faulty.plan([], Planned::Takes(100));
     for _ in 0..2 {
         let error = f.cache.blocks(&wanted).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Corrupt);
@@ -298,7 +298,7 @@ async fn damage_that_nobody_waited_for_is_known_to_the_next() {
     let f = fixture(&[1000], 1 << 20).await;
     let tasks = f.run();
     f.store.delete(OBJECT).await.unwrap();
-    f.faulty.plan([], Fate::Takes(700));
+    f.faulty.plan([], Planned::Takes(700));
     let wanted = [f.place(0)];
     let asked = timeout(Duration::from_millis(500), f.cache.blocks(&wanted));
     assert!(asked.await.is_err(), "it takes longer");
@@ -490,7 +490,7 @@ async fn an_object_that_is_too_short_is_damage_and_not_asked_for_again() {
     let short = vec![Bytes::from(vec![9; 500])];
     f.store.put_segment(OBJECT, short).await.unwrap();
     for index in 0..2 {
-        f.faulty.plan([], Fate::Works);
+        f.faulty.plan([], Planned::Works);
         let error = f.cache.blocks(&[f.place(index)]).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Corrupt);
         assert_eq!(f.faulty.requests(), 1);

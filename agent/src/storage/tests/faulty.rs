@@ -24,7 +24,7 @@ use tokio::time::sleep;
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Fate {
+pub(crate) enum Planned {
     Works,
     /// Works, after so many milliseconds.
     Takes(u64),
@@ -47,14 +47,14 @@ pub(crate) struct Faulty {
 
 #[derive(Debug, Default)]
 struct Script {
-    next: VecDeque<Fate>,
-    then: Option<Fate>,
+    next: VecDeque<Planned>,
+    then: Option<Planned>,
     requests: usize,
 }
 
 impl Faulty {
     /// Requests fare so, one after the other, and all later ones like `then`.
-    pub(crate) fn plan(&self, next: impl IntoIterator<Item = Fate>, then: Fate) {
+    pub(crate) fn plan(&self, next: impl IntoIterator<Item = Planned>, then: Planned) {
         let mut script = self.script.lock();
         script.next = next.into_iter().collect();
         script.then = Some(then);
@@ -66,28 +66,28 @@ impl Faulty {
         self.script.lock().requests
     }
 
-    fn fate(&self) -> Fate {
+    fn fate(&self) -> Planned {
         let mut script = self.script.lock();
         script.requests += 1;
         let planned = script.next.pop_front();
-        planned.or(script.then).unwrap_or(Fate::Works)
+        planned.or(script.then).unwrap_or(Planned::Works)
     }
 
     async fn request<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let (path, source) = ("it".to_owned(), "planned".into());
         match self.fate() {
-            Fate::Works => work.await,
-            Fate::Takes(millis) => {
+            Planned::Works => work.await,
+            Planned::Takes(millis) => {
                 sleep(Duration::from_millis(millis)).await;
                 work.await
             }
-            Fate::Busy => Err(Error::Generic {
+            Planned::Busy => Err(Error::Generic {
                 store: "faulty",
                 source,
             }),
-            Fate::Conflicts => Err(Error::AlreadyExists { path, source }),
-            Fate::Refused => Err(Error::PermissionDenied { path, source }),
-            Fate::Silent => {
+            Planned::Conflicts => Err(Error::AlreadyExists { path, source }),
+            Planned::Refused => Err(Error::PermissionDenied { path, source }),
+            Planned::Silent => {
                 drop(work.await);
                 pending().await
             }
@@ -131,7 +131,7 @@ impl ObjectStore for Faulty {
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
         match self.fate() {
-            Fate::Refused => {
+            Planned::Refused => {
                 let (path, source) = ("it".to_owned(), "planned".into());
                 once(ready(Err(Error::PermissionDenied { path, source }))).boxed()
             }

@@ -1,7 +1,7 @@
 //! The store over buckets that fail, and the cache over one that counts. Time stands still.
 
+mod availability;
 mod cache;
 pub(crate) mod faulty;
 mod open;
-mod reach;
 mod store;

@@ -9,7 +9,7 @@ use metadata::ObjectKey;
 use object_store::path::Path;
 use tokio::time::Instant;
 
-use super::faulty::{Counters, Fate, Faulty};
+use super::faulty::{Counters, Faulty, Planned};
 use crate::storage::error::Outcome;
 use crate::storage::{Cause, ErrorKind, Store, StoreError};
 
@@ -34,7 +34,7 @@ async fn get(store: &Store, key: u128) -> Result<Bytes, StoreError> {
 
 /// Enough fast requests to know what is slow.
 async fn warm_up(faulty: &Faulty, store: &Store) {
-    faulty.plan([], Fate::Takes(20));
+    faulty.plan([], Planned::Takes(20));
     for key in 0..30 {
         put(store, key).await.unwrap();
         get(store, key).await.unwrap();
@@ -57,7 +57,7 @@ async fn what_was_put_can_be_read_until_deleted() {
 #[tokio::test(start_paused = true)]
 async fn a_segment_that_is_gone_is_looked_for_once_more_and_that_is_all() {
     let (faulty, store) = faulty();
-    faulty.plan([], Fate::Works);
+    faulty.plan([], Planned::Works);
     let began = Instant::now();
     let error = get(&store, 1).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::NotFound);
@@ -74,10 +74,13 @@ async fn a_segment_that_is_gone_is_looked_for_once_more_and_that_is_all() {
 #[tokio::test(start_paused = true)]
 async fn busy_and_conflicting_buckets_are_asked_again() {
     let (faulty, store) = faulty();
-    faulty.plan([Fate::Busy, Fate::Conflicts, Fate::Busy], Fate::Works);
+    faulty.plan(
+        [Planned::Busy, Planned::Conflicts, Planned::Busy],
+        Planned::Works,
+    );
     put(&store, 1).await.unwrap();
     assert_eq!(faulty.requests(), 4);
-    faulty.plan([Fate::Busy, Fate::Busy], Fate::Works);
+    faulty.plan([Planned::Busy, Planned::Busy], Planned::Works);
     assert_eq!(get(&store, 1).await.unwrap(), "bcd");
     assert_eq!(faulty.requests(), 3);
 }
@@ -85,7 +88,7 @@ async fn busy_and_conflicting_buckets_are_asked_again() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_is_not_tried_again() {
     let (faulty, store) = faulty();
-    faulty.plan([], Fate::Refused);
+    faulty.plan([], Planned::Refused);
     let error = put(&store, 1).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Refused);
     assert_eq!(error.outcome, Outcome::Determinate);
@@ -95,7 +98,7 @@ async fn a_refusal_is_not_tried_again() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_after_silence_leaves_open_what_happened() {
     let (faulty, store) = faulty();
-    faulty.plan([Fate::Silent], Fate::Refused);
+    faulty.plan([Planned::Silent], Planned::Refused);
     let error = put(&store, 1).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Refused);
     assert_eq!(error.outcome, Outcome::Indeterminate);
@@ -104,7 +107,7 @@ async fn a_refusal_after_silence_leaves_open_what_happened() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_bucket_is_given_up_at_the_deadline() {
     let (faulty, store) = faulty();
-    faulty.plan([], Fate::Silent);
+    faulty.plan([], Planned::Silent);
     let began = Instant::now();
     let error = put(&store, 1).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable);
@@ -123,7 +126,7 @@ async fn a_silent_bucket_is_given_up_at_the_deadline() {
 async fn a_slow_put_is_overtaken_by_a_second_one() {
     let (faulty, store) = faulty();
     warm_up(&faulty, &store).await;
-    faulty.plan([Fate::Takes(3000)], Fate::Takes(20));
+    faulty.plan([Planned::Takes(3000)], Planned::Takes(20));
     let began = Instant::now();
     put(&store, 100).await.unwrap();
     // 50 ms is the least that is waited, and 20 ms the second one takes.
@@ -136,7 +139,7 @@ async fn a_slow_put_is_overtaken_by_a_second_one() {
 async fn a_hedge_that_fails_leaves_the_first_alone() {
     let (faulty, store) = faulty();
     warm_up(&faulty, &store).await;
-    faulty.plan([Fate::Takes(400), Fate::Busy], Fate::Silent);
+    faulty.plan([Planned::Takes(400), Planned::Busy], Planned::Silent);
     assert_eq!(get(&store, 1).await.unwrap(), "bcd");
     assert_eq!(faulty.requests(), 2);
 }
@@ -146,7 +149,10 @@ async fn a_bucket_that_is_slow_for_long_is_not_sent_twice_the_load() {
     let (faulty, store) = faulty();
     warm_up(&faulty, &store).await;
     // Ever slower, so that each request is slower than those before it.
-    faulty.plan((0..300).map(|n| Fate::Takes(100 + n * 10)), Fate::Busy);
+    faulty.plan(
+        (0..300).map(|n| Planned::Takes(100 + n * 10)),
+        Planned::Busy,
+    );
     let mut asked = 0;
     while faulty.requests() < 280 {
         put(&store, 1000).await.unwrap();
@@ -162,7 +168,7 @@ async fn a_folder_is_never_hedged() {
     let objects = Arc::clone(&faulty);
     let store = Store::from_object_store(objects, Path::default(), true);
     warm_up(&faulty, &store).await;
-    faulty.plan([], Fate::Takes(3000));
+    faulty.plan([], Planned::Takes(3000));
     put(&store, 1).await.unwrap();
     assert_eq!(faulty.requests(), 1);
 }
@@ -172,11 +178,11 @@ async fn every_request_is_counted_with_its_outcome() {
     let counters = Counters::default();
     let _recording = metrics::set_default_local_recorder(&counters);
     let (faulty, store) = faulty();
-    faulty.plan([Fate::Busy, Fate::Silent], Fate::Works);
+    faulty.plan([Planned::Busy, Planned::Silent], Planned::Works);
     put(&store, 1).await.unwrap();
     get(&store, 1).await.unwrap();
     get(&store, 2).await.unwrap_err();
-    faulty.plan([], Fate::Refused);
+    faulty.plan([], Planned::Refused);
     put(&store, 2).await.unwrap_err();
     let expected = [
         // Looked for once more.
@@ -204,9 +210,9 @@ async fn both_of_a_hedged_pair_are_counted() {
     let counters = Counters::default();
     let _recording = metrics::set_default_local_recorder(&counters);
     // The second one wins, then the first.
-    faulty.plan([Fate::Takes(3000), Fate::Works], Fate::Works);
+    faulty.plan([Planned::Takes(3000), Planned::Works], Planned::Works);
     get(&store, 1).await.unwrap();
-    faulty.plan([Fate::Takes(60), Fate::Takes(3000)], Fate::Works);
+    faulty.plan([Planned::Takes(60), Planned::Takes(3000)], Planned::Works);
     get(&store, 1).await.unwrap();
     let expected = [
         ("get fetch cancelled", 1),
@@ -227,12 +233,12 @@ async fn the_check_writes_nothing_and_ends_soon() {
     store.check().await.unwrap();
     let listed = object_store::ObjectStore::list(&faulty.objects, None);
     assert_eq!(listed.count().await, 0);
-    faulty.plan([], Fate::Silent);
+    faulty.plan([], Planned::Silent);
     let began = Instant::now();
     let error = store.check().await.unwrap_err();
     assert!(error.to_string().contains("does not answer"), "{error}");
     assert!(began.elapsed() <= Duration::from_secs(10));
-    faulty.plan([], Fate::Refused);
+    faulty.plan([], Planned::Refused);
     let error = store.check().await.unwrap_err();
     assert!(error.to_string().contains("refuses"), "{error}");
     assert_eq!(faulty.requests(), 1);

@@ -32,7 +32,7 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// How an agent reaches the sequencer.
 #[derive(Clone)]
-pub struct Reach {
+pub struct ConnectOptions {
     /// Processes that hold the order, or know who does.
     pub addresses: Vec<String>,
     pub dial: Dial,
@@ -44,9 +44,9 @@ pub struct Reach {
     pub witness: Option<Witness>,
 }
 
-impl std::fmt::Debug for Reach {
+impl std::fmt::Debug for ConnectOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reach")
+        f.debug_struct("ConnectOptions")
             .field("addresses", &self.addresses)
             .finish_non_exhaustive()
     }
@@ -66,7 +66,7 @@ impl std::fmt::Debug for Client {
 
 /// A handle on the metadata at a sequencer elsewhere, and the task that keeps it connected.
 #[must_use]
-pub fn connect(reach: Reach) -> (Metadata, Client) {
+pub fn connect(reach: ConnectOptions) -> (Metadata, Client) {
     let shared = Arc::new(Shared::elsewhere(&reach.addresses));
     let (sender, queue) = mpsc::channel(QUEUE_MAX);
     let seeker = Arc::clone(&shared);

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use crate::error::Error;
 use crate::queue::QUEUE_MAX;
 use crate::rpc::message::{Question, Reply, Up};
-use crate::sequencer::reads::{Hot, Read};
-use crate::sequencer::times::{HotByTime, Wanted};
+use crate::sequencer::reads::{InMemory, Read};
+use crate::sequencer::times::{InMemoryByTime, TimeQuery};
 use crate::shown::Shown;
 use crate::types::TopicPartition;
 use crate::views::Views;
@@ -138,10 +138,10 @@ impl Questions {
                 let _ = reply.send(view);
             }
             (Read::Locate { reply, .. }, Reply::Located(located)) => {
-                let _ = reply.send(Ok(Hot::Found(located)));
+                let _ = reply.send(Ok(InMemory::Found(located)));
             }
             (Read::ByTime { reply, .. }, Reply::Extent(extent)) => {
-                let _ = reply.send(Ok(extent.map(HotByTime::found)));
+                let _ = reply.send(Ok(extent.map(InMemoryByTime::found)));
             }
             (read, _) => {
                 let reason = "another answer than was asked for";
@@ -171,8 +171,8 @@ fn ask(id: u64, read: &Read) -> Option<Bytes> {
         Read::ByTime {
             partition, wanted, ..
         } => match wanted {
-            Wanted::AtOrAfter(timestamp) => Question::Timestamp(*partition, *timestamp),
-            Wanted::Largest => Question::MaxTimestamp(*partition),
+            TimeQuery::AtOrAfter(timestamp) => Question::Timestamp(*partition, *timestamp),
+            TimeQuery::Largest => Question::MaxTimestamp(*partition),
         },
         Read::Attach { .. } | Read::Watch { .. } | Read::Withdraw { .. } | Read::Unwatch { .. } => {
             return None;

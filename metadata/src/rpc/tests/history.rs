@@ -223,7 +223,7 @@ fn slow_agent(net: &Net, seed: u64, slow: &watch::Sender<bool>) -> Agent {
             Ok(agent_end)
         }
     });
-    let (metadata, client) = connect(Reach {
+    let (metadata, client) = connect(ConnectOptions {
         addresses: vec!["one:1".to_owned()],
         dial,
         agent: Some(node(seed)),

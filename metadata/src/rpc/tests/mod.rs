@@ -34,7 +34,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
-use super::client::{Reach, connect};
+use super::client::{ConnectOptions, connect};
 use super::link::{Dial, DialError, Link, pair};
 use super::message::{Hello, SPOKEN, Versions, Welcome};
 use super::server::Server;
@@ -291,7 +291,7 @@ impl Net {
             let (net, thawing) = (net.clone(), thawing.clone());
             async move { net.dial(&address, thawing).await }
         });
-        let (metadata, client) = connect(Reach {
+        let (metadata, client) = connect(ConnectOptions {
             witness: None,
             addresses: addresses.iter().map(|each| (*each).to_owned()).collect(),
             dial,

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::sequencer::reads::{PARTITIONS_MAX, Read};
-use crate::sequencer::times::Wanted;
+use crate::sequencer::times::TimeQuery;
 
 /// Each as large as one may be, about the same partition: that is as much work as any.
 #[tokio::test(start_paused = true)]
@@ -78,7 +78,7 @@ async fn a_time_is_looked_for_in_many_extents_a_part_at_a_time() {
     let metadata = &running.metadata;
     let asked = metadata.read(|reply| Read::ByTime {
         partition: partition(0),
-        wanted: Wanted::Largest,
+        wanted: TimeQuery::Largest,
         from: Offset(0),
         found: None,
         reply,

@@ -18,7 +18,7 @@ const SEGMENT_MEMORY: Duration = Duration::from_secs(10);
 const ASK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
-pub(super) struct Reach {
+pub(super) struct Availability {
     failing: Mutex<Option<Failing>>,
     failed: Notify,
     recovered: Notify,
@@ -43,7 +43,7 @@ impl Failing {
     }
 }
 
-impl Reach {
+impl Availability {
     /// A try to store a segment, begun then, did not work.
     pub(super) fn failed(&self, began: Instant, error: &StoreError) {
         let (segment, why) = (Instant::now(), error.to_string());
@@ -135,7 +135,7 @@ impl Store {
     /// Whether segments can be stored, as far as is known.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        let failing = self.reach().failing.lock();
+        let failing = self.availability().failing.lock();
         !failing.as_ref().is_some_and(Failing::is_outage)
     }
 
@@ -143,12 +143,12 @@ impl Store {
     pub async fn watch(&self, mut stop: Stop) {
         let asking = async {
             loop {
-                self.reach().suspected().await;
+                self.availability().suspected().await;
                 // Segments tell themselves, most of the time.
                 sleep(ASK_INTERVAL).await;
-                self.reach().say();
-                if self.reach().is_failing() && self.put_probe().await {
-                    self.reach().answered();
+                self.availability().say();
+                if self.availability().is_failing() && self.put_probe().await {
+                    self.availability().answered();
                 }
             }
         };

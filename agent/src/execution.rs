@@ -1,4 +1,4 @@
-//! The life of a process, as its tasks see it. A real one runs until it is gone. Simulation has many in one thread, and
+//! How the tasks of a process run. Those of a real one do until it is gone. Simulation has many processes in one thread, and
 //! does to them what SIGSTOP, SIGCONT and SIGKILL do.
 
 use std::future::Future;
@@ -9,30 +9,30 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
-/// Whether the tasks of a process run.
+/// Who says whether the tasks of a process run.
 #[derive(Clone, Debug, Default)]
-pub enum Life {
-    /// They do.
+pub enum Execution {
+    /// Nobody: they do.
     #[default]
     Real,
     /// Simulation says.
-    Held(Arc<Held>),
+    Simulated(Arc<Simulated>),
 }
 
 /// Stops and goes on as its owner wants.
 #[derive(Debug, Default)]
-pub struct Held {
+pub struct Simulated {
     known: Mutex<Known>,
-    around: Option<Around>,
+    around: Option<AroundEach>,
 }
 
 /// Called before a task of the process runs and after it, with whether it begins: what else the thread has only for this
 /// process.
-pub struct Around(pub Box<dyn Fn(bool) + Send + Sync>);
+pub struct AroundEach(pub Box<dyn Fn(bool) + Send + Sync>);
 
-impl std::fmt::Debug for Around {
+impl std::fmt::Debug for AroundEach {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Around")
+        f.write_str("AroundEach")
     }
 }
 
@@ -52,10 +52,10 @@ enum State {
     Dead,
 }
 
-impl Held {
+impl Simulated {
     /// With something to be done around each run of a task.
     #[must_use]
-    pub fn with(around: Around) -> Self {
+    pub fn with(around: AroundEach) -> Self {
         Self {
             around: Some(around),
             ..Self::default()
@@ -97,18 +97,18 @@ impl Held {
     }
 }
 
-/// A task of a process whose life is held.
-pub(crate) struct Living<F> {
-    pub(crate) life: Arc<Held>,
+/// A task of a simulated process.
+pub(crate) struct SimulatedTask<F> {
+    pub(crate) process: Arc<Simulated>,
     pub(crate) task: Pin<Box<F>>,
 }
 
-impl<F: Future> Future for Living<F> {
+impl<F: Future> Future for SimulatedTask<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         {
-            let mut known = self.life.known.lock();
+            let mut known = self.process.known.lock();
             match known.state {
                 State::Running => {}
                 State::Frozen => {
@@ -118,8 +118,13 @@ impl<F: Future> Future for Living<F> {
                 State::Dead => return Poll::Pending,
             }
         }
-        let life = Arc::clone(&self.life);
-        let around = |begins| life.around.as_ref().map(|Around(around)| around(begins));
+        let process = Arc::clone(&self.process);
+        let around = |begins| {
+            process
+                .around
+                .as_ref()
+                .map(|AroundEach(around)| around(begins))
+        };
         around(true);
         let done = self.task.as_mut().poll(cx);
         around(false);

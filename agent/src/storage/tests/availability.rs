@@ -8,7 +8,7 @@ use metadata::ObjectKey;
 use object_store::path::Path;
 use tokio::time::{Instant, sleep};
 
-use super::faulty::{Fate, Faulty};
+use super::faulty::{Faulty, Planned};
 use crate::storage::{Store, StoreError};
 use crate::tasks::Tasks;
 
@@ -45,7 +45,7 @@ async fn put(store: &Store, key: u128) -> Result<(), StoreError> {
 async fn an_outage_is_known_after_a_while_and_its_end_without_traffic() {
     let f = fixture();
     put(&f.store, 1).await.unwrap();
-    f.faulty.plan([], Fate::Busy);
+    f.faulty.plan([], Planned::Busy);
     let (store, began) = (f.store.clone(), Instant::now());
     let given_up = tokio::time::timeout(Duration::from_secs(60), put(&store, 2));
     tokio::pin!(given_up);
@@ -69,7 +69,7 @@ async fn an_outage_is_known_after_a_while_and_its_end_without_traffic() {
     sleep(Duration::from_secs(60)).await;
     assert!(!f.store.is_writable());
     let asked = f.faulty.requests();
-    f.faulty.plan([], Fate::Works);
+    f.faulty.plan([], Planned::Works);
     assert!((60..200).contains(&asked), "{asked} requests in 85 s");
     sleep(Duration::from_secs(3)).await;
     assert!(f.store.is_writable());
@@ -82,7 +82,7 @@ async fn an_outage_is_known_after_a_while_and_its_end_without_traffic() {
 #[tokio::test(start_paused = true)]
 async fn a_bucket_that_says_nothing_is_out_too() {
     let f = fixture();
-    f.faulty.plan([], Fate::Silent);
+    f.faulty.plan([], Planned::Silent);
     let store = f.store.clone();
     let stuck = async { put(&store, 1).await };
     let seen = async {
@@ -97,7 +97,7 @@ async fn a_bucket_that_says_nothing_is_out_too() {
 #[tokio::test(start_paused = true)]
 async fn refused_credentials_are_an_outage() {
     let f = fixture();
-    f.faulty.plan([], Fate::Refused);
+    f.faulty.plan([], Planned::Refused);
     put(&f.store, 1).await.unwrap_err();
     sleep(Duration::from_secs(5)).await;
     assert!(!f.store.is_writable());
@@ -107,7 +107,8 @@ async fn refused_credentials_are_an_outage() {
 async fn a_few_failures_are_no_outage() {
     let f = fixture();
     for key in 0..100 {
-        f.faulty.plan([Fate::Busy, Fate::Busy], Fate::Works);
+        f.faulty
+            .plan([Planned::Busy, Planned::Busy], Planned::Works);
         put(&f.store, key).await.unwrap();
         assert!(f.store.is_writable());
         sleep(Duration::from_millis(100)).await;
@@ -118,7 +119,7 @@ async fn a_few_failures_are_no_outage() {
 async fn pauses_end_with_the_outage() {
     let f = fixture();
     for key in 0..20 {
-        f.faulty.plan([], Fate::Busy);
+        f.faulty.plan([], Planned::Busy);
         let store = f.store.clone();
         let puts: Vec<_> = (0..5)
             .map(|each| {
@@ -135,7 +136,7 @@ async fn pauses_end_with_the_outage() {
                 10_000 + u64::try_from(key).unwrap() * 90,
             ))
             .await;
-            f.faulty.plan([], Fate::Works);
+            f.faulty.plan([], Planned::Works);
             Instant::now()
         };
         let (ended, back) = tokio::join!(futures::future::join_all(puts), back);
@@ -154,7 +155,7 @@ async fn a_probe_that_works_does_not_excuse_segments_that_fail() {
     let failing = async {
         let until = Instant::now() + Duration::from_secs(20);
         while Instant::now() < until {
-            f.faulty.plan([Fate::Refused], Fate::Works);
+            f.faulty.plan([Planned::Refused], Planned::Works);
             put(&store, 1).await.unwrap_err();
             sleep(Duration::from_millis(700)).await;
         }
