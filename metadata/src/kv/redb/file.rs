@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::opening::{Missing, Opened, opened_again};
 use super::place::{Away, Place};
+use super::renewed::Doubt;
 use super::rows::Failed;
 use crate::kv::KvError;
 use crate::said::Said;
@@ -18,7 +19,7 @@ use crate::said::Said;
 /// whole file to repair it.
 const REOPEN_AFTER: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-pub(super) type Opener = Box<dyn Fn(Missing) -> Result<Opened, KvError> + Send>;
+pub(super) type Opener = Box<dyn Fn(Missing, &Doubt) -> Result<Opened, KvError> + Send>;
 
 /// What is wrong where the path leads to another file than the one that is open, or to none: a sentence.
 pub(super) type Displaced = Arc<Mutex<Option<String>>>;
@@ -40,11 +41,13 @@ pub(super) struct Reopening {
     /// Why it failed last.
     why: String,
     not_before: Option<Instant>,
+    doubt: Doubt,
 }
 
 impl Reopening {
     pub(super) fn start(opener: Opener) -> Result<Self, KvError> {
-        let (database, place) = opener(Missing::Create)?;
+        let doubt = Doubt::default();
+        let (database, place) = opener(Missing::Create, &doubt)?;
         Ok(Self {
             opener,
             database: Some(database),
@@ -55,6 +58,7 @@ impl Reopening {
             failures: 0,
             why: String::new(),
             not_before: None,
+            doubt,
         })
     }
 
@@ -104,8 +108,8 @@ impl Reopening {
             return Err(KvError::Unavailable(text));
         }
         let opened = match &self.place {
-            Some(place) => opened_again(place),
-            None => (self.opener)(Missing::Refuse),
+            Some(place) => opened_again(place, &self.doubt),
+            None => (self.opener)(Missing::Refuse, &self.doubt),
         };
         match opened {
             Ok((database, place)) => {

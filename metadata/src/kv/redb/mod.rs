@@ -80,7 +80,7 @@ impl Redb {
     /// `Unavailable`.
     pub fn open(path: &Path) -> Result<Self, KvError> {
         let owned = path.to_owned();
-        let opening = || Self::start(Box::new(move |missing| open(&owned, missing)));
+        let opening = || Self::start(Box::new(move |missing, doubt| open(&owned, missing, doubt)));
         AtWork::on(path).unless_it_panics(opening)
     }
 

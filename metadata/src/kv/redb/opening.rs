@@ -8,7 +8,7 @@ use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, StorageBackend, StorageError};
 
 use super::place::Place;
-use super::renewed::Renewed;
+use super::renewed::{Doubt, Renewed};
 use crate::kv::KvError;
 
 /// redb would take 1 GiB; the rows in use are few.
@@ -26,17 +26,17 @@ pub(super) enum Missing {
 pub(super) type Opened = (Database, Option<Place>);
 
 /// The file that a process has open already.
-pub(super) fn opened_again(place: &Place) -> Result<Opened, KvError> {
+pub(super) fn opened_again(place: &Place, doubt: &Doubt) -> Result<Opened, KvError> {
     let path = place.path();
     let unusable = |error| KvError::Unavailable(format!("{}: {error}", path.display()));
     let file = place.file().map_err(unusable)?;
     let again = Place::of(path, &file).map_err(unusable)?;
     let file = FileBackend::new(file).map_err(|error| refused(path, error))?;
-    let database = database(file).map_err(|error| refused(path, error))?;
+    let database = database(file, doubt).map_err(|error| refused(path, error))?;
     Ok((database, Some(again)))
 }
 
-pub(super) fn open(path: &Path, missing: Missing) -> Result<Opened, KvError> {
+pub(super) fn open(path: &Path, missing: Missing, doubt: &Doubt) -> Result<Opened, KvError> {
     let shown = path.display();
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -66,7 +66,7 @@ pub(super) fn open(path: &Path, missing: Missing) -> Result<Opened, KvError> {
     }
     let place = Place::of(path, &file).map_err(unusable)?;
     let file = FileBackend::new(file).map_err(|error| refused(path, error))?;
-    let database = database(file).map_err(|error| {
+    let database = database(file, doubt).map_err(|error| {
         if is_new && !matches!(error, DatabaseError::DatabaseAlreadyOpen) {
             // Nothing can be in it, and the next start shall not take it for a loss.
             let _ = fs::remove_file(path);
@@ -100,10 +100,13 @@ fn emptied(path: &Path, file: &File, missing: Missing) -> KvError {
 }
 
 /// In a file or what stands for one, locked against other processes.
-pub(super) fn database(file: impl StorageBackend) -> Result<Database, DatabaseError> {
+pub(super) fn database(
+    file: impl StorageBackend,
+    doubt: &Doubt,
+) -> Result<Database, DatabaseError> {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
-    builder.create_with_backend(Renewed::new(file))
+    builder.create_with_backend(Renewed::new(file, doubt.clone()))
 }
 
 /// Why a file was not opened, for the operator.

@@ -9,7 +9,10 @@
 
 use std::io;
 use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use redb::{BackendError, StorageBackend};
 
@@ -21,19 +24,69 @@ const IS_OPEN: u8 = 2;
 const PIECE_BYTES: usize = 1024 * 1024;
 /// What file systems allocate at least.
 const PAGE_BYTES: usize = 4096;
+/// A read that fails is tried again so often, each after this pause: redb gives up the whole file at the first that does.
+const READS: u32 = 4;
+const READ_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
+/// Whether the page cache may have what the disk has not: so it is until the file was written anew once, while something
+/// is not synced, and from when something could not be written or synced. The same for all times that a process opens its
+/// file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Doubt(Arc<Doubts>);
+
+#[derive(Debug)]
+struct Doubts {
+    failed: AtomicBool,
+    unsynced: AtomicBool,
+}
+
+impl Default for Doubts {
+    /// Nothing is known of the process before.
+    fn default() -> Self {
+        Self {
+            failed: AtomicBool::new(true),
+            unsynced: AtomicBool::new(true),
+        }
+    }
+}
+
+impl Doubt {
+    fn is_there(&self) -> bool {
+        self.0.failed.load(Ordering::Relaxed) || self.0.unsynced.load(Ordering::Relaxed)
+    }
+
+    fn ends(&self) {
+        self.0.failed.store(false, Ordering::Relaxed);
+        self.0.unsynced.store(false, Ordering::Relaxed);
+    }
+
+    fn wrote(&self, done: io::Result<()>) -> io::Result<()> {
+        self.0.unsynced.store(true, Ordering::Relaxed);
+        self.0.failed.fetch_or(done.is_err(), Ordering::Relaxed);
+        done
+    }
+
+    fn synced(&self, done: io::Result<()>) -> io::Result<()> {
+        self.0.unsynced.store(done.is_err(), Ordering::Relaxed);
+        self.0.failed.fetch_or(done.is_err(), Ordering::Relaxed);
+        done
+    }
+}
 
 /// A file, or what stands for one, which is looked at with the first call that redb makes once it is locked.
 #[derive(Debug)]
 pub(super) struct Renewed<B> {
     file: B,
     looked: AtomicBool,
+    doubt: Doubt,
 }
 
 impl<B: StorageBackend> Renewed<B> {
-    pub(super) fn new(file: B) -> Self {
+    pub(super) fn new(file: B, doubt: Doubt) -> Self {
         Self {
             file,
             looked: AtomicBool::new(false),
+            doubt,
         }
     }
 
@@ -43,13 +96,14 @@ impl<B: StorageBackend> Renewed<B> {
             return Ok(());
         }
         let length = self.file.len()?;
-        if was_left_open(&self.file, length)? {
+        if self.doubt.is_there() && was_left_open(&self.file, length)? {
             tracing::info!(
                 bytes = length,
                 "the metadata file was not closed; it is written anew, so that what is read of it lies on the disk"
             );
             renew(&self.file, length)?;
         }
+        self.doubt.ends();
         self.looked.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -70,29 +124,60 @@ fn renew(file: &impl StorageBackend, length: u64) -> io::Result<()> {
     while at < length {
         let rest = usize::try_from(length - at).unwrap_or(PIECE_BYTES);
         let piece = &mut piece[..rest.min(PIECE_BYTES)];
-        file.read(at, piece)?;
-        match file.write(at, piece) {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => fill_in(file, at, piece)?,
-            written => written?,
+        let written = read(file, at, piece).and_then(|()| file.write(at, piece));
+        if written.is_err() {
+            piece
+                .chunks_mut(PAGE_BYTES)
+                .zip((at..).step_by(PAGE_BYTES))
+                .try_for_each(|(page, at)| renew_page(file, at, page))?;
         }
         at += piece.len() as u64;
     }
     file.sync_data()
 }
 
-/// The same on a full disk, page by page. A page of zeros for which there is no room was never written: redb makes its file
-/// longer before it fills it. Nothing lies on the disk there that could differ from what is read.
-fn fill_in(file: &impl StorageBackend, mut at: u64, piece: &[u8]) -> io::Result<()> {
-    for page in piece.chunks(PAGE_BYTES) {
-        match file.write(at, page) {
-            Err(error)
-                if error.kind() == io::ErrorKind::StorageFull
-                    && page.iter().all(|byte| *byte == 0) => {}
-            written => written?,
+/// One of those of which something failed. On a full disk, a page of zeros for which there is no room was never written: redb
+/// makes its file longer before it fills it. Nothing lies on the disk there that could differ from what is read.
+fn renew_page(file: &impl StorageBackend, at: u64, page: &mut [u8]) -> io::Result<()> {
+    match file.read(at, page) {
+        Ok(()) => {}
+        Err(error) if is_of_the_disk(&error) => {
+            tracing::error!(at, %error, "a page of the metadata file cannot be read, and is left as it is");
+            return Ok(());
         }
-        at += page.len() as u64;
+        Err(error) => return Err(error),
     }
-    Ok(())
+    match file.write(at, page) {
+        Err(error)
+            if error.kind() == io::ErrorKind::StorageFull && page.iter().all(|byte| *byte == 0) =>
+        {
+            Ok(())
+        }
+        written => written,
+    }
+}
+
+/// Not of the file: it is longer than what was asked for.
+fn is_of_the_disk(error: &io::Error) -> bool {
+    error.kind() != io::ErrorKind::UnexpectedEof
+}
+
+/// A whim of the disk, or of a network before it, passes.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the thread is redb's, or starts the process"
+)]
+fn read(file: &impl StorageBackend, at: u64, out: &mut [u8]) -> io::Result<()> {
+    for _ in 1..READS {
+        match file.read(at, out) {
+            Err(error) if is_of_the_disk(&error) => {
+                tracing::warn!(at, %error, "the metadata file cannot be read there, which is tried again");
+                thread::sleep(READ_AGAIN_AFTER);
+            }
+            done => return done,
+        }
+    }
+    file.read(at, out)
 }
 
 impl<B: StorageBackend> StorageBackend for Renewed<B> {
@@ -103,19 +188,19 @@ impl<B: StorageBackend> StorageBackend for Renewed<B> {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.look()?;
-        self.file.read(offset, out)
+        read(&self.file, offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
+        self.doubt.wrote(self.file.set_len(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.doubt.synced(self.file.sync_data())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.file.write(offset, data)
+        self.doubt.wrote(self.file.write(offset, data))
     }
 
     fn close(&self) -> io::Result<()> {

@@ -35,6 +35,9 @@ struct Platter {
     syncs: Option<u32>,
     gone: bool,
     opened: u32,
+    /// Bytes that cannot be read, and how often they will not.
+    bad: Option<(Vec<usize>, u32)>,
+    written: usize,
 }
 
 impl Platter {
@@ -73,8 +76,16 @@ impl StorageBackend for Disk {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let start = usize::try_from(offset).unwrap();
-        let platter = self.0.lock();
-        let found = platter.cached.get(start..start + out.len());
+        let mut platter = self.0.lock();
+        let end = start + out.len();
+        if let Some((bad, times)) = &mut platter.bad
+            && *times > 0
+            && bad.iter().any(|at| (start..end).contains(at))
+        {
+            *times -= 1;
+            return Err(io::Error::other("a bad sector"));
+        }
+        let found = platter.cached.get(start..end);
         out.copy_from_slice(found.ok_or(ErrorKind::UnexpectedEof)?);
         Ok(())
     }
@@ -104,6 +115,7 @@ impl StorageBackend for Disk {
         platter.work()?;
         let start = usize::try_from(offset).unwrap();
         let end = start + data.len();
+        platter.written += data.len();
         platter.cached[start..end].copy_from_slice(data);
         platter.dirty.extend(start / SECTOR..end.div_ceil(SECTOR));
         Ok(())
@@ -114,12 +126,12 @@ impl Disk {
     /// A process that has it open.
     pub(super) fn start(&self) -> Redb {
         let disk = self.clone();
-        Redb::start(Box::new(move |missing| {
+        Redb::start(Box::new(move |missing, doubt| {
             disk.0.lock().opened += 1;
             if disk.0.lock().gone && missing == Missing::Refuse {
                 return Err(KvError::Unavailable("gone".to_owned()));
             }
-            let opened = database(disk.clone());
+            let opened = database(disk.clone(), doubt);
             let opened = opened.map_err(|error| refused(Path::new("disk"), error))?;
             Ok((opened, None))
         }))
@@ -141,6 +153,26 @@ impl Disk {
 
     pub(super) fn has_failed_a_sync(&self) -> bool {
         self.0.lock().syncs.is_none()
+    }
+
+    /// These bytes cannot be read, so often.
+    pub(super) fn harm(&self, bytes: Vec<usize>, times: u32) {
+        self.0.lock().bad = Some((bytes, times));
+    }
+
+    /// Where these bytes lie, as often as they do.
+    pub(super) fn find(&self, bytes: &[u8]) -> Vec<usize> {
+        let platter = self.0.lock();
+        let windows = platter.cached.windows(bytes.len()).enumerate();
+        windows
+            .filter(|(_, found)| *found == bytes)
+            .map(|(at, _)| at)
+            .collect()
+    }
+
+    /// Bytes written so far.
+    pub(super) fn written(&self) -> usize {
+        self.0.lock().written
     }
 
     /// The file cannot be opened any more.

@@ -149,7 +149,7 @@ impl StorageBackend for Moving {
 
 fn moving(path: &Path, next: &Arc<AtomicU8>) -> Redb {
     let (path, next) = (path.to_owned(), Arc::clone(next));
-    Redb::start(Box::new(move |_| {
+    Redb::start(Box::new(move |_, doubt| {
         let mut options = File::options();
         let file = options.read(true).write(true).create(true).truncate(false);
         let file = file.open(&path).unwrap();
@@ -159,7 +159,7 @@ fn moving(path: &Path, next: &Arc<AtomicU8>) -> Redb {
             path: path.clone(),
             next: Arc::clone(&next),
         };
-        let opened = database(moving).map_err(|error| refused(&path, error))?;
+        let opened = database(moving, doubt).map_err(|error| refused(&path, error))?;
         Ok((opened, Some(place)))
     }))
     .unwrap()

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use redb::StorageBackend as _;
 
+use super::renewed::Doubt;
 use super::*;
 use crate::kv::memory::SplitMix;
 use disk::Disk;
@@ -306,6 +307,72 @@ async fn read_then_lose_power(disk: &Disk, store: &Redb, random: &mut SplitMix) 
     read
 }
 
+/// A store with so many rows, and where one of them lies on its disk, or lay.
+async fn filled(disk: &Disk, rows: u8) -> Vec<usize> {
+    let store = disk.start();
+    for row in 0..rows {
+        let mut fill = Transaction::default();
+        fill.set(vec![row].into(), vec![row; 80_000].into());
+        store.commit(fill).await.unwrap();
+    }
+    count_up(&store, 1).await;
+    drop(store);
+    disk.find(&[1; 5_000])
+}
+
+#[tokio::test]
+async fn a_whim_of_the_disk_is_read_over() {
+    let disk = Disk::default();
+    let at = filled(&disk, 250).await;
+    let store = disk.start();
+    let opened = disk.opened();
+    disk.harm(at, 3);
+    assert!(store.get(&[1]).await.unwrap().unwrap() == vec![1; 80_000]);
+    assert_eq!(disk.opened(), opened);
+}
+
+/// All commits would wait for that.
+#[tokio::test]
+async fn what_could_not_be_read_for_a_while_does_not_have_the_file_written_anew() {
+    let disk = Disk::default();
+    // More than redb keeps in memory.
+    let at = filled(&disk, 250).await;
+    let store = disk.start();
+    disk.harm(at, 4);
+    let found = store.get(&[1]).await;
+    let found = found.map(|found| found.map(|bytes| bytes.len()));
+    assert!(matches!(found, Err(KvError::Unavailable(_))), "{found:?}");
+    let written = disk.written();
+    recovered(&store).await;
+    assert!(store.get(&[1]).await.unwrap().unwrap() == vec![1; 80_000]);
+    let (written, length) = (disk.written() - written, disk.len().unwrap());
+    assert!(
+        u64::try_from(written).unwrap() < length / 4,
+        "{written} of {length}"
+    );
+}
+
+/// The process before was killed: the file is written anew, but for what is of no use to anybody.
+#[tokio::test]
+async fn a_free_page_that_cannot_be_read_is_no_matter() {
+    let disk = Disk::default();
+    filled(&disk, 3).await;
+    let store = disk.start();
+    let mut clear = Transaction::default();
+    clear.clear(vec![1].into());
+    store.commit(clear).await.unwrap();
+    count_up(&store, 4).await;
+    let killed = disk.copy();
+    let at = killed.find(&[1; 5_000]);
+    assert!(!at.is_empty());
+    killed.harm(at, u32::MAX);
+    let again = killed.start();
+    assert_eq!(again.get(&[2]).await.unwrap().unwrap(), vec![2; 80_000]);
+    assert_eq!(again.get(&[1]).await.unwrap(), None);
+    count_up(&again, 7).await;
+    drop(store);
+}
+
 #[test]
 fn a_file_that_was_closed_is_not_written_anew() {
     let disk = Disk::default();
@@ -333,7 +400,7 @@ async fn a_file_that_is_gone_is_not_made_again_and_not_asked_for_without_pause()
     assert!((2..50).contains(&opened), "{opened}");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
-    assert!(open(&path, opening::Missing::Refuse).is_err());
+    assert!(open(&path, opening::Missing::Refuse, &Doubt::default()).is_err());
     assert!(!path.exists());
 }
 
