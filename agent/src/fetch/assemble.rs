@@ -6,7 +6,7 @@ use metadata::{Bounds, Extent, Offset, planted};
 use protocol::ErrorCode;
 use protocol::record_batch::{self, BatchHeader, PREFIX_BYTES};
 
-use super::batches::Batches;
+use super::batches::{Batches, Begun};
 use super::read::{ReadExtent, ReadWant, Unread};
 use super::{Found, Want};
 use crate::damage::Damage;
@@ -122,6 +122,7 @@ struct Run {
     leader_epoch: i32,
     bytes: usize,
     slices: Vec<Bytes>,
+    begun: Begun,
     /// Prefixes and small batches; cut into slices as they come.
     copied: BytesMut,
 }
@@ -135,6 +136,7 @@ impl Run {
             leader_epoch,
             bytes: 0,
             slices: Vec::new(),
+            begun: Begun::default(),
             copied: BytesMut::new(),
         }
     }
@@ -146,12 +148,13 @@ impl Run {
         let end = read.extent.end_offset();
         // Before anything of it is taken: which of them take too many nobody knows, and who was given one would go on behind
         // it, past the first records of the next extent.
-        let mut readable = Batches::of(read).map_while(Result::ok);
+        let batches = Batches::of(read, &mut self.begun);
+        let mut readable = batches.clone().map_while(Result::ok);
         if readable.any(|batch| batch.next > end) {
             return Err(damaged(NOT_ITS_OFFSETS));
         }
         let mut reached = read.extent.base_offset;
-        for batch in Batches::of(read) {
+        for batch in batches {
             let batch = batch.map_err(damaged)?;
             if batch.next > self.offset {
                 self.batch(batch.bytes(), &batch.header, batch.base_offset)?;
@@ -340,5 +343,38 @@ mod tests {
                 assert_eq!(told, (ErrorCode::KAFKA_STORAGE_ERROR, 0), "{from}");
             }
         }
+    }
+
+    /// Extents of one block, of which every other batch is one: a repetition lies before each.
+    #[test]
+    fn a_block_of_very_many_extents_is_walked_once() {
+        const EXTENTS: u32 = 1000;
+        let one = batch(0, 1);
+        let size = u32::try_from(one.len()).unwrap();
+        // In two pieces, as blocks are that were never stored.
+        let half = Bytes::from(one.repeat(EXTENTS as usize));
+        let block: crate::storage::RawBlock = [half.clone(), half].into();
+        let template = extent(&[one], false);
+        let mut begun = Begun::default();
+        for number in 0..EXTENTS {
+            let mut read = extent(&[], false);
+            read.block = std::sync::Arc::clone(&block);
+            read.stored.raw_start = (2 * number + 1) * size;
+            read.stored.raw_length = size;
+            read.extent = Extent {
+                base_offset: Offset(number.into()),
+                offset_span: 1,
+                ..template.extent
+            };
+            let (batches, passed) = Batches::of_counted(&read, &mut begun);
+            assert!(passed <= 2, "extent {number} passes {passed} batches");
+            let found: Vec<_> = batches.map(|batch| batch.unwrap().base_offset).collect();
+            assert_eq!(found, [Offset(number.into())]);
+        }
+        // One that comes out of turn is found as well.
+        let mut first = extent(&[], false);
+        first.block = block;
+        first.stored.raw_length = size;
+        assert_eq!(Batches::of(&first, &mut begun).count(), 1);
     }
 }

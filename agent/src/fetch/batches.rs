@@ -1,12 +1,13 @@
 //! The batches of an extent, as they lie in its block, each with the offsets that it takes. Used by `assemble`.
 
-use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use metadata::{Extent, Offset, planted};
 use protocol::record_batch::BatchHeader;
 
 use super::read::ReadExtent;
+use crate::storage::RawBlock;
 
 /// A batch of an extent.
 pub(super) struct Batch<'a> {
@@ -27,33 +28,90 @@ impl Batch<'_> {
 
 /// Walks the batches of an extent, up to one that does not read. Its offsets are dense, so a batch's base offset follows
 /// from those before it; log compaction leaves gaps, and batches that say where they lie.
+#[derive(Clone)]
 pub(super) struct Batches<'a> {
     extent: &'a Extent,
-    /// Where the extent is in its block.
-    raw: Range<usize>,
-    slices: std::slice::Iter<'a, Bytes>,
-    slice: &'a Bytes,
-    at: usize,
-    /// The same in the block.
-    position: usize,
+    /// Where the extent ends in its block.
+    end: usize,
+    block: &'a RawBlock,
+    at: Position,
     next: Offset,
 }
 
+/// Where a batch begins, or the block ends.
+#[derive(Clone, Copy, Default)]
+struct Position {
+    slice: usize,
+    in_slice: usize,
+    in_block: usize,
+}
+
+/// Where the last extent began in its block: those behind it are not looked for from the beginning again, of which a block
+/// may have thousands.
+#[derive(Default)]
+pub(super) struct Begun(Option<(RawBlock, Position)>);
+
 impl<'a> Batches<'a> {
-    pub(super) fn of(read: &'a ReadExtent) -> Self {
-        static NONE: Bytes = Bytes::new();
+    /// Extents of a block come in their order.
+    pub(super) fn of(read: &'a ReadExtent, begun: &mut Begun) -> Self {
+        Self::of_counted(read, begun).0
+    }
+
+    /// The same, and how many batches before them were passed.
+    pub(super) fn of_counted(read: &'a ReadExtent, begun: &mut Begun) -> (Self, usize) {
         let start = read.stored.raw_start as usize;
         let end = start + read.stored.raw_length as usize;
         planted!(let start = "dead-bytes-served" => 0);
-        Self {
+        let mut batches = Self {
             extent: &read.extent,
-            raw: start..end,
-            slices: read.block.iter(),
-            slice: &NONE,
-            at: 0,
-            position: 0,
+            end,
+            block: &read.block,
+            at: begun.before(&read.block, start),
             next: read.extent.base_offset,
+        };
+        let mut passed = 0;
+        while batches.at.in_block < start
+            && let Some(Ok((_, _, header))) = batches.header()
+        {
+            batches.at.pass(&header);
+            passed += 1;
         }
+        begun.0 = Some((Arc::clone(&read.block), batches.at));
+        (batches, passed)
+    }
+
+    /// Of the batch that is next, and where that lies.
+    fn header(&mut self) -> Option<Result<(&'a Bytes, usize, BatchHeader), &'static str>> {
+        let slice = loop {
+            let slice = self.block.get(self.at.slice)?;
+            if self.at.in_slice < slice.len() {
+                break slice;
+            }
+            (self.at.slice, self.at.in_slice) = (self.at.slice + 1, 0);
+        };
+        let at = self.at.in_slice;
+        let rest = &slice[at..];
+        Some(match BatchHeader::read(rest) {
+            Ok(header) if header.size <= rest.len() => Ok((slice, at, header)),
+            Ok(_) => Err("a batch is cut short"),
+            Err(_) => Err("a batch does not read"),
+        })
+    }
+}
+
+impl Begun {
+    /// A batch of this block that begins there or before.
+    fn before(&self, block: &RawBlock, start: usize) -> Position {
+        let last = self.0.as_ref();
+        let last = last.filter(|(of, at)| Arc::ptr_eq(of, block) && at.in_block <= start);
+        last.map_or(Position::default(), |(_, at)| *at)
+    }
+}
+
+impl Position {
+    fn pass(&mut self, header: &BatchHeader) {
+        self.in_slice += header.size;
+        self.in_block += header.size;
     }
 }
 
@@ -61,38 +119,26 @@ impl<'a> Iterator for Batches<'a> {
     type Item = Result<Batch<'a>, &'static str>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if self.position >= self.raw.end {
-                return None;
-            }
-            while self.at >= self.slice.len() {
-                (self.slice, self.at) = (self.slices.next()?, 0);
-            }
-            let rest = &self.slice[self.at..];
-            let header = match BatchHeader::read(rest) {
-                Ok(header) if header.size <= rest.len() => header,
-                Ok(_) => return Some(Err("a batch is cut short")),
-                Err(_) => return Some(Err("a batch does not read")),
-            };
-            let (at, position) = (self.at, self.position);
-            self.at += header.size;
-            self.position += header.size;
-            if position < self.raw.start {
-                continue;
-            }
-            let mut base_offset = self.next;
-            if self.extent.flags.offsets_in_bytes {
-                base_offset.0 = base_offset.0.max(header.base_offset);
-            }
-            let count = i64::from(header.last_offset_delta) + 1;
-            self.next = Offset(base_offset.0.saturating_add(count));
-            return Some(Ok(Batch {
-                slice: self.slice,
-                at,
-                header,
-                base_offset,
-                next: self.next,
-            }));
+        if self.at.in_block >= self.end {
+            return None;
         }
+        let (slice, at, header) = match self.header()? {
+            Ok(found) => found,
+            Err(why) => return Some(Err(why)),
+        };
+        self.at.pass(&header);
+        let mut base_offset = self.next;
+        if self.extent.flags.offsets_in_bytes {
+            base_offset.0 = base_offset.0.max(header.base_offset);
+        }
+        let count = i64::from(header.last_offset_delta) + 1;
+        self.next = Offset(base_offset.0.saturating_add(count));
+        Some(Ok(Batch {
+            slice,
+            at,
+            header,
+            base_offset,
+            next: self.next,
+        }))
     }
 }
