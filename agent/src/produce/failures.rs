@@ -5,13 +5,21 @@
 //! `flusher`. Pure.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use metadata::{BatchProducer, CommitObject, ProducerId, TopicPartition};
+use tokio::time::Instant;
 
 use super::buffer::SealedBlock;
 
-/// Batches whose producers have not heard yet that they failed. Bounded by what is under way: entries go with the last
-/// segment that was open when their batch failed.
+/// A producer repeats what failed before it goes on. One that does not do so in this time goes on elsewhere, or with another
+/// epoch; and what it sent before it heard has come, also what waited for room in an outage: by then clients hang up.
+const REPEATED_WITHIN: Duration = Duration::from_secs(60);
+/// While more failures are known they are remembered only until the segment that was open then had its turn.
+const FAILURES_MAX: usize = 64 * 1024;
+
+/// The last batch that failed of each producer in each partition, until it comes again. Bounded by what is under way, and
+/// [`FAILURES_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     /// Segments sealed so far.
@@ -24,8 +32,9 @@ pub(super) struct Failures {
 #[derive(Clone, Copy, Debug)]
 struct Failure {
     batch: BatchProducer,
-    /// Later segments were filled after the answer.
-    until: u64,
+    at: Instant,
+    /// The segment that was open then.
+    open: u64,
 }
 
 impl Failures {
@@ -35,22 +44,26 @@ impl Failures {
     }
 
     /// The segment whose turn it is, or one before it, is refused whole.
-    pub(super) fn failed(&mut self, blocks: &[SealedBlock]) {
+    pub(super) fn failed(&mut self, blocks: &[SealedBlock], now: Instant) {
         for block in blocks {
             for batch in block.facts.iter().filter_map(|batch| batch.producer) {
-                self.remember(block.partition, batch);
+                self.remember(block.partition, batch, now);
             }
         }
     }
 
     /// The next segment's turn has come.
-    pub(super) fn next_turn(&mut self) {
+    pub(super) fn next_turn(&mut self, now: Instant) {
         self.turn += 1;
-        self.last.retain(|_, failure| failure.until >= self.turn);
+        let few = self.last.len() <= FAILURES_MAX;
+        self.last.retain(|_, failure| {
+            let lately = now.saturating_duration_since(failure.at) < REPEATED_WITHIN;
+            failure.open >= self.turn || few && lately
+        });
     }
 
     /// Marks what must not be committed in the segment whose turn it is.
-    pub(super) fn withhold(&mut self, commit: &mut CommitObject) {
+    pub(super) fn withhold(&mut self, commit: &mut CommitObject, now: Instant) {
         if self.last.is_empty() {
             return;
         }
@@ -63,20 +76,24 @@ impl Failures {
                 let Some(claimed) = batch.producer else {
                     continue;
                 };
-                let failure = self.last.get(&(partition, claimed.id));
-                if failure.is_some_and(|failure| failure.comes_before(claimed)) {
+                let Some(failure) = self.last.get(&(partition, claimed.id)) else {
+                    continue;
+                };
+                if failure.comes_before(claimed) {
                     batch.withheld = true;
-                    // It fails too; and those between the two are now sent again, so they may pass.
-                    self.remember(partition, claimed);
+                    // It fails too.
+                    self.remember(partition, claimed, now);
+                } else if failure.is_repeated_by(claimed) {
+                    // It heard of the failure: all that comes now was sent since.
+                    self.last.remove(&(partition, claimed.id));
                 }
             }
         }
     }
 
-    fn remember(&mut self, partition: TopicPartition, batch: BatchProducer) {
-        // The open segment may already hold batches that are behind this one.
-        let until = self.sealed + 1;
-        let failure = Failure { batch, until };
+    fn remember(&mut self, partition: TopicPartition, batch: BatchProducer, at: Instant) {
+        let open = self.sealed + 1;
+        let failure = Failure { batch, at, open };
         self.last.insert((partition, batch.id), failure);
     }
 }
@@ -85,6 +102,11 @@ impl Failure {
     fn comes_before(&self, claimed: BatchProducer) -> bool {
         self.batch.epoch == claimed.epoch
             && claimed.base_sequence.is_after(self.batch.base_sequence)
+    }
+
+    /// By this batch, or by one before it, or its producer has begun anew.
+    fn is_repeated_by(&self, claimed: BatchProducer) -> bool {
+        claimed.epoch >= self.batch.epoch && !self.comes_before(claimed)
     }
 }
 
@@ -147,9 +169,10 @@ mod tests {
         partition: TopicPartition,
         batches: &[BatchProducer],
     ) -> Vec<bool> {
-        failures.next_turn();
+        let now = Instant::now();
+        failures.next_turn(now);
         let mut commit = commit(partition, batches);
-        failures.withhold(&mut commit);
+        failures.withhold(&mut commit, now);
         let batches = commit.blocks.remove(0).batches;
         batches.iter().map(|batch| batch.withheld).collect()
     }
@@ -158,8 +181,8 @@ mod tests {
     fn failing(sealed: u64, batch: BatchProducer) -> Failures {
         let mut failures = Failures::default();
         (0..sealed).for_each(|_| failures.sealed());
-        failures.next_turn();
-        failures.remember(PARTITION, batch);
+        failures.next_turn(Instant::now());
+        failures.remember(PARTITION, batch, Instant::now());
         failures
     }
 
@@ -201,25 +224,63 @@ mod tests {
         );
         failures.sealed();
         let again = [batch(1, 0, 11), batch(1, 0, 12)];
-        assert_eq!(
-            withheld(&mut failures, PARTITION, &again),
-            [false, true, false]
-        );
+        assert_eq!(withheld(&mut failures, PARTITION, &again), [false; 3]);
     }
 
-    #[test]
-    fn a_segment_filled_after_the_answer_is_let_through() {
-        let mut failures = failing(2, batch(1, 0, 10));
-        assert_eq!(withheld(&mut failures, PARTITION, &[]), [false]);
-        // Open when the first one failed.
+    /// As in an outage, when requests wait for room: what a producer sent before it heard comes in whatever segment.
+    #[tokio::test(start_paused = true)]
+    async fn what_stood_in_line_is_withheld_in_later_segments_too_until_the_failed_batch_comes_again()
+     {
+        let mut failures = failing(2, batch(1, 0, 0));
+        for _ in 0..5 {
+            failures.sealed();
+            tokio::time::advance(Duration::from_secs(5)).await;
+            assert_eq!(withheld(&mut failures, PARTITION, &[]), [false]);
+        }
         failures.sealed();
-        failures.next_turn();
+        let behind = [batch(1, 0, 1), batch(1, 0, 2)];
+        assert_eq!(
+            withheld(&mut failures, PARTITION, &behind),
+            [true, true, false]
+        );
+        failures.sealed();
+        let again = [batch(1, 0, 0), batch(1, 0, 1), batch(1, 0, 2)];
+        assert_eq!(withheld(&mut failures, PARTITION, &again), [false; 4]);
+        assert!(failures.last.is_empty());
+    }
+
+    /// A producer that repeated it at another agent and comes back is not kept out.
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_come_again_is_forgotten_in_time() {
+        let mut failures = failing(1, batch(1, 0, 0));
+        tokio::time::advance(REPEATED_WITHIN).await;
+        failures.sealed();
+        assert_eq!(withheld(&mut failures, PARTITION, &[]), [false]);
         failures.sealed();
         assert_eq!(
-            withheld(&mut failures, PARTITION, &[batch(1, 0, 11)]),
+            withheld(&mut failures, PARTITION, &[batch(1, 0, 5)]),
             [false, false]
         );
         assert!(failures.last.is_empty());
+    }
+
+    #[test]
+    fn more_failures_than_are_remembered_go_with_what_was_under_way() {
+        let mut failures = failing(1, batch(0, 0, 0));
+        for id in 0..=i64::try_from(FAILURES_MAX).unwrap() {
+            failures.remember(PARTITION, batch(id, 0, 0), Instant::now());
+        }
+        failures.sealed();
+        assert_eq!(
+            withheld(&mut failures, PARTITION, &[batch(7, 0, 1)]),
+            [true, false]
+        );
+        failures.sealed();
+        assert_eq!(
+            withheld(&mut failures, PARTITION, &[batch(8, 0, 1)]),
+            [false, false]
+        );
+        assert_eq!(failures.last.len(), 1, "what failed since");
     }
 
     #[test]
@@ -227,12 +288,8 @@ mod tests {
         let mut failures = failing(1, batch(1, 0, i32::MAX));
         failures.sealed();
         assert_eq!(
-            withheld(
-                &mut failures,
-                PARTITION,
-                &[batch(1, 0, i32::MAX), batch(1, 0, 0)]
-            ),
-            [false, true, false]
+            withheld(&mut failures, PARTITION, &[batch(1, 0, 0)]),
+            [true, false]
         );
     }
 }

@@ -234,7 +234,8 @@ impl Flusher {
 
     /// The order of these calls is the order of seals, because `uploads` yields in that order.
     fn submit(&mut self, uploaded: Result<Uploaded, Failed>) {
-        self.failures.next_turn();
+        let now = Instant::now();
+        self.failures.next_turn(now);
         let Uploaded {
             mut commit,
             blocks,
@@ -250,13 +251,13 @@ impl Flusher {
                 code,
             }) => {
                 self.receipts.put_back(receipts);
-                self.failures.failed(&blocks);
+                self.failures.failed(&blocks, now);
                 waiters.settle_all(code);
                 self.buffer.answer(waiters);
                 return;
             }
         };
-        self.failures.withhold(&mut commit);
+        self.failures.withhold(&mut commit, now);
         self.metrics.put.record(put);
         self.metrics.segments.increment(1);
         #[expect(
@@ -309,7 +310,7 @@ impl Flusher {
             }
             Committed::All(code) => {
                 self.receipts.put_back(receipts);
-                self.failures.failed(&blocks);
+                self.failures.failed(&blocks, Instant::now());
                 waiters.settle_all(code);
             }
         }
