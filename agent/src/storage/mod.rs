@@ -2,6 +2,7 @@
 //! it; it knows no room.
 
 mod availability;
+mod bounded;
 mod cache;
 mod coming;
 mod download;

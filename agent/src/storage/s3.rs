@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
+use super::bounded::BoundedConnector;
 use super::open::{OpenError, StoreOptions};
 use super::store::Store;
 
@@ -70,6 +71,7 @@ pub(super) async fn open(
         .with_unsigned_payload(true)
         .with_checksum_algorithm(Checksum::CRC64NVME)
         .with_retry(no_retries())
+        .with_http_connector(BoundedConnector::default())
         .with_client_options(
             ClientOptions::new()
                 .with_timeout_disabled()

@@ -257,7 +257,7 @@ pub(crate) const OUTSIDE: &[(&str, &[&str])] = &[
     ("redb", &[]),
     ("tokio_postgres", &[]),
     ("foundationdb", &[]),
-    ("hyper", &["http"]),
+    ("hyper", &["http", "storage"]),
     ("clap", &["commands", "config"]),
     ("rand", &["commands", "random", "server"]),
 ];
