@@ -19,9 +19,14 @@ const USUAL_DENSE_RATIO_MAX: usize = 64;
 const USUAL_DENSE_BYTES_MAX: usize = 8 * 1024 * 1024;
 const USUAL_BYTES_MIN: usize = 1024 * 1024;
 const USUAL_SPARE_BYTES: usize = 1024;
-/// What a decoder may hold: the largest window of zstd's usual levels, and the largest there is.
+/// What one batch may unpack into that is to be packed anew: it is held whole, beside what it is unpacked from and packed
+/// into.
+pub(crate) const KEPT_BYTES_MAX: usize = BATCH_BYTES_MAX / 2;
+/// What a decoder may hold: the largest window of zstd's usual levels, and one that only its highest levels write.
 const USUAL_MEMORY_MAX: usize = 8 * 1024 * 1024;
-const MEMORY_MAX: usize = 128 * 1024 * 1024;
+const WINDOW_MAX: usize = 32 * 1024 * 1024;
+/// What those in both lines for what unpacks into much hold together.
+pub(crate) const UNPACKED_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX;
 
 /// The lines, and who works on them.
 #[derive(Debug)]
@@ -63,7 +68,8 @@ pub(crate) fn usual_bytes(packed: usize) -> usize {
 pub(crate) fn dense(bytes: usize, wanted: &dyn Fn() -> bool) -> Allowance<'_> {
     let bytes = bytes.saturating_mul(RATIO_MAX);
     Allowance {
-        memory_bytes: MEMORY_MAX,
+        memory_bytes: BATCH_BYTES_MAX,
+        window_bytes: WINDOW_MAX,
         ..exactly(bytes.saturating_add(BATCH_BYTES_MAX), wanted)
     }
 }
@@ -75,6 +81,7 @@ pub(crate) fn exactly(bytes: usize, wanted: &dyn Fn() -> bool) -> Allowance<'_> 
         batch_bytes: BATCH_BYTES_MAX,
         record_bytes: usize::MAX,
         memory_bytes: USUAL_MEMORY_MAX,
+        window_bytes: USUAL_MEMORY_MAX,
         wanted,
     }
 }

@@ -211,30 +211,48 @@ const ZSTD_LEVEL_MAX: i32 = 12;
 /// # Errors
 /// As [`compress`].
 pub fn compress_at(codec: Codec, level: i32, bytes: &[u8]) -> std::io::Result<Bytes> {
-    Ok(match codec {
-        Codec::None => Bytes::copy_from_slice(bytes),
+    let mut packed = Vec::new();
+    compress_behind(&mut packed, codec, level, bytes)?;
+    Ok(packed.into())
+}
+
+/// The same behind what `packed` has.
+pub(crate) fn compress_behind(
+    packed: &mut Vec<u8>,
+    codec: Codec,
+    level: i32,
+    bytes: &[u8],
+) -> std::io::Result<()> {
+    match codec {
+        Codec::None => packed.extend_from_slice(bytes),
         Codec::Gzip => {
             let level = u32::try_from(level).map_or_else(
                 |_| flate2::Compression::default(),
                 |level| flate2::Compression::new(level.min(9)),
             );
-            let mut packed = flate2::write::GzEncoder::new(Vec::new(), level);
-            packed.write_all(bytes)?;
-            packed.finish()?.into()
+            let mut packer = flate2::write::GzEncoder::new(packed, level);
+            packer.write_all(bytes)?;
+            packer.finish()?;
         }
-        Codec::Snappy => snap(bytes)?.into(),
+        Codec::Snappy => snap(packed, bytes)?,
         Codec::Lz4 => {
-            let mut packed = lz4_flex::frame::FrameEncoder::new(Vec::new());
-            packed.write_all(bytes)?;
-            packed.finish().map_err(std::io::Error::other)?.into()
+            let mut packer = lz4_flex::frame::FrameEncoder::new(packed);
+            packer.write_all(bytes)?;
+            packer.finish().map_err(std::io::Error::other)?;
         }
-        // It knows how much there is, and takes no more memory than that needs.
-        Codec::Zstd => zstd::bulk::compress(bytes, level.min(ZSTD_LEVEL_MAX))?.into(),
-    })
+        Codec::Zstd => {
+            let mut packer = zstd::stream::write::Encoder::new(packed, level.min(ZSTD_LEVEL_MAX))?;
+            // It takes no more memory than that needs, and says so to those who unpack.
+            packer.set_pledged_src_size(u64::try_from(bytes.len()).ok())?;
+            packer.write_all(bytes)?;
+            packer.finish()?;
+        }
+    }
+    Ok(())
 }
 
-fn snap(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut packed = Vec::from(XERIAL_MAGIC);
+fn snap(packed: &mut Vec<u8>, bytes: &[u8]) -> std::io::Result<()> {
+    packed.extend_from_slice(XERIAL_MAGIC);
     packed.extend_from_slice(&1_u32.to_be_bytes());
     packed.extend_from_slice(&1_u32.to_be_bytes());
     for block in bytes.chunks(XERIAL_BLOCK_BYTES) {
@@ -244,7 +262,7 @@ fn snap(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
         packed.extend_from_slice(&u32::try_from(block.len()).unwrap_or(0).to_be_bytes());
         packed.extend_from_slice(&block);
     }
-    Ok(packed)
+    Ok(())
 }
 
 #[cfg(test)]

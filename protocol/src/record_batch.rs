@@ -6,7 +6,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 use crc_fast::CrcAlgorithm;
 
-use crate::compression::{Codec, CompressionError, compress_at};
+use crate::compression::{Codec, CompressionError, compress_behind};
 
 /// Bytes before the records.
 pub const HEADER_BYTES: usize = 61;
@@ -211,18 +211,17 @@ fn restamp(batch: &Bytes, attributes: i16, max_timestamp: i64) -> Bytes {
 /// When the header does not read, or the codec fails, which none does on bytes in memory.
 pub fn repack(batch: &[u8], records: &[u8], codec: Codec, level: i32) -> Result<Bytes, BatchError> {
     let header = BatchHeader::read(batch)?;
-    let packed = compress_at(codec, level, records)
+    // Packed in place: a copy more of what may be large is not held.
+    let mut repacked = Vec::from(batch.get(..HEADER_BYTES).ok_or(BatchError::Truncated)?);
+    compress_behind(&mut repacked, codec, level, records)
         .map_err(|error| CompressionError::Invalid(codec.name(), error.to_string()))?;
-    let size = HEADER_BYTES.saturating_add(packed.len());
-    let length = i32::try_from(size.saturating_sub(LENGTH_END)).map_err(|_| BatchError::TooMuch)?;
-    let mut repacked = BytesMut::with_capacity(size);
-    repacked.extend_from_slice(batch.get(..HEADER_BYTES).ok_or(BatchError::Truncated)?);
-    repacked.extend_from_slice(&packed);
+    let length = i32::try_from(repacked.len().saturating_sub(LENGTH_END));
+    let length = length.map_err(|_| BatchError::TooMuch)?;
     let attributes = header.attributes & !CODEC | codec.bits();
     put(&mut repacked, BASE_OFFSET_BYTES, &length.to_be_bytes());
     put(&mut repacked, ATTRIBUTES_START, &attributes.to_be_bytes());
     seal(&mut repacked);
-    Ok(repacked.freeze())
+    Ok(repacked.into())
 }
 
 /// Writes the checksum of what follows it.

@@ -21,8 +21,10 @@ pub struct Allowance<'a> {
     pub batch_bytes: usize,
     /// The largest record of a packed batch.
     pub record_bytes: usize,
-    /// The most that a decoder may hold at a time.
+    /// The largest block that may be unpacked whole, as raw snappy is.
     pub memory_bytes: usize,
+    /// The largest window of zstd.
+    pub window_bytes: usize,
     /// Asked every now and then: false ends the work.
     pub wanted: &'a dyn Fn() -> bool,
 }
@@ -45,6 +47,7 @@ impl Allowance<'_> {
             batch_bytes: bytes,
             record_bytes: usize::MAX,
             memory_bytes: bytes.max(8 * 1024 * 1024),
+            window_bytes: bytes.max(8 * 1024 * 1024),
             wanted: &|| true,
         }
     }
@@ -99,11 +102,12 @@ pub(crate) fn unpack<U: Use>(
             user.with(Unpacked::new(blocks, allowance, codec, keep))
         }
         Codec::Zstd => {
-            if zstd_window(packed) > memory {
+            let window = allowance.window_bytes;
+            if zstd_window(packed) > window {
                 return Err(BatchError::TooMuch);
             }
             let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(invalid)?;
-            let log = crate::compression::zstd_window_log(memory);
+            let log = crate::compression::zstd_window_log(window);
             decoder.window_log_max(log).map_err(invalid)?;
             let pieces = BufReader::with_capacity(PIECE_BYTES, decoder);
             user.with(Unpacked::new(pieces, allowance, codec, keep))

@@ -496,14 +496,14 @@ mod tests {
     #[test]
     fn a_window_of_zstd_is_not_reserved_beyond_the_allowance() {
         // One raw block of one byte, in a frame that claims a window of 2^log bytes.
-        let walked = |log: u8, memory_bytes| {
+        let walked = |log: u8, window_bytes| {
             let frame = [0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3, 9, 0, 0, b'x'];
             let packed = packed(Codec::Zstd, &[record(0)]);
             let batch = Bytes::from([&packed[..HEADER_BYTES], &frame].concat());
             let mut header = BatchHeader::read(&batch).unwrap();
             header.size = batch.len();
             let mut allowance = Allowance {
-                memory_bytes,
+                window_bytes,
                 ..Allowance::of(MANY)
             };
             walk(&batch, &header, &mut allowance, |_| {

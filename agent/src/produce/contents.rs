@@ -10,6 +10,7 @@ use protocol::{Allowance, ErrorCode};
 
 use super::validate::{InvalidBatch, RecordFault, Unfit};
 use crate::topic_config::{Ingest, TimestampType};
+use crate::unpacking::KEPT_BYTES_MAX;
 
 /// A record without a timestamp says so.
 const NO_TIMESTAMP: i64 = -1;
@@ -46,7 +47,13 @@ pub(super) fn look_inside(
     };
     allowance.record_bytes = topic.record_unpacked_bytes_max;
     let walked = match unpack {
-        true => walk_and_unpack(bytes, header, allowance, see).map(Some),
+        true => {
+            let batch_bytes = allowance.batch_bytes;
+            allowance.batch_bytes = batch_bytes.min(KEPT_BYTES_MAX);
+            let walked = walk_and_unpack(bytes, header, allowance, see).map(Some);
+            allowance.batch_bytes = batch_bytes;
+            walked
+        }
         false => walk(bytes, header, allowance, see).map(|()| None),
     };
     let unpacked = walked.map_err(|error| match error {

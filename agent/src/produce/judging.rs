@@ -318,6 +318,27 @@ mod tests {
         .await;
     }
 
+    /// It is held whole then, beside what it is packed into.
+    #[tokio::test]
+    async fn what_is_packed_anew_may_unpack_into_half_as_much() {
+        with_context(AutoCreate::Disabled, async |context| {
+            let judges = Judges::new(Admission::new(1 << 20, 1 << 20));
+            let anew = &[("compression.type", "gzip")][..];
+            let (fits, large) = (ErrorCode::NONE, ErrorCode::MESSAGE_TOO_LARGE);
+            for (bytes, configs, expected) in [
+                (60 << 20, anew, fits),
+                (65 << 20, anew, large),
+                (65 << 20, &[], fits),
+            ] {
+                let batches = vec![unjudged(batch(Codec::Zstd, bytes), configs)];
+                let call = call(context, ApiKey::Produce, 9).await;
+                let judged = judges.judge(&call, batches).await.unwrap();
+                assert_eq!(codes(&judged), [expected], "{bytes}");
+            }
+        })
+        .await;
+    }
+
     #[tokio::test]
     async fn where_too_many_unpack_into_much_the_rest_goes_on() {
         with_context(AutoCreate::Disabled, async |context| {

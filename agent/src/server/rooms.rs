@@ -90,7 +90,7 @@ impl Rooms {
         let admission = Admission::new(settings.buffer_memory, REPLY_BYTES_MAX);
         metrics::memory_budgets(admission.budgets());
         metrics::memory_budgets([
-            ("unpacked", unpacking::BATCH_BYTES_MAX),
+            ("unpacked", unpacking::UNPACKED_BYTES_MAX),
             ("views", metadata::VIEWS_BYTES_MAX + HELD_BYTES_MAX),
         ]);
         let context = Arc::new(Context {
