@@ -203,12 +203,12 @@ pub(crate) fn memory_budgets(budgets: impl IntoIterator<Item = (&'static str, us
 pub(crate) fn holds_order(holds: bool, stats: metadata::Stats) {
     gauge!("penstock_holds_order").set(f64::from(u8::from(holds)));
     counter!("penstock_drains_total").absolute(stats.drains);
-    usage(stats.usage);
+    usage(stats);
 }
 
 /// How much of what the cluster may have there is, where the order is decided; nothing is known elsewhere.
-pub(crate) fn usage(usage: metadata::Usage) {
-    let max = metadata::Limits::default();
+pub(crate) fn usage(stats: metadata::Stats) {
+    let (usage, max) = (stats.usage, stats.limits);
     let wide = |count: usize| count as u64;
     for (kind, count, max) in [
         ("topics", usage.topics, wide(max.topics)),

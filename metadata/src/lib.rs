@@ -61,7 +61,7 @@ pub use sequencer::{
     start, takes_writes,
 };
 pub use shown::Shown;
-pub use state::{Hold, Limits, PRODUCER_BYTES, Usage};
+pub use state::{Hold, Limits, PRODUCER_BYTES, STATE_BYTES_MAX, STATE_BYTES_MIN, Usage};
 pub use topic_name::{TOPIC_NAME_BYTES_MAX, check_topic_name};
 pub use types::{
     BatchFlags, BlockCodec, BlockRange, Bounds, BucketId, Content, EPOCHS_MAX, EpochStart, Epochs,

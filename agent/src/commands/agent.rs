@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use metadata::Roles;
 
 use crate::config::{
-    Agent, Common, HostPort, Misuse, Named, Role, StoreUrl, can_be_told, listeners,
+    Agent, Bytes, Common, HostPort, Misuse, Named, Role, StoreUrl, can_be_told, listeners,
 };
 use crate::context::{AutoCreate, PARTITIONS_MAX};
 use crate::server::{PeerListen, Sequencing, Server, Settings};
@@ -34,7 +34,13 @@ pub(super) async fn run(options: Agent) -> anyhow::Result<()> {
         (Some(store), true) => Sequencing::InProcess {
             peer: peer_port(&store, &options.listen, peer)?,
             store,
+            state_memory: Bytes::state_or_most(options.common.state_memory),
         },
+        (None, false) if options.common.state_memory.is_some() => {
+            let sentence =
+                "--state-memory is for those that may hold the order: say it to penstock metadata";
+            return Err(Misuse::say(sentence));
+        }
         (None, false) if peer.is_none() => {
             let addresses = options.metadata.iter().map(HostPort::to_string).collect();
             Sequencing::Remote { addresses }

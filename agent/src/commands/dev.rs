@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::say::answer;
 use super::{agent, logging};
-use crate::config::{Dev, Misuse, Named, StoreUrl};
+use crate::config::{Bytes, Dev, Misuse, Named, StoreUrl};
 use crate::context::AutoCreate;
 use crate::server::{Sequencing, Server, Settings};
 
@@ -45,6 +45,7 @@ fn settings(options: Dev) -> anyhow::Result<(Settings, StoreUrl)> {
     let order = Sequencing::InProcess {
         store: store.clone(),
         peer,
+        state_memory: Bytes::state_or_most(options.common.state_memory),
     };
     let listen = vec![Named {
         name: None,

@@ -182,6 +182,10 @@ pub struct Metadata {
     /// Where metrics and health are served
     #[arg(long, value_name = "ADDR")]
     pub http: Option<SocketAddr>,
+    /// What topics, partitions and idempotent producers of the whole cluster may take in memory, about, where the order is
+    /// decided, 64MiB to 3GiB; past it new ones are refused. To be the same for all that may hold the order [default: 3GiB]
+    #[arg(long, value_name = "SIZE", value_parser = Bytes::of_state)]
+    pub state_memory: Option<Bytes>,
     #[command(flatten)]
     pub peer_tls: PeerTlsFiles,
     /// TOML file whose keys are the long flags
@@ -291,6 +295,10 @@ pub struct Common {
     /// Record batches kept in memory for readers, at most; given back when idle
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
     pub cache_memory: Bytes,
+    /// What topics, partitions and idempotent producers of the whole cluster may take in memory, about, where the order is
+    /// decided, 64MiB to 3GiB; past it new ones are refused. To be the same for all that may hold the order [default: 3GiB]
+    #[arg(long, value_name = "SIZE", value_parser = Bytes::of_state)]
+    pub state_memory: Option<Bytes>,
     /// Compression of stored blocks that clients did not compress: off, or a zstd level
     #[arg(long, value_name = "off|1..19", default_value = "1")]
     pub compression: CompressionLevel,

@@ -309,6 +309,7 @@ fn wrong_values_say_what_is_right() {
             "as in broker.example.com:9092",
         ),
         (["dev", "--compression", "99"], "a zstd level from 1 to 19"),
+        (["dev", "--state-memory", "1MiB"], "from 64MiB to 3GiB"),
         (
             ["dev", "--preset", "fastest"],
             "possible values: eco, default, fast",

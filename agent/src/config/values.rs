@@ -24,6 +24,21 @@ impl Bytes {
             bytes => Ok(bytes),
         }
     }
+
+    /// What limits follow from.
+    pub(super) fn of_state(text: &str) -> Result<Self, String> {
+        let bytes: Self = text.parse()?;
+        match (metadata::STATE_BYTES_MIN..=metadata::STATE_BYTES_MAX).contains(&(bytes.0 as u64)) {
+            true => Ok(bytes),
+            false => Err("from 64MiB to 3GiB".to_owned()),
+        }
+    }
+
+    /// What is given, or the most.
+    #[must_use]
+    pub fn state_or_most(given: Option<Self>) -> u64 {
+        given.map_or(metadata::STATE_BYTES_MAX, |bytes| bytes.0 as u64)
+    }
 }
 
 impl FromStr for Bytes {

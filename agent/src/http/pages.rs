@@ -195,7 +195,7 @@ impl AgentPages {
             Some(status) => metrics::holds_order(status.holds(), status.stats()),
             None => {
                 let stats = self.context.metadata.stats();
-                metrics::usage(stats.usage);
+                metrics::usage(stats);
                 self.front.drains.absolute(stats.drains);
             }
         }

@@ -30,6 +30,8 @@ pub struct MetadataSettings {
     pub advertise: Option<String>,
     pub http: Option<SocketAddr>,
     pub tls: Option<PeerTls>,
+    /// Bytes that the cluster's state may take in memory, about.
+    pub state_memory: u64,
 }
 
 /// Runs until a signal, or until the store turns out damaged.
@@ -68,7 +70,12 @@ pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
     let mut signals = Signals::catch()?;
     let rooms = Tasks::new();
     let (listen, told) = (port.listens_at()?, port.address().to_owned());
-    let status = port.serve(kv, metadata_store::options(bucket.as_ref()), names, &rooms);
+    let status = port.serve(
+        kv,
+        metadata_store::options(bucket.as_ref(), settings.state_memory),
+        names,
+        &rooms,
+    );
     let http = http_listener
         .as_ref()
         .map(tokio::net::TcpListener::local_addr)

@@ -9,7 +9,7 @@ use metadata::kv::{Kv, KvError, Memory, Redb};
 #[cfg(feature = "postgres")]
 use metadata::kv::{Postgres, PostgresUrl};
 use metadata::rpc::Wire;
-use metadata::{Agent, Metadata, Options, Status};
+use metadata::{Agent, Limits, Metadata, Options, Status};
 
 use super::peers::{PeerPort, connect, wire};
 use super::unanswered::Watched;
@@ -36,7 +36,7 @@ pub(super) struct Peers {
 impl Peers {
     pub(super) async fn prepare(settings: &Settings) -> anyhow::Result<Self> {
         let wire = wire(settings.peer_tls.as_ref())?;
-        let Sequencing::InProcess { store, peer } = &settings.order else {
+        let Sequencing::InProcess { store, peer, .. } = &settings.order else {
             return Ok(Self { wire, port: None });
         };
         check_folder(store, settings.data.as_deref())?;
@@ -52,9 +52,10 @@ impl Peers {
 }
 
 /// What the sequencer needs from this process. Where there is a bucket, it remembers how far the metadata had come.
-pub(super) fn options(bucket: Option<&Store>) -> Options {
+pub(super) fn options(bucket: Option<&Store>, state_memory: u64) -> Options {
     let clock = Clock::Real;
     Options {
+        limits: Limits::within(state_memory),
         witness: bucket.map(Store::memory),
         ..Options::new(Arc::new(move || clock.now()))
     }
@@ -78,7 +79,7 @@ pub(super) async fn open(
     names: &Names,
     rooms: &Tasks,
 ) -> anyhow::Result<Opened> {
-    let store = match order {
+    let (store, state_memory) = match order {
         Sequencing::Remote { addresses } => {
             let metadata = connect(
                 addresses.clone(),
@@ -94,13 +95,18 @@ pub(super) async fn open(
                 unanswered: Arc::default(),
             });
         }
-        Sequencing::InProcess { store, .. } => store,
+        Sequencing::InProcess {
+            store,
+            state_memory,
+            ..
+        } => (store, *state_memory),
     };
+    let options = options(Some(bucket), state_memory);
     let (kv, unanswered) = Watched::over(open_store(store, STOP).await?);
     if let Some(port) = peers.port {
         // One path for all agents, this one included: whoever holds the order may be another process.
         let address = port.address().to_owned();
-        let status = port.serve(kv, options(Some(bucket)), names.clone(), rooms);
+        let status = port.serve(kv, options, names.clone(), rooms);
         let (at, agent) = (vec![address], Some(agent));
         let metadata = connect(at, peers.wire, agent, Some(bucket), names, rooms);
         return Ok(Opened {
@@ -109,7 +115,7 @@ pub(super) async fn open(
             unanswered,
         });
     }
-    let (metadata, sequencer) = metadata::start(kv, options(Some(bucket)))
+    let (metadata, sequencer) = metadata::start(kv, options)
         .await
         .map_err(|error| refused(names, error))?;
     let names = names.clone();

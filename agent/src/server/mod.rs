@@ -68,6 +68,8 @@ pub enum Sequencing {
     InProcess {
         store: StoreUrl,
         peer: Option<PeerListen>,
+        /// Bytes that the cluster's state may take in memory, about.
+        state_memory: u64,
     },
     /// From whoever holds it; one of these addresses is or knows that one.
     Remote { addresses: Vec<String> },

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use metadata::kv::Kv;
 use metadata::rpc::Wire;
-use metadata::{Acceptance, Checked, Metadata, Options, Raised, Rejected, Timestamp, WRITER_LEVEL};
+use metadata::{
+    Acceptance, Checked, Metadata, Options, Raised, Rejected, STATE_BYTES_MAX, Timestamp,
+    WRITER_LEVEL,
+};
 use tokio::time::timeout;
 
 use super::metadata_store::{self, check_folder, open_store, refused};
@@ -186,7 +189,7 @@ async fn look_into_store(
     let Operation::MarkLost(Records { range, .. }, IfReadable::Refuse) = operation else {
         return Ok(Ok(()));
     };
-    let options = || metadata_store::options(bucket);
+    let options = || metadata_store::options(bucket, STATE_BYTES_MAX);
     // No topic has that name, so it changes nothing, and finds out whether somebody serves from a store that is shared.
     if let Err(error) = metadata::mark_lost(kv.as_ref(), options(), "", *range).await {
         return Ok(Err(error));
@@ -224,7 +227,15 @@ async fn say_to_store(
         needs_bucket(&before, names)?;
     }
     let done = match look_into_store(&operation, &shared, bucket, names).await? {
-        Ok(()) => change(kv, metadata_store::options(bucket), &before, operation).await,
+        Ok(()) => {
+            change(
+                kv,
+                metadata_store::options(bucket, STATE_BYTES_MAX),
+                &before,
+                operation,
+            )
+            .await
+        }
         Err(error) => Err(error),
     };
     done.unwrap_or_else(|error| match error {

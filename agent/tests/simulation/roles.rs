@@ -236,6 +236,7 @@ pub(crate) fn settings(dice: &Dice) -> Settings {
         order: Sequencing::InProcess {
             store: StoreUrl::Memory,
             peer: None,
+            state_memory: metadata::STATE_BYTES_MAX,
         },
         peer_tls: None,
         data: None,

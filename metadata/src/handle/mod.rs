@@ -20,7 +20,7 @@ use crate::numbering::Unheard;
 use crate::queue::{Asked, QUEUE_MAX, ReplyTo};
 use crate::sequencer::reads::{self, PARTITIONS_MAX, Read};
 use crate::sequencer::times;
-use crate::state::Usage;
+use crate::state::{Limits, Usage};
 use crate::types::{Bounds, Extent, Located, NamingEpoch, Offset, Timestamp, TopicPartition};
 use crate::view::View;
 
@@ -44,8 +44,10 @@ pub struct Stats {
     /// Transactions sent to the store.
     pub transactions: u64,
     pub checkpoints: u64,
-    /// How much there is of what [`crate::Limits`] bounds.
+    /// How much there is of what is bounded.
     pub usage: Usage,
+    /// And the bounds.
+    pub limits: Limits,
     /// Commands and reads waiting.
     pub queued: usize,
     /// Bytes of the commands that are not answered yet.
@@ -309,12 +311,14 @@ impl Metadata {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let counts = &self.shared.counts;
+        let (usage, limits) = *counts.usage.lock();
         Stats {
             drains: counts.drains.load(Ordering::Relaxed),
             log_bytes: counts.log_bytes.load(Ordering::Relaxed),
             transactions: counts.transactions.load(Ordering::Relaxed),
             checkpoints: counts.checkpoints.load(Ordering::Relaxed),
-            usage: *counts.usage.lock(),
+            usage,
+            limits,
             queued: QUEUE_MAX - self.queue.capacity(),
             queued_bytes: self.shared.room.taken(),
         }

@@ -17,7 +17,7 @@ use crate::sequencer::doubts::Doubts;
 use crate::sequencer::lineage::Known;
 use crate::sequencer::openers::Openers;
 use crate::sought::Sought;
-use crate::state::Usage;
+use crate::state::{Limits, Usage};
 use crate::views::Views;
 
 /// What sequencer and handles share.
@@ -62,7 +62,8 @@ pub(crate) struct Counts {
     pub(crate) transactions: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
     /// As of the last drain.
-    pub(crate) usage: Mutex<Usage>,
+    /// And its bounds.
+    pub(crate) usage: Mutex<(Usage, Limits)>,
 }
 
 impl Shared {

@@ -65,6 +65,9 @@ pub struct Candidate {
     trouble: Trouble,
 }
 
+/// What a candidate says of itself until it has compared the store with what is remembered of it.
+const NOT_LOOKED: &str = "it has not looked at the metadata store yet";
+
 impl Candidate {
     /// One that agents reach at `address`, which must be this process's alone, and by a [`crate::rpc::Server`] with its
     /// status.
@@ -79,7 +82,7 @@ impl Candidate {
             roles: watch::Sender::new(Role::Waiting { holder }),
             nonce: (options.random)(),
             doubted: Mutex::default(),
-            trouble: Trouble::default(),
+            trouble: Arc::new(Mutex::new(Some(NOT_LOOKED.to_owned()))),
             watched: OnceLock::new(),
             remembered: Mutex::new(None),
             options,

@@ -20,7 +20,7 @@ use crate::view::newest;
 
 impl Sequencer {
     pub(super) fn publish(&mut self, effects: &[Effect]) {
-        *self.shared.counts.usage.lock() = self.state.usage();
+        *self.shared.counts.usage.lock() = (self.state.usage(), self.options.limits);
         self.publish_level();
         self.publish_sessions(effects);
         let touched = Touched::by(effects, |partition| {

@@ -26,6 +26,37 @@ pub struct Limits {
 /// What a producer counts for in a partition that remembers it: its window, and its part of what holds it.
 pub const PRODUCER_BYTES: u64 = 256;
 
+/// About what a state takes in memory that has as much of everything as [`Limits::default`] lets it have.
+pub const STATE_BYTES_MAX: u64 = 3 * 1024 * 1024 * 1024;
+/// Less would not do for a small cluster.
+pub const STATE_BYTES_MIN: u64 = 64 * 1024 * 1024;
+
+impl Limits {
+    /// For a state that is to take no more than about so many bytes of memory, between [`STATE_BYTES_MIN`] and
+    /// [`STATE_BYTES_MAX`]: the same part of everything. What is there already stays, however much it is.
+    #[must_use]
+    pub fn within(bytes: u64) -> Self {
+        let all = Self::default();
+        let bytes = bytes.clamp(STATE_BYTES_MIN, STATE_BYTES_MAX);
+        let part = |most: u64| {
+            let part = u128::from(most) * u128::from(bytes) / u128::from(STATE_BYTES_MAX);
+            u64::try_from(part).unwrap_or(most)
+        };
+        let count = |most: usize| usize::try_from(part(most as u64)).unwrap_or(most);
+        Self {
+            topics: count(all.topics),
+            topic_bytes: part(all.topic_bytes),
+            partitions: part(all.partitions),
+            topic_partitions: all.topic_partitions,
+            deleted_topics: count(all.deleted_topics),
+            sessions: all.sessions,
+            session_outcomes: all.session_outcomes,
+            outcome_bytes: part(all.outcome_bytes),
+            producer_bytes: part(all.producer_bytes),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -53,4 +84,25 @@ pub struct Usage {
     pub outcome_bytes: u64,
     pub producers: u64,
     pub producer_bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_of_a_third_of_the_memory_has_a_third_of_everything() {
+        let all = Limits::default();
+        assert_eq!(Limits::within(STATE_BYTES_MAX), all);
+        assert_eq!(Limits::within(u64::MAX), all);
+        let third = Limits::within(STATE_BYTES_MAX / 3);
+        assert_eq!(third.partitions, all.partitions / 3);
+        assert_eq!(third.producer_bytes, all.producer_bytes / 3);
+        let least = Limits::within(0);
+        assert_eq!(least, Limits::within(STATE_BYTES_MIN));
+        assert!(
+            least.topics >= 4_000 && least.partitions >= 40_000,
+            "{least:?}"
+        );
+    }
 }
