@@ -2,7 +2,7 @@
 
 use futures::future::BoxFuture;
 
-use super::attacks::{batches, bombs, fetches, frames, paces, replies, topics};
+use super::attacks::{batches, bombs, fetches, frames, paces, packing, replies, topics};
 use super::good::Target;
 use super::manners::Attack;
 use super::probe::Probe;
@@ -38,6 +38,8 @@ pub(super) enum Budget {
     Unpacked,
     /// Fetches that wait.
     Polls,
+    /// What is known of the newest records of partitions that are read.
+    Views,
     /// Fetched bytes until they are written.
     Replies,
     /// All other answers.
@@ -53,6 +55,7 @@ impl Budget {
             Self::Dense => "dense",
             Self::Unpacked => "unpacked",
             Self::Polls => "polls",
+            Self::Views => "views",
             Self::Replies => "replies",
             Self::Answers => "answers",
         }
@@ -114,6 +117,25 @@ pub(super) const ALL: &[Case] = &[
         ..PLAIN
     },
     Case {
+        name: "waiting-views",
+        about: "Fetches of 2,048 partitions each that wait, for as many partitions as an agent keeps views of",
+        budgets: &[Budget::Decoded, Budget::Polls, Budget::Views],
+        ready: fetches::waiting_views,
+        ..PLAIN
+    },
+    Case {
+        name: "woken-polls",
+        about: "Fetches of 16,384 partitions that each of the good client's records wakes",
+        budgets: &[
+            Budget::Frames,
+            Budget::Decoded,
+            Budget::Polls,
+            Budget::Views,
+        ],
+        ready: fetches::woken_polls,
+        ..PLAIN
+    },
+    Case {
         name: "create-partitions",
         about: "CreatePartitions of 2.7 KB that asks for 20 million",
         budgets: &[Budget::Decoded],
@@ -135,6 +157,20 @@ pub(super) const ALL: &[Case] = &[
         ..PLAIN
     },
     Case {
+        name: "bombs-repacked",
+        about: "the same beside zstd bombs in Produce requests to a topic that has all packed anew",
+        budgets: &[Budget::Dense, Budget::Unpacked],
+        ready: bombs::repacked,
+        ..PLAIN
+    },
+    Case {
+        name: "packed-hard",
+        about: "Produce of a megabyte and of a few bytes to a topic with compression.zstd.level=22",
+        budgets: &[Budget::Dense, Budget::Unpacked],
+        ready: packing::hardest,
+        ..PLAIN
+    },
+    Case {
         name: "announced",
         about: "100 sockets that announce 1.4 MB each and stop",
         budgets: &[Budget::Frames],
@@ -148,6 +184,13 @@ pub(super) const ALL: &[Case] = &[
         budgets: &[Budget::Frames, Budget::Frame { mib: 100 }],
         probes: &[Probe::Produce { bytes: 2_000_000 }],
         ready: frames::trickled,
+        ..PLAIN
+    },
+    Case {
+        name: "mostly-refused",
+        about: "frames of 32 MiB of which one small batch is taken, and another one at once",
+        budgets: &[Budget::Frames, Budget::Frame { mib: 32 }, Budget::Decoded],
+        ready: frames::mostly_refused,
         ..PLAIN
     },
     Case {
@@ -170,6 +213,13 @@ pub(super) const ALL: &[Case] = &[
         about: "Produce of 4 million partitions without records in one request",
         budgets: &[Budget::Frame { mib: 23 }, Budget::Decoded],
         ready: replies::nulls,
+        ..PLAIN
+    },
+    Case {
+        name: "long-names",
+        about: "Produce to 40,000 topics that are not there, with names of 249 bytes, read by half of those who ask",
+        budgets: &[Budget::Frames, Budget::Decoded, Budget::Answers],
+        ready: replies::long_names,
         ..PLAIN
     },
     Case {

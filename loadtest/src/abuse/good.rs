@@ -24,7 +24,7 @@ use crate::client;
 use crate::latency::Latencies;
 use crate::produce;
 
-const TOPIC: &str = "good";
+pub(super) const TOPIC: &str = "good";
 const LIST_OFFSETS_VERSION: i16 = 7;
 /// Fifty records a second.
 const EVERY: Duration = Duration::from_millis(20);

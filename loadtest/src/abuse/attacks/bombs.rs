@@ -14,12 +14,14 @@ use protocol::records::{BatchOptions, Record, build_batch};
 use super::topics;
 use crate::abuse::good::Target;
 use crate::abuse::manners::{Attack, asks};
+use crate::produce;
 
 const PRODUCE_VERSION: i16 = 9;
 const LIST_OFFSETS_VERSION: i16 = 7;
 const TOPIC: &str = "bombs";
 /// Unpacked.
 const BYTES: usize = 100_000_000;
+const BYTES_ANEW: usize = 60_000_000;
 const AT_ONCE: i32 = 20;
 /// The timestamp that asks for the largest one.
 const LARGEST: i64 = -3;
@@ -27,12 +29,12 @@ const LARGEST: i64 = -3;
 type Ready<'a> = BoxFuture<'a, anyhow::Result<Vec<Attack>>>;
 
 /// One record with a long value, or with very many empty headers, each of which must be looked at.
-fn bombs() -> anyhow::Result<[Bytes; 2]> {
+fn bombs(bytes: usize) -> anyhow::Result<[Bytes; 2]> {
     // Attributes, timestamp, offset, a key of one byte.
     let start = [0, 0, 0, 2, b'k'];
-    let value = [&start, &varint(BYTES)[..], &vec![0; BYTES], &[0]].concat();
-    let headers = [0, 1].repeat(BYTES / 2);
-    let headers = [&start, &[1][..], &varint(BYTES / 2), &headers].concat();
+    let value = [&start, &varint(bytes)[..], &vec![0; bytes], &[0]].concat();
+    let headers = [0, 1].repeat(bytes / 2);
+    let headers = [&start, &[1][..], &varint(bytes / 2), &headers].concat();
     let plain = build_batch(&[Record::default()], BatchOptions::default());
     let bomb = |record: Vec<u8>| {
         let contents = [varint(record.len()), record].concat();
@@ -62,7 +64,7 @@ async fn create(target: &Target, partitions: i32) -> anyhow::Result<()> {
 pub(in crate::abuse) fn produced(target: &Target) -> Ready<'_> {
     async {
         create(target, AT_ONCE).await?;
-        let [value, headers] = bombs()?;
+        let [value, headers] = bombs(BYTES)?;
         let request = |bomb: &Bytes, count| ProduceRequest {
             acks: -1,
             timeout_ms: 60_000,
@@ -88,12 +90,30 @@ pub(in crate::abuse) fn produced(target: &Target) -> Ready<'_> {
     .boxed()
 }
 
+/// As large as what is packed anew may be, to a topic that has all packed anew by snappy, and beside it searches by time.
+pub(in crate::abuse) fn repacked(target: &Target) -> Ready<'_> {
+    async {
+        const ANEW: &str = "anew";
+        let configs = [
+            ("compression.type", "snappy"),
+            ("max.message.bytes", "100000000"),
+        ];
+        topics::create(target, ANEW, 1, &configs).await?;
+        let [value, _] = bombs(BYTES_ANEW)?;
+        let request = produce::request(ANEW, 0, value);
+        let mut attacks = vec![asks(8, &target.kafka, PRODUCE_VERSION, &[request])];
+        attacks.extend(searched(target).await?);
+        Ok(attacks)
+    }
+    .boxed()
+}
+
 /// The largest timestamp of each of five hundred partitions with a bomb in it.
 pub(in crate::abuse) fn searched(target: &Target) -> Ready<'_> {
     async {
         let partitions = if target.short { 16 } else { 512 };
         create(target, partitions).await?;
-        let [value, _] = bombs()?;
+        let [value, _] = bombs(BYTES)?;
         topics::fill(target, TOPIC, partitions, &value).await?;
         let partition = |partition_index| ListOffsetsPartition {
             partition_index,

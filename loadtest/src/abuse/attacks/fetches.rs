@@ -78,6 +78,72 @@ pub(in crate::abuse) fn waiting_wants(target: &Target) -> Ready<'_> {
     .boxed()
 }
 
+/// Those who wait for all of these partitions, each for some, until something comes.
+fn waits(partitions: std::ops::Range<i32>) -> FetchRequest {
+    FetchRequest {
+        max_wait_ms: i32::MAX,
+        min_bytes: 1,
+        max_bytes: i32::MAX,
+        topics: vec![topic(
+            TOPIC,
+            partitions.map(|index| partition(index, 1 << 20)).collect(),
+        )],
+        ..Default::default()
+    }
+}
+
+/// Thirty-two that wait, each for 2,048 partitions that nobody else reads: 65,536 together.
+pub(in crate::abuse) fn waiting_views(target: &Target) -> Ready<'_> {
+    async {
+        const EACH: i32 = 2048;
+        let sockets = if target.short { 4 } else { 32 };
+        let names = topics::names(8);
+        topics::create_all(target, &names, EACH * sockets / 8, &[]).await?;
+        let each = EACH / 8;
+        let request = |socket: i32| FetchRequest {
+            topics: names
+                .iter()
+                .map(|name| {
+                    let partitions = socket * each..(socket + 1) * each;
+                    topic(
+                        name,
+                        partitions.map(|index| partition(index, 1 << 20)).collect(),
+                    )
+                })
+                .collect(),
+            ..waits(0..0)
+        };
+        let requests: Vec<_> = (0..sockets).map(request).collect();
+        Ok(vec![asks(
+            requests.len(),
+            &target.kafka,
+            VERSION,
+            &requests,
+        )])
+    }
+    .boxed()
+}
+
+/// Eight that wait for 16,384 partitions, and for the one that the good client produces to.
+pub(in crate::abuse) fn woken_polls(target: &Target) -> Ready<'_> {
+    async {
+        const EACH: i32 = 8192;
+        let names = topics::names(2);
+        topics::create_all(target, &names, EACH, &[]).await?;
+        let mut request = FetchRequest {
+            min_bytes: i32::MAX,
+            ..waits(0..0)
+        };
+        request.topics = vec![topic(good::TOPIC, vec![partition(0, 1)])];
+        let all: Vec<_> = (0..EACH).map(|index| partition(index, 1 << 20)).collect();
+        request
+            .topics
+            .extend(names.iter().map(|name| topic(name, all.clone())));
+        Ok(vec![asks(8, &target.kafka, VERSION, &[request])])
+    }
+    .boxed()
+}
+
 /// Three hundred that want all there is and never read it.
 pub(in crate::abuse) fn never_read(target: &Target) -> Ready<'_> {
     async {

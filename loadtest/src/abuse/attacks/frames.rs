@@ -5,8 +5,10 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use protocol::messages::ProduceRequest;
 
-use crate::abuse::good::Target;
-use crate::abuse::manners::{Attack, frame, is_refused, never_reads, trickles};
+use super::topics;
+use crate::abuse::good::{self, Target};
+use crate::abuse::manners::{Attack, asks, frame, is_refused, never_reads, trickles};
+use crate::produce;
 
 const VERSION: i16 = 9;
 
@@ -27,6 +29,20 @@ pub(in crate::abuse) fn trickled(target: &Target) -> Ready<'_> {
         let piece = 7 * 1024;
         let attack = trickles(1, &target.kafka, &begins(), 100 << 20, piece);
         Ok(vec![attack])
+    }
+    .boxed()
+}
+
+/// Frames of which a small batch is taken, and 32 MiB for a topic that is not there are not; twelve at once, each again and
+/// again.
+pub(in crate::abuse) fn mostly_refused(target: &Target) -> Ready<'_> {
+    async {
+        topics::create(target, "few", 1, &[]).await?;
+        let large = if target.short { 1 << 20 } else { 32 << 20 };
+        let mut request = produce::request("few", 0, good::batch(Bytes::from_static(b"few")));
+        let rest = produce::request("nowhere", 0, good::batch(Bytes::from(vec![b'x'; large])));
+        request.topic_data.extend(rest.topic_data);
+        Ok(vec![asks(12, &target.kafka, VERSION, &[request])])
     }
     .boxed()
 }

@@ -6,5 +6,6 @@ pub(super) mod bombs;
 pub(super) mod fetches;
 pub(super) mod frames;
 pub(super) mod paces;
+pub(super) mod packing;
 pub(super) mod replies;
 pub(super) mod topics;

@@ -59,6 +59,32 @@ pub(in crate::abuse) fn nulls(target: &Target) -> Ready<'_> {
     .boxed()
 }
 
+/// Forty thousand topics that are not there, whose names the answer repeats, which half of those who ask do not read.
+pub(in crate::abuse) fn long_names(target: &Target) -> Ready<'_> {
+    async {
+        let count = if target.short { 1000 } else { 40_000 };
+        let topic = |number| TopicProduceData {
+            name: format!("{number:0>249}"),
+            partition_data: vec![PartitionProduceData {
+                index: 0,
+                records: None,
+            }],
+        };
+        let request = ProduceRequest {
+            acks: -1,
+            timeout_ms: 60_000,
+            topic_data: (0..count).map(topic).collect(),
+            ..Default::default()
+        };
+        let unread = frame(PRODUCE_VERSION, &request);
+        Ok(vec![
+            asks(8, &target.kafka, PRODUCE_VERSION, &[request]),
+            never_reads(8, &target.kafka, unread),
+        ])
+    }
+    .boxed()
+}
+
 /// All settings of sixty thousand topics, each with its words.
 pub(in crate::abuse) fn described(target: &Target) -> Ready<'_> {
     async {
