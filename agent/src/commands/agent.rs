@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::logging;
+use super::state_memory::state_memory;
 use anyhow::Context as _;
 use metadata::Roles;
 
 use crate::config::{
-    Agent, Bytes, Common, HostPort, Misuse, Named, Role, StoreUrl, can_be_told, listeners,
+    Agent, Common, HostPort, Misuse, Named, Role, StoreUrl, can_be_told, listeners,
 };
 use crate::context::{AutoCreate, PARTITIONS_MAX};
 use crate::server::{PeerListen, Sequencing, Server, Settings};
@@ -34,7 +35,7 @@ pub(super) async fn run(options: Agent) -> anyhow::Result<()> {
         (Some(store), true) => Sequencing::InProcess {
             peer: peer_port(&store, &options.listen, peer)?,
             store,
-            state_memory: Bytes::state_or_most(options.common.state_memory),
+            state_memory: state_memory(options.common.state_memory),
         },
         (None, false) if options.common.state_memory.is_some() => {
             let sentence =

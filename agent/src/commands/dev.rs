@@ -5,8 +5,9 @@ use std::path::{Path, absolute};
 use anyhow::Context as _;
 
 use super::say::answer;
+use super::state_memory::state_memory;
 use super::{agent, logging};
-use crate::config::{Bytes, Dev, Misuse, Named, StoreUrl};
+use crate::config::{Dev, Misuse, Named, StoreUrl};
 use crate::context::AutoCreate;
 use crate::server::{Sequencing, Server, Settings};
 
@@ -45,7 +46,7 @@ fn settings(options: Dev) -> anyhow::Result<(Settings, StoreUrl)> {
     let order = Sequencing::InProcess {
         store: store.clone(),
         peer,
-        state_memory: Bytes::state_or_most(options.common.state_memory),
+        state_memory: state_memory(options.common.state_memory),
     };
     let listen = vec![Named {
         name: None,

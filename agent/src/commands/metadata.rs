@@ -2,8 +2,9 @@
 //! operator says to such a store once.
 
 use super::say::{answer, complain};
+use super::state_memory::state_memory;
 use super::{agent, logging};
-use crate::config::{Bytes, HostPort, Metadata, Misuse, Say};
+use crate::config::{HostPort, Metadata, Misuse, Say};
 use crate::server::{IfReadable, MetadataSettings, Operated, Operation, operate, serve_metadata};
 use crate::storage::StoreOptions;
 
@@ -71,7 +72,7 @@ async fn serve(options: Metadata) -> anyhow::Result<()> {
         advertise,
         http: options.http,
         tls,
-        state_memory: Bytes::state_or_most(options.state_memory),
+        state_memory: state_memory(options.state_memory),
     })
     .await
 }

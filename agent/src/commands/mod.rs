@@ -7,6 +7,7 @@ mod logging;
 mod metadata;
 mod panics;
 mod say;
+mod state_memory;
 
 use std::process::ExitCode;
 

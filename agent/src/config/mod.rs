@@ -183,7 +183,8 @@ pub struct Metadata {
     #[arg(long, value_name = "ADDR")]
     pub http: Option<SocketAddr>,
     /// What topics, partitions and idempotent producers of the whole cluster may take in memory, about, where the order is
-    /// decided, 64MiB to 3GiB; past it new ones are refused. To be the same for all that may hold the order [default: 3GiB]
+    /// decided, 64MiB to 3GiB; past it new ones are refused. To be the same for all that may hold the order [default: a
+    /// quarter of the memory there is, 3GiB at the most]
     #[arg(long, value_name = "SIZE", value_parser = Bytes::of_state)]
     pub state_memory: Option<Bytes>,
     #[command(flatten)]
@@ -296,7 +297,8 @@ pub struct Common {
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
     pub cache_memory: Bytes,
     /// What topics, partitions and idempotent producers of the whole cluster may take in memory, about, where the order is
-    /// decided, 64MiB to 3GiB; past it new ones are refused. To be the same for all that may hold the order [default: 3GiB]
+    /// decided, 64MiB to 3GiB; past it new ones are refused. To be the same for all that may hold the order [default: a
+    /// quarter of the memory there is, 3GiB at the most]
     #[arg(long, value_name = "SIZE", value_parser = Bytes::of_state)]
     pub state_memory: Option<Bytes>,
     /// Compression of stored blocks that clients did not compress: off, or a zstd level

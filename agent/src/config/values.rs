@@ -33,12 +33,6 @@ impl Bytes {
             false => Err("from 64MiB to 3GiB".to_owned()),
         }
     }
-
-    /// What is given, or the most.
-    #[must_use]
-    pub fn state_or_most(given: Option<Self>) -> u64 {
-        given.map_or(metadata::STATE_BYTES_MAX, |bytes| bytes.0 as u64)
-    }
 }
 
 impl FromStr for Bytes {
