@@ -22,10 +22,11 @@ const USUAL_SPARE_BYTES: usize = 1024;
 /// What one batch may unpack into that is to be packed anew: it is held whole, beside what it is unpacked from and packed
 /// into.
 pub(crate) const KEPT_BYTES_MAX: usize = BATCH_BYTES_MAX / 2;
-/// What a decoder may hold: the largest window of zstd's usual levels, and one that only its highest levels write.
+/// What a decoder may hold: the largest window of zstd's usual levels, and the largest there is, which its highest level
+/// writes for whatever it packs. It takes memory as far as something is unpacked into it.
 const USUAL_MEMORY_MAX: usize = 8 * 1024 * 1024;
-const WINDOW_MAX: usize = 32 * 1024 * 1024;
-/// What those in both lines for what unpacks into much hold together.
+const WINDOW_MAX: usize = 128 * 1024 * 1024;
+/// What those in both lines for what unpacks into much hold together: a window or a block, or half of that and what is kept.
 pub(crate) const UNPACKED_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX;
 
 /// The lines, and who works on them.

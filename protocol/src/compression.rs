@@ -185,12 +185,14 @@ pub(crate) fn unsnap_block(
             "an impossible length".to_owned(),
         ));
     }
-    to.extend(
-        snap::raw::Decoder::new()
-            .decompress_vec(block)
-            .map_err(invalid)?,
-    );
-    Ok(())
+    // In place: what is large is not held twice.
+    let behind = to.len();
+    to.resize(behind.saturating_add(claimed), 0);
+    let place = to.get_mut(behind..).unwrap_or_default();
+    let unpacked = snap::raw::Decoder::new().decompress(block, place);
+    let unpacked = unpacked.map_err(invalid);
+    to.truncate(behind.saturating_add(*unpacked.as_ref().unwrap_or(&0)));
+    unpacked.map(|_| ())
 }
 
 /// Packs `bytes`, as a producer does that has time for little. Snappy comes in snappy-java's frames.

@@ -215,6 +215,8 @@ pub fn repack(batch: &[u8], records: &[u8], codec: Codec, level: i32) -> Result<
     let mut repacked = Vec::from(batch.get(..HEADER_BYTES).ok_or(BatchError::Truncated)?);
     compress_behind(&mut repacked, codec, level, records)
         .map_err(|error| CompressionError::Invalid(codec.name(), error.to_string()))?;
+    // It is charged for by its length, for as long as it waits.
+    repacked.shrink_to_fit();
     let length = i32::try_from(repacked.len().saturating_sub(LENGTH_END));
     let length = length.map_err(|_| BatchError::TooMuch)?;
     let attributes = header.attributes & !CODEC | codec.bits();

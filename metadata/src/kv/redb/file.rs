@@ -109,7 +109,11 @@ impl Reopening {
         }
         let opened = match &self.place {
             Some(place) => opened_again(place, &self.doubt),
-            None => (self.opener)(Missing::Refuse, &self.doubt),
+            // It was anybody's meanwhile.
+            None => {
+                self.doubt = Doubt::default();
+                (self.opener)(Missing::Refuse, &self.doubt)
+            }
         };
         match opened {
             Ok((database, place)) => {

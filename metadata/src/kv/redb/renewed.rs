@@ -6,6 +6,9 @@
 //! the process before failed is nowhere written, but redb's header says whether it closed the file. If it did not, each byte
 //! is written again as it is read, and synced: what is read from then on is on the disk. A power cut meanwhile leaves what
 //! one amid a commit does: pages as of the last good fsync, some of the last commit's beside them.
+//!
+//! A page that cannot be read is left as it is: in no page cache is anything of it that could be believed. redb does not ask
+//! for it where it is free, and nobody can have it where it is not. Where there are many, the disk is to be mended first.
 
 use std::io;
 use std::ops::Bound;
@@ -27,6 +30,8 @@ const PAGE_BYTES: usize = 4096;
 /// A read that fails is tried again so often, each after this pause: redb gives up the whole file at the first that does.
 const READS: u32 = 4;
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(20);
+/// Pages that may be left as they are: each costs its reads, and many are no bad sectors.
+const UNREADABLE_MAX: u32 = 64;
 
 /// Whether the page cache may have what the disk has not: so it is until the file was written anew once, while something
 /// is not synced, and from when something could not be written or synced. The same for all times that a process opens its
@@ -120,16 +125,17 @@ pub(super) fn was_left_open(file: &impl StorageBackend, length: u64) -> io::Resu
 
 fn renew(file: &impl StorageBackend, length: u64) -> io::Result<()> {
     let mut piece = vec![0; PIECE_BYTES];
-    let mut at = 0;
+    let (mut at, mut unreadable) = (0, 0);
     while at < length {
         let rest = usize::try_from(length - at).unwrap_or(PIECE_BYTES);
         let piece = &mut piece[..rest.min(PIECE_BYTES)];
-        let written = read(file, at, piece).and_then(|()| file.write(at, piece));
+        let written = file.read(at, piece);
+        let written = written.and_then(|()| file.write(at, piece));
         if written.is_err() {
             piece
                 .chunks_mut(PAGE_BYTES)
                 .zip((at..).step_by(PAGE_BYTES))
-                .try_for_each(|(page, at)| renew_page(file, at, page))?;
+                .try_for_each(|(page, at)| renew_page(file, at, page, &mut unreadable))?;
         }
         at += piece.len() as u64;
     }
@@ -138,10 +144,16 @@ fn renew(file: &impl StorageBackend, length: u64) -> io::Result<()> {
 
 /// One of those of which something failed. On a full disk, a page of zeros for which there is no room was never written: redb
 /// makes its file longer before it fills it. Nothing lies on the disk there that could differ from what is read.
-fn renew_page(file: &impl StorageBackend, at: u64, page: &mut [u8]) -> io::Result<()> {
-    match file.read(at, page) {
+fn renew_page(
+    file: &impl StorageBackend,
+    at: u64,
+    page: &mut [u8],
+    unreadable: &mut u32,
+) -> io::Result<()> {
+    match read(file, at, page) {
         Ok(()) => {}
-        Err(error) if is_of_the_disk(&error) => {
+        Err(error) if is_of_the_disk(&error) && *unreadable < UNREADABLE_MAX => {
+            *unreadable += 1;
             tracing::error!(at, %error, "a page of the metadata file cannot be read, and is left as it is");
             return Ok(());
         }
