@@ -109,11 +109,7 @@ impl Reopening {
         }
         let opened = match &self.place {
             Some(place) => opened_again(place, &self.doubt),
-            // It was anybody's meanwhile.
-            None => {
-                self.doubt = Doubt::default();
-                (self.opener)(Missing::Refuse, &self.doubt)
-            }
+            None => (self.opener)(Missing::Refuse, &self.doubt),
         };
         match opened {
             Ok((database, place)) => {
@@ -123,6 +119,8 @@ impl Reopening {
             Err(error) => {
                 // Nothing of this process may stay in the way of whoever mends the file system.
                 self.place = None;
+                // It is anybody's meanwhile.
+                self.doubt = Doubt::default();
                 self.failed(&error);
                 Err(error)
             }
