@@ -2,6 +2,7 @@
 //! joins one to a stranger would acknowledge what nobody can read. Checked before anybody is served, and looked at again
 //! for as long as the agent runs. Used by `server`, `http` and `penstock doctor`.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use metadata::kv::Kv;
@@ -264,6 +265,8 @@ pub(crate) struct Identity {
     metadata: Metadata,
     names: Names,
     random: Random,
+    /// What this process names a bucket that has no name: the same at each attempt, for one that was given up may come late.
+    name: OnceLock<BucketId>,
     standing: watch::Sender<Standing>,
 }
 
@@ -279,6 +282,7 @@ impl Identity {
             metadata,
             names,
             random,
+            name: OnceLock::new(),
             standing: watch::Sender::new(Standing::Unknown),
         }
     }
@@ -386,7 +390,7 @@ impl Identity {
             Join::Claim => {
                 // The bucket first: were it the metadata, a crash in between would leave it bound to a bucket that nobody
                 // can find.
-                let wanted = Witness::new(known.cluster, BucketId(self.random.u128()));
+                let wanted = Witness::new(known.cluster, self.name());
                 let there = self.read(known, self.store.claim(&wanted).await)?;
                 let found = Found::Witness(there.clone());
                 judge(&self.names, known, &found).map_err(Attempt::Refused)?;
@@ -411,6 +415,10 @@ impl Identity {
             Err(sentence) => Err(Attempt::Refused(sentence)),
             Ok(_) => Err(Attempt::Again("another agent binds a bucket".to_owned())),
         }
+    }
+
+    fn name(&self) -> BucketId {
+        *self.name.get_or_init(|| BucketId(self.random.u128()))
     }
 
     fn read<T>(&self, known: Known<'_>, read: Result<T, WitnessError>) -> Result<T, Attempt> {

@@ -92,8 +92,8 @@ pub(crate) fn unpack<U: Use>(
             user.with(Unpacked::new(pieces, allowance, codec, keep))
         }
         Codec::Snappy => {
-            let largest = allowance.bytes.min(allowance.batch_bytes).min(memory);
-            let blocks = SnappyBlocks::open(packed, largest)?;
+            let left = allowance.bytes.min(allowance.batch_bytes);
+            let blocks = SnappyBlocks::open(packed, memory, left)?;
             user.with(Unpacked::new(blocks, allowance, codec, keep))
         }
         Codec::Lz4 => {
@@ -276,18 +276,21 @@ fn check_lz4_frame(packed: &[u8]) -> Result<(), BatchError> {
 struct SnappyBlocks<'a> {
     rest: &'a [u8],
     framed: bool,
+    /// Of a block, and what all that are still to come may be together.
     largest: usize,
+    left: usize,
     block: Vec<u8>,
     at: usize,
 }
 
 impl<'a> SnappyBlocks<'a> {
-    fn open(packed: &'a [u8], largest: usize) -> Result<Self, BatchError> {
+    fn open(packed: &'a [u8], largest: usize, left: usize) -> Result<Self, BatchError> {
         let framed = crate::compression::after_xerial_header(packed);
         let mut blocks = Self {
             rest: framed.unwrap_or(packed),
             framed: framed.is_some(),
             largest,
+            left,
             block: Vec::new(),
             at: 0,
         };
@@ -299,13 +302,18 @@ impl<'a> SnappyBlocks<'a> {
     }
 
     fn unpack(&mut self, block: &[u8]) -> Result<(), BatchError> {
-        self.block.clear();
         self.at = 0;
-        crate::compression::unsnap_block(block, &mut self.block, self.largest).map_err(|error| {
-            match error {
-                CompressionError::TooLarge(_) => BatchError::TooMuch,
-                invalid @ CompressionError::Invalid(..) => invalid.into(),
-            }
+        self.block.clear();
+        let largest = self.largest.min(self.left);
+        // What a vector has is copied when it grows, wanted or not.
+        if snap::raw::decompress_len(block).is_ok_and(|bytes| bytes > self.block.capacity()) {
+            self.block = Vec::new();
+        }
+        let unpacked = crate::compression::unsnap_block(block, &mut self.block, largest);
+        self.left = self.left.saturating_sub(self.block.len());
+        unpacked.map_err(|error| match error {
+            CompressionError::TooLarge(_) => BatchError::TooMuch,
+            invalid @ CompressionError::Invalid(..) => invalid.into(),
         })
     }
 
@@ -347,6 +355,26 @@ impl BufRead for SnappyBlocks<'_> {
 mod tests {
     use super::*;
     use crate::compression::compress_at;
+
+    #[test]
+    fn blocks_of_snappy_are_held_one_at_a_time_and_count_together() {
+        let block = |bytes: usize| {
+            let block = snap::raw::Encoder::new()
+                .compress_vec(&vec![0; bytes])
+                .unwrap();
+            let length = u32::try_from(block.len()).unwrap().to_be_bytes();
+            [&length[..], &block].concat()
+        };
+        let header = [&b"\x82SNAPPY\0"[..], &[0, 0, 0, 1, 0, 0, 0, 1]].concat();
+        let packed = [header, block(5 << 20), block(6 << 20), block(6 << 20)].concat();
+        let mut blocks = SnappyBlocks::open(&packed, 8 << 20, 12 << 20).unwrap();
+        for bytes in [5 << 20, 6 << 20] {
+            assert_eq!(blocks.fill_buf().unwrap().len(), bytes);
+            assert!(blocks.block.capacity() < bytes + bytes / 8);
+            blocks.consume(bytes);
+        }
+        assert!(blocks.fill_buf().is_err(), "5 and 6 of 12 are taken");
+    }
 
     #[test]
     fn what_is_packed_at_any_level_needs_no_more_memory_than_its_contents() {

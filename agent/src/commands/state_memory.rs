@@ -13,6 +13,8 @@ const CONTAINERS: [&str; 2] = [
     "/sys/fs/cgroup/memory.max",
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
 ];
+/// Which group this process is in, where it is none of a container's own: a unit of systemd.
+const SELF: &str = "/proc/self/cgroup";
 const MACHINE: &str = "/proc/meminfo";
 
 /// What is given, or a quarter of the memory there is, 3 GiB at the most.
@@ -21,8 +23,14 @@ pub(super) fn state_memory(given: Option<Bytes>) -> u64 {
         return given.0 as u64;
     }
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let containers = CONTAINERS.map(|path| read(path).trim().parse().ok());
-    part_of(containers.into_iter().chain([machine(&read(MACHINE))]))
+    let limit = |path: &str| read(path).trim().parse().ok();
+    let unit = unit(&read(SELF)).and_then(|path| limit(&path));
+    let containers = CONTAINERS.map(limit);
+    part_of(
+        containers
+            .into_iter()
+            .chain([unit, machine(&read(MACHINE))]),
+    )
 }
 
 fn part_of(there: impl IntoIterator<Item = Option<u64>>) -> u64 {
@@ -30,6 +38,12 @@ fn part_of(there: impl IntoIterator<Item = Option<u64>>) -> u64 {
     least.map_or(STATE_BYTES_MAX, |bytes| {
         (bytes / PART).clamp(STATE_BYTES_MIN, STATE_BYTES_MAX)
     })
+}
+
+/// Where the group's limit is said: `0::/system.slice/penstock.service`.
+fn unit(said: &str) -> Option<String> {
+    let path = said.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    Some(format!("/sys/fs/cgroup/{path}/memory.max"))
 }
 
 /// As the kernel says it: `MemTotal:  24543232 kB`.
@@ -61,6 +75,11 @@ mod tests {
         let said = "MemTotal:       24543232 kB\nMemFree:         1234 kB\n";
         assert_eq!(machine(said), Some(24_543_232 * 1024));
         assert_eq!(machine("MemFree: 1 kB"), None);
+        let path = unit("0::/system.slice/penstock.service\n").unwrap();
+        assert_eq!(
+            path,
+            "/sys/fs/cgroup/system.slice/penstock.service/memory.max"
+        );
         assert_eq!(state_memory(Some(Bytes(7))), 7);
     }
 }

@@ -147,6 +147,7 @@ impl Search<'_> {
             extent: *extent,
             stored,
             wanted,
+            at_last: false,
         };
         look.search(self.origin).await.map_err(|error| {
             // Headers were checked when the batches came; what does not read now is damage.
@@ -162,12 +163,17 @@ struct Look {
     extent: Extent,
     stored: Stored,
     wanted: TimeQuery,
+    /// What takes more than is allowed is not looked into: nobody allows more.
+    at_last: bool,
 }
 
 impl Look {
     async fn search(self, origin: Origin) -> Result<Option<(i64, i64)>, BatchError> {
         let bytes = self.stored.raw_length as usize;
-        let again = self.clone();
+        let again = Self {
+            at_last: true,
+            ..self.clone()
+        };
         let found = SEARCHING.usual.compute(origin, move |wanted| {
             let wanted = || wanted.is_wanted();
             self.look(&mut unpacking::usual(bytes, &wanted))
@@ -188,7 +194,7 @@ impl Look {
             &self.block,
             &self.extent,
             &self.stored,
-            self.wanted,
+            (self.wanted, self.at_last),
             allowance,
         )
     }
@@ -200,7 +206,7 @@ fn look_into(
     block: &RawBlock,
     extent: &Extent,
     stored: &Stored,
-    wanted: TimeQuery,
+    (wanted, at_last): (TimeQuery, bool),
     allowance: &mut Allowance<'_>,
 ) -> Result<Option<(i64, i64)>, BatchError> {
     let start = stored.raw_start as usize;
@@ -219,7 +225,9 @@ fn look_into(
                 if extent.flags.offsets_in_bytes {
                     base_offset = base_offset.max(header.base_offset);
                 }
-                if let Some((delta, timestamp)) = pick(&batch, &header, wanted, allowance)? {
+                if let Some((delta, timestamp)) =
+                    pick(&batch, &header, (wanted, at_last), allowance)?
+                {
                     return Ok(Some((base_offset + i64::from(delta), timestamp)));
                 }
                 base_offset += i64::from(header.last_offset_delta) + 1;
@@ -230,13 +238,13 @@ fn look_into(
     Ok(None)
 }
 
-/// Most batches are passed over by their header. What cannot be unpacked was so when it came, from a producer that the
-/// topic trusted or before contents were looked at. Its first offset is answered then, as it is the last before which
+/// Most batches are passed over by their header. What cannot be unpacked, or into more than is allowed at last, was so when
+/// it came, from a producer that the topic trusted or before contents were looked at. Its first offset is answered then, as it is the last before which
 /// nothing is missed.
 fn pick(
     batch: &Bytes,
     header: &BatchHeader,
-    wanted: TimeQuery,
+    (wanted, at_last): (TimeQuery, bool),
     allowance: &mut Allowance<'_>,
 ) -> Result<Option<(i32, i64)>, BatchError> {
     let (TimeQuery::AtOrAfter(timestamp) | TimeQuery::Largest(timestamp)) = wanted;
@@ -248,7 +256,8 @@ fn pick(
         TimeQuery::Largest(_) => first_with_max_timestamp(batch, allowance).map(Some),
     };
     match picked {
-        Err(error @ (BatchError::TooMuch | BatchError::Unwanted)) => Err(error),
+        Err(BatchError::TooMuch) if !at_last => Err(BatchError::TooMuch),
+        Err(BatchError::Unwanted) => Err(BatchError::Unwanted),
         Err(error) => {
             warn_seldom!(%error, "a batch cannot be searched by time");
             Ok(Some((0, header.max_timestamp)))

@@ -15,11 +15,12 @@ use super::buffer::SealedBlock;
 /// A producer repeats what failed before it goes on. One that does not do so in this time goes on elsewhere, or with another
 /// epoch; and what it sent before it heard has come, also what waited for room in an outage: by then clients hang up.
 const REPEATED_WITHIN: Duration = Duration::from_secs(60);
-/// While more failures are known they are remembered only until the segment that was open then had its turn.
+/// While more failures are known than that, they are remembered for a shorter time.
+const REPEATED_SOON: Duration = Duration::from_secs(5);
 const FAILURES_MAX: usize = 64 * 1024;
 
-/// The last batch that failed of each producer in each partition, until it comes again. Bounded by what is under way, and
-/// [`FAILURES_MAX`].
+/// The last batch that failed of each producer in each partition, until it comes again. Bounded by what was under way within
+/// some seconds, and [`FAILURES_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     /// Segments sealed so far.
@@ -55,10 +56,13 @@ impl Failures {
     /// The next segment's turn has come.
     pub(super) fn next_turn(&mut self, now: Instant) {
         self.turn += 1;
-        let few = self.last.len() <= FAILURES_MAX;
+        let within = match self.last.len() {
+            ..=FAILURES_MAX => REPEATED_WITHIN,
+            _ => REPEATED_SOON,
+        };
         self.last.retain(|_, failure| {
-            let lately = now.saturating_duration_since(failure.at) < REPEATED_WITHIN;
-            failure.open >= self.turn || few && lately
+            let lately = now.saturating_duration_since(failure.at) < within;
+            failure.open >= self.turn || lately
         });
     }
 
@@ -264,8 +268,8 @@ mod tests {
         assert!(failures.last.is_empty());
     }
 
-    #[test]
-    fn more_failures_than_are_remembered_go_with_what_was_under_way() {
+    #[tokio::test(start_paused = true)]
+    async fn more_failures_than_are_remembered_are_remembered_for_a_shorter_time() {
         let mut failures = failing(1, batch(0, 0, 0));
         for id in 0..=i64::try_from(FAILURES_MAX).unwrap() {
             failures.remember(PARTITION, batch(id, 0, 0), Instant::now());
@@ -276,6 +280,7 @@ mod tests {
             [true, false]
         );
         failures.sealed();
+        tokio::time::advance(REPEATED_SOON).await;
         assert_eq!(
             withheld(&mut failures, PARTITION, &[batch(8, 0, 1)]),
             [false, false]

@@ -75,7 +75,8 @@ async fn beginning(mut body: HttpResponseBody) -> Result<Bytes, HttpError> {
             break;
         }
     }
-    Ok(taken.freeze())
+    // It is read as text, which it would not be if it were cut amid a letter.
+    Ok(String::from_utf8_lossy(&taken).into_owned().into())
 }
 
 /// A body that fails where it goes beyond what was asked for.
@@ -132,6 +133,16 @@ mod tests {
     use object_store::client::HttpRequestBody;
 
     use super::*;
+
+    /// A refusal that is cut is text all the same: the code counts.
+    #[tokio::test]
+    async fn a_long_refusal_in_any_letters_stays_text() {
+        let body = format!("a{}", "ä".repeat(REFUSAL_BYTES_MAX));
+        let cut = beginning(HttpResponseBody::from(Bytes::from(body)))
+            .await
+            .unwrap();
+        assert!(String::from_utf8(cut.into()).is_ok());
+    }
 
     /// Answers every request with that status, and pieces without end.
     #[derive(Debug)]

@@ -16,6 +16,8 @@ const DAMAGE_MEMORY: Duration = Duration::from_secs(5);
 const DAMAGED_MAX: usize = 4096;
 /// What an entry takes besides its bytes, about.
 const ENTRY_OVERHEAD: u64 = 256;
+/// What each batch of a block takes besides its bytes, before the block was stored: its allocation, and who holds it.
+const SLICE_OVERHEAD: u64 = 96;
 /// Where a block came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -64,7 +66,10 @@ impl Kept {
 
     /// Keeps a block and lets go of those used longest ago. One larger than all there may be is not kept.
     pub(super) fn keep(&mut self, key: Key, block: RawBlock, source: Source, bytes_max: u64) {
-        let bytes = block.iter().map(|slice| slice.len() as u64).sum::<u64>() + ENTRY_OVERHEAD;
+        let slices = block
+            .iter()
+            .map(|slice| slice.len() as u64 + SLICE_OVERHEAD);
+        let bytes = slices.sum::<u64>() + ENTRY_OVERHEAD;
         self.remove(key);
         if bytes > bytes_max {
             return;

@@ -5,6 +5,8 @@
 //! damage asks whether it still looks in the right place. Rows that end before what must be in them are damage, too: a
 //! store that went back in time has such, and "there is none" would be a wrong answer.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::summary::{Child, Summary};
@@ -121,11 +123,11 @@ impl<'a> Lookup<'a> {
     ) -> Result<Option<Chunk>, Error> {
         let mut next = from;
         loop {
-            let summary = match self.scan(LEVEL_MAX, next, &wanted).await? {
+            let summary = match self.scan(LEVEL_MAX, next..until, &wanted).await? {
                 Scan::None(end) => return self.reaches(end, until).map(|()| None),
                 Scan::Child(base, _) if base >= until => return Ok(None),
                 Scan::Child(base, child) => self.summary(1, base.max(next), child.end).await?,
-                Scan::Nothing => match self.scan(1, next, &wanted).await? {
+                Scan::Nothing => match self.scan(1, next..until, &wanted).await? {
                     Scan::None(end) => return self.reaches(end, until).map(|()| None),
                     Scan::Child(base, child) => {
                         return self.chunk_before(until, base, &child).await;
@@ -218,10 +220,10 @@ impl<'a> Lookup<'a> {
     async fn scan(
         &self,
         level: u8,
-        from: Offset,
+        within: Range<Offset>,
         wanted: &(impl Fn(&Child) -> bool + Sync),
     ) -> Result<Scan, Error> {
-        let mut next = from;
+        let mut next = within.start;
         let mut scan = Scan::Nothing;
         loop {
             let rows = self.read_summaries(level, next).await?;
@@ -234,7 +236,7 @@ impl<'a> Lookup<'a> {
                 next = summary.end();
                 scan = Scan::None(next);
             }
-            if rows.is_empty() {
+            if rows.is_empty() || next >= within.end {
                 return Ok(scan);
             }
         }

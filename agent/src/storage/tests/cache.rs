@@ -169,14 +169,23 @@ async fn one_asker_going_away_does_not_harm_the_others() {
     assert_eq!(f.faulty.requests(), 1);
 }
 
+/// Thousands of which a block may have before it was stored, each an allocation of its own.
+#[tokio::test(start_paused = true)]
+async fn small_batches_count_for_what_they_take() {
+    let f = fixture(&[1000], 1 << 20).await;
+    let batches = (0..1000).map(|_| Bytes::copy_from_slice(&[0; 68]));
+    f.cache.insert(f.place(0), batches.collect());
+    assert!(f.cache.bytes() >= 1000 * 144, "{}", f.cache.bytes());
+}
+
 #[tokio::test(start_paused = true)]
 async fn bytes_have_a_bound_and_the_least_recently_used_go() {
-    let f = fixture(&[1000; 10], 5000).await;
+    let f = fixture(&[1000; 10], 5500).await;
     let _tasks = f.run();
     for index in 0..10 {
         f.read(&[index]).await;
         f.read(&[0]).await;
-        assert!(f.cache.bytes() <= 5000);
+        assert!(f.cache.bytes() <= 5500);
     }
     assert_eq!(f.faulty.requests(), 10, "0 stayed");
     assert_eq!(f.read(&[9, 8, 0]).await, [Source::Cache; 3]);
