@@ -55,7 +55,7 @@ impl Place {
         &self.path
     }
 
-    /// The file, to be opened as a database anew. It stays locked by this process all the while.
+    /// The file, to be opened as a database anew. redb lets go of its lock when it closes, and takes it again.
     pub(super) fn file(&self) -> io::Result<File> {
         self.file.try_clone()
     }
