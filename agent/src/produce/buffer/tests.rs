@@ -1,10 +1,20 @@
 //! What `add`, `seal` and `answer` do with batches, and when waiting is pointless.
 
-use bytes::Bytes;
-use metadata::{Offset, PartitionIndex, Timestamp, TopicId};
+use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use metadata::{Offset, PartitionIndex, Placed, Timestamp, TopicId, TopicPartition};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::open::BATCHES_MAX;
+use super::sealed::BLOCK_RAW_BYTES_MAX;
+use super::waiting::IDLE_MIN;
 use super::*;
 use crate::admission::Admission;
+use crate::call::ConnectionId;
+use crate::produce::validate::ValidBatch;
 
 fn policy() -> SealPolicy {
     SealPolicy {
