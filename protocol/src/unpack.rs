@@ -87,8 +87,8 @@ pub(crate) fn unpack<U: Use>(
     match codec {
         Codec::None => user.with(Unpacked::new(packed, allowance, codec, keep)),
         Codec::Gzip => {
-            let pieces =
-                BufReader::with_capacity(PIECE_BYTES, flate2::bufread::MultiGzDecoder::new(packed));
+            let member = GzipMember(flate2::bufread::GzDecoder::new(packed));
+            let pieces = BufReader::with_capacity(PIECE_BYTES, member);
             user.with(Unpacked::new(pieces, allowance, codec, keep))
         }
         Codec::Snappy => {
@@ -270,6 +270,19 @@ fn check_lz4_frame(packed: &[u8]) -> Result<(), BatchError> {
         let what = "not one whole frame of independent blocks".to_owned();
         CompressionError::Invalid(Codec::Lz4.name(), what).into()
     })
+}
+
+/// One member of gzip, which is all there may be: at a second one librdkafka aborts, or reads the first batch for ever.
+struct GzipMember<'a>(flate2::bufread::GzDecoder<&'a [u8]>);
+
+impl Read for GzipMember<'_> {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.0.read(to)?;
+        if read == 0 && !to.is_empty() && !self.0.get_ref().is_empty() {
+            return Err(std::io::Error::other("more than one member"));
+        }
+        Ok(read)
+    }
 }
 
 /// Blocks of snappy-java's frames, one unpacked at a time; raw snappy is one block.

@@ -587,6 +587,23 @@ mod tests {
         assert!(lz4(lz4_flex::frame::BlockMode::Linked).is_err());
     }
 
+    /// It aborts at an empty first member, and reads the first of several alone.
+    #[test]
+    fn gzip_that_librdkafka_does_not_read_is_refused() {
+        let records = packed(Codec::None, &[record(0), record(1)]).slice(HEADER_BYTES..);
+        let (half, rest) = records.split_at(records.len() / 2);
+        let of = |members: &[&[u8]]| {
+            let members = members
+                .iter()
+                .map(|bytes| compress(Codec::Gzip, bytes).unwrap());
+            sealed(Codec::Gzip, &members.collect::<Vec<_>>().concat(), 2)
+        };
+        assert!(of(&[&records]).is_ok());
+        for members in [[b"", &records[..]], [half, rest], [&records[..], b""]] {
+            assert!(of(&members).is_err());
+        }
+    }
+
     #[test]
     fn after_log_append_time_every_record_has_the_batchs_time() {
         let batch = packed(Codec::None, &[record(0), record(1)]);

@@ -1,6 +1,7 @@
 //! What the cluster's state may take where nobody says: a part of the memory that this process can have.
 
 use std::fs;
+use std::path::Path;
 
 use metadata::{STATE_BYTES_MAX, STATE_BYTES_MIN};
 
@@ -8,13 +9,8 @@ use crate::config::Bytes;
 
 /// The rest is for requests, caches and the state once more, while it is loaded.
 const PART: u64 = 4;
-/// What a container may take, by both versions of cgroups.
-const CONTAINERS: [&str; 2] = [
-    "/sys/fs/cgroup/memory.max",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-];
-/// Which group this process is in, where it is none of a container's own: a unit of systemd.
-const SELF: &str = "/proc/self/cgroup";
+/// Which groups this process is in; where a container sees itself as the root, that is all it says.
+const GROUPS: &str = "/proc/self/cgroup";
 const MACHINE: &str = "/proc/meminfo";
 
 /// What is given, or a quarter of the memory there is, 3 GiB at the most.
@@ -23,14 +19,14 @@ pub(super) fn state_memory(given: Option<Bytes>) -> u64 {
         return given.0 as u64;
     }
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let limit = |path: &str| read(path).trim().parse().ok();
-    let unit = unit(&read(SELF)).and_then(|path| limit(&path));
-    let containers = CONTAINERS.map(limit);
-    part_of(
-        containers
-            .into_iter()
-            .chain([unit, machine(&read(MACHINE))]),
-    )
+    let limits = limits(&read(GROUPS));
+    let limits = limits.iter().map(|path| read(path).trim().parse().ok());
+    let bytes = part_of(limits.chain([machine(&read(MACHINE))]));
+    tracing::debug!(
+        bytes,
+        "the cluster's state may take a quarter of the memory there is; --state-memory says otherwise"
+    );
+    bytes
 }
 
 fn part_of(there: impl IntoIterator<Item = Option<u64>>) -> u64 {
@@ -40,10 +36,27 @@ fn part_of(there: impl IntoIterator<Item = Option<u64>>) -> u64 {
     })
 }
 
-/// Where the group's limit is said: `0::/system.slice/penstock.service`.
-fn unit(said: &str) -> Option<String> {
-    let path = said.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    Some(format!("/sys/fs/cgroup/{path}/memory.max"))
+/// Where the limits of all groups are said that this process is in, by both versions of cgroups: `0::/unit.service`,
+/// `5:cpu,memory:/unit`. What is above a group holds for it, too.
+fn limits(said: &str) -> Vec<String> {
+    let mut limits = Vec::new();
+    for line in said.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(group)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            _ if controllers.split(',').any(|name| name == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        let groups = Path::new(group).ancestors();
+        let groups = groups.map(|group| group.display().to_string());
+        limits.extend(groups.map(|group| format!("{root}{}/{file}", group.trim_end_matches('/'))));
+    }
+    limits
 }
 
 /// As the kernel says it: `MemTotal:  24543232 kB`.
@@ -75,11 +88,17 @@ mod tests {
         let said = "MemTotal:       24543232 kB\nMemFree:         1234 kB\n";
         assert_eq!(machine(said), Some(24_543_232 * 1024));
         assert_eq!(machine("MemFree: 1 kB"), None);
-        let path = unit("0::/system.slice/penstock.service\n").unwrap();
-        assert_eq!(
-            path,
-            "/sys/fs/cgroup/system.slice/penstock.service/memory.max"
-        );
-        assert_eq!(state_memory(Some(Bytes(7))), 7);
+        let said = "12:cpuset:/\n5:cpu,memory:/a/b\n0::/system.slice/penstock.service\n";
+        let expected = [
+            "/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes",
+            "/sys/fs/cgroup/memory/a/memory.limit_in_bytes",
+            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+            "/sys/fs/cgroup/system.slice/penstock.service/memory.max",
+            "/sys/fs/cgroup/system.slice/memory.max",
+            "/sys/fs/cgroup/memory.max",
+        ];
+        assert_eq!(limits(said), expected);
+        // A container's own root.
+        assert_eq!(limits("0::/\n"), ["/sys/fs/cgroup/memory.max"]);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use metadata::{BlockCodec, BlockRange, ObjectKey, TopicPartition};
 
-use super::error::StoreError;
+use super::error::{ErrorKind, StoreError};
 use super::segment::{SegmentError, decode_block};
 use super::store::{Cause, Store};
 use crate::tasks::compute;
@@ -79,8 +79,27 @@ fn end(run: &[Place]) -> u64 {
     run.iter().map(Place::end).max().unwrap_or_default()
 }
 
-/// One request for a run of blocks.
+/// One request for a run of blocks; two where some of what came was not that: a bucket may send other bytes once, or only
+/// some, and damage is what stays.
 pub(super) async fn download(store: &Store, places: &[Place]) -> Result<Blocks, StoreError> {
+    let mut blocks = ask(store, places).await?;
+    let damaged = |block: &Result<RawBlock, StoreError>| {
+        let error = block.as_ref().err();
+        error.is_some_and(|error| error.kind == ErrorKind::Corrupt)
+    };
+    if blocks.iter().any(damaged)
+        && let Ok(again) = ask(store, places).await
+    {
+        for (block, again) in blocks.iter_mut().zip(again) {
+            if damaged(block) {
+                *block = again;
+            }
+        }
+    }
+    Ok(blocks)
+}
+
+async fn ask(store: &Store, places: &[Place]) -> Result<Blocks, StoreError> {
     let first = places[0].range.position;
     let all = u64::from(first)..end(places);
     let stored = store.get_range(places[0].object, all, Cause::Fetch).await?;

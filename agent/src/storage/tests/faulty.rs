@@ -16,8 +16,8 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, Share
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use parking_lot::Mutex;
 use tokio::time::sleep;
@@ -36,6 +36,8 @@ pub(crate) enum Planned {
     Refused,
     /// No answer at all; what it asked for happens.
     Silent,
+    /// Other bytes than were asked for, where some were.
+    OtherBytes,
 }
 
 /// The bucket.
@@ -74,9 +76,13 @@ impl Faulty {
     }
 
     async fn request<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        Self::perform(self.fate(), work).await
+    }
+
+    async fn perform<T>(planned: Planned, work: impl Future<Output = Result<T>>) -> Result<T> {
         let (path, source) = ("it".to_owned(), "planned".into());
-        match self.fate() {
-            Planned::Works => work.await,
+        match planned {
+            Planned::Works | Planned::OtherBytes => work.await,
             Planned::Takes(millis) => {
                 sleep(Duration::from_millis(millis)).await;
                 work.await
@@ -122,7 +128,25 @@ impl ObjectStore for Faulty {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.request(self.objects.get_opts(location, options)).await
+        let planned = self.fate();
+        let got = Self::perform(planned, self.objects.get_opts(location, options)).await?;
+        if !matches!(planned, Planned::OtherBytes) {
+            return Ok(got);
+        }
+        let (meta, range, attributes, extensions) = (
+            got.meta.clone(),
+            got.range.clone(),
+            got.attributes.clone(),
+            got.extensions.clone(),
+        );
+        let other: Vec<u8> = got.bytes().await?.iter().map(|byte| byte ^ 1).collect();
+        Ok(GetResult {
+            payload: GetResultPayload::Stream(once(ready(Ok(other.into()))).boxed()),
+            meta,
+            range,
+            attributes,
+            extensions,
+        })
     }
 
     /// Refused or done.
