@@ -2,6 +2,7 @@
 
 mod availability;
 mod cache;
+mod damage;
 pub(crate) mod faulty;
 mod open;
 mod store;
