@@ -21,8 +21,8 @@ const RECEIPTS_HEADER_BYTES: usize = 4 + 4;
 const RECEIPTS_VERSION: u32 = 1;
 /// A receipt without its outcomes: object, how many follow.
 const RECEIPT_BYTES: usize = 16 + 4;
-/// What a batch's fate takes.
-const FATE_BYTES: usize = 8;
+/// What a batch's outcome takes.
+const OUTCOME_BYTES: usize = 8;
 /// In front of each block.
 const CHECKSUM_BYTES: usize = 4;
 /// No block unpacks into more: a batch is at most this, and only a lone batch makes a block larger than 1 MiB.
@@ -75,7 +75,7 @@ impl Receipt {
     /// Bytes of a footer that it takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        RECEIPT_BYTES + self.outcomes.len() * FATE_BYTES
+        RECEIPT_BYTES + self.outcomes.len() * OUTCOME_BYTES
     }
 }
 
@@ -229,8 +229,8 @@ fn footer(
 fn put_receipt(receipt: &Receipt, end: &mut BytesMut) {
     end.put_u128(receipt.object.0);
     end.put_u32(length(receipt.outcomes.len()));
-    for fate in &receipt.outcomes {
-        end.put_i64(match fate {
+    for outcome in &receipt.outcomes {
+        end.put_i64(match outcome {
             ReceiptOutcome::Placed(offset) => offset.0,
             ReceiptOutcome::Duplicate => -1,
             ReceiptOutcome::Refused => -2,
@@ -385,17 +385,17 @@ fn receipt(bytes: &mut &[u8]) -> Result<Receipt, SegmentError> {
     let object = ObjectKey(bytes.try_get_u128().map_err(|_| SegmentError::Format)?);
     let count = bytes.try_get_u32().map_err(|_| SegmentError::Format)?;
     let outcomes = (count as usize)
-        .checked_mul(FATE_BYTES)
+        .checked_mul(OUTCOME_BYTES)
         .and_then(|length| bytes.split_at_checked(length));
     let (outcomes, rest) = outcomes.ok_or(SegmentError::Format)?;
     *bytes = rest;
-    let fate = |mut bytes: &[u8]| match bytes.get_i64() {
+    let outcome = |mut bytes: &[u8]| match bytes.get_i64() {
         offset @ 0.. => Ok(ReceiptOutcome::Placed(Offset(offset))),
         -1 => Ok(ReceiptOutcome::Duplicate),
         -2 => Ok(ReceiptOutcome::Refused),
         _ => Err(SegmentError::Format),
     };
-    let outcomes = outcomes.chunks_exact(FATE_BYTES).map(fate);
+    let outcomes = outcomes.chunks_exact(OUTCOME_BYTES).map(outcome);
     Ok(Receipt {
         object,
         outcomes: outcomes.collect::<Result<_, _>>()?,
@@ -469,12 +469,12 @@ mod tests {
     }
 
     fn any_receipts() -> impl Strategy<Value = Vec<Receipt>> {
-        let fate = (-2..i64::MAX).prop_map(|fate| match fate {
+        let outcome = (-2..i64::MAX).prop_map(|outcome| match outcome {
             -1 => ReceiptOutcome::Duplicate,
             -2 => ReceiptOutcome::Refused,
             offset => ReceiptOutcome::Placed(Offset(offset)),
         });
-        let outcomes = proptest::collection::vec(fate, 0..5);
+        let outcomes = proptest::collection::vec(outcome, 0..5);
         let receipt = (any::<u128>(), outcomes).prop_map(|(object, outcomes)| Receipt {
             object: ObjectKey(object),
             outcomes,
@@ -570,7 +570,7 @@ mod tests {
         assert_eq!(receipts(2, b"whatever"), Ok(Vec::new()));
         assert_eq!(receipts(1, &[0; 4]), Ok(Vec::new()));
         assert_eq!(decode_receipts(&[0; 7]), Err(SegmentError::Format));
-        // One is said to be there and is not; one that has more outcomes than bytes; a fate that is none.
+        // One is said to be there and is not; one that has more outcomes than bytes; an outcome that is none.
         let claims = [0, 0, 0, 1];
         let many = [&claims[..], &[0; 16], &[0xff; 4]].concat();
         let none = [&claims[..], &[0; 16], &claims, &(-3_i64).to_be_bytes()].concat();

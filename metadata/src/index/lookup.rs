@@ -11,8 +11,9 @@ use bytes::Bytes;
 
 use super::summary::{Child, Summary};
 use super::{Chunk, LEVEL_MAX, Place};
+use crate::codec::Unreadable;
 use crate::error::Error;
-use crate::kv::{Direction, Kv};
+use crate::kv::{Direction, Kv, Rows};
 use crate::types::{Extent, Offset, Timestamp};
 
 /// Chunks read at a time by whoever goes on and on.
@@ -250,16 +251,8 @@ impl<'a> Lookup<'a> {
         offset: Offset,
     ) -> Result<Vec<Chunk>, Error> {
         let rows = self.kv.range(&from, &end, limit, Direction::Forward);
-        let mut chunks: Vec<Chunk> = Vec::new();
-        for (key, row) in rows.await? {
-            match Chunk::at(self.place, &key, row) {
-                Ok(chunk) => chunks.push(chunk),
-                // What lies before it is good; who goes on there is told.
-                Err(_) if !chunks.is_empty() => break,
-                Err(_) => return Err(self.place.hole(offset)),
-            }
-        }
-        Ok(chunks)
+        let chunk = |key: &Bytes, row| Chunk::at(self.place, key, row);
+        self.readable(rows.await?, offset, chunk)
     }
 
     pub(super) async fn read_summaries(
@@ -271,15 +264,26 @@ impl<'a> Lookup<'a> {
         let rows = self
             .kv
             .range(&start, &end, SUMMARIES_PER_READ, Direction::Forward);
-        let mut summaries: Vec<Summary> = Vec::new();
-        for (key, row) in rows.await? {
-            match Summary::at(self.place, level, &key, row) {
-                Ok(summary) => summaries.push(summary),
-                Err(_) if !summaries.is_empty() => break,
+        let summary = |key: &Bytes, row| Summary::at(self.place, level, key, row);
+        self.readable(rows.await?, from, summary)
+    }
+
+    /// Rows as far as they can be read. What lies before one that cannot is good; who goes on there is told.
+    fn readable<T>(
+        &self,
+        rows: Rows,
+        from: Offset,
+        read: impl Fn(&Bytes, Bytes) -> Result<T, Unreadable>,
+    ) -> Result<Vec<T>, Error> {
+        let mut readable = Vec::with_capacity(rows.len());
+        for (key, row) in rows {
+            match read(&key, row) {
+                Ok(row) => readable.push(row),
+                Err(_) if !readable.is_empty() => break,
                 Err(_) => return Err(self.place.hole(from)),
             }
         }
-        Ok(summaries)
+        Ok(readable)
     }
 
     /// The chunk that a summary says to lie there. It may reach further by now.
