@@ -290,7 +290,7 @@ impl Checkpoint {
 
 /// What topics that are gone leave comes first in each transaction: their marks may come in the same one.
 fn write_tables(state: &mut State, table: &mut usize, page: &mut Page) -> Result<Wrote, Error> {
-    let mut wrote = state.partitions.write_leaving(page)?;
+    let mut wrote = state.partitions.write_leaving(&mut state.topics, page)?;
     while wrote == Wrote::All
         && let Some(turn) = state.tables().into_iter().nth(*table)
     {

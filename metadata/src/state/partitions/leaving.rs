@@ -4,7 +4,9 @@
 
 use super::Partitions;
 use crate::error::Error;
+use crate::keys::Key;
 use crate::state::table::{Page, Wrote};
+use crate::state::topics::Topics;
 use crate::types::{PartitionIndex, TopicId, TopicPartition};
 
 #[cfg(test)]
@@ -23,8 +25,14 @@ impl Partitions {
         }
     }
 
-    /// Writes what is left of those of deleted topics. Their rows stay as they are: the topic's mark clears them.
-    pub(crate) fn write_leaving(&mut self, page: &mut Page) -> Result<Wrote, Error> {
+    /// Writes what is left of those of deleted topics; the topic's mark clears their rows. A topic that goes amid a checkpoint
+    /// may be marked by the next one only, and until then a replay goes on from its rows: they must say where index rows end,
+    /// or it would write extents of the log a second time. One without a row is made anew by the log.
+    pub(crate) fn write_leaving(
+        &mut self,
+        topics: &mut Topics,
+        page: &mut Page,
+    ) -> Result<Wrote, Error> {
         while let Some(mut first) = self.leaving.first_entry() {
             if page.is_full() {
                 return Ok(Wrote::Full);
@@ -36,6 +44,12 @@ impl Partitions {
             }
             if !log.write_extents(partition, page)? {
                 return Ok(Wrote::Full);
+            }
+            if let Some(rows) = topics.rows_left_by(partition.topic) {
+                rows.remove_all(log.stored.into());
+                let row = (page.lsn, log.known.clone());
+                page.set(Key::Partition(partition), &row, &mut log.stored);
+                rows.add(log.stored);
             }
             first.remove();
         }

@@ -89,6 +89,12 @@ impl Topics {
         }
     }
 
+    /// The same, to be changed, of one that has a row in the store that does not say so yet.
+    pub(in crate::state) fn rows_left_by(&mut self, topic: TopicId) -> Option<&mut Tally> {
+        let left = self.deleted.get_mut(&topic)?.left.as_mut()?;
+        left.topic.stored.is_row().then_some(&mut left.rows)
+    }
+
     /// Rows of partitions in the store whose topics are deleted, and not marked so there.
     pub(in crate::state) fn rows_left(&self) -> Tally {
         let mut rows = Tally::default();
