@@ -17,7 +17,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use super::{PROBE, ROUNDS, Report, latency, left};
+use super::objects::{PROBE, ROUNDS, latency, left};
+use super::report::Report;
 use crate::clock::Clock;
 use crate::storage::{StoreOptions, paths, s3};
 
