@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{SAID_ONCE, is_typed};
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command};
+
+use super::parse::{SAID_ONCE, is_typed};
 
 /// Of names that are less alike than this, none is meant by the other.
 const ALIKE_MIN: f64 = 0.8;

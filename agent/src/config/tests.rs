@@ -1,8 +1,13 @@
 //! Flags, variables and file: which of them wins, and what is refused.
 
+use std::ffi::OsString;
 use std::io::Write;
 
-use super::*;
+use clap::CommandFactory as _;
+
+use super::command::Cli;
+use super::parse::{SAID_ONCE, is_typed, with_variables};
+use super::{Bytes, Command, StoreUrl, parse};
 
 fn parse_words(words: &[&str]) -> Result<Command, clap::Error> {
     parse(
