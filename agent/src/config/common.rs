@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Bytes, CompressionLevel, HostPort, Named, Preset};
+use super::{Bytes, CompressionLevel, HostPort, Named, Preset, StateMemory};
 use crate::zones::ClientZones;
 
 /// Options of every broker.
@@ -36,11 +36,8 @@ pub struct Common {
     /// Record batches kept in memory for readers, at most; given back when idle
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
     pub cache_memory: Bytes,
-    /// What topics, partitions and idempotent producers of the whole cluster may take in memory, about, where the order is
-    /// decided, 64MiB to 3GiB; past it new ones are refused. To be the same for all that may hold the order [default: a
-    /// quarter of the memory there is, 3GiB at the most]
-    #[arg(long, value_name = "SIZE", value_parser = Bytes::of_state)]
-    pub state_memory: Option<Bytes>,
+    #[command(flatten)]
+    pub state: StateMemory,
     /// Compression of stored blocks that clients did not compress: off, or a zstd level
     #[arg(long, value_name = "off|1..19", default_value = "1")]
     pub compression: CompressionLevel,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Bytes, HostPort, PeerTlsFiles, Records, StoreUrl};
+use super::{HostPort, PeerTlsFiles, Records, StateMemory, StoreUrl};
 
 #[derive(Args, Debug)]
 pub struct Metadata {
@@ -54,11 +54,8 @@ pub struct Metadata {
     /// Where metrics and health are served
     #[arg(long, value_name = "ADDR")]
     pub http: Option<SocketAddr>,
-    /// What topics, partitions and idempotent producers of the whole cluster may take in memory, about, where the order is
-    /// decided, 64MiB to 3GiB; past it new ones are refused. To be the same for all that may hold the order [default: a
-    /// quarter of the memory there is, 3GiB at the most]
-    #[arg(long, value_name = "SIZE", value_parser = Bytes::of_state)]
-    pub state_memory: Option<Bytes>,
+    #[command(flatten)]
+    pub state: StateMemory,
     #[command(flatten)]
     pub peer_tls: PeerTlsFiles,
     /// TOML file whose keys are the long flags

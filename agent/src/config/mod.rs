@@ -14,6 +14,7 @@ mod misuse;
 mod parse;
 mod peer_tls;
 mod records;
+mod state_memory;
 mod values;
 
 #[cfg(test)]
@@ -30,4 +31,5 @@ pub use self::misuse::Misuse;
 pub use self::parse::parse;
 pub use self::peer_tls::{PeerTls, PeerTlsFiles};
 pub use self::records::Records;
+pub use self::state_memory::StateMemory;
 pub use self::values::{Bytes, CompressionLevel, HostPort, Preset, Role, StoreUrl};
