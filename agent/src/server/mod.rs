@@ -8,7 +8,6 @@ mod open_files;
 mod operate;
 mod peers;
 mod prompt;
-mod readable;
 mod rooms;
 mod shares;
 mod start;
