@@ -11,4 +11,4 @@ mod say;
 mod state_memory;
 
 pub use self::panics::say_panics;
-pub use self::run::{run, say_error};
+pub use self::run::{run, say_error, say_refused};

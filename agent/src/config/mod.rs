@@ -3,6 +3,7 @@
 
 mod addressee;
 mod agent;
+mod alike;
 mod command;
 mod common;
 mod dev;
@@ -13,9 +14,11 @@ mod metadata;
 mod misuse;
 mod parse;
 mod peer_tls;
+mod place;
 mod records;
 mod state_memory;
 mod values;
+mod variables;
 
 #[cfg(test)]
 mod tests;
@@ -33,3 +36,4 @@ pub use self::peer_tls::{PeerTls, PeerTlsFiles};
 pub use self::records::Records;
 pub use self::state_memory::StateMemory;
 pub use self::values::{Bytes, CompressionLevel, HostPort, Preset, Role, StoreUrl};
+pub use self::variables::{Given, unread};

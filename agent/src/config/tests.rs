@@ -6,15 +6,13 @@ use std::io::Write;
 use clap::CommandFactory as _;
 
 use super::command::Cli;
-use super::parse::{SAID_ONCE, is_typed, with_variables};
+use super::parse::{SAID_ONCE, is_typed};
+use super::variables::with_variables;
 use super::{Bytes, Command, StoreUrl, parse};
 
 fn parse_words(words: &[&str]) -> Result<Command, clap::Error> {
-    parse(
-        std::iter::once("penstock")
-            .chain(words.iter().copied())
-            .map(OsString::from),
-    )
+    let words = std::iter::once("penstock").chain(words.iter().copied());
+    parse(words.map(OsString::from)).map(|(command, _)| command)
 }
 
 fn file(text: &str) -> tempfile::NamedTempFile {
