@@ -11,6 +11,7 @@ mod postgres;
 mod report;
 mod run;
 mod s3;
+mod space;
 mod still_open;
 mod writes;
 

@@ -43,8 +43,13 @@ impl Report {
         );
     }
 
+    /// How much was wrong so far.
+    pub(super) fn wrongs(&self) -> usize {
+        self.wrong.load(Ordering::Relaxed)
+    }
+
     pub(super) fn finish(&self) -> ExitCode {
-        match self.wrong.load(Ordering::Relaxed) {
+        match self.wrongs() {
             0 => {
                 let end = match self.is_partial.load(Ordering::Relaxed) {
                     true => "What was looked at is well.",

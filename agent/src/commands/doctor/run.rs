@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use metadata::Checked;
+
 #[cfg(feature = "fdb")]
 use super::foundationdb;
 use super::identity::check_identity;
@@ -10,6 +12,7 @@ use super::objects::{check_bucket, store_options};
 #[cfg(feature = "postgres")]
 use super::postgres;
 use super::report::Report;
+use super::space;
 use crate::commands::{logging, panics};
 use crate::config::{Doctor, StoreUrl};
 use crate::identity::{Found, Names};
@@ -23,29 +26,24 @@ pub(in crate::commands) async fn run(options: Doctor) -> anyhow::Result<ExitCode
     let mut report = Report::default();
     end_with_report(&options, &report);
     let bucket = check_bucket(&options, &mut report).await?;
+    // Where nothing can be stored more was said.
+    let folder = space::folder_of(&options.bucket).filter(|_| report.wrongs() == 0);
     // Before the metadata: an agent at work may add to both, and the bucket must not remember what was added since.
     let found = match &bucket {
         Some(store) if options.bucket != "memory:" => Some(Found::look(store).await),
         _ => None,
     };
-    let metadata = match &options.store {
-        None => {
-            report.note("No metadata store was named; give --store to have it checked.");
-            None
-        }
-        Some(StoreUrl::Memory) => {
-            report.well("The metadata is kept in memory only.");
-            None
-        }
-        Some(StoreUrl::Redb(path)) => metadata_file::check(path, &mut report).await,
-        #[cfg(feature = "postgres")]
-        Some(StoreUrl::Postgres(url)) => postgres::check(url, &mut report).await,
-        #[cfg(feature = "fdb")]
-        Some(StoreUrl::FoundationDb {
-            cluster_file,
-            prefix,
-        }) => foundationdb::check(cluster_file, prefix, &mut report).await,
+    let before = report.wrongs();
+    let metadata = check_metadata(&options, &mut report).await;
+    let file = match &options.store {
+        Some(StoreUrl::Redb(path)) if report.wrongs() == before => Some(path),
+        _ => None,
     };
+    let folder = folder.iter().map(|folder| ("the bucket", folder.as_path()));
+    let file = file
+        .into_iter()
+        .map(|file| ("the metadata", file.as_path()));
+    space::check(&folder.chain(file).collect::<Vec<_>>(), &mut report);
     if let Some(metadata) = &metadata {
         check_level(metadata.level, &report);
     }
@@ -55,6 +53,28 @@ pub(in crate::commands) async fn run(options: Doctor) -> anyhow::Result<ExitCode
         check_identity(&names, found, &metadata, &mut report);
     }
     Ok(report.finish())
+}
+
+/// What the metadata says of itself, if it can be read.
+async fn check_metadata(options: &Doctor, report: &mut Report) -> Option<Checked> {
+    match &options.store {
+        None => {
+            report.note("No metadata store was named; give --store to have it checked.");
+            None
+        }
+        Some(StoreUrl::Memory) => {
+            report.well("The metadata is kept in memory only.");
+            None
+        }
+        Some(StoreUrl::Redb(path)) => metadata_file::check(path, report).await,
+        #[cfg(feature = "postgres")]
+        Some(StoreUrl::Postgres(url)) => postgres::check(url, report).await,
+        #[cfg(feature = "fdb")]
+        Some(StoreUrl::FoundationDb {
+            cluster_file,
+            prefix,
+        }) => foundationdb::check(cluster_file, prefix, report).await,
+    }
 }
 
 /// Also where a check panics, which ends the process: the product aborts then.
