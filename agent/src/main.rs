@@ -30,9 +30,9 @@ const OPTIONS_START: &std::ffi::c_char = unsafe { &*OPTIONS.as_ptr() };
 const BLOCKING_THREADS_MAX: usize = 32;
 
 fn main() -> ExitCode {
-    let command = match config::parse(std::env::args_os()) {
-        Ok(command) => command,
-        Err(refused) => refused.exit(),
+    let (command, given) = match config::parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(refused) => return commands::say_refused(&refused),
     };
     commands::say_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -42,6 +42,6 @@ fn main() -> ExitCode {
         .expect("the system gives us threads");
     match runtime.block_on(commands::run(command)) {
         Ok(code) => code,
-        Err(error) => commands::say_error(&error),
+        Err(error) => commands::say_error(&error, &given),
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use crate::origin::Origin;
-use crate::tasks::{Wanted, Workers};
+use crate::tasks::{StillWanted, Workers};
 
 /// All that is made so in this process. One more than one, so that what takes longest is not waited for by all.
 static MAKERS: LazyLock<Workers> = LazyLock::new(|| Workers::new(2));
@@ -15,10 +15,10 @@ const AT_ONCE_BYTES_MAX: usize = 128 * 1024;
 pub(crate) async fn make<T: Send + 'static>(
     origin: Origin,
     bytes: usize,
-    work: impl FnOnce(&Wanted) -> T + Send + 'static,
+    work: impl FnOnce(&StillWanted) -> T + Send + 'static,
 ) -> T {
     match bytes <= AT_ONCE_BYTES_MAX {
-        true => work(&Wanted::always()),
+        true => work(&StillWanted::always()),
         false => MAKERS.compute(origin, work).await,
     }
 }

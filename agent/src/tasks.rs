@@ -188,9 +188,9 @@ pub(crate) struct Workers(ArrivingLane);
 
 /// Whether somebody still waits for a piece of work.
 #[derive(Debug)]
-pub(crate) struct Wanted(Arc<AtomicBool>);
+pub(crate) struct StillWanted(Arc<AtomicBool>);
 
-impl Wanted {
+impl StillWanted {
     /// Of work that is too short to be stopped.
     pub(crate) fn always() -> Self {
         Self(Arc::new(AtomicBool::new(true)))
@@ -220,11 +220,11 @@ impl Workers {
     pub(crate) async fn compute<T: Send + 'static>(
         &self,
         origin: Origin,
-        work: impl FnOnce(&Wanted) -> T + Send + 'static,
+        work: impl FnOnce(&StillWanted) -> T + Send + 'static,
     ) -> T {
         let place = self.0.take(origin, 1).await;
         let waits = Waits(Arc::new(AtomicBool::new(true)));
-        let wanted = Wanted(Arc::clone(&waits.0));
+        let wanted = StillWanted(Arc::clone(&waits.0));
         let done = compute(move || {
             let done = work(&wanted);
             drop(place);

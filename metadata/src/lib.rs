@@ -11,6 +11,7 @@ mod codec;
 
 mod accounting;
 mod catalogue;
+mod causes;
 mod checkpoint;
 mod command;
 mod effect;
@@ -41,6 +42,7 @@ pub mod witness;
 
 pub use accounting::account;
 pub use catalogue::{Agent, Catalogue, Listener, Roles, Topic};
+pub use causes::with_causes;
 pub use checkpoint::Steps;
 pub use command::{
     Answer, BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions,

@@ -8,7 +8,7 @@ use metadata::{Command, Outcome};
 use protocol::ErrorCode;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Refused, refuse, unanswered};
+use super::refused::{Refused, refuse, unanswered};
 use crate::call::Call;
 use crate::context::Context;
 use crate::refusal;

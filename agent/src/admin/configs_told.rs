@@ -10,9 +10,9 @@ use protocol::messages::describe_configs::{
 };
 use protocol::{Elements, ErrorCode};
 
-use super::Refused;
 use super::broker_config::{self, BrokerSetting};
 use super::describe_configs::{BROKER, TOPIC};
+use super::refused::{self, Refused};
 use crate::context::Context;
 use crate::topic_config::{SETTINGS, Setting, source};
 
@@ -150,7 +150,7 @@ impl<'a> Size<'a> {
 pub(super) fn refusal_bytes(resource: &DescribeConfigsResource) -> usize {
     let held = size_of::<(DescribeConfigsResource, Result<Described, Refused>)>();
     let name = resource.resource_name.len();
-    held + name + super::refusal_bytes(name)
+    held + name + refused::refusal_bytes(name)
 }
 
 fn default_setting(setting: &Setting) -> DescribeConfigsResourceResult {

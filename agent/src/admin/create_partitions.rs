@@ -8,7 +8,9 @@ use protocol::acl::Operation;
 use protocol::messages::create_partitions::{CreatePartitionsTopic, CreatePartitionsTopicResult};
 use protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 
-use super::{Mode, Refused, allow, changes, refuse, rejected, topic_bytes, unexpected};
+use super::changes;
+use super::mode::Mode;
+use super::refused::{Refused, allow, refuse, rejected, topic_bytes, unexpected};
 use crate::call::{Call, Resource};
 use crate::context::PARTITIONS_MAX;
 

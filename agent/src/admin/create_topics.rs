@@ -10,7 +10,9 @@ use protocol::messages::create_topics::{
 use protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use protocol::{ErrorCode, Uuid};
 
-use super::{Mode, Refused, allow_topic, changes, refuse, rejected, topic_bytes, unexpected};
+use super::changes;
+use super::mode::Mode;
+use super::refused::{Refused, allow_topic, refuse, rejected, topic_bytes, unexpected};
 use crate::call::{Call, Resource};
 use crate::context::{PARTITIONS_MAX, TopicDefaults};
 use crate::topic_config::{self, SETTINGS, source};

@@ -8,7 +8,8 @@ use protocol::messages::delete_topics::{DeletableTopicResult, DeleteTopicState};
 use protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use protocol::{ErrorCode, Uuid};
 
-use super::{Refused, allow_topic, changes, refuse, rejected, topic_bytes, unexpected};
+use super::changes;
+use super::refused::{Refused, allow_topic, refuse, rejected, topic_bytes, unexpected};
 use crate::call::Call;
 
 pub(crate) async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteTopicsResponse {

@@ -11,7 +11,7 @@ use protocol::{Elements, Encoded, ErrorCode};
 
 use super::broker_config;
 use super::configs_told::{Described, Detail, Size, is_this, refusal_bytes};
-use super::{Refused, allow, refuse};
+use super::refused::{Refused, allow, refuse};
 use crate::call::{Call, Resource};
 use crate::making::make;
 use crate::origin::Origin;

@@ -35,9 +35,9 @@ pub(super) async fn run(options: Agent) -> anyhow::Result<()> {
         (Some(store), true) => Sequencing::InProcess {
             peer: peer_port(&store, &options.listen, peer)?,
             store,
-            state_memory: state_memory(options.common.state_memory),
+            state_memory: state_memory(options.common.state.state_memory),
         },
-        (None, false) if options.common.state_memory.is_some() => {
+        (None, false) if options.common.state.state_memory.is_some() => {
             let sentence =
                 "--state-memory is for those that may hold the order: say it to penstock metadata";
             return Err(Misuse::say(sentence));

@@ -46,7 +46,7 @@ fn settings(options: Dev) -> anyhow::Result<(Settings, StoreUrl)> {
     let order = Sequencing::InProcess {
         store: store.clone(),
         peer,
-        state_memory: state_memory(options.common.state_memory),
+        state_memory: state_memory(options.common.state.state_memory),
     };
     let listen = vec![Named {
         name: None,

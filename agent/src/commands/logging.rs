@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::Misuse;
+use crate::config::{self, Misuse};
 
 /// What libraries say of themselves is for their developers.
 const QUIET: [&str; 4] = [
@@ -25,7 +25,7 @@ fn libraries() -> String {
     [quiet.join(","), silent.join(",")].join(",")
 }
 
-/// Starts logging with a filter such as `info` or `info,penstock=debug`.
+/// Starts logging with a filter such as `info` or `info,penstock=debug`. First it says which variables were not read.
 pub(super) fn start(filter: &str) -> anyhow::Result<()> {
     let all = format!("{},{filter}", libraries());
     let filter = EnvFilter::builder().parse(all).map_err(|error| {
@@ -42,6 +42,9 @@ pub(super) fn start(filter: &str) -> anyhow::Result<()> {
         logs.with_target(false).init();
     } else {
         logs.json().init();
+    }
+    for sentence in config::unread() {
+        tracing::warn!("{sentence}");
     }
     Ok(())
 }

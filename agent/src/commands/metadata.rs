@@ -72,7 +72,7 @@ async fn serve(options: Metadata) -> anyhow::Result<()> {
         advertise,
         http: options.http,
         tls,
-        state_memory: state_memory(options.state_memory),
+        state_memory: state_memory(options.state.state_memory),
     })
     .await
 }

@@ -5,12 +5,11 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{SAID_ONCE, is_typed};
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command};
 
-/// Of names that are less alike than this, none is meant by the other.
-const ALIKE_MIN: f64 = 0.8;
+use super::alike::nearest;
+use super::parse::{SAID_ONCE, is_typed};
 
 /// The file that `--config` or its variable names.
 pub(super) fn named(command: &Command, arguments: &[OsString]) -> Option<PathBuf> {
@@ -90,7 +89,7 @@ fn keys(command: &Command) -> Vec<String> {
 }
 
 /// Flags that are no keys.
-fn typed(command: &Command) -> Vec<String> {
+pub(super) fn typed(command: &Command) -> Vec<String> {
     let arguments = command.get_subcommands().flat_map(Command::get_arguments);
     let said_once = arguments.filter(|argument| SAID_ONCE.contains(&argument.get_id().as_str()));
     let said_once = said_once.filter_map(|argument| argument.get_long().map(str::to_owned));
@@ -98,13 +97,10 @@ fn typed(command: &Command) -> Vec<String> {
 }
 
 fn unknown(key: &str, known: &[String], typed: &[String]) -> String {
-    let alike = |name: &str| strsim::jaro_winkler(&key.replace('_', "-"), name);
-    let all = known.iter().chain(typed);
-    let nearest = all.max_by(|a, b| alike(a).total_cmp(&alike(b)));
-    let nearest = nearest.filter(|name| alike(name) >= ALIKE_MIN);
-    let rest = match nearest {
+    let all = known.iter().chain(typed).map(String::as_str);
+    let rest = match nearest(&key.replace('_', "-"), all) {
         None => String::new(),
-        Some(name) if typed.contains(name) => {
+        Some(name) if typed.iter().any(|flag| flag == name) => {
             format!(": --{name} is for the command line alone; leave it out of the file")
         }
         Some(name) => format!("; did you mean `{name}`?"),

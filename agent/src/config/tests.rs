@@ -1,15 +1,18 @@
 //! Flags, variables and file: which of them wins, and what is refused.
 
+use std::ffi::OsString;
 use std::io::Write;
 
-use super::*;
+use clap::CommandFactory as _;
+
+use super::command::Cli;
+use super::parse::{SAID_ONCE, is_typed};
+use super::variables::with_variables;
+use super::{Bytes, Command, StoreUrl, parse};
 
 fn parse_words(words: &[&str]) -> Result<Command, clap::Error> {
-    parse(
-        std::iter::once("penstock")
-            .chain(words.iter().copied())
-            .map(OsString::from),
-    )
+    let words = std::iter::once("penstock").chain(words.iter().copied());
+    parse(words.map(OsString::from)).map(|(command, _)| command)
 }
 
 fn file(text: &str) -> tempfile::NamedTempFile {

@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use clap::builder::{TypedValueParser, ValueParserFactory};
 use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 #[cfg(feature = "postgres")]
 use metadata::kv::PostgresUrl;
+
+use super::place;
 
 /// A size in bytes: `4096`, `64KiB`, `8MiB`, `1GiB` (also `KB`, `MB`, `GB`, powers of ten).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,12 +221,23 @@ impl TypedValueParser for StoreParser {
     fn parse_ref(
         &self,
         command: &clap::Command,
+        option: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<StoreUrl, clap::Error> {
+        self.parse_ref_(command, option, value, ValueSource::CommandLine)
+    }
+
+    fn parse_ref_(
+        &self,
+        command: &clap::Command,
         _: Option<&clap::Arg>,
         value: &OsStr,
+        source: ValueSource,
     ) -> Result<StoreUrl, clap::Error> {
         let read = value.to_string_lossy().parse();
         read.map_err(|said: String| {
-            let said = format!("invalid value for '--store <URL>': {said}");
+            let place = place::shown("--store <URL>", source);
+            let said = format!("invalid value for '{place}': {said}");
             command.clone().error(ErrorKind::ValueValidation, said)
         })
     }

@@ -11,7 +11,7 @@ use protocol::messages::metadata::{
 use protocol::{Elements, Encoded, ErrorCode, Uuid};
 
 use crate::brokers::{Brokers, Placement};
-use crate::tasks::Wanted;
+use crate::tasks::StillWanted;
 
 /// How much longer a topic's name and its number of partitions make their lengths.
 const LENGTHS_BYTES: usize = 8;
@@ -116,7 +116,7 @@ impl Terms {
     pub(super) fn topics(
         &self,
         described: impl Iterator<Item = Described>,
-        wanted: &Wanted,
+        wanted: &StillWanted,
     ) -> Encoded {
         let mut topics = Elements::new::<MetadataRequest>(self.version);
         for each in described.take_while(|_| wanted.is_wanted()) {

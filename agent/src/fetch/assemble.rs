@@ -8,7 +8,7 @@ use protocol::record_batch::{self, BatchHeader, PREFIX_BYTES};
 
 use super::batches::{Batches, Begun};
 use super::read::{ReadExtent, ReadWant, Unread};
-use super::{Found, Want};
+use super::want::{Found, Want};
 use crate::damage::Damage;
 use crate::refusal;
 use crate::said::warn_seldom;

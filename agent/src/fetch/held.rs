@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use metadata::{TopicPartition, VIEWS_MAX};
 use parking_lot::Mutex;
 
-use super::Want;
+use super::want::Want;
 use crate::origin::Origin;
 use crate::said::warn_seldom;
 

@@ -2,7 +2,7 @@
 
 use metadata::{Extent, TopicPartition};
 
-use super::{Found, Want};
+use super::want::{Found, Want};
 
 /// No batch is smaller: its header.
 const BATCH_BYTES_MIN: usize = 61;

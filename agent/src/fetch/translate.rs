@@ -8,8 +8,8 @@ use protocol::ErrorCode;
 use protocol::acl::Operation;
 use protocol::messages::fetch::{FetchPartition, FetchTopic};
 
-use super::Want;
 use super::wait::WAITING_BYTES;
+use super::want::Want;
 use crate::call::{Call, Resource};
 use crate::refusal;
 

@@ -14,7 +14,7 @@ use tokio::sync::futures::Notified;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Found, Want};
+use super::want::{Found, Want};
 use crate::damage::GivenUp;
 use crate::tasks::Stop;
 use crate::{damage, refusal};

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::peers::{CONNECTIONS_MAX, PeerPort, wire};
+use super::signals::Signals;
 use super::start::bind;
 use super::unanswered::Watched;
-use super::{Signals, metadata_store, open_files};
+use super::{metadata_store, open_files};
 use crate::config::{PeerTls, StoreUrl};
 use crate::http;
 use crate::identity::{self, Names};

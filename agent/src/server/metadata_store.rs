@@ -12,8 +12,8 @@ use metadata::rpc::Wire;
 use metadata::{Agent, Limits, Metadata, Options, Status};
 
 use super::peers::{PeerPort, connect, wire};
+use super::settings::{Sequencing, Settings};
 use super::unanswered::Watched;
-use super::{Sequencing, Settings};
 use crate::clock::Clock;
 use crate::config::StoreUrl;
 use crate::identity::{self, Names};

@@ -8,8 +8,8 @@ use metadata::{Agent, Metadata};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Settings;
 use super::gate::{Gate, Place};
+use super::settings::Settings;
 use crate::admission::Admission;
 use crate::call::{Arrival, ConnectionId};
 use crate::clock::Clock;

@@ -11,7 +11,9 @@ use tokio::net::TcpListener;
 
 use super::peers::CONNECTIONS_MAX;
 use super::rooms::{Outside, Rooms};
-use super::{Sequencing, Settings, Signals, accept, metadata_store, open_files};
+use super::settings::{Sequencing, Settings};
+use super::signals::Signals;
+use super::{accept, metadata_store, open_files};
 use crate::clock::Clock;
 use crate::config::Listen;
 use crate::http;

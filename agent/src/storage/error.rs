@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use metadata::with_causes;
+
 /// What kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -25,31 +27,35 @@ pub enum Outcome {
     Indeterminate,
 }
 
-/// The bucket did not do what it was asked.
+/// The bucket did not do what it was asked. Says why, with all causes.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{source}")]
+#[error("{}", said(.cause))]
 pub struct StoreError {
     pub kind: ErrorKind,
     pub outcome: Outcome,
-    source: Arc<object_store::Error>,
+    cause: Arc<object_store::Error>,
+}
+
+fn said(cause: &Arc<object_store::Error>) -> String {
+    with_causes(&**cause)
 }
 
 impl StoreError {
     /// Stored bytes that are not what was written.
     pub(super) fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        let source = object_store::Error::Generic {
+        let cause = object_store::Error::Generic {
             store: "segment",
             source: Box::new(error),
         };
         Self {
             kind: ErrorKind::Corrupt,
             outcome: Outcome::Determinate,
-            source: Arc::new(source),
+            cause: Arc::new(cause),
         }
     }
 
-    pub(super) fn new(source: object_store::Error, timed_out: bool) -> Self {
-        let kind = match &source {
+    pub(super) fn new(cause: object_store::Error, timed_out: bool) -> Self {
+        let kind = match &cause {
             // No bucket, or nobody who speaks S3: that says nothing of an object.
             error if is_not_a_buckets_word(error) => ErrorKind::Refused,
             object_store::Error::NotFound { .. } => ErrorKind::NotFound,
@@ -68,7 +74,7 @@ impl StoreError {
         Self {
             kind,
             outcome,
-            source: Arc::new(source),
+            cause: Arc::new(cause),
         }
     }
 
@@ -79,8 +85,8 @@ impl StoreError {
 
     /// Whether the store does not know what was asked of it.
     pub(super) fn is_not_implemented(&self) -> bool {
-        let said = self.source.to_string();
-        matches!(*self.source, object_store::Error::NotImplemented { .. })
+        let said = self.cause.to_string();
+        matches!(*self.cause, object_store::Error::NotImplemented { .. })
             || said.contains("NotImplemented")
             || said.contains("status code: 501")
     }
@@ -135,6 +141,23 @@ mod tests {
             source: said.into(),
         };
         StoreError::new(error, false).kind
+    }
+
+    /// As `object_store` says it, whose HTTP client only says that it cannot send.
+    #[test]
+    fn causes_are_said() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("HTTP error: error sending request")]
+        struct Sending(#[source] std::io::Error);
+        let refused = std::io::Error::other("tcp connect error: Connection refused");
+        let error = object_store::Error::Generic {
+            store: "S3",
+            source: Box::new(Sending(refused)),
+        };
+        assert_eq!(
+            StoreError::new(error, false).to_string(),
+            "Generic S3 error: HTTP error: error sending request: tcp connect error: Connection refused"
+        );
     }
 
     /// That an object is gone is only believed where the bucket says so: all else passes, and is nobody's damage.

@@ -165,7 +165,7 @@ fn gist(text: &str) -> String {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         _ => text.lines().next().unwrap_or_default().to_owned(),
     };
-    said.chars().take(300).collect()
+    said.chars().take(500).collect()
 }
 
 fn not_a_bucket(url: &str, why: &str) -> OpenError {

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use metadata::with_causes;
 use object_store::aws::{AmazonS3Builder, AwsCredential, Checksum};
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, CredentialProvider, RetryConfig};
@@ -90,7 +91,8 @@ pub(super) async fn open(
         builder = builder.with_virtual_hosted_style_request(!bucket.contains('.'));
     }
     let objects = builder.build().map_err(|error| {
-        OpenError::Misused(format!("'{url}' cannot be used as a bucket: {error}"))
+        let why = with_causes(&error);
+        OpenError::Misused(format!("'{url}' cannot be used as a bucket: {why}"))
     })?;
     let prefix = Path::from(parsed.path().trim_matches('/'));
     Ok(Store::from_object_store(Arc::new(objects), prefix, false))
@@ -166,7 +168,7 @@ impl Credentials {
         let found = timeout(CREDENTIALS_TIMEOUT, self.provider.provide_credentials());
         let found = match found.await {
             Ok(Ok(found)) => found,
-            Ok(Err(error)) => return Err(format!("{NO_CREDENTIALS}: {}", chain(&error))),
+            Ok(Err(error)) => return Err(format!("{NO_CREDENTIALS}: {}", with_causes(&error))),
             Err(_) => return Err(format!("{NO_CREDENTIALS}: their source does not answer")),
         };
         let credential = Arc::new(AwsCredential {
@@ -181,17 +183,6 @@ impl Credentials {
         });
         Ok(credential)
     }
-}
-
-/// An error of the SDK says what happened in its sources only.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[async_trait]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use metadata::{Timestamp, Topic};
 use protocol::compression::Codec;
 
-use super::number_of;
+use super::check::number_of;
 
 /// `max.message.bytes` where nothing is set.
 const MAX_MESSAGE_BYTES: i64 = 1_048_588;

@@ -12,6 +12,12 @@ pub(crate) struct Setting {
     pub(crate) documentation: &'static str,
 }
 
+/// The setting of that name.
+pub(crate) fn find(name: &str) -> Option<&'static Setting> {
+    let place = SETTINGS.binary_search_by_key(&name, |setting| setting.name);
+    place.ok().and_then(|place| SETTINGS.get(place))
+}
+
 const fn setting(
     name: &'static str,
     default: &'static str,

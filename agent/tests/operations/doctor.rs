@@ -195,7 +195,7 @@ async fn a_file_of_no_bytes_is_said_to_be_so_in_plain_words() {
 /// Reading works all the same.
 #[tokio::test]
 async fn a_full_disk_is_said_of_the_bucket_and_of_the_metadata() {
-    let Some(mount) = Mount::new("size=24m") else {
+    let Some(mount) = Mount::new("size=160m") else {
         return;
     };
     let data = mount.path().join("data");
@@ -228,6 +228,30 @@ async fn a_full_disk_is_said_of_the_bucket_and_of_the_metadata() {
         contents(mount.path()).len() <= before + 1,
         "a folder, at most"
     );
+}
+
+/// Before it is full.
+#[tokio::test]
+async fn a_disk_with_little_room_is_said_once_of_all_that_lies_there() {
+    for (size, free) in [("size=48m", "Only "), ("size=600m", "note  ")] {
+        let Some(mount) = Mount::new(size) else {
+            return;
+        };
+        let broker = Broker::in_folder(mount.path(), &[]).await;
+        assert!(broker.terminate().await.success());
+        let (bucket, store) = (bucket_of(mount.path()), store_of(mount.path()));
+        let ran = doctor(&["--bucket", &bucket, "--store", &store]).await;
+        let lines = ran.stdout.lines();
+        let told: Vec<&str> = lines.filter(|line| line.contains("MiB are free")).collect();
+        assert_eq!(told.len(), 1, "{ran:?}");
+        for part in [free, "the bucket in", "the metadata in", "make room"] {
+            assert!(told[0].contains(part), "no {part:?} in {told:?}");
+        }
+        match free {
+            "Only " => wrong(&ran, &["MiB are free"]),
+            _ => well(&ran),
+        }
+    }
 }
 
 /// Of the row that says of which format a store is.

@@ -47,4 +47,5 @@ mod postgres;
 #[cfg(feature = "postgres")]
 mod shared_order;
 mod slow_clients;
+mod state_memory;
 mod tail;

@@ -104,13 +104,14 @@ pub async fn dial(wire: &Wire, address: &str) -> Result<Link, DialError> {
     }
 }
 
-/// Whoever refuses a peer only closes the connection. It may also have stopped just then.
+/// Whoever refuses a peer only closes the connection. So it looks where a process is killed: what its system had accepted for
+/// it until then is reset, and only later ones are refused. That happens more often, so it is said first.
 fn broke_off(error: DialError, likely: &str) -> DialError {
     match error {
         DialError::Refused => DialError::Refused,
-        DialError::Failed(reason) => {
-            DialError::Failed(format!("it broke off, as one does that {likely}: {reason}"))
-        }
+        DialError::Failed(reason) => DialError::Failed(format!(
+            "it broke off: it stopped just then, or {likely}: {reason}"
+        )),
     }
 }
 

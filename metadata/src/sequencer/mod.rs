@@ -53,7 +53,7 @@ use crate::keys::Key;
 use crate::kv::Kv;
 use crate::level::Format;
 use crate::queue::{Asked, QUEUE_MAX};
-use crate::state::State;
+use crate::state::{Exceeded, State};
 use crate::types::BucketId;
 use crate::views::VIEW_IDLE;
 pub use candidate::Candidate;
@@ -183,6 +183,7 @@ fn assemble(
     session: u64,
 ) -> (Metadata, Sequencer) {
     held.state.limits = options.limits;
+    warn_of_limits(&held.state);
     let lineage = Arc::clone(&held.holder.known);
     let is_file = kv.is_exclusive();
     let shared = Arc::new(Shared::new(Arc::clone(&kv), cluster_id, session, lineage));
@@ -207,6 +208,18 @@ fn assemble(
     };
     sequencer.publish_all();
     (Metadata::new(sender, shared), sequencer)
+}
+
+/// Once for each time that the order is taken over, for nothing else says why what is new is refused.
+fn warn_of_limits(state: &State) {
+    if let Some(Exceeded { kinds, bytes }) = state.limits.exceeded(&state.usage()) {
+        tracing::warn!(
+            over = kinds,
+            "the cluster has more than --state-memory allows: what is there stays, and nothing new of it is taken. Give all that \
+             may hold the order --state-memory {}MiB or more, or delete what is not needed",
+            bytes.div_ceil(1024 * 1024)
+        );
+    }
 }
 
 /// For ever where there is no such time.

@@ -57,6 +57,63 @@ impl Limits {
     }
 }
 
+/// What is there of which there may be less, and what it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Exceeded {
+    /// As in `partitions: 50000 of 41666`, with commas between kinds.
+    pub(crate) kinds: String,
+    /// [`Limits::within`] so many bytes it is not exceeded.
+    pub(crate) bytes: u64,
+}
+
+impl Limits {
+    /// Whether there is more than these allow, as where they were higher before: nothing new of it is taken. Outcomes are
+    /// left out, which go by themselves, and sessions, whose limit does not follow from memory.
+    pub(crate) fn exceeded(&self, usage: &Usage) -> Option<Exceeded> {
+        let all = Self::default();
+        let wide = |count: usize| count as u64;
+        let mut over = vec![
+            ("topics", usage.topics, wide(self.topics), wide(all.topics)),
+            (
+                "bytes of topics' names and settings",
+                usage.topic_bytes,
+                self.topic_bytes,
+                all.topic_bytes,
+            ),
+            (
+                "partitions",
+                usage.partitions,
+                self.partitions,
+                all.partitions,
+            ),
+            (
+                "deleted topics",
+                usage.deleted_topics,
+                wide(self.deleted_topics),
+                wide(all.deleted_topics),
+            ),
+            (
+                "bytes of idempotent producers",
+                usage.producer_bytes,
+                self.producer_bytes,
+                all.producer_bytes,
+            ),
+        ];
+        over.retain(|(_, is, may_be, _)| is > may_be);
+        let needs = over.iter().map(|(_, is, _, most)| {
+            let bytes = u128::from(*is) * u128::from(STATE_BYTES_MAX);
+            u64::try_from(bytes.div_ceil(u128::from(*most))).unwrap_or(u64::MAX)
+        });
+        let bytes = needs.max()?;
+        let kinds = over.iter();
+        let kinds = kinds.map(|(kind, is, may_be, _)| format!("{kind}: {is} of {may_be}"));
+        Some(Exceeded {
+            kinds: kinds.collect::<Vec<_>>().join(", "),
+            bytes,
+        })
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -104,5 +161,25 @@ mod tests {
             least.topics >= 4_000 && least.partitions >= 40_000,
             "{least:?}"
         );
+    }
+
+    #[test]
+    fn what_is_more_than_may_be_is_told_with_the_memory_that_it_needs() {
+        let little = Limits::within(STATE_BYTES_MIN);
+        let mut usage = Usage {
+            partitions: little.partitions,
+            ..Usage::default()
+        };
+        assert_eq!(little.exceeded(&usage), None, "it may be full");
+        usage.partitions = 50_000;
+        usage.producer_bytes = little.producer_bytes + 1;
+        let Exceeded { kinds, bytes } = little.exceeded(&usage).expect("more than may be");
+        let producers = format!(
+            "bytes of idempotent producers: {} of {}",
+            usage.producer_bytes, little.producer_bytes
+        );
+        assert_eq!(kinds, format!("partitions: 50000 of 41666, {producers}"));
+        assert_eq!(Limits::within(bytes).exceeded(&usage), None);
+        assert!(Limits::within(bytes - 1).exceeded(&usage).is_some());
     }
 }

@@ -26,6 +26,7 @@ mod tests;
 
 use cluster::Cluster;
 pub use cluster::Hold;
+pub(crate) use limits::Exceeded;
 pub use limits::{Limits, PRODUCER_BYTES, STATE_BYTES_MAX, STATE_BYTES_MIN, Usage};
 pub(crate) use objects::Object;
 use objects::Objects;

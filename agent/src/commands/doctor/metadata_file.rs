@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use metadata::Checked;
 use metadata::kv::{KvError, Redb};
 
-use super::{Report, check_writes, still_open};
+use super::report::Report;
+use super::still_open;
+use super::writes::check_writes;
 use crate::server::says_disk_full;
 
 /// Written beside a file that is not there yet: as much as its first rows need.

@@ -4,7 +4,8 @@ use metadata::Checked;
 use metadata::kv::{Examined, Kv, Postgres, PostgresUrl};
 use tokio::time::Instant;
 
-use super::{ROUNDS, Report, sentence};
+use super::objects::ROUNDS;
+use super::report::{Report, sentence};
 
 /// What the metadata says of itself, if it can be read.
 pub(super) async fn check(url: &PostgresUrl, report: &mut Report) -> Option<Checked> {

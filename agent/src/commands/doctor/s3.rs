@@ -9,15 +9,17 @@ use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{ConfigBag, Intercept, Region, RuntimeComponents};
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{ByteStream, DateTime, DateTimeFormat};
 use aws_sdk_s3::types::{BucketVersioningStatus, ExpirationStatus, LifecycleRule};
+use metadata::with_causes;
 use object_store::path::Path;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use super::{PROBE, ROUNDS, Report, latency, left};
+use super::objects::{PROBE, ROUNDS, latency, left};
+use super::report::Report;
 use crate::clock::Clock;
 use crate::storage::{StoreOptions, paths, s3};
 
@@ -133,7 +135,7 @@ impl Checks {
         let object = get.send().await.map_err(|error| said(&error))?;
         let read = object.body.collect().await;
         read.map(|body| body.to_vec())
-            .map_err(|error| error.to_string())
+            .map_err(|error| with_causes(&error))
     }
 
     /// Whether or not the probe is there.
@@ -172,20 +174,23 @@ impl Checks {
 
     async fn latency(&self, report: &mut Report) {
         let (mut puts, mut gets) = (Vec::new(), Vec::new());
+        let mut last = String::new();
         for _ in 0..ROUNDS {
             let began = Instant::now();
-            if self.put().await.is_ok() {
-                puts.push(began.elapsed());
+            match self.put().await {
+                Ok(()) => puts.push(began.elapsed()),
+                Err(error) => last = said(&error),
             }
             let began = Instant::now();
-            if self.get().await.is_ok() {
-                gets.push(began.elapsed());
+            match self.get().await {
+                Ok(_) => gets.push(began.elapsed()),
+                Err(why) => last = why,
             }
         }
         let failed = 2 * ROUNDS - puts.len() - gets.len();
         if failed > 0 {
             report.wrong(&format!(
-                "{failed} of {} requests failed: the bucket or the way to it is not reliable.",
+                "{failed} of {} requests failed, the last of them with {last}: the bucket or the way to it is not reliable.",
                 2 * ROUNDS
             ));
         }
@@ -274,7 +279,13 @@ where
     match (error.code(), error.message()) {
         (Some(code), Some(message)) => format!("{code}: {}", message.trim_end_matches('.')),
         (Some(code), None) => code.to_owned(),
-        _ => DisplayErrorContext(error).to_string(),
+        _ => match error.raw_response() {
+            Some(answer) => {
+                let status = answer.status().as_u16();
+                format!("HTTP status {status}: {}", with_causes(error))
+            }
+            None => with_causes(error),
+        },
     }
 }
 
@@ -307,6 +318,18 @@ mod tests {
     };
 
     use super::*;
+
+    /// The client's own words are in its causes, not in its error.
+    #[test]
+    fn what_led_to_a_failure_is_said() {
+        let cause = std::io::Error::other("tcp connect error: Connection refused");
+        let error: SdkError<aws_sdk_s3::operation::put_object::PutObjectError> =
+            SdkError::construction_failure(cause);
+        assert_eq!(
+            said(&error),
+            "failed to construct request: tcp connect error: Connection refused"
+        );
+    }
 
     fn rule(filter: LifecycleRuleFilter, status: ExpirationStatus) -> LifecycleRule {
         let expiration = LifecycleExpiration::builder().days(7).build();

@@ -42,7 +42,13 @@ async fn a_wrong_flag_value_or_key_names_what_is_right() {
             ],
         ),
         ("num-partitions = [3]", [name, "one value, not a list"]),
-        ("preset = \"fastest\"", ["eco, default, fast", "--preset"]),
+        (
+            "preset = \"fastest\"",
+            [
+                "eco, default, fast",
+                "'preset in the config file (--preset <PRESET>)'",
+            ],
+        ),
         ("preset = fast", [name, "is not TOML"]),
     ] {
         std::fs::write(&file, text).unwrap();
@@ -55,6 +61,69 @@ async fn a_wrong_flag_value_or_key_names_what_is_right() {
     )
     .await;
     assert!(!data.exists());
+}
+
+/// Whoever set a variable looks in vain for a flag among what was typed.
+#[tokio::test]
+async fn a_wrong_value_is_told_with_the_variable_that_gave_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    for (variable, value, part) in [
+        (
+            "PENSTOCK_PRESET",
+            "fastest",
+            "for 'PENSTOCK_PRESET (--preset <PRESET>)'",
+        ),
+        (
+            "PENSTOCK_SEGMENT_BYTES",
+            "8 apples",
+            "for 'PENSTOCK_SEGMENT_BYTES (--segment-bytes <SIZE>)'",
+        ),
+        (
+            "PENSTOCK_STORE",
+            "nonsense",
+            "for 'PENSTOCK_STORE (--store <URL>)'",
+        ),
+    ] {
+        misused(dev(&data, &[]).env(variable, value), &[part]).await;
+    }
+    let typed = ["--preset", "fastest"];
+    let mut command = dev(&data, &typed);
+    command.env("PENSTOCK_PRESET", "fast");
+    misused(&mut command, &["'fastest' for '--preset <PRESET>'"]).await;
+    // What only turns out later.
+    let mut command = dev(&data, &[]);
+    command.env("PENSTOCK_NUM_PARTITIONS", "100001");
+    let parts = [
+        "--num-partitions 100001",
+        "PENSTOCK_NUM_PARTITIONS gives --num-partitions",
+    ];
+    run(&mut command).await.misused(&parts);
+    assert!(!data.exists());
+}
+
+/// Environments are shared, so it is no error.
+#[tokio::test]
+async fn a_variable_that_is_not_read_is_told_with_what_was_meant() {
+    let mut command = penstock(["doctor", "--bucket", "memory:"]);
+    command.env("PENSTOCK_S3_ENDPIONT", "http://127.0.0.1:1");
+    // As in a container of Kubernetes, beside a service that is named penstock.
+    command.env("PENSTOCK_PORT_9092_TCP", "tcp://10.0.0.1:9092");
+    let ran = run(&mut command).await;
+    assert!(ran.status.success(), "{ran:?}");
+    let parts = [
+        "PENSTOCK_S3_ENDPIONT is not read",
+        "did you mean PENSTOCK_S3_ENDPOINT?",
+    ];
+    assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
+    for part in parts {
+        assert!(ran.stderr.contains(part), "no {part:?} in {ran:?}");
+    }
+    // Where it is what is missing.
+    let mut command = penstock(["agent", "--listen", "127.0.0.1:0"]);
+    command.env("PENSTOCK_BUCKTE", "memory:");
+    let parts = ["--bucket <URL>", "did you mean PENSTOCK_BUCKET?"];
+    misused(&mut command, &parts).await;
 }
 
 #[tokio::test]

@@ -1,13 +1,11 @@
 //! What the server or the driver said, as what it means: whether anything was written, and what to do.
 
-use std::error::Error as _;
-use std::fmt::Write as _;
-
 use tokio_postgres::Error;
 use tokio_postgres::error::DbError;
 
 use super::url::PostgresUrl;
 use super::{LOCK_TIMEOUT, STATEMENT_TIMEOUT};
+use crate::causes::with_causes;
 use crate::kv::KvError;
 
 /// Codes of the server, as its manual lists them in its appendix A.
@@ -94,7 +92,10 @@ pub(super) fn read_failed(error: &Error, url: &PostgresUrl) -> KvError {
 
 /// The connection, not the statement.
 pub(super) fn lost(error: &Error) -> String {
-    format!("the connection to PostgreSQL was lost: {}", whole(error))
+    format!(
+        "the connection to PostgreSQL was lost: {}",
+        with_causes(error)
+    )
 }
 
 /// Why it cannot be connected, as a sentence for the operator.
@@ -103,7 +104,7 @@ pub(super) fn no_connection(error: &Error, url: &PostgresUrl) -> KvError {
     let Some(said) = error.as_db_error() else {
         return KvError::Unavailable(format!(
             "PostgreSQL at {place} cannot be reached ({}): {}",
-            whole(error),
+            with_causes(error),
             advice(error)
         ));
     };
@@ -131,7 +132,7 @@ pub(super) fn no_connection(error: &Error, url: &PostgresUrl) -> KvError {
 }
 
 fn advice(error: &Error) -> &'static str {
-    let text = whole(error);
+    let text = with_causes(error);
     let tells = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
     if tells(&["server does not support TLS"]) {
         "turn ssl on in the server, or write sslmode=disable if nobody else is on the way to it"
@@ -145,21 +146,6 @@ fn advice(error: &Error) -> &'static str {
     } else {
         "start it, or correct host and port in --store"
     }
-}
-
-/// With its causes, each said once.
-fn whole(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let said = next.to_string();
-        if !text.contains(&said) {
-            // Writing to a string does not fail.
-            let _ = write!(text, ": {said}");
-        }
-        cause = next.source();
-    }
-    text
 }
 
 /// Nothing was heard in time.

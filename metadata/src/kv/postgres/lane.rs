@@ -15,6 +15,7 @@ use tokio_postgres::{AsyncMessage, Connection, Socket};
 use super::PATIENCE;
 use super::session::{Link, Session, Target};
 use super::tls::Encrypted;
+use crate::causes::with_causes;
 use crate::kv::{Direction, KvError, Rows, Transaction};
 
 /// Calls waiting for a connection; callers wait in turn beyond it.
@@ -187,7 +188,7 @@ async fn until_lost(connection: &mut Pin<Box<Connection<Socket, Encrypted>>>) ->
                 return Some(notice.to_string());
             }
             Some(Ok(_)) => {}
-            Some(Err(error)) => return Some(error.to_string()),
+            Some(Err(error)) => return Some(with_causes(&error)),
             None => return None,
         }
     }

@@ -18,6 +18,7 @@ use super::tls::{Encrypted, Tls};
 use super::url::PostgresUrl;
 use super::writes::Writes;
 use super::{CONNECT_PATIENCE, LOCK_TIMEOUT, STATEMENT_TIMEOUT};
+use crate::causes::with_causes;
 use crate::kv::{Direction, KvError, Rows, Transaction};
 
 /// The oldest that is supported.
@@ -219,7 +220,7 @@ impl Session {
             Some(Err(error)) => return Err(self.commit_failed(&error)),
             None => return Err(KvError::Unknown("PostgreSQL gave no answer".to_owned())),
         };
-        let held = held.map_err(|error| KvError::Unknown(error.to_string()))?;
+        let held = held.map_err(|error| KvError::Unknown(with_causes(&error)))?;
         if !held {
             return Err(KvError::Conflict);
         }
@@ -248,6 +249,9 @@ impl Session {
 
 fn bytes(row: &Row, column: usize) -> Result<Bytes, KvError> {
     let value: Result<&[u8], _> = row.try_get(column);
-    let corrupt = |error: Error| KvError::Corrupt(format!("a row cannot be read: {error}"));
+    let corrupt = |error: Error| {
+        let why = with_causes(&error);
+        KvError::Corrupt(format!("a row cannot be read: {why}"))
+    };
     value.map(Bytes::copy_from_slice).map_err(corrupt)
 }

@@ -71,6 +71,21 @@ async fn what_is_no_metadata_process_is_called_so_in_a_sentence() {
     assert!(!error.contains(['{', '[', '"']), "{error}");
 }
 
+/// As where the process is killed after its system took the connection.
+#[tokio::test]
+async fn one_that_breaks_off_is_first_of_all_thought_to_have_stopped() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            drop(socket);
+        }
+    });
+    let error = dial(&Wire::Plain, &address).await.unwrap_err().to_string();
+    let (stopped, guess) = (error.find("it stopped just then"), error.find("wants TLS"));
+    assert!(stopped.is_some() && stopped < guess, "{error}");
+}
+
 #[tokio::test]
 async fn frames_travel_in_order_both_ways() {
     let (address, mut accepted) = listen(Wire::Plain).await;

@@ -1,5 +1,5 @@
 //! Whether records that an operator gives up as lost can be read after all: then they are not, and nobody would bring them
-//! back. Called by `operate`.
+//! back. Called by `look`.
 
 use std::time::Duration;
 
