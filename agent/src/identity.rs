@@ -10,12 +10,14 @@ use metadata::{BucketId, Metadata};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use crate::jobs::{Budget, Job, Progress, Terms};
 use crate::random::Random;
 use crate::storage::{Store, StoreOptions, Witness, WitnessError};
-use crate::tasks::Stop;
 
 /// Between looks at `penstock.json` while an agent serves.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+/// One is a read and perhaps a list, each of which is tried for 20 s.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(60);
 /// Before trying again to find out.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -332,49 +334,29 @@ impl Identity {
         }
     }
 
-    /// Once it is settled, looks again from time to time, until told to stop: a bucket may be wiped or swapped under a
-    /// running agent. One that stores nothing asks nothing.
-    pub(crate) async fn watch(&self, mut stop: Stop) {
-        let settled = self.standing.borrow().clone();
-        let Standing::Joined(bucket) = settled else {
-            return;
-        };
-        let mut stored = self.store.segments_stored();
-        loop {
-            tokio::select! {
-                () = sleep(LOOK_INTERVAL) => {}
-                () = stop.requested() => return,
-            }
-            let before = std::mem::replace(&mut stored, self.store.segments_stored());
-            if before == stored && self.trouble().is_none() {
-                continue;
-            }
-            if let Some(standing) = self.look_again(bucket).await {
-                if let Standing::Strangers(sentence) = &standing {
-                    tracing::error!("{sentence}");
-                }
-                self.standing.send_replace(standing);
-            }
-        }
-    }
-
-    /// `None` where it cannot be told now. The metadata is not asked: it never moves to another bucket.
-    async fn look_again(&self, bucket: BucketId) -> Option<Standing> {
+    /// The metadata is not asked: it never moves to another bucket.
+    ///
+    /// # Errors
+    /// Where it cannot be told now, with why.
+    async fn look_again(&self, bucket: BucketId) -> Result<(), String> {
         let known = Known {
             cluster: self.metadata.cluster_id(),
             bucket: Some(bucket),
         };
-        let found = match Found::look(&self.store).await {
-            Ok(found) => found,
-            Err(WitnessError::Unreadable(said)) => {
-                return Some(Standing::Strangers(unreadable(&self.names, known, &said)));
-            }
-            Err(WitnessError::Store(_)) => return None,
+        let judged = match Found::look(&self.store).await {
+            Ok(found) => judge(&self.names, known, &found).map(|_| ()),
+            Err(WitnessError::Unreadable(said)) => Err(unreadable(&self.names, known, &said)),
+            Err(WitnessError::Store(error)) => return Err(error.to_string()),
         };
-        Some(match judge(&self.names, known, &found) {
-            Ok(_) => Standing::Joined(bucket),
-            Err(sentence) => Standing::Strangers(sentence),
-        })
+        let standing = match judged {
+            Ok(()) => Standing::Joined(bucket),
+            Err(sentence) => {
+                tracing::error!("{sentence}");
+                Standing::Strangers(sentence)
+            }
+        };
+        self.standing.send_replace(standing);
+        Ok(())
     }
 
     /// The bucket that the two have in common.
@@ -431,6 +413,56 @@ impl Identity {
     }
 }
 
+/// The job that looks again once it is settled: a bucket may be wiped or swapped under a running agent. One that stores
+/// nothing asks nothing.
+#[derive(Debug)]
+pub(crate) struct LookAgain {
+    identity: Identity,
+    /// Known once it is settled.
+    bucket: Option<BucketId>,
+    /// Segments stored when it looked last.
+    stored: u64,
+}
+
+impl LookAgain {
+    pub(crate) fn at(identity: Identity) -> Self {
+        Self {
+            stored: identity.store.segments_stored(),
+            bucket: None,
+            identity,
+        }
+    }
+}
+
+impl Job for LookAgain {
+    fn terms(&self) -> Terms {
+        Terms {
+            name: "bucket identity",
+            pause: LOOK_INTERVAL,
+            turn_max: LOOK_TIME_MAX,
+            requests_per_second: 1,
+        }
+    }
+
+    async fn turn(&mut self, budget: &Budget) -> Result<Progress, String> {
+        let nothing = Ok(Progress::Idle { done: 0 });
+        if let Standing::Joined(bucket) = &*self.identity.standing.borrow() {
+            self.bucket = Some(*bucket);
+        }
+        let Some(bucket) = self.bucket else {
+            return nothing;
+        };
+        let stored = self.identity.store.segments_stored();
+        if stored == self.stored && self.identity.trouble().is_none() {
+            return nothing;
+        }
+        budget.request().await;
+        self.identity.look_again(bucket).await?;
+        self.stored = stored;
+        Ok(Progress::Idle { done: 1 })
+    }
+}
+
 /// What to do about a `penstock.json` that says nothing.
 pub(crate) fn unreadable(names: &Names, known: Known<'_>, said: &str) -> String {
     let Names {
@@ -468,6 +500,7 @@ mod tests {
     use object_store::path::Path;
 
     use super::*;
+    use crate::jobs::Jobs;
     use crate::tasks::Tasks;
 
     const OURS: BucketId = BucketId(1);
@@ -585,11 +618,8 @@ mod tests {
         let (store, metadata) = (bucket(), metadata(&tasks).await);
         let identity = identity(&store, &metadata);
         identity.settle().await.unwrap();
-        let (watching, stop) = (identity.clone(), tasks.stopping());
-        tasks.spawn("watch", async move {
-            watching.watch(stop).await;
-            Ok(())
-        });
+        let jobs = Jobs::new(tasks.sibling(), Random::seeded(1));
+        jobs.start(LookAgain::at(identity.clone()));
         let segment = async |number| {
             let bytes = vec![bytes::Bytes::from_static(b"segment")];
             let key = metadata::ObjectKey(number);

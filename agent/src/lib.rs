@@ -3,7 +3,7 @@
 //! `server` starts everything and stops it in order; `connection` reads frames and writes replies; `dispatch` finds the
 //! room; a request then reads top to bottom through one folder: `produce`, `fetch`, `discovery`, `admin`, `offsets`,
 //! `transactions`. All rooms take a `call`, and use `storage` (the bucket), `context` (metadata, clock, node) and `refusal`
-//! (errors).
+//! (errors). What nobody asks for is done in turns of `jobs`.
 
 pub mod clock;
 pub mod commands;
@@ -31,6 +31,7 @@ mod dispatch;
 mod fetch;
 mod http;
 mod identity;
+mod jobs;
 mod making;
 mod offsets;
 mod origin;

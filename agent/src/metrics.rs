@@ -103,6 +103,27 @@ fn describe() {
         "Drains of the sequencer's queue that were made durable"
     );
     describe_counter!(
+        "penstock_index_rows_freed_total",
+        "Rows of extents that were given back because their topic is deleted"
+    );
+    describe_counter!(
+        "penstock_objects_orphaned_total",
+        "Objects of the bucket in which nothing lies any more since rows of extents were given back"
+    );
+    describe_counter!(
+        "penstock_job_turns_total",
+        "Turns of background jobs, by job and outcome: more, idle, failed, late"
+    );
+    describe_histogram!(
+        "penstock_job_seconds",
+        Unit::Seconds,
+        "Time of turns of background jobs"
+    );
+    describe_counter!(
+        "penstock_job_done_total",
+        "What background jobs did, in units of each: blocks that a cache sweep let go of, looks at whose bucket it is"
+    );
+    describe_counter!(
         "penstock_object_store_requests_total",
         "Requests to the object store, by operation, cause and outcome"
     );
@@ -188,6 +209,38 @@ impl Front {
     }
 }
 
+/// Handles of a background job.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    /// Turns behind which there was more to do, and those behind which there was not.
+    pub(crate) more: Counter,
+    pub(crate) idle: Counter,
+    /// Turns that failed, and those that were given up.
+    pub(crate) failed: Counter,
+    pub(crate) late: Counter,
+    pub(crate) seconds: Histogram,
+    pub(crate) done: Counter,
+}
+
+impl Job {
+    pub(crate) fn new(job: &'static str) -> Self {
+        let turns = |outcome: &'static str| {
+            let turns = counter!("penstock_job_turns_total", "job" => job, "outcome" => outcome);
+            // From 0 on, so that the first failure is a rise that an alert sees.
+            turns.increment(0);
+            turns
+        };
+        Self {
+            more: turns("more"),
+            idle: turns("idle"),
+            failed: turns("failed"),
+            late: turns("late"),
+            seconds: histogram!("penstock_job_seconds", "job" => job),
+            done: counter!("penstock_job_done_total", "job" => job),
+        }
+    }
+}
+
 /// What all clients together may take, by what for; it does not change.
 pub(crate) fn memory_budgets(budgets: impl IntoIterator<Item = (&'static str, usize)>) {
     for (kind, bytes) in budgets {
@@ -206,8 +259,11 @@ pub(crate) fn holds_order(holds: bool, stats: metadata::Stats) {
     usage(stats);
 }
 
-/// How much of what the cluster may have there is, where the order is decided; nothing is known elsewhere.
+/// How much of what the cluster may have there is, and what was given back, where the order is decided; nothing is known
+/// elsewhere.
 pub(crate) fn usage(stats: metadata::Stats) {
+    counter!("penstock_index_rows_freed_total").absolute(stats.chunks_freed);
+    counter!("penstock_objects_orphaned_total").absolute(stats.objects_orphaned);
     let (usage, max) = (stats.usage, stats.limits);
     let wide = |count: usize| count as u64;
     for (kind, count, max) in [

@@ -42,7 +42,7 @@ pub(crate) enum Key {
     Outcome(u64, u64, u16),
     /// What there is one of: counters, and the time.
     Cluster,
-    /// A deleted topic whose index rows are still to be given back by the collection of objects.
+    /// A deleted topic whose index rows are still to be given back.
     Deleted(TopicId),
 }
 

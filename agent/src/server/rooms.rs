@@ -19,13 +19,14 @@ use crate::context::{Context, TopicDefaults};
 use crate::discovery::ClusterMetadata;
 use crate::dispatch::Dispatch;
 use crate::fetch::{Fetch, HELD_BYTES_MAX};
+use crate::jobs::Jobs;
 use crate::metrics;
 use crate::produce::{Flusher, Produce, SealPolicy, Upload};
 use crate::producer_ids::ProducerIds;
 use crate::random::Random;
 use crate::reading::Reading;
 use crate::storage::segment::Compression;
-use crate::storage::{Cache, Store};
+use crate::storage::{Cache, Store, Sweep};
 use crate::tasks::Tasks;
 use crate::unpacking;
 
@@ -56,6 +57,7 @@ pub struct Outside {
 pub struct Rooms {
     pub(super) context: Arc<Context>,
     pub(super) door: Door,
+    pub(super) jobs: Jobs,
     pub(super) tasks: Tasks,
     flusher: Tasks,
 }
@@ -93,6 +95,7 @@ impl Rooms {
             ("unpacked", unpacking::UNPACKED_BYTES_MAX),
             ("views", metadata::VIEWS_BYTES_MAX + HELD_BYTES_MAX),
         ]);
+        let jobs = Jobs::new(tasks.sibling(), random.clone());
         let context = Arc::new(Context {
             metadata,
             admission: admission.clone(),
@@ -105,6 +108,7 @@ impl Rooms {
             topics,
         });
         spawn_cache(&tasks, &cache);
+        jobs.start(Sweep::of(cache.clone()));
         spawn_bucket_watch(&tasks, &store);
         let (connections, flusher) = (tasks.sibling(), tasks.sibling());
         let reading = Reading::default();
@@ -140,6 +144,7 @@ impl Rooms {
         Self {
             context,
             door,
+            jobs,
             tasks,
             flusher,
         }
@@ -191,6 +196,14 @@ impl Rooms {
         }
         self.flusher.stop();
         self.flusher.wait(left()).await;
+        // The last checkpoint has the other half.
+        let cut = self.jobs.stop(left() / 2).await;
+        if cut > 0 {
+            tracing::info!(
+                jobs = cut,
+                "gave up waiting; what they did not do is done later"
+            );
+        }
         if timeout(left().max(CLOSE_MIN), self.context.metadata.close())
             .await
             .is_err()

@@ -17,7 +17,7 @@ use super::{accept, metadata_store, open_files};
 use crate::clock::Clock;
 use crate::config::Listen;
 use crate::http;
-use crate::identity::{Identity, Names};
+use crate::identity::{Identity, LookAgain, Names};
 use crate::metrics;
 use crate::own_thread::OwnThread;
 use crate::random::Random;
@@ -77,6 +77,7 @@ impl Server {
             tasks: tasks.clone(),
         };
         let rooms = Rooms::start(&settings, node, outside);
+        rooms.jobs.start(LookAgain::at(identity.clone()));
         let signals = Signals::catch()?;
         let figures = OwnThread::start("figures")?;
         tasks.spawn("metrics upkeep", {
@@ -180,25 +181,20 @@ fn names(settings: &Settings) -> Names {
 /// Sees that bucket and metadata belong together before anybody is served: at once where the metadata is of this process
 /// alone, and else when it is reached.
 async fn join(order: &Sequencing, identity: &Identity, tasks: &Tasks) -> anyhow::Result<()> {
-    let alone = matches!(order, Sequencing::InProcess { peer: None, .. });
-    if alone {
+    if matches!(order, Sequencing::InProcess { peer: None, .. }) {
         tokio::select! {
             settled = identity.settle() => settled?,
             // The sequencer looks at the bucket as well, and without it nothing will ever be settled.
             failure = tasks.failed() => anyhow::bail!("stopped because {failure}"),
         }
+        return Ok(());
     }
-    let (identity, stop) = (identity.clone(), tasks.stopping());
+    let (identity, mut stop) = (identity.clone(), tasks.stopping());
     tasks.spawn("bucket and metadata", async move {
-        let mut stopping = stop.clone();
-        if !alone {
-            tokio::select! {
-                settled = identity.settle() => settled?,
-                () = stopping.requested() => return Ok(()),
-            }
+        tokio::select! {
+            settled = identity.settle() => Ok(settled?),
+            () = stop.requested() => Ok(()),
         }
-        identity.watch(stop).await;
-        Ok(())
     });
     Ok(())
 }

@@ -13,7 +13,6 @@ use futures::future::{BoxFuture, FutureExt, Shared, WeakShared, ready};
 use futures::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::interval;
 
 use super::coming::{Awaited, Coming, Download, Downloaded, InLine, Loading, Run};
 use super::download::{Key, Place, RawBlock, download, runs, stored_and_raw};
@@ -209,13 +208,29 @@ impl Cache {
         let _ = self.0.prefetch.try_send(wanted.to_vec());
     }
 
-    /// Serves what is to be read ahead, sees downloads through, and drops what nobody reads, until asked to stop. Only
-    /// the first caller's does; there is one such task in an agent.
+    /// So long after its last use a block goes, by the next turn of `sweep`.
+    pub(super) fn idle(&self) -> Duration {
+        self.0.idle
+    }
+
+    /// Lets go of what nobody reads; how many blocks, that many at the most.
+    pub(super) fn sweep(&self, most: usize) -> usize {
+        let mut state = self.0.state.lock();
+        // One for which nobody waits has nobody who moves it on.
+        (state.loading).retain(|_, begun| begun.run.upgrade().is_some());
+        if state.loading.is_empty() {
+            state.loading.shrink_to_fit();
+        }
+        state.damages.forget();
+        state.kept.let_go_of_idle(self.0.idle, most)
+    }
+
+    /// Serves what is to be read ahead, and sees downloads through, until asked to stop. Only the first caller's does; there
+    /// is one such task in an agent.
     pub async fn run(self, mut stop: Stop) {
         let Some(mut queues) = self.0.queues.lock().take() else {
             return;
         };
-        let mut sweep = interval((self.0.idle / 4).max(Duration::from_millis(100)));
         let mut prefetching = FuturesUnordered::new();
         let mut downloads = FuturesUnordered::new();
         loop {
@@ -223,7 +238,6 @@ impl Cache {
                 // In this order, so that simulation repeats itself.
                 biased;
                 () = stop.requested() => return,
-                _ = sweep.tick() => self.0.sweep(),
                 Some(wanted) = queues.prefetches.recv(), if prefetching.len() < PREFETCHES => {
                     let cache = self.clone();
                     prefetching.push(async move { cache.read_ahead(&wanted).await });
@@ -364,17 +378,6 @@ impl Inner {
     /// Has a download come to its end also when all who asked go away. With no room there, its askers see it through.
     fn see_through(&self, run: Run) {
         let _ = self.begun.try_send(run.map(drop).boxed());
-    }
-
-    fn sweep(&self) {
-        let mut state = self.state.lock();
-        state.kept.let_go_of_idle(self.idle);
-        // One for which nobody waits has nobody who moves it on.
-        (state.loading).retain(|_, begun| begun.run.upgrade().is_some());
-        state.damages.forget();
-        if state.loading.is_empty() {
-            state.loading.shrink_to_fit();
-        }
     }
 }
 

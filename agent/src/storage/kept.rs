@@ -116,18 +116,21 @@ impl Kept {
         }
     }
 
-    /// Of those that nobody used for so long.
-    pub(super) fn let_go_of_idle(&mut self, idle: Duration) {
+    /// Of those that nobody used for so long, that many at the most. How many went.
+    pub(super) fn let_go_of_idle(&mut self, idle: Duration, most: usize) -> usize {
+        let mut gone = 0;
         while let Some((_, key)) = self.order.first_key_value() {
             let ready = self.blocks.get(key);
-            if ready.is_some_and(|ready| ready.used_at.elapsed() < idle) {
+            if gone == most || ready.is_some_and(|ready| ready.used_at.elapsed() < idle) {
                 break;
             }
             self.remove(*key);
+            gone += 1;
         }
         if self.blocks.is_empty() {
             self.blocks.shrink_to_fit();
         }
+        gone
     }
 }
 

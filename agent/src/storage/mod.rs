@@ -16,6 +16,7 @@ mod room;
 pub(crate) mod s3;
 pub mod segment;
 mod store;
+mod sweep;
 mod trial;
 mod witness;
 
@@ -29,5 +30,6 @@ pub use error::{ErrorKind, StoreError};
 pub use kept::Source;
 pub use open::{OpenError, StoreOptions};
 pub use store::{Cause, Store};
+pub(crate) use sweep::Sweep;
 pub use trial::Trial;
 pub use witness::{Witness, WitnessError, WitnessVersion};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::sources::{code, root, sources};
 
 /// Read by tools, so they keep their names.
-const METRICS: [(&str, &str, &[&str]); 17] = [
+const METRICS: [(&str, &str, &[&str]); 22] = [
     (
         "counter",
         "penstock_object_store_requests_total",
@@ -23,6 +23,11 @@ const METRICS: [(&str, &str, &[&str]); 17] = [
     ("histogram", "penstock_segment_bytes", &[]),
     ("gauge", "penstock_holds_order", &[]),
     ("counter", "penstock_drains_total", &[]),
+    ("counter", "penstock_index_rows_freed_total", &[]),
+    ("counter", "penstock_objects_orphaned_total", &[]),
+    ("counter", "penstock_job_turns_total", &["job", "outcome"]),
+    ("histogram", "penstock_job_seconds", &["job"]),
+    ("counter", "penstock_job_done_total", &["job"]),
     ("counter", "penstock_damage_total", &["kind"]),
     ("gauge", "penstock_cluster_usage", &["kind"]),
     ("gauge", "penstock_cluster_usage_max", &["kind"]),

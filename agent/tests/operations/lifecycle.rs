@@ -260,6 +260,15 @@ async fn every_metric_that_tools_read_is_there() {
         ("penstock_segments_total", &[]),
         ("penstock_segment_bytes_bucket", &["le="]),
         ("penstock_drains_total", &[]),
+        ("penstock_index_rows_freed_total", &[]),
+        (
+            "penstock_job_turns_total",
+            &["job=\"cache sweep\"", "outcome=\"idle\""],
+        ),
+        (
+            "penstock_job_turns_total",
+            &["job=\"bucket identity\"", "outcome=\"failed\""],
+        ),
         ("penstock_cluster_usage", &["kind=\"topics\""]),
         ("penstock_cluster_usage_max", &["kind=\"producer_bytes\""]),
         ("penstock_buffered_bytes", &[]),

@@ -63,10 +63,13 @@ impl Process {
         let (frozen, outlet) = (Arc::default(), Outlet::new(Arc::clone(&world.bucket)));
         let manual = Clock::Manual(Arc::clone(&clock));
         let now = manual.clone();
+        let checkpoint_steps = steps(&dice);
+        let upkeep = dice.millis(500, 10_000);
         let options = Options {
             random: Arc::new(move || random.u64()),
-            checkpoint_steps: steps(&dice),
-            expiry_interval: dice.millis(500, 10_000),
+            checkpoint_steps,
+            expiry_interval: upkeep,
+            leftovers_interval: upkeep,
             witness: Some(outlet.witness()),
             checkpoint_interval: dice.millis(300, 6000),
             checkpoint_log_bytes: dice.between(2_000, 200_000),

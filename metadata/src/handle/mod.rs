@@ -44,6 +44,10 @@ pub struct Stats {
     /// Transactions sent to the store.
     pub transactions: u64,
     pub checkpoints: u64,
+    /// Index rows of deleted topics that were given back, those that sum up others not counted.
+    pub chunks_freed: u64,
+    /// Objects in which nothing lies any more since then.
+    pub objects_orphaned: u64,
     /// How much there is of what is bounded.
     pub usage: Usage,
     /// And the bounds.
@@ -317,6 +321,8 @@ impl Metadata {
             log_bytes: counts.log_bytes.load(Ordering::Relaxed),
             transactions: counts.transactions.load(Ordering::Relaxed),
             checkpoints: counts.checkpoints.load(Ordering::Relaxed),
+            chunks_freed: counts.chunks_freed.load(Ordering::Relaxed),
+            objects_orphaned: counts.objects_orphaned.load(Ordering::Relaxed),
             usage,
             limits,
             queued: QUEUE_MAX - self.queue.capacity(),

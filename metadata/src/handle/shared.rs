@@ -61,8 +61,9 @@ pub(crate) struct Counts {
     pub(crate) log_bytes: AtomicU64,
     pub(crate) transactions: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
-    /// As of the last drain.
-    /// And its bounds.
+    pub(crate) chunks_freed: AtomicU64,
+    pub(crate) objects_orphaned: AtomicU64,
+    /// As of the last drain or checkpoint, with the bounds.
     pub(crate) usage: Mutex<(Usage, Limits)>,
 }
 

@@ -2,6 +2,7 @@
 //! `sequencer/free` says when, and rewrites the counts of the objects it named in the same transaction.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -11,7 +12,7 @@ use crate::codec::Unreadable;
 use crate::error::Error;
 use crate::keys::Key;
 use crate::kv::{Direction, Kv, Transaction};
-use crate::types::{Extent, ObjectKey, Offset, TopicPartition};
+use crate::types::{Extent, ObjectKey, Offset, PartitionIndex, TopicId, TopicPartition};
 
 /// What freeing a chunk takes.
 #[derive(Debug)]
@@ -24,16 +25,27 @@ pub(crate) struct Freed {
     pub(crate) end: Offset,
 }
 
-/// The oldest generation of a partition's index of which there are rows.
-pub(crate) async fn oldest(kv: &dyn Kv, partition: TopicPartition) -> Result<Option<Place>, Error> {
-    let place = |generation| Place {
-        partition,
-        generation,
+/// Of some of a topic's partitions the first one of which there are index rows, and its oldest generation. Reads one row.
+pub(crate) async fn oldest(
+    kv: &dyn Kv,
+    topic: TopicId,
+    partitions: Range<i32>,
+) -> Result<Option<Place>, Error> {
+    let from = |partition| {
+        let partition = PartitionIndex(partition);
+        let place = Place {
+            partition: TopicPartition { topic, partition },
+            generation: 0,
+        };
+        place.key(0, Offset(0))
     };
-    let (from, end) = (place(0).key(0, Offset(0)), place(u32::MAX).end());
+    let (from, end) = (from(partitions.start), from(partitions.end));
     let rows = kv.range(&from, &end, 1, Direction::Forward).await?;
     match rows.first().map(|(key, _)| Key::decode(key)).transpose()? {
-        Some(Key::Index(_, generation, ..)) => Ok(Some(place(generation))),
+        Some(Key::Index(partition, generation, ..)) => Ok(Some(Place {
+            partition,
+            generation,
+        })),
         _ => Ok(None),
     }
 }

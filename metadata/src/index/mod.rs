@@ -30,7 +30,7 @@ use crate::types::{Extent, Offset, TopicPartition};
 pub(crate) use append::{Tail, append, read_tail};
 pub(crate) use beside::append_beside;
 pub(crate) use chunk::Chunk;
-pub(crate) use free::{free_first, oldest};
+pub(crate) use free::{Freed, free_first, oldest};
 pub(crate) use lookup::{CHUNKS_PER_READ, Lookup};
 pub(crate) use verify::verify;
 

@@ -1,8 +1,8 @@
 //! Gives back index rows of what nobody can read any more, a chunk at a time. It happens outside the log: one transaction,
 //! fenced as all are, clears a chunk, mends the summaries above it and rewrites the counts of the objects that it named, so
 //! a crash leaves all of that or nothing. No effect says it, so nothing that a log still says may be undone by replaying it:
-//! a chunk is freed only where memory has none of its extents and none of its objects, and never while a checkpoint moves
-//! rows.
+//! a chunk is freed only where memory has none of its extents and none of its objects, and of a partition that is there
+//! never while a checkpoint moves rows. `leftovers` frees what deleted topics left.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -11,11 +11,11 @@ use futures::future::try_join_all;
 
 use super::Sequencer;
 use crate::error::Error;
-use crate::index::{self, Place};
+use crate::index::{self, Freed, Place};
 use crate::keys::Key;
-use crate::kv::{Kv, Transaction};
+use crate::kv::Kv;
 use crate::state::{Object, State};
-use crate::types::{Lsn, ObjectKey, Offset, Timestamp, TopicPartition};
+use crate::types::{ObjectKey, Offset, PartitionIndex, Timestamp, TopicPartition};
 
 /// Rows of objects read side by side; a chunk names some hundreds at the most.
 const READ_AT_ONCE: usize = 64;
@@ -36,6 +36,41 @@ pub(crate) enum Freeing {
     NotYet,
 }
 
+/// The first chunk of an index with all that freeing it takes, as it was read from the store.
+#[derive(Debug)]
+pub(super) struct Freeable {
+    place: Place,
+    freed: Freed,
+    /// The objects that it names, where their rows can be read.
+    objects: Vec<(ObjectKey, Option<Object>)>,
+}
+
+impl Freeable {
+    /// Writes nothing. `None`: no chunk lies whole before `below`.
+    ///
+    /// # Errors
+    /// `Damaged` where rows do not agree, or whatever the store says.
+    pub(super) async fn read(
+        kv: &dyn Kv,
+        place: Place,
+        below: Offset,
+    ) -> Result<Option<Self>, Error> {
+        let Some(freed) = index::free_first(kv, place, below).await? else {
+            return Ok(None);
+        };
+        let objects = read_objects(kv, &freed.objects).await?;
+        Ok(Some(Self {
+            place,
+            freed,
+            objects,
+        }))
+    }
+
+    pub(super) fn partition(&self) -> TopicPartition {
+        self.place.partition
+    }
+}
+
 impl Sequencer {
     /// Frees the first chunk of a partition's oldest index, if all of it lies before the log's start, or another generation
     /// took its place, or the topic is gone. A generation to come stays as it is.
@@ -43,30 +78,63 @@ impl Sequencer {
     /// # Errors
     /// `Damaged` where rows do not agree: nothing was written, and whoever called can go on. Anything else as any write of
     /// this process: `Unavailable` says whether it may have happened, and the state must be loaded anew.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "what moves the start of a log, and calls it, comes with its own issue"
+        )
+    )]
     pub(super) async fn free_chunk(&mut self, partition: TopicPartition) -> Result<Freeing, Error> {
-        if self.checkpoint.is_some() {
-            return Ok(Freeing::NotYet);
-        }
         let kv = self.kv.as_ref();
-        let Some(place) = index::oldest(kv, partition).await? else {
+        let PartitionIndex(number) = partition.partition;
+        let Some(place) = index::oldest(kv, partition.topic, number..number + 1).await? else {
             return Ok(Freeing::Nothing);
         };
         let below = unreadable_below(&self.state, place);
-        let Some(freed) = index::free_first(kv, place, below).await? else {
+        match Freeable::read(kv, place, below).await? {
+            Some(found) => self.free(found).await,
+            None => Ok(Freeing::Nothing),
+        }
+    }
+
+    /// Frees what was read, if nobody can read it and nothing brings it back. Of a partition that is there it must have been
+    /// read just now; those of a deleted topic change no more, once it is cleared.
+    ///
+    /// # Errors
+    /// As [`Sequencer::free_chunk`].
+    pub(super) async fn free(&mut self, found: Freeable) -> Result<Freeing, Error> {
+        let Freeable {
+            place,
+            freed,
+            objects,
+        } = found;
+        if freed.end > unreadable_below(&self.state, place) {
             return Ok(Freeing::Nothing);
-        };
+        }
+        let is_there = self.state.partitions.get(place.partition).is_some();
         let in_memory = |key: &ObjectKey| self.state.objects.get(*key).is_some();
-        if freed.objects.keys().any(in_memory) {
+        if (is_there && self.checkpoint.is_some()) || freed.objects.keys().any(in_memory) {
             return Ok(Freeing::NotYet);
         }
-        let mut writes = freed.writes;
-        let as_of = AsOf {
-            lsn: self.state.lsn,
-            // Not that of the last drain, which may be long past: too early a time is too early a deletion.
-            now: self.time.now(),
-        };
-        let orphaned = release(kv, &freed.objects, as_of, &mut writes).await?;
-        self.holder.write(kv, writes, &self.options).await?;
+        // Not that of the last drain, which may be long past: too early a time is too early a deletion.
+        let (lsn, now) = (self.state.lsn, self.time.now());
+        let (mut writes, mut orphaned) = (freed.writes, 0);
+        for (key, mut known) in objects {
+            if known.is_none() {
+                // A checkpoint may have written it since.
+                known = read_object(self.kv.as_ref(), key).await?;
+            }
+            let extents = freed.objects.get(&key).copied().unwrap_or(0);
+            let object = released(key, known, extents, now)?;
+            orphaned += usize::from(object.references == 0);
+            let row_key = Key::Object(key).encode();
+            let row = object.to_row(&row_key, lsn);
+            writes.set(row_key, row);
+        }
+        self.holder
+            .write(self.kv.as_ref(), writes, &self.options)
+            .await?;
         Ok(Freeing::Freed {
             rows_start: freed.end,
             orphaned,
@@ -93,35 +161,28 @@ fn unreadable_below(state: &State, place: Place) -> Offset {
     }
 }
 
-#[derive(Clone, Copy)]
-struct AsOf {
-    lsn: Lsn,
-    now: Timestamp,
-}
-
-/// Takes extents from objects' counts. How many objects have none left.
-async fn release(
+/// As their rows say, where these can be read.
+async fn read_objects(
     kv: &dyn Kv,
     objects: &BTreeMap<ObjectKey, u32>,
-    as_of: AsOf,
-    writes: &mut Transaction,
-) -> Result<usize, Error> {
-    let mut orphaned = 0;
-    let objects: Vec<_> = objects.iter().map(|(key, count)| (*key, *count)).collect();
-    for some in objects.chunks(READ_AT_ONCE) {
-        let rows = some.iter().map(|(object, extents)| async move {
-            let key = Key::Object(*object).encode();
-            let row = kv.get(&key).await?;
-            let known = row.and_then(|row| Object::from_row(&key, row).ok());
-            Ok::<_, Error>((key, released(*object, known, *extents, as_of.now)?))
+) -> Result<Vec<(ObjectKey, Option<Object>)>, Error> {
+    let keys: Vec<ObjectKey> = objects.keys().copied().collect();
+    let mut found = Vec::with_capacity(keys.len());
+    for some in keys.chunks(READ_AT_ONCE) {
+        let rows = some.iter().copied().map(|object| async move {
+            let known = read_object(kv, object).await?;
+            Ok::<_, Error>((object, known))
         });
-        for (key, object) in try_join_all(rows).await? {
-            orphaned += usize::from(object.references == 0);
-            let row = object.to_row(&key, as_of.lsn);
-            writes.set(key, row);
-        }
+        found.extend(try_join_all(rows).await?);
     }
-    Ok(orphaned)
+    Ok(found)
+}
+
+/// `None` as well where its row cannot be read.
+async fn read_object(kv: &dyn Kv, object: ObjectKey) -> Result<Option<Object>, Error> {
+    let key = Key::Object(object).encode();
+    let row = kv.get(&key).await?;
+    Ok(row.and_then(|row| Object::from_row(&key, row).ok()))
 }
 
 fn released(

@@ -5,14 +5,8 @@ mod candidate;
 pub(crate) mod doubts;
 mod drain;
 pub(crate) mod feed;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "retention, which calls it, comes with its own issue"
-    )
-)]
 mod free;
+mod leftovers;
 pub(crate) mod lineage;
 mod liveness;
 mod log;
@@ -57,6 +51,7 @@ use crate::state::{Exceeded, State};
 use crate::types::BucketId;
 use crate::views::VIEW_IDLE;
 pub use candidate::Candidate;
+use leftovers::Leftovers;
 use liveness::Liveness;
 use log::Log;
 use store::Holder;
@@ -91,6 +86,7 @@ pub struct Sequencer {
     expiry_due: Instant,
     /// When it is looked next which views of this process are idle.
     idle_due: Instant,
+    leftovers: Leftovers,
     subscribers: Subscribers,
     liveness: Liveness,
     tick: Tick,
@@ -200,6 +196,7 @@ fn assemble(
         log: Log::loaded(held.state.lsn, held.holder.replayed, &options),
         expiry_due: now + options.expiry_interval,
         idle_due: now + VIEW_IDLE,
+        leftovers: Leftovers::new(&options),
         options,
         holder: held.holder,
         state: held.state,
@@ -309,6 +306,7 @@ impl Sequencer {
                 () = until(self.log.due()), if !self.is_checkpointing() => Ok(None),
                 () = tokio::time::sleep_until(self.expiry_due.min(self.idle_due)) => Ok(None),
                 () = self.tick.due() => Ok(None),
+                () = self.leftovers.due() => Ok(None),
             };
             let step = match step {
                 Ok(None) => self.background().await.map(|()| None),

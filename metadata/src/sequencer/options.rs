@@ -29,6 +29,8 @@ pub struct Options {
     pub log_bytes_max: u64,
     /// How often it is looked for producers that were silent for a day.
     pub expiry_interval: Duration,
+    /// How often it is looked for index rows that deleted topics left.
+    pub leftovers_interval: Duration,
     /// Whom it serves.
     pub serves: Serves,
     /// An agent's session is closed when nothing was heard of it for so long.
@@ -60,6 +62,7 @@ impl Options {
             checkpoint_steps: Steps::default(),
             log_bytes_max: 128 * 1024 * 1024,
             expiry_interval: Duration::from_secs(3600),
+            leftovers_interval: Duration::from_secs(60),
             serves: Serves::ThisProcess,
             session_timeout: Duration::from_secs(10),
             limits: Limits::default(),

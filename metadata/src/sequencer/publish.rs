@@ -20,7 +20,7 @@ use crate::view::newest;
 
 impl Sequencer {
     pub(super) fn publish(&mut self, effects: &[Effect]) {
-        *self.shared.counts.usage.lock() = (self.state.usage(), self.options.limits);
+        self.publish_usage();
         self.publish_level();
         self.publish_sessions(effects);
         let touched = Touched::by(effects, |partition| {
@@ -37,6 +37,11 @@ impl Sequencer {
             self.publish_naming();
         }
         self.publish_partitions(touched.partitions);
+    }
+
+    /// How much there is of what is bounded.
+    pub(super) fn publish_usage(&self) {
+        *self.shared.counts.usage.lock() = (self.state.usage(), self.options.limits);
     }
 
     fn publish_topics(&mut self, touched: &BTreeSet<TopicId>) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::leftovers::Leftovers;
 use super::log::Log;
 use super::{Ended, Sequencer, takeover};
 use crate::error::{Error, Happened};
@@ -29,6 +30,7 @@ impl Sequencer {
         );
         self.shared.ready.store(false, Ordering::Release);
         self.checkpoint = None;
+        self.leftovers = Leftovers::new(&self.options);
         // They shall not take silence for calm.
         self.subscribers.clear();
         if self.closing {

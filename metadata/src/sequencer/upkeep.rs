@@ -1,5 +1,5 @@
-//! What a sequencer does besides drains: steps of checkpoints, which hold drains back where they fall behind, and
-//! forgetting producers that are silent.
+//! What a sequencer does besides drains: steps of checkpoints, which hold drains back where they fall behind, forgetting
+//! producers that are silent, and giving back what deleted topics left (`leftovers`).
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -108,7 +108,7 @@ impl Sequencer {
                 self.expiry_due = Instant::now();
             }
         }
-        Ok(())
+        self.give_back().await
     }
 
     pub(super) fn begin_checkpoint(&mut self) {
@@ -170,6 +170,8 @@ impl Sequencer {
         let at = checkpoint.at();
         planted!(let at = "log-cleared-before-it-is-in-rows" => at.max(self.state.lsn));
         self.log.checkpoint_done(at);
+        // What topics that are gone left may be cleared.
+        self.publish_usage();
         self.shared
             .counts
             .checkpoints

@@ -10,8 +10,10 @@ use object_store::path::Path;
 use tokio::time::{sleep, timeout};
 
 use super::faulty::{Faulty, Planned};
+use crate::jobs::Jobs;
+use crate::random::Random;
 use crate::storage::segment::{BlockInput, Compression, encode};
-use crate::storage::{Cache, Coming, ErrorKind, Place, Source, Store};
+use crate::storage::{Cache, Coming, ErrorKind, Place, Source, Store, Sweep};
 use crate::tasks::Tasks;
 
 const IDLE: Duration = Duration::from_secs(20);
@@ -91,6 +93,8 @@ impl Fixture {
             cache.run(stop).await;
             Ok(())
         });
+        let jobs = Jobs::new(tasks.clone(), Random::seeded(1));
+        jobs.start(Sweep::of(self.cache.clone()));
         tasks
     }
 }
@@ -225,6 +229,35 @@ async fn what_nobody_reads_is_dropped() {
         assert_eq!(f.read(&[0]).await, [Source::Cache]);
     }
     assert!(f.cache.bytes() < 2000, "1 is gone");
+    sleep(IDLE * 2).await;
+    assert_eq!(f.cache.bytes(), 0);
+    tasks.stop();
+    tasks.wait(Duration::from_secs(5)).await;
+}
+
+/// However many there are, others have their turn in between.
+#[tokio::test(start_paused = true)]
+async fn of_many_blocks_that_nobody_reads_some_go_at_once() {
+    let f = fixture(&[100], 1 << 30).await;
+    let place = |number: u128| Place {
+        object: ObjectKey(10 + number),
+        ..f.place(0)
+    };
+    for number in 0..10_000 {
+        f.cache
+            .insert(place(number), vec![Bytes::from_static(b"x")]);
+    }
+    sleep(IDLE).await;
+    let before = f.cache.bytes();
+    assert_eq!(f.cache.sweep(4_000), 4_000);
+    assert!(f.cache.bytes() > 0 && f.cache.bytes() < before);
+    assert_eq!((f.cache.sweep(4_000), f.cache.sweep(4_000)), (4_000, 2_000));
+    assert_eq!(f.cache.bytes(), 0);
+    for number in 0..10_000 {
+        f.cache
+            .insert(place(number), vec![Bytes::from_static(b"x")]);
+    }
+    let tasks = f.run();
     sleep(IDLE * 2).await;
     assert_eq!(f.cache.bytes(), 0);
     tasks.stop();

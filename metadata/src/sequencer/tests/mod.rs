@@ -10,6 +10,7 @@ mod foundationdb;
 mod free;
 mod harmed;
 mod hindered;
+mod leftovers;
 mod lineage;
 mod locate;
 mod lost;

@@ -1,7 +1,10 @@
 //! How much there may be of everything, and who is refused past it.
 
 use super::*;
+use crate::checkpoint::Checkpoint;
 use crate::command::{Command, CreatePartitions, CreateTopic, Outcome, Rejected, Submission};
+use crate::keys::Key;
+use crate::kv::{Kv, Memory};
 use crate::state::{FORGOTTEN_AT_ONCE, Limits, PRODUCER_BYTES, invariants};
 use crate::types::{Lsn, Offset};
 
@@ -296,8 +299,6 @@ fn settings_that_fit_in_no_row_are_refused() {
 /// Made and deleted again and again, as test suites do it.
 #[tokio::test]
 async fn topics_that_held_nothing_leave_nothing_and_others_count_until_they_are_given_back() {
-    use crate::checkpoint::Checkpoint;
-    use crate::kv::{Kv, Memory};
     let limits = Limits {
         deleted_topics: 10,
         ..Limits::default()
@@ -320,11 +321,7 @@ async fn topics_that_held_nothing_leave_nothing_and_others_count_until_they_are_
                 Command::DeleteTopic(TopicId(id)),
             ));
         }
-        let mut checkpoint = Checkpoint::begin(&mut state);
-        while !checkpoint.is_done() {
-            let writes = checkpoint.step(&kv, &mut state).await.unwrap();
-            kv.commit(writes).await.unwrap();
-        }
+        checkpoint(&kv, &mut state).await;
         let left = round + 1;
         assert_eq!(u128::from(state.usage().deleted_topics), left);
         invariants::check(&state);
@@ -337,6 +334,29 @@ async fn topics_that_held_nothing_leave_nothing_and_others_count_until_they_are_
     let left = Outcome::Rejected(Rejected::TooManyDeletedTopics);
     assert!(refused.iter().all(|it| **it == left), "{refused:?}");
     assert_eq!(refused.len(), 1, "eight more where three are left");
+    // Once index rows are given back, nothing is left, and nobody who starts finds anything.
+    let mut given_back = 0;
+    while let Some(topic) = state.topics.first_leftover(TopicId(0)) {
+        state.topics.given_back(topic);
+        given_back += 1;
+    }
+    assert_eq!((given_back, state.usage().deleted_topics), (4, 4));
+    checkpoint(&kv, &mut state).await;
+    assert_eq!(state.usage().deleted_topics, 0);
+    invariants::check(&state);
+    let loaded = crate::checkpoint::load(&kv).await.unwrap();
+    assert_eq!(loaded.usage().deleted_topics, 0);
+    let marks = kv.snapshot().into_keys();
+    let mut marks = marks.filter(|key| matches!(Key::decode(key), Ok(Key::Deleted(_))));
+    assert_eq!(marks.next(), None);
+}
+
+async fn checkpoint(kv: &Memory, state: &mut State) {
+    let mut checkpoint = Checkpoint::begin(state);
+    while !checkpoint.is_done() {
+        let writes = checkpoint.step(kv, state).await.unwrap();
+        kv.commit(writes).await.unwrap();
+    }
 }
 
 #[test]
@@ -387,7 +407,6 @@ fn outcomes_are_bounded_in_bytes_and_one_session_leaves_room_to_others() {
 #[test]
 fn a_partition_whose_offsets_are_used_up_takes_nothing_more() {
     use crate::codec::{Decoder, Encoder};
-    use crate::keys::Key;
     use crate::state::tally::Mark;
     for end in [(1 << 62) + 1, i64::MAX - 1, i64::MAX] {
         let mut state = with_topic(Limits::default());

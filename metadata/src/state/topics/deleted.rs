@@ -9,12 +9,12 @@ use crate::state::table::Page;
 use crate::state::tally::{Mark, Tally};
 use crate::types::{Lsn, PartitionIndex, TopicId, TopicPartition};
 
-/// A topic that is gone. Its index rows stay until the collection of objects gives the extents back; one that never held
-/// a record has none, and leaves nothing once its rows are cleared and no log tells of its end any more: until then no other
-/// topic may have its id, for a replay would take that one for it.
+/// A topic that is gone. Its index rows stay until they are given back (`sequencer/leftovers`); one of which there are none
+/// leaves nothing once its rows are cleared and no log tells of its end any more: until then no other topic may have its id,
+/// for a replay would take that one for it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Deleted {
-    /// Whether it ever held a record.
+    /// Whether it ever held a record, and its index rows are not given back.
     held: bool,
     /// What it was, until the rows of its partitions are cleared.
     left: Option<Left>,
@@ -57,6 +57,22 @@ impl Topics {
     /// Whether nothing but the index rows of a deleted topic is left.
     pub(crate) fn is_cleared(&self, topic: TopicId) -> bool {
         (self.deleted.get(&topic)).is_some_and(|deleted| deleted.left.is_none())
+    }
+
+    /// The first deleted topic from that id on of which nothing but index rows is left.
+    pub(crate) fn first_leftover(&self, from: TopicId) -> Option<TopicId> {
+        let mut deleted = self.deleted.range(from..);
+        let found = deleted.find(|(_, gone)| gone.held && gone.left.is_none());
+        found.map(|(topic, _)| *topic)
+    }
+
+    /// No index row of it is left either: the next checkpoint clears its mark. No log says so, and none need: all that it held
+    /// was committed before the last checkpoint, so that a replay makes no more of it than the mark.
+    pub(crate) fn given_back(&mut self, topic: TopicId) {
+        if let Some(gone) = self.deleted.get_mut(&topic) {
+            gone.held = false;
+            self.dirty.mark(topic);
+        }
     }
 
     pub(super) fn fold_deleted(&mut self, lsn: Lsn, topic: TopicId, held: bool) -> bool {
@@ -110,6 +126,10 @@ impl Topics {
         };
         let Some(some) = &mut gone.left else {
             if !gone.held {
+                // Of one that held a record there is a mark.
+                if gone.stored.is_row() {
+                    page.clear(Key::Deleted(id), std::mem::take(&mut gone.stored));
+                }
                 self.vanishing.insert(id);
             }
             return true;
@@ -180,7 +200,7 @@ impl Topics {
         self.deleted.insert(topic, deleted);
     }
 
-    /// Those of which more is left than checkpoints clear.
+    /// Those of which index rows are left.
     #[cfg(test)]
     pub(in crate::state) fn deleted(&self) -> impl Iterator<Item = TopicId> {
         let deleted = self.deleted.iter().filter(|(_, gone)| gone.held);

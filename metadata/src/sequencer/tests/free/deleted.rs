@@ -115,3 +115,23 @@ async fn the_rows_of_a_topic_that_is_gone_are_freed_once_it_is_cleared() {
     }
     assert_eq!((index_rows(&memory), orphans), (0, 1_000));
 }
+
+/// Nothing of it is written any more. Checkpoints may follow each other without end.
+#[tokio::test(start_paused = true)]
+async fn the_rows_of_a_topic_that_is_gone_are_freed_beside_checkpoints() {
+    let (memory, mut sequencer) = in_rows(1_000).await;
+    delete(&mut sequencer).await;
+    checkpoint(&mut sequencer).await;
+    sequencer.begin_checkpoint();
+    let mut orphans = 0;
+    for index in 0..PARTITIONS {
+        orphans += free_all(&mut sequencer, index).await.1;
+        check(&memory).await;
+    }
+    assert!(sequencer.checkpoint.is_some());
+    assert_eq!((index_rows(&memory), orphans), (0, 1_000));
+    checkpoint(&mut sequencer).await;
+    drop(sequencer);
+    hold(&memory, 2).await;
+    check(&memory).await;
+}

@@ -25,6 +25,10 @@ enum Step {
     Swap {
         index: i32,
     },
+    /// So many looks at what deleted topics left.
+    GiveBack {
+        looks: usize,
+    },
     Delete,
     Restart,
 }
@@ -45,6 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..PARTITIONS, prop::option::weighted(0.2, fault))
             .prop_map(|(index, fault)| Step::Free { index, fault }),
         1 => (0..PARTITIONS).prop_map(|index| Step::Swap { index }),
+        2 => (1..12_usize).prop_map(|looks| Step::GiveBack { looks }),
         1 => Just(Step::Delete),
         1 => Just(Step::Restart),
     ]
@@ -101,6 +106,10 @@ proptest! {
                         again = sequencer.free_chunk(partition(index)).await.is_err();
                         memory.faults().cease();
                     }
+                    Step::GiveBack { looks } => for _ in 0..looks {
+                        sequencer.leftovers.due().await;
+                        sequencer.give_back().await.unwrap();
+                    },
                     Step::Swap { index } => swap(&mut sequencer, &memory, index).await,
                     Step::Restart => again = true,
                 }

@@ -77,7 +77,7 @@ fn index_rows(memory: &Memory) -> usize {
 }
 
 /// Every offset is accounted for, and every object counts the extents that lie in it.
-async fn check(memory: &Memory) {
+pub(super) async fn check(memory: &Memory) {
     account(memory).await.unwrap();
     let (_, state) = examine(memory).await.unwrap().unwrap();
     let mut lie: BTreeMap<ObjectKey, u32> = BTreeMap::new();
