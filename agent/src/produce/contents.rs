@@ -47,13 +47,7 @@ pub(super) fn look_inside(
     };
     allowance.record_bytes = topic.record_unpacked_bytes_max;
     let walked = match unpack {
-        true => {
-            let batch_bytes = allowance.batch_bytes;
-            allowance.batch_bytes = batch_bytes.min(KEPT_BYTES_MAX);
-            let walked = walk_and_unpack(bytes, header, allowance, see).map(Some);
-            allowance.batch_bytes = batch_bytes;
-            walked
-        }
+        true => walk_and_unpack(bytes, header, KEPT_BYTES_MAX, allowance, see).map(Some),
         false => walk(bytes, header, allowance, see).map(|()| None),
     };
     let unpacked = walked.map_err(|error| match error {

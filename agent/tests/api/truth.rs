@@ -261,7 +261,7 @@ async fn a_topic_may_say_how_its_batches_are_packed() {
 
 fn contents(batch: &Bytes) -> Vec<u8> {
     let header = BatchHeader::read(batch).expect("a header");
-    walk_and_unpack(batch, &header, &mut Allowance::of(1 << 20), |_| {
+    walk_and_unpack(batch, &header, 1 << 20, &mut Allowance::of(1 << 20), |_| {
         ControlFlow::Continue(())
     })
     .expect("it unpacks")
