@@ -304,7 +304,7 @@ mod tests {
     fn around(codec: Codec, contents: &[u8], count: usize) -> Bytes {
         let empty = vec![Record::default(); count];
         let plain = packed(Codec::None, &empty);
-        repack(&plain, contents, codec, 1).unwrap()
+        repack(&plain, contents, (codec, 1), &|| true).unwrap()
     }
 
     fn any_records() -> impl Strategy<Value = Vec<Record>> {
@@ -640,7 +640,8 @@ mod tests {
                 ControlFlow::Continue(())
             });
             for (to, level) in Codec::ALL.into_iter().zip([0, -1, 0, 9, 3]) {
-                let again = repack(&batch, unpacked.as_ref().unwrap(), to, level).unwrap();
+                let unpacked = unpacked.as_ref().unwrap();
+                let again = repack(&batch, unpacked, (to, level), &|| true).unwrap();
                 let header = BatchHeader::read(&again).unwrap();
                 assert_eq!(header.codec(), Some(to));
                 assert_eq!(header.size, again.len());

@@ -231,6 +231,7 @@ fn bytes_of(batches: &[Unjudged]) -> (usize, usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::collections::BTreeMap;
 
     use metadata::{Lost, PartitionIndex, Topic, TopicId};
@@ -426,6 +427,29 @@ mod tests {
             drop(crowd);
         })
         .await;
+    }
+
+    /// Its client may be gone before the slower half of it has begun.
+    #[test]
+    fn packing_anew_ends_where_nobody_waits_for_it() {
+        let topic = unjudged(Bytes::new(), &[("compression.type", "gzip")]).topic;
+        let given = batch(Codec::Zstd, 4 << 20);
+        let judge = |looks_max: usize| {
+            let looks = Cell::new(0);
+            let wanted = || {
+                looks.set(looks.get() + 1);
+                looks.get() <= looks_max
+            };
+            let mut allowance = unpacking::exactly(8 << 20, &wanted);
+            let judged = validate(&given, 9, &topic, Timestamp(0), &mut allowance);
+            (judged.map(drop), looks.get())
+        };
+        assert_eq!(judge(usize::MAX).0, Ok(()));
+        // As many as there are before it is unpacked, and some.
+        let waits = 70;
+        let (judged, looks) = judge(waits);
+        assert_eq!(judged, Err(Unfit::Unwanted));
+        assert!(looks <= waits + 2, "{looks} looks");
     }
 
     #[test]

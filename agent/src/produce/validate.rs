@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use metadata::{BatchFlags, BatchProducer, ProducerEpoch, ProducerId, Sequence, Share, Timestamp};
 use protocol::compression::Codec;
-use protocol::record_batch::{self, BatchHeader};
+use protocol::record_batch::{self, BatchError, BatchHeader};
 use protocol::{Allowance, ErrorCode};
 
 use super::contents::{Contents, look_inside};
@@ -101,7 +101,8 @@ pub(super) fn validate(
         false => look_inside(bytes, &header, (topic, now), kept_as != codec, allowance)?,
     };
     let log_append_time = (topic.timestamp_type == TimestampType::LogAppendTime).then_some(now);
-    let bytes = rewritten(bytes, &header, &contents, topic, log_append_time)?;
+    let bytes = anew(bytes, &contents, topic, allowance.wanted)?;
+    let bytes = restamped(bytes, &header, &contents, log_append_time);
     Ok(ValidBatch {
         bytes,
         record_count: header.record_count.unsigned_abs(),
@@ -117,31 +118,41 @@ pub(super) fn validate(
     })
 }
 
-/// What is stored: the batch as it came, but for what the topic wants otherwise and for a largest timestamp that is not
-/// that of its records. Old Sarama says -1, and whoever looks for a time would not find them.
-fn rewritten(
+/// The batch packed anew, where its topic wants it packed otherwise than it came, and for as long as somebody waits for it.
+fn anew(
     bytes: &Bytes,
-    header: &BatchHeader,
     contents: &Contents,
     topic: &Ingest,
+    wanted: &dyn Fn() -> bool,
+) -> Result<Bytes, Unfit> {
+    let (Some(unpacked), Some(packing)) = (&contents.unpacked, topic.packing) else {
+        return Ok(bytes.clone());
+    };
+    let packing = (packing.codec, packing.level);
+    let packed = record_batch::repack(bytes, unpacked, packing, wanted);
+    let packed = packed.map_err(|error| match error {
+        BatchError::Unwanted => Unfit::Unwanted,
+        error => InvalidBatch::new(ErrorCode::INVALID_RECORD, error.to_string()).into(),
+    })?;
+    check_size(packed.len(), topic)?;
+    Ok(packed)
+}
+
+/// What is stored: that batch, but for its time where the topic says what it is, and for a largest timestamp that is not that
+/// of its records. Old Sarama says -1, and whoever looks for a time would not find them.
+fn restamped(
+    bytes: Bytes,
+    header: &BatchHeader,
+    contents: &Contents,
     log_append_time: Option<Timestamp>,
-) -> Result<Bytes, InvalidBatch> {
-    let mut bytes = bytes.clone();
-    if let (Some(unpacked), Some(packing)) = (&contents.unpacked, topic.packing) {
-        let packed = record_batch::repack(&bytes, unpacked, packing.codec, packing.level);
-        let failed = |error: record_batch::BatchError| {
-            InvalidBatch::new(ErrorCode::INVALID_RECORD, error.to_string())
-        };
-        bytes = packed.map_err(failed)?;
-        check_size(bytes.len(), topic)?;
-    }
-    Ok(match log_append_time {
+) -> Bytes {
+    match log_append_time {
         Some(now) => record_batch::stamp_log_append_time(&bytes, now.0),
         None if header.max_timestamp != contents.max_timestamp => {
             record_batch::correct_max_timestamp(&bytes, contents.max_timestamp)
         }
         None => bytes,
-    })
+    }
 }
 
 /// For topics that trust their producers: nothing is unpacked.
