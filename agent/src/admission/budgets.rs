@@ -13,11 +13,13 @@ pub(super) const SMALL_FRAME_BYTES_MAX: usize = 1_400_000;
 pub(super) const SMALL_PRODUCE_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// Those of other requests, until there is room for what they may grow into.
 pub(super) const SMALL_FRAMES_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// A frame up to this size waits with other large ones.
-pub(super) const LARGE_FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
-pub(super) const LARGE_FRAMES_BYTES_MAX: usize = 12 * 1024 * 1024;
+/// Other requests than Produce that are larger: two of the largest.
+pub(super) const LARGE_FRAMES_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A Produce request up to this size waits with other large ones.
+pub(super) const LARGE_PRODUCE_FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(super) const LARGE_PRODUCE_BYTES_MAX: usize = 12 * 1024 * 1024;
 /// The same for those that are larger still. One that is larger than all of this goes alone.
-pub(super) const HUGE_FRAMES_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(super) const HUGE_PRODUCE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// All of these.
 pub(super) const FRAMES_BYTES_MAX: usize = WHOLE_FRAMES_BYTES_MAX
@@ -25,7 +27,8 @@ pub(super) const FRAMES_BYTES_MAX: usize = WHOLE_FRAMES_BYTES_MAX
     + SMALL_PRODUCE_BYTES_MAX
     + SMALL_FRAMES_BYTES_MAX
     + LARGE_FRAMES_BYTES_MAX
-    + HUGE_FRAMES_BYTES_MAX;
+    + LARGE_PRODUCE_BYTES_MAX
+    + HUGE_PRODUCE_BYTES_MAX;
 
 /// What requests that came whole in a first chunk, Produce aside, may grow into while they are answered.
 pub(super) const SMALL_DECODED_BYTES_MAX: usize = 32 * 1024 * 1024;

@@ -3,11 +3,12 @@
 use super::budgets::{
     ANSWER_BYTES_MAX, ANSWERS_BYTES_MAX, ASKING_BYTES_MAX, BATCH_BYTES, CONNECTION_SHARE,
     DECODED_BYTES_MAX, DECODED_FACTOR, DENSE_BYTES_MAX, FIRST_CHUNK_BYTES, FRAMES_BYTES_MAX,
-    HUGE_FRAMES_BYTES_MAX, LARGE_DECODED_BYTES_MAX, LARGE_FRAME_BYTES_MAX, LARGE_FRAMES_BYTES_MAX,
-    LARGE_POLLS_BYTES_MAX, REQUEST_BYTES, SHARED_ANSWERS_BYTES_MAX, SMALL_ANSWER_BYTES_MAX,
-    SMALL_ANSWERS_BYTES_MAX, SMALL_DECODED_BYTES_MAX, SMALL_FRAME_BYTES_MAX,
-    SMALL_FRAMES_BYTES_MAX, SMALL_POLL_BYTES_MAX, SMALL_POLLS_BYTES_MAX, SMALL_PRODUCE_BYTES_MAX,
-    SMALL_REPLY_BYTES_MAX, WHOLE_FRAMES_BYTES_MAX, WHOLE_PRODUCE_BYTES_MAX,
+    HUGE_PRODUCE_BYTES_MAX, LARGE_DECODED_BYTES_MAX, LARGE_FRAMES_BYTES_MAX, LARGE_POLLS_BYTES_MAX,
+    LARGE_PRODUCE_BYTES_MAX, LARGE_PRODUCE_FRAME_BYTES_MAX, REQUEST_BYTES,
+    SHARED_ANSWERS_BYTES_MAX, SMALL_ANSWER_BYTES_MAX, SMALL_ANSWERS_BYTES_MAX,
+    SMALL_DECODED_BYTES_MAX, SMALL_FRAME_BYTES_MAX, SMALL_FRAMES_BYTES_MAX, SMALL_POLL_BYTES_MAX,
+    SMALL_POLLS_BYTES_MAX, SMALL_PRODUCE_BYTES_MAX, SMALL_REPLY_BYTES_MAX, WHOLE_FRAMES_BYTES_MAX,
+    WHOLE_PRODUCE_BYTES_MAX,
 };
 use super::lane::Lane;
 use super::permit::{Held, Permit};
@@ -20,9 +21,10 @@ pub(crate) struct Admission {
     whole_frames: ArrivingLane,
     whole_produce: ArrivingLane,
     small_produce: ArrivingLane,
+    large_produce: ArrivingLane,
+    huge_produce: ArrivingLane,
     small_frames: ArrivingLane,
     large_frames: ArrivingLane,
-    huge_frames: ArrivingLane,
     small_decoded: ArrivingLane,
     large_decoded: ArrivingLane,
     asking: ArrivingLane,
@@ -48,9 +50,10 @@ impl Admission {
             whole_frames: ArrivingLane::shared(WHOLE_FRAMES_BYTES_MAX),
             whole_produce: ArrivingLane::shared(WHOLE_PRODUCE_BYTES_MAX),
             small_produce: ArrivingLane::new(SMALL_PRODUCE_BYTES_MAX),
+            large_produce: ArrivingLane::new(LARGE_PRODUCE_BYTES_MAX),
+            huge_produce: ArrivingLane::new(HUGE_PRODUCE_BYTES_MAX),
             small_frames: ArrivingLane::shared_by_arriving(SMALL_FRAMES_BYTES_MAX),
-            large_frames: ArrivingLane::new(LARGE_FRAMES_BYTES_MAX),
-            huge_frames: ArrivingLane::new(HUGE_FRAMES_BYTES_MAX),
+            large_frames: ArrivingLane::shared_by_arriving(LARGE_FRAMES_BYTES_MAX),
             small_decoded: ArrivingLane::shared(SMALL_DECODED_BYTES_MAX),
             large_decoded: ArrivingLane::shared(LARGE_DECODED_BYTES_MAX),
             asking: ArrivingLane::shared(ASKING_BYTES_MAX),
@@ -92,21 +95,22 @@ impl Admission {
 
     /// For a frame that is still to be read, from there, of any request but Produce.
     pub(crate) async fn arriving_frame(&self, origin: Origin, bytes: usize) -> Permit {
-        self.arriving(&self.small_frames, origin, bytes).await
+        let lane = match is_small(bytes) {
+            true => &self.small_frames,
+            false => &self.large_frames,
+        };
+        Permit(Held::Arriving(lane.take(origin, bytes).await))
     }
 
-    /// For a Produce request that is still to be read. Those of ordinary size wait for no other requests, nor these for them.
+    /// For a Produce request that is still to be read. They wait for no other requests, nor these for them: one that is here
+    /// keeps its permit until there is room among batches, which in an outage is as long as that.
     pub(crate) async fn arriving_produce(&self, origin: Origin, bytes: usize) -> Permit {
-        self.arriving(&self.small_produce, origin, bytes).await
-    }
-
-    async fn arriving(&self, small: &ArrivingLane, origin: Origin, bytes: usize) -> Permit {
         let lane = if is_small(bytes) {
-            small
-        } else if bytes <= LARGE_FRAME_BYTES_MAX {
-            &self.large_frames
+            &self.small_produce
+        } else if bytes <= LARGE_PRODUCE_FRAME_BYTES_MAX {
+            &self.large_produce
         } else {
-            &self.huge_frames
+            &self.huge_produce
         };
         Permit(Held::Arriving(lane.take(origin, bytes).await))
     }
