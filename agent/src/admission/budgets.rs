@@ -62,6 +62,8 @@ pub(super) const SMALL_POLL_BYTES_MAX: usize = 64 * 1024;
 
 /// A reply up to this size waits in the lane of small ones, which have a quarter of the bytes that replies may take.
 pub(super) const SMALL_REPLY_BYTES_MAX: usize = 256 * 1024;
+/// What was found for replies that stand in line for their bytes: some kilobytes for most.
+pub(super) const LOCATED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Of what is left of its lane a reply may have one part, of as many as there are replies and this.
 pub(super) const REPLY_SHARES: usize = 3;
 /// Answers other than fetched bytes, and what making them takes. One up to this size waits among the small ones.

@@ -4,7 +4,7 @@ use super::budgets::{
     ANSWER_BYTES_MAX, ANSWERS_BYTES_MAX, ASKING_BYTES_MAX, BATCH_BYTES, CONNECTION_SHARE,
     DECODED_BYTES_MAX, DECODED_FACTOR, DENSE_BYTES_MAX, FIRST_CHUNK_BYTES, FRAMES_BYTES_MAX,
     HUGE_PRODUCE_BYTES_MAX, LARGE_DECODED_BYTES_MAX, LARGE_FRAMES_BYTES_MAX, LARGE_POLLS_BYTES_MAX,
-    LARGE_PRODUCE_BYTES_MAX, LARGE_PRODUCE_FRAME_BYTES_MAX, REQUEST_BYTES,
+    LARGE_PRODUCE_BYTES_MAX, LARGE_PRODUCE_FRAME_BYTES_MAX, LOCATED_BYTES_MAX, REQUEST_BYTES,
     SHARED_ANSWERS_BYTES_MAX, SMALL_ANSWER_BYTES_MAX, SMALL_ANSWERS_BYTES_MAX,
     SMALL_DECODED_BYTES_MAX, SMALL_FRAME_BYTES_MAX, SMALL_FRAMES_BYTES_MAX, SMALL_POLL_BYTES_MAX,
     SMALL_POLLS_BYTES_MAX, SMALL_PRODUCE_BYTES_MAX, SMALL_REPLY_BYTES_MAX, WHOLE_FRAMES_BYTES_MAX,
@@ -34,6 +34,8 @@ pub(crate) struct Admission {
     /// Requests that wait for records.
     small_polls: Lane,
     large_polls: ArrivingLane,
+    /// What was found for those that wait for room among the next.
+    located: ArrivingLane,
     /// Fetched bytes on their way to clients.
     small_replies: Lane,
     large_replies: Lane,
@@ -61,6 +63,7 @@ impl Admission {
             buffered: Lane::new(buffered_bytes_max),
             small_polls: Lane::new(SMALL_POLLS_BYTES_MAX),
             large_polls: ArrivingLane::shared(LARGE_POLLS_BYTES_MAX),
+            located: ArrivingLane::shared(LOCATED_BYTES_MAX),
             small_replies: Lane::new(reply_bytes_max / 4),
             large_replies: Lane::new(reply_bytes_max - reply_bytes_max / 4),
             small_answers: ArrivingLane::shared(SMALL_ANSWERS_BYTES_MAX),
@@ -78,7 +81,7 @@ impl Admission {
             ("decoded", DECODED_BYTES_MAX),
             ("dense", DENSE_BYTES_MAX),
             ("polls", SMALL_POLLS_BYTES_MAX + LARGE_POLLS_BYTES_MAX),
-            ("replies", replies),
+            ("replies", replies + LOCATED_BYTES_MAX),
             ("answers", ANSWERS_BYTES_MAX),
         ]
     }
@@ -156,6 +159,13 @@ impl Admission {
         }
         let fits = bytes <= LARGE_POLLS_BYTES_MAX;
         let place = fits.then(|| self.large_polls.take_now(origin, bytes));
+        place.flatten().map(|place| Permit(Held::Arriving(place)))
+    }
+
+    /// For what was found for a reply that is going to stand in line. Where there is no room it is not to be kept.
+    pub(crate) fn located(&self, origin: Origin, bytes: usize) -> Option<Permit> {
+        let fits = bytes <= LOCATED_BYTES_MAX;
+        let place = fits.then(|| self.located.take_now(origin, bytes));
         place.flatten().map(|place| Permit(Held::Arriving(place)))
     }
 
