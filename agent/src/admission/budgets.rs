@@ -36,9 +36,14 @@ pub(super) const SMALL_DECODED_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub(super) const LARGE_DECODED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Those of them that wait for the metadata to answer a question.
 pub(super) const ASKING_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Those of them that search by time.
+pub(super) const SEARCHES_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// All of these.
 pub(super) const DECODED_BYTES_MAX: usize =
-    SMALL_DECODED_BYTES_MAX + LARGE_DECODED_BYTES_MAX + ASKING_BYTES_MAX;
+    SMALL_DECODED_BYTES_MAX + LARGE_DECODED_BYTES_MAX + ASKING_BYTES_MAX + SEARCHES_BYTES_MAX;
+/// Searches by time under way. Each asks the metadata, has a block read and keeps it until it was looked into: what is in line
+/// before others' questions and reads, and in memory besides the cache, is no more than that of so many.
+pub(super) const SEARCHES_AT_ONCE: usize = 32;
 /// How many times larger than its frame a request may be once decoded; `protocol`'s reader holds it to that.
 pub(super) const DECODED_FACTOR: usize = 16;
 

@@ -5,10 +5,10 @@ use super::budgets::{
     DECODED_BYTES_MAX, DECODED_FACTOR, DENSE_BYTES_MAX, FIRST_CHUNK_BYTES, FRAMES_BYTES_MAX,
     HUGE_PRODUCE_BYTES_MAX, LARGE_DECODED_BYTES_MAX, LARGE_FRAMES_BYTES_MAX, LARGE_POLLS_BYTES_MAX,
     LARGE_PRODUCE_BYTES_MAX, LARGE_PRODUCE_FRAME_BYTES_MAX, LOCATED_BYTES_MAX, REQUEST_BYTES,
-    SHARED_ANSWERS_BYTES_MAX, SMALL_ANSWER_BYTES_MAX, SMALL_ANSWERS_BYTES_MAX,
-    SMALL_DECODED_BYTES_MAX, SMALL_FRAME_BYTES_MAX, SMALL_FRAMES_BYTES_MAX, SMALL_POLL_BYTES_MAX,
-    SMALL_POLLS_BYTES_MAX, SMALL_PRODUCE_BYTES_MAX, SMALL_REPLY_BYTES_MAX, WHOLE_FRAMES_BYTES_MAX,
-    WHOLE_PRODUCE_BYTES_MAX,
+    SEARCHES_AT_ONCE, SEARCHES_BYTES_MAX, SHARED_ANSWERS_BYTES_MAX, SMALL_ANSWER_BYTES_MAX,
+    SMALL_ANSWERS_BYTES_MAX, SMALL_DECODED_BYTES_MAX, SMALL_FRAME_BYTES_MAX,
+    SMALL_FRAMES_BYTES_MAX, SMALL_POLL_BYTES_MAX, SMALL_POLLS_BYTES_MAX, SMALL_PRODUCE_BYTES_MAX,
+    SMALL_REPLY_BYTES_MAX, WHOLE_FRAMES_BYTES_MAX, WHOLE_PRODUCE_BYTES_MAX,
 };
 use super::lane::Lane;
 use super::permit::{Held, Permit};
@@ -28,6 +28,8 @@ pub(crate) struct Admission {
     small_decoded: ArrivingLane,
     large_decoded: ArrivingLane,
     asking: ArrivingLane,
+    searches: ArrivingLane,
+    searching: ArrivingLane,
     dense: ArrivingLane,
     /// Validated batches waiting for their ack.
     buffered: Lane,
@@ -59,6 +61,8 @@ impl Admission {
             small_decoded: ArrivingLane::shared(SMALL_DECODED_BYTES_MAX),
             large_decoded: ArrivingLane::shared(LARGE_DECODED_BYTES_MAX),
             asking: ArrivingLane::shared(ASKING_BYTES_MAX),
+            searches: ArrivingLane::shared(SEARCHES_BYTES_MAX),
+            searching: ArrivingLane::shared(SEARCHES_AT_ONCE),
             dense: ArrivingLane::shared(DENSE_BYTES_MAX),
             buffered: Lane::new(buffered_bytes_max),
             small_polls: Lane::new(SMALL_POLLS_BYTES_MAX),
@@ -129,6 +133,18 @@ impl Admission {
             room: lane.take(origin, bytes).await,
             asking: self.asking.clone(),
         })
+    }
+
+    /// For a request that searches by time and takes so much meanwhile, in place of what it came with. None where there is no
+    /// room: nobody waits for it with a permit in hand that others need. No one takes more than half of it.
+    pub(crate) fn searches(&self, origin: Origin, bytes: usize) -> Option<Permit> {
+        let place = (self.searches).take_now(origin, bytes.min(SEARCHES_BYTES_MAX / 2));
+        place.map(|place| Permit(Held::Arriving(place)))
+    }
+
+    /// For one of its searches, in its turn.
+    pub(crate) async fn searching(&self, origin: Origin) -> Permit {
+        Permit(Held::Arriving(self.searching.take(origin, 1).await))
     }
 
     /// For a request's batches of so many bytes together that unpack into much, until they were looked at. None where there

@@ -130,6 +130,7 @@ pub(crate) const AGENT: &[(&str, &[&str])] = &[
     (
         "offsets",
         &[
+            "admission",
             "call",
             "context",
             "damage",
