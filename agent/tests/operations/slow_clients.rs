@@ -118,6 +118,38 @@ async fn health_is_told_whoever_does_not_read() {
     assert!(broker.metric("penstock_turned_away_total", &http).await > 0.0);
 }
 
+/// What a broker's HTTP port says to that before it closes the connection.
+async fn told(broker: &Broker, request: &str) -> String {
+    let mut socket = TcpStream::connect(broker.http).await.expect("it listens");
+    // It may be closed before all was sent.
+    let _ = socket.write_all(request.as_bytes()).await;
+    let mut said = Vec::new();
+    let read = timeout(REQUEST_MAX, socket.read_to_end(&mut said)).await;
+    let _ = read.expect("it waits for more");
+    String::from_utf8(said).expect("text")
+}
+
+#[tokio::test]
+async fn bodies_and_endless_heads_are_not_read_where_health_is_told() {
+    let broker = Broker::in_memory(&[]).await;
+    let get = |more: &str| format!("GET /health/live HTTP/1.1\r\nHost: x\r\n{more}");
+    let extension = format!("1;{}", "x".repeat(100_000));
+    let chunked = format!("Transfer-Encoding: chunked\r\n\r\n{extension}");
+    let endless = format!("X: {}", "x".repeat(20_000));
+    for (more, status) in [
+        (chunked.as_str(), "413"),
+        ("Content-Length: 1000000\r\n\r\n", "413"),
+        ("Content-Length: 5\r\n\r\n12345", "413"),
+        ("Content-Length: 0\r\nConnection: close\r\n\r\n", "200"),
+        (endless.as_str(), "431"),
+    ] {
+        let said = told(&broker, &get(more)).await;
+        let start = format!("HTTP/1.1 {status} ");
+        assert!(said.starts_with(&start), "{status}: {said}");
+    }
+    assert_eq!(broker.page("/health/live").await.0, 200);
+}
+
 /// A socket from that address; false where the broker closes it without a word.
 async fn gets_in(broker: SocketAddr, from: Ipv4Addr) -> (TcpStream, bool) {
     let socket = TcpSocket::new_v4().expect("a socket");
