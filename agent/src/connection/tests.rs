@@ -165,7 +165,7 @@ async fn who_sends_slowly_is_let_be_while_nobody_waits() {
     assert!(matches!(done, Err(Close::TooSlow)), "{done:?}");
 }
 
-/// A socket that tells that everything is here.
+/// A socket that tells that everything is here, and that its peer is gone.
 struct Here(DuplexStream);
 
 impl AsyncRead for Here {
@@ -180,6 +180,10 @@ impl AsyncRead for Here {
 
 impl Arrivals for Here {
     fn has(&mut self, _: usize) -> bool {
+        true
+    }
+
+    fn has_left(&mut self) -> bool {
         true
     }
 }
@@ -270,4 +274,14 @@ async fn who_asked_for_more_and_left_is_noticed() {
     assert!(futures::poll!(&mut left).is_pending());
     drop(theirs);
     assert!(matches!(left.await, Close::Gone));
+}
+
+/// What lies in its socket is more than is read ahead, and the end lies behind it.
+#[tokio::test(start_paused = true)]
+async fn who_asked_for_very_much_more_and_left_is_noticed() {
+    let (ours, mut theirs) = duplex(MIB);
+    let mut frames = Frames::new(Here(ours), admission(), from(1));
+    theirs.write_all(&vec![0; 100_000]).await.unwrap();
+    let left = timeout(Duration::from_secs(60), frames.hung_up()).await;
+    assert!(matches!(left, Ok(Close::Gone)));
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::tools::{note, until};
 use crate::support::broker::{Broker, penstock};
-use crate::support::client::{Client, batch};
+use crate::support::client::{Client, batch, fetch_request};
 
 /// Bounds on liveness, not on speed: each of these took 45 s and more.
 const REQUEST_MAX: Duration = Duration::from_secs(15);
@@ -101,6 +101,24 @@ async fn a_huge_frame_that_comes_slowly_holds_up_nobody() {
         let took = stored(&mut client, size).await;
         note(&format!("{size} bytes beside a slow one: {took:?}"));
     }
+}
+
+/// It held its room for five minutes where more lay behind it than is read ahead.
+#[tokio::test]
+async fn a_poll_ends_with_its_client_whatever_was_asked_for_behind_it() {
+    let broker = Broker::in_memory(&[]).await;
+    let mut client = Client::connect(broker.listen).await;
+    assert_eq!(client.create_topic("t", 1, &[]).await, ErrorCode::NONE);
+    let mut leaves = Client::connect(broker.listen).await;
+    for _ in 0..500 {
+        let poll = fetch_request("t", 0, 0, 300_000);
+        leaves.send(12, &poll).await;
+    }
+    let there = async || broker.metric("penstock_connections", &[]).await;
+    until("both are there", async || there().await == 2.0).await;
+    sleep(Duration::from_millis(500)).await;
+    drop(leaves);
+    until("one has left", async || there().await == 1.0).await;
 }
 
 #[tokio::test]

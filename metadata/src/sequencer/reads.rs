@@ -132,6 +132,20 @@ impl Read {
         }
     }
 
+    /// Whether anybody waits for the answer, or it is of a stream.
+    pub(crate) fn is_wanted(&self) -> bool {
+        match self {
+            Self::Bounds { reply, .. } => !reply.is_closed(),
+            Self::View { reply, .. } => !reply.is_closed(),
+            Self::Locate { reply, .. } => !reply.is_closed(),
+            Self::ByTime { reply, .. } => !reply.is_closed(),
+            Self::Attach { .. }
+            | Self::Watch { .. }
+            | Self::Unwatch { .. }
+            | Self::Withdraw { .. } => true,
+        }
+    }
+
     /// Of those that subscribe, `publish` takes care.
     pub(super) fn answer(self, state: &State, views: &Views) {
         match self {

@@ -67,8 +67,10 @@ impl Questions {
         Some(frame)
     }
 
-    /// Frames with which a new link begins: they ask for these partitions' views anew, which nobody waits for.
+    /// Frames with which a new link begins: they ask for these partitions' views anew, which nobody waits for. Of what was asked
+    /// before that is forgotten for which nobody waits any more.
     pub(super) fn watch_again(&mut self, partitions: &[TopicPartition]) -> Vec<Bytes> {
+        self.waiting.retain(|_, each| each.read.is_wanted());
         self.watching.clear();
         for (id, Questioned { read, .. }) in &self.waiting {
             if let Read::View { partition, .. } = read {
@@ -213,11 +215,15 @@ mod tests {
         assert!(matches!(asked(true, &views), Ok(Some(_))));
     }
 
+    /// Whose asker has left.
     fn view_of(index: i32) -> Read {
-        Read::View {
-            partition: partition(index),
-            reply: oneshot::channel().0,
-        }
+        awaited(index).0
+    }
+
+    fn awaited(index: i32) -> (Read, oneshot::Receiver<Result<Option<Arc<View>>, Error>>) {
+        let (reply, waits) = oneshot::channel();
+        let partition = partition(index);
+        (Read::View { partition, reply }, waits)
     }
 
     /// Otherwise the view that comes for the second question stays, though the sequencer was told to tell of it no more.
@@ -237,12 +243,27 @@ mod tests {
         assert_eq!(questions.unanswered(), HashSet::from([partition(1)]));
         answer(&mut questions, 2);
         assert!(questions.unanswered().is_empty());
-        questions.take(view_of(2)).unwrap();
+        let (read, _waits) = awaited(2);
+        questions.take(read).unwrap();
         questions.watch_again(&[partition(3)]);
         let both = HashSet::from([partition(2), partition(3)]);
         assert_eq!(questions.unanswered(), both);
         answer(&mut questions, 4);
         assert_eq!(questions.unanswered(), HashSet::from([partition(2)]));
+    }
+
+    /// Readers may have come and gone for as long as there was no link.
+    #[tokio::test(start_paused = true)]
+    async fn a_new_link_is_not_asked_what_nobody_waits_for_any_more() {
+        let mut questions = Questions::default();
+        let (read, _waits) = awaited(1);
+        questions.take(read).unwrap();
+        for index in 2..100 {
+            questions.take(view_of(index)).unwrap();
+        }
+        questions.watch_again(&[]);
+        assert_eq!(questions.all().count(), 1);
+        assert_eq!(questions.unanswered(), HashSet::from([partition(1)]));
     }
 
     #[tokio::test(start_paused = true)]

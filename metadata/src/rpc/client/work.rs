@@ -211,7 +211,8 @@ impl Work {
                 }
             }
             Some(Asked::Read(read, _)) => {
-                if let Some(frame) = self.take_read(read)
+                if read.is_wanted()
+                    && let Some(frame) = self.take_read(read)
                     && self.linked
                 {
                     self.outgoing.push_back(frame);
