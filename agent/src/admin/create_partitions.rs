@@ -12,6 +12,9 @@ use super::{Mode, Refused, allow, changes, refuse, rejected, topic_bytes, unexpe
 use crate::call::{Call, Resource};
 use crate::context::PARTITIONS_MAX;
 
+/// From this version on clients know that they may be told to ask again for some topics (KIP-599).
+const QUOTA_SINCE: i16 = 3;
+
 pub(crate) async fn handle(
     call: &Call,
     request: CreatePartitionsRequest,
@@ -36,7 +39,8 @@ pub(crate) async fn handle(
         }
         Mode::Do => {
             let command = |create: &CreatePartitions| Command::CreatePartitions(*create);
-            let done = changes::submit(call, request.timeout_ms, wanted, command).await;
+            let terms = (request.timeout_ms, QUOTA_SINCE);
+            let done = changes::submit(call, terms, wanted, command).await;
             done.into_iter().map(grown).collect()
         }
     };

@@ -91,7 +91,7 @@ impl Metadata {
     fn enqueue(&self, command: Command, mut reply: ReplyTo) -> Result<Unheard, Error> {
         // No commit builds on these: those behind one that finds no room need not wait until its agent has heard.
         if !self.shared.room.try_take_part(&command, &mut reply) {
-            return Err(Error::unavailable(TOO_MANY));
+            return Err(Error::TooManyWait);
         }
         let mut session = self.shared.session.lock();
         session.check()?;
