@@ -139,7 +139,7 @@ fn check(topic: &Topic, wanted: &CreatePartitionsTopic) -> Result<CreatePartitio
 mod tests {
     use std::collections::BTreeMap;
 
-    use metadata::{Lost, Timestamp, TopicId};
+    use metadata::{Derived, Lost, Timestamp, TopicId};
     use protocol::messages::create_partitions::CreatePartitionsAssignment;
 
     use super::*;
@@ -153,6 +153,7 @@ mod tests {
             configs: BTreeMap::new(),
             created: Timestamp(0),
             lost: Lost::default(),
+            derived: Derived::default(),
         };
         let assignment = |ids: &&[i32]| CreatePartitionsAssignment {
             broker_ids: ids.to_vec(),

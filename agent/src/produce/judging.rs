@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::validate::{InvalidBatch, Unfit, ValidBatch, validate};
 use crate::admission::{Admission, Permit};
 use crate::call::{Call, Close};
-use crate::topic_config::Ingest;
+use crate::topic_config::TopicSettings;
 use crate::unpacking::{self, Unpacking};
 
 /// Judged in place: handing them to another thread would cost as much. What is not packed costs less to look at.
@@ -37,7 +37,7 @@ const DENSE_TIME_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Unjudged {
     pub(super) at: TopicPartition,
     pub(super) records: Option<Records>,
-    pub(super) topic: Ingest,
+    pub(super) topic: TopicSettings,
 }
 
 impl Unjudged {
@@ -234,7 +234,7 @@ mod tests {
     use std::cell::Cell;
     use std::collections::BTreeMap;
 
-    use metadata::{Lost, PartitionIndex, Topic, TopicId};
+    use metadata::{Derived, Lost, PartitionIndex, Topic, TopicId};
     use protocol::ApiKey;
     use protocol::records::{BatchOptions, Record, build_batch};
 
@@ -268,6 +268,7 @@ mod tests {
             configs: configs.collect::<BTreeMap<_, _>>(),
             created: Timestamp(0),
             lost: Lost::default(),
+            derived: Derived::default(),
         };
         Unjudged {
             at: TopicPartition {
@@ -275,7 +276,7 @@ mod tests {
                 partition: PartitionIndex(0),
             },
             records: Some(Records::from(bytes)),
-            topic: Ingest::of(&topic),
+            topic: *TopicSettings::of(&topic),
         }
     }
 

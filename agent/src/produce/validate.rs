@@ -9,7 +9,7 @@ use protocol::{Allowance, ErrorCode};
 
 use super::contents::{Contents, look_inside};
 use crate::storage::segment::RAW_BYTES_MAX;
-use crate::topic_config::{Ingest, TimestampType};
+use crate::topic_config::{TimestampType, TopicSettings};
 
 /// zstd needs a client that can read it back (KIP-110).
 const ZSTD_VERSION_MIN: i16 = 7;
@@ -87,7 +87,7 @@ impl From<InvalidBatch> for Unfit {
 pub(super) fn validate(
     bytes: &Bytes,
     version: i16,
-    topic: &Ingest,
+    topic: &TopicSettings,
     now: Timestamp,
     allowance: &mut Allowance<'_>,
 ) -> Result<ValidBatch, Unfit> {
@@ -122,7 +122,7 @@ pub(super) fn validate(
 fn anew(
     bytes: &Bytes,
     contents: &Contents,
-    topic: &Ingest,
+    topic: &TopicSettings,
     wanted: &dyn Fn() -> bool,
 ) -> Result<Bytes, Unfit> {
     let (Some(unpacked), Some(packing)) = (&contents.unpacked, topic.packing) else {
@@ -158,7 +158,7 @@ fn restamped(
 /// For topics that trust their producers: nothing is unpacked.
 fn as_the_header_says(
     header: &BatchHeader,
-    topic: &Ingest,
+    topic: &TopicSettings,
     now: Timestamp,
 ) -> Result<Contents, InvalidBatch> {
     let (first, largest) = (header.base_timestamp, header.max_timestamp);
@@ -208,7 +208,7 @@ fn check_header(
     bytes: &[u8],
     header: &BatchHeader,
     version: i16,
-    topic: &Ingest,
+    topic: &TopicSettings,
 ) -> Result<Codec, InvalidBatch> {
     let no = |code, message: &str| Err(InvalidBatch::new(code, message));
     if header.size < bytes.len() {
@@ -274,7 +274,7 @@ fn check_header(
     Ok(codec)
 }
 
-pub(super) fn check_size(bytes: usize, topic: &Ingest) -> Result<(), InvalidBatch> {
+pub(super) fn check_size(bytes: usize, topic: &TopicSettings) -> Result<(), InvalidBatch> {
     // A frame holds less; but packed anew, a batch may grow past it.
     if bytes > RAW_BYTES_MAX as usize {
         let message =

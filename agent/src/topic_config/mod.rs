@@ -1,8 +1,8 @@
-//! The settings of topics: Kafka's names, defaults and bounds, and those that produce looks at. Used by `admin` and
-//! `produce`. Settings that concern disks and replicas are accepted and echoed, and mean nothing here.
+//! The settings of topics: Kafka's names, defaults and bounds, and what those mean that anything here looks at. Used by
+//! `admin` and `produce`. Settings that concern disks and replicas are accepted and echoed, and mean nothing here.
 
-mod ingest;
 mod kind;
+mod settings;
 mod table;
 
 #[cfg(test)]
@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 
 use metadata::Shown;
 
-pub(crate) use ingest::{Ingest, TimestampType};
 pub(crate) use kind::Kind;
+pub(crate) use settings::{TimestampType, TopicSettings};
 pub(crate) use table::{SETTINGS, Setting};
 
 /// The settings of a new topic, checked and in their plain form: unknown names and values Kafka would refuse are.
