@@ -26,7 +26,7 @@ const READ_AHEAD_BYTES: u64 = 4 * 1024 * 1024;
 /// again.
 pub(super) const EXTENTS_MAX: usize = 4096;
 
-/// Views that are asked for side by side: half of the questions that wait for the sequencer.
+/// Views that are asked for with one question: half of what all questions together may have wait for the sequencer.
 const VIEWS_AT_ONCE: usize = 16;
 /// The metadata's answers to one look are waited for no longer, however many there are; longer than it takes to be told that
 /// it does not answer. What was not answered until then is refused, and clients ask again.

@@ -49,7 +49,7 @@ impl Questions {
 
     /// As a frame; none if it was refused, or is only asked inside a sequencer's process.
     pub(super) fn take(&mut self, read: Read) -> Option<Bytes> {
-        let is_view = matches!(read, Read::View { .. });
+        let is_view = matches!(read, Read::Views { .. });
         if self.waiting.len() >= QUEUE_MAX || is_view && self.watching.len() >= QUEUE_MAX {
             read.refuse(&Error::unavailable(
                 "too many questions wait for the sequencer",
@@ -58,8 +58,8 @@ impl Questions {
         }
         self.last += 1;
         let frame = ask(self.last, &read)?;
-        if let Read::View { partition, .. } = &read {
-            self.watching.insert(self.last, vec![*partition]);
+        if let Read::Views { partitions, .. } = &read {
+            self.watching.insert(self.last, partitions.clone());
         }
         let deadline = Instant::now() + QUESTION_TIME_MAX;
         self.waiting
@@ -73,8 +73,8 @@ impl Questions {
         self.waiting.retain(|_, each| each.read.is_wanted());
         self.watching.clear();
         for (id, Questioned { read, .. }) in &self.waiting {
-            if let Read::View { partition, .. } = read {
-                self.watching.insert(*id, vec![*partition]);
+            if let Read::Views { partitions, .. } = read {
+                self.watching.insert(*id, partitions.clone());
             }
         }
         let some = partitions.chunks(WATCHED_AT_ONCE);
@@ -131,13 +131,17 @@ impl Questions {
             {
                 let _ = reply.send(Ok(bounds));
             }
-            (Read::View { partition, reply }, Reply::Watched(found)) => {
-                let view = match (views.get(partition), found.as_slice()) {
-                    // It has already made room for those that came behind it.
-                    (None, [true, ..]) => Err(Error::unavailable("too many views at once")),
-                    (view, _) => Ok(view),
+            (Read::Views { partitions, reply }, Reply::Watched(found))
+                if found.len() == partitions.len() =>
+            {
+                let view = |(partition, found): (&TopicPartition, &bool)| {
+                    match (views.get(*partition), found) {
+                        // It has already made room for those that came behind it.
+                        (None, true) => Err(Error::unavailable("too many views at once")),
+                        (view, _) => Ok(view),
+                    }
                 };
-                let _ = reply.send(view);
+                let _ = reply.send(Ok(partitions.iter().zip(&found).map(view).collect()));
             }
             (Read::Locate { reply, .. }, Reply::Located(located)) => {
                 let _ = reply.send(Ok(InMemory::Found(located)));
@@ -159,7 +163,7 @@ impl Questions {
 fn ask(id: u64, read: &Read) -> Option<Bytes> {
     let question = match read {
         Read::Bounds { partitions, .. } => Question::Bounds(partitions.clone()),
-        Read::View { partition, .. } => Question::Watch(vec![*partition]),
+        Read::Views { partitions, .. } => Question::Watch(partitions.clone()),
         Read::Locate {
             partition,
             offset,
@@ -185,20 +189,29 @@ fn ask(id: u64, read: &Read) -> Option<Bytes> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
+    use crate::sequencer::reads::Viewed;
     use crate::sequencer::tests::partition;
     use crate::view::View;
 
-    fn asked(found: bool, views: &Views) -> Result<Option<Arc<View>>, Error> {
-        let (reply, mut answer) = oneshot::channel();
-        let partition = partition(0);
+    fn asked(found: bool, views: &Views) -> Viewed {
+        let (read, mut answer) = awaited(0);
         let mut questions = Questions::default();
-        questions.take(Read::View { partition, reply }).unwrap();
+        questions.take(read).unwrap();
         let reply = Reply::Watched(vec![found]);
         questions.answer(questions.last, reply, views).unwrap();
-        answer.try_recv().unwrap()
+        answer.try_recv().unwrap().unwrap().remove(0)
+    }
+
+    /// It would be told of another partition.
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_about_fewer_views_than_were_asked_for_is_none() {
+        let (reply, mut answer) = oneshot::channel();
+        let partitions = vec![partition(0), partition(1)];
+        let (mut questions, views) = (Questions::default(), Views::default());
+        questions.take(Read::Views { partitions, reply }).unwrap();
+        let told = questions.answer(questions.last, Reply::Watched(vec![false]), &views);
+        assert!(told.is_err() && answer.try_recv().unwrap().is_err());
     }
 
     /// A partition that is there is never said not to be, though its view was dropped for others before anybody took it.
@@ -220,10 +233,10 @@ mod tests {
         awaited(index).0
     }
 
-    fn awaited(index: i32) -> (Read, oneshot::Receiver<Result<Option<Arc<View>>, Error>>) {
+    fn awaited(index: i32) -> (Read, oneshot::Receiver<Result<Vec<Viewed>, Error>>) {
         let (reply, waits) = oneshot::channel();
-        let partition = partition(index);
-        (Read::View { partition, reply }, waits)
+        let partitions = vec![partition(index)];
+        (Read::Views { partitions, reply }, waits)
     }
 
     /// Otherwise the view that comes for the second question stays, though the sequencer was told to tell of it no more.
