@@ -138,7 +138,8 @@ impl Admission {
     /// For a request that searches by time and takes so much meanwhile, in place of what it came with. None where there is no
     /// room: nobody waits for it with a permit in hand that others need. No one takes more than half of it.
     pub(crate) fn searches(&self, origin: Origin, bytes: usize) -> Option<Permit> {
-        let place = (self.searches).take_now(origin, bytes.min(SEARCHES_BYTES_MAX / 2));
+        let bytes = bytes.min(SEARCHES_BYTES_MAX / 2);
+        let place = self.searches.take_now(origin, bytes);
         place.map(|place| Permit(Held::Arriving(place)))
     }
 
