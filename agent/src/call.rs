@@ -109,6 +109,10 @@ pub(crate) enum Close {
     MadeRoom,
     #[error("the client does not read its replies")]
     NotReading,
+    #[error(
+        "the client reads its replies more slowly than others could that waited for their memory"
+    )]
+    ReadsSlowly,
     #[error("malformed request: {0}")]
     Malformed(#[from] protocol::DecodeError),
     #[error("{0}")]

@@ -343,6 +343,8 @@ pub(crate) enum Turned {
     MadeRoom,
     /// Replies were not read.
     NotReading,
+    /// Replies were read more slowly than others could that waited for their memory.
+    ReadsSlowly,
     Malformed,
     /// A request that is not spoken here, or cannot be.
     Refused,
@@ -351,12 +353,13 @@ pub(crate) enum Turned {
 }
 
 impl Turned {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Full,
         Self::AddressFull,
         Self::TooSlow,
         Self::MadeRoom,
         Self::NotReading,
+        Self::ReadsSlowly,
         Self::Malformed,
         Self::Refused,
         Self::Http,
@@ -370,6 +373,7 @@ impl Turned {
             Self::TooSlow => "too_slow",
             Self::MadeRoom => "made_room",
             Self::NotReading => "not_reading",
+            Self::ReadsSlowly => "reads_slowly",
             Self::Malformed => "malformed",
             Self::Refused => "refused",
             Self::Http => "http",

@@ -10,6 +10,9 @@ use crate::storage::{ErrorKind, StoreError};
 pub(crate) const NOT_ASKED: ErrorCode = ErrorCode::NOT_LEADER_OR_FOLLOWER;
 /// The same of an administrator's command; see [`metadata_admin`].
 pub(crate) const NOT_ASKED_ADMIN: ErrorCode = ErrorCode::NOT_CONTROLLER;
+/// The same where too many wait, to clients that know this code (KIP-599): they ask again for what was refused so and for
+/// nothing else, once they were silent for as long as they were asked to.
+pub(crate) const CROWDED_ADMIN: ErrorCode = ErrorCode::THROTTLING_QUOTA_EXCEEDED;
 
 /// A lawful no to one batch or one command.
 pub(crate) fn rejected(rejected: Rejected) -> ErrorCode {
@@ -69,6 +72,7 @@ pub(crate) fn metadata(error: &Error) -> ErrorCode {
             happened: Happened::No,
             ..
         }
+        | Error::TooManyWait
         | Error::Fenced
         | Error::Closing => ErrorCode::NOT_LEADER_OR_FOLLOWER,
         Error::Corrupt(_)
@@ -211,6 +215,7 @@ mod tests {
         let listed = |error| match error {
             Error::Fenced
             | Error::Unavailable { .. }
+            | Error::TooManyWait
             | Error::Corrupt(_)
             | Error::Damaged(_)
             | Error::Closing
@@ -231,6 +236,7 @@ mod tests {
             Error::Fenced,
             unavailable(Happened::No),
             unavailable(Happened::Unknown),
+            Error::TooManyWait,
             Error::Corrupt(String::new()),
             Error::Damaged(String::new()),
             Error::Closing,

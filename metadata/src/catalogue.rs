@@ -1,9 +1,11 @@
 //! All topics as every agent has them: an immutable snapshot, replaced when a topic changes. Snapshots share what they
 //! have in common, so that a change costs the same among many topics as among few.
 
+use std::any::Any;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use crate::types::{Lost, Lsn, PartitionIndex, Scope, Timestamp, TopicId, TopicPartition};
 
@@ -29,6 +31,41 @@ pub struct Topic {
     pub created: Timestamp,
     /// Records that an operator gave up.
     pub lost: Lost,
+    /// What an agent makes of all this.
+    pub derived: Derived,
+}
+
+/// What whoever has a topic makes of it, once for as long as the topic stays as it is: agents keep there what its settings mean,
+/// of which the metadata knows nothing. It is no part of the topic: all are equal, and a copy, which may be changed, has none.
+#[derive(Default)]
+pub struct Derived(OnceLock<Box<dyn Any + Send + Sync>>);
+
+impl Derived {
+    /// What was made before, or is made now. Whoever asks, asks for the same type each time.
+    pub fn get_or_make<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> &T {
+        let made = self.0.get_or_init(|| Box::new(make()));
+        made.downcast_ref().expect("one type is made of all topics")
+    }
+}
+
+impl Clone for Derived {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Derived {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Derived {}
+
+impl fmt::Debug for Derived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Derived").finish_non_exhaustive()
+    }
 }
 
 impl Topic {
@@ -311,6 +348,7 @@ mod tests {
             configs: BTreeMap::new(),
             created: Timestamp(0),
             lost: Lost::default(),
+            derived: Derived::default(),
         })
     }
 
@@ -360,6 +398,28 @@ mod tests {
         assert_eq!(catalogue.topics().count(), 100);
         let chunks = catalogue.by_name.0.len().max(catalogue.by_id.0.len());
         assert!(chunks <= 10, "{chunks} chunks for 100 topics");
+    }
+
+    /// Whatever becomes of others, and of how many.
+    #[test]
+    fn what_is_made_of_a_topic_stays_until_it_changes() {
+        let all: Vec<_> = (0..1000).map(numbered).collect();
+        let catalogue = Catalogue::new(Lsn(1), all.iter());
+        let made_of = |catalogue: &Catalogue| {
+            let topic = catalogue.topic_by_id(all[500].id).unwrap();
+            *topic.derived.get_or_make(|| topic.partitions)
+        };
+        assert_eq!(made_of(&catalogue), 1);
+        let others = change(vec![numbered(2000)], vec![all[501].id]);
+        let topic = catalogue.with(&others).topic(&all[500].name).cloned();
+        let topic = topic.unwrap();
+        assert_eq!(*topic.derived.get_or_make(|| 7), 1, "it is the same");
+        let mut grown = Topic::clone(&topic);
+        assert_eq!(grown, *topic);
+        grown.partitions = 3;
+        let grown = change(vec![Arc::new(grown)], Vec::new());
+        assert_eq!(made_of(&catalogue.with(&grown)), 3);
+        assert_eq!(made_of(&catalogue), 1);
     }
 
     #[test]

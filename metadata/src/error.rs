@@ -30,6 +30,10 @@ pub enum Error {
     /// The store does not answer, or too much is waiting for it.
     #[error("{}", not_available(reason))]
     Unavailable { happened: Happened, reason: String },
+    /// So many changes of topics, or blocks of producer ids, are not answered that no more of that kind are taken for now. Said
+    /// of what certainly was not done.
+    #[error("too many commands of this kind wait already: nothing was done")]
+    TooManyWait,
     /// The store holds what Penstock did not write. Nothing may be written over it.
     #[error("the metadata store is damaged: {0}")]
     Corrupt(String),

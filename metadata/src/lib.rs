@@ -41,7 +41,7 @@ mod views;
 pub mod witness;
 
 pub use accounting::account;
-pub use catalogue::{Agent, Catalogue, Listener, Roles, Topic};
+pub use catalogue::{Agent, Catalogue, Derived, Listener, Roles, Topic};
 pub use causes::with_causes;
 pub use checkpoint::Steps;
 pub use command::{

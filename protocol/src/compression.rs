@@ -36,6 +36,9 @@ const XERIAL_MAGIC: &[u8; 8] = b"\x82SNAPPY\0";
 const XERIAL_HEADER_BYTES: usize = 16;
 /// Raw bytes in one block of snappy-java.
 const XERIAL_BLOCK_BYTES: usize = 32 * 1024;
+/// Packed between two looks at whether anybody still wants the rest: whole blocks of snappy-java, and of LZ4 as Kafka's Java
+/// clients write it.
+const STEP_BYTES: usize = 64 * 1024;
 
 impl Codec {
     /// All of them.
@@ -214,17 +217,19 @@ const ZSTD_LEVEL_MAX: i32 = 12;
 /// As [`compress`].
 pub fn compress_at(codec: Codec, level: i32, bytes: &[u8]) -> std::io::Result<Bytes> {
     let mut packed = Vec::new();
-    compress_behind(&mut packed, codec, level, bytes)?;
+    compress_behind(&mut packed, codec, level, bytes, &|| true)?;
     Ok(packed.into())
 }
 
-/// The same behind what `packed` has.
+/// The same behind what `packed` has, and for as long as it is `wanted`: then what there is, or the error, is of no use.
 pub(crate) fn compress_behind(
     packed: &mut Vec<u8>,
     codec: Codec,
     level: i32,
     bytes: &[u8],
+    wanted: &dyn Fn() -> bool,
 ) -> std::io::Result<()> {
+    let mut pieces = bytes.chunks(STEP_BYTES).take_while(|_| wanted());
     match codec {
         Codec::None => packed.extend_from_slice(bytes),
         Codec::Gzip => {
@@ -233,31 +238,32 @@ pub(crate) fn compress_behind(
                 |level| flate2::Compression::new(level.min(9)),
             );
             let mut packer = flate2::write::GzEncoder::new(packed, level);
-            packer.write_all(bytes)?;
+            pieces.try_for_each(|piece| packer.write_all(piece))?;
             packer.finish()?;
         }
-        Codec::Snappy => snap(packed, bytes)?,
+        Codec::Snappy => snap(packed, pieces)?,
         Codec::Lz4 => {
+            // Its blocks are as large as the first piece.
             let mut packer = lz4_flex::frame::FrameEncoder::new(packed);
-            packer.write_all(bytes)?;
+            pieces.try_for_each(|piece| packer.write_all(piece))?;
             packer.finish().map_err(std::io::Error::other)?;
         }
         Codec::Zstd => {
             let mut packer = zstd::stream::write::Encoder::new(packed, level.min(ZSTD_LEVEL_MAX))?;
             // It takes no more memory than that needs, and says so to those who unpack.
             packer.set_pledged_src_size(u64::try_from(bytes.len()).ok())?;
-            packer.write_all(bytes)?;
+            pieces.try_for_each(|piece| packer.write_all(piece))?;
             packer.finish()?;
         }
     }
     Ok(())
 }
 
-fn snap(packed: &mut Vec<u8>, bytes: &[u8]) -> std::io::Result<()> {
+fn snap<'a>(packed: &mut Vec<u8>, pieces: impl Iterator<Item = &'a [u8]>) -> std::io::Result<()> {
     packed.extend_from_slice(XERIAL_MAGIC);
     packed.extend_from_slice(&1_u32.to_be_bytes());
     packed.extend_from_slice(&1_u32.to_be_bytes());
-    for block in bytes.chunks(XERIAL_BLOCK_BYTES) {
+    for block in pieces.flat_map(|piece| piece.chunks(XERIAL_BLOCK_BYTES)) {
         let block = snap::raw::Encoder::new()
             .compress_vec(block)
             .map_err(std::io::Error::other)?;

@@ -206,15 +206,24 @@ fn restamp(batch: &Bytes, attributes: i16, max_timestamp: i64) -> Bytes {
 }
 
 /// The batch with the same records, given as they are when unpacked, packed by `codec` at `level`, and a new checksum.
+/// `wanted` is asked every now and then: false ends the work.
 ///
 /// # Errors
-/// When the header does not read, or the codec fails, which none does on bytes in memory.
-pub fn repack(batch: &[u8], records: &[u8], codec: Codec, level: i32) -> Result<Bytes, BatchError> {
+/// When the header does not read, when it is not wanted any more, or when the codec fails, which none does on bytes in memory.
+pub fn repack(
+    batch: &[u8],
+    records: &[u8],
+    (codec, level): (Codec, i32),
+    wanted: &dyn Fn() -> bool,
+) -> Result<Bytes, BatchError> {
     let header = BatchHeader::read(batch)?;
     // Packed in place: a copy more of what may be large is not held.
     let mut repacked = Vec::from(batch.get(..HEADER_BYTES).ok_or(BatchError::Truncated)?);
-    compress_behind(&mut repacked, codec, level, records)
-        .map_err(|error| CompressionError::Invalid(codec.name(), error.to_string()))?;
+    let packed = compress_behind(&mut repacked, codec, level, records, wanted);
+    if !wanted() {
+        return Err(BatchError::Unwanted);
+    }
+    packed.map_err(|error| CompressionError::Invalid(codec.name(), error.to_string()))?;
     // It is charged for by its length, for as long as it waits.
     repacked.shrink_to_fit();
     let length = i32::try_from(repacked.len().saturating_sub(LENGTH_END));
@@ -240,6 +249,8 @@ fn put(batch: &mut [u8], at: usize, field: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::records::{BatchOptions, Record, build_batch, records};
 
@@ -283,6 +294,21 @@ mod tests {
             changed[position] ^= 0x10;
             let header = BatchHeader::read(&changed).unwrap();
             assert!(!crc_matches(&changed, &header), "{position}");
+        }
+    }
+
+    #[test]
+    fn packing_again_ends_soon_where_nobody_wants_it() {
+        let contents = vec![7; 8 << 20];
+        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+            let asked = Cell::new(0);
+            let wanted = || {
+                asked.set(asked.get() + 1);
+                asked.get() <= 3
+            };
+            let packed = repack(&batch(), &contents, (codec, 1), &wanted);
+            assert_eq!(packed, Err(BatchError::Unwanted), "{codec:?}");
+            assert!(asked.get() <= 5, "{codec:?} went on");
         }
     }
 

@@ -51,6 +51,12 @@ impl Allowance<'_> {
             wanted: &|| true,
         }
     }
+
+    /// Bytes of records that the next batch may unpack into, where so many of them may be kept; all, if none is given.
+    fn left(&self, kept_max: Option<usize>) -> usize {
+        let of_batch = self.bytes.min(self.batch_bytes);
+        kept_max.map_or(of_batch, |kept_max| of_batch.min(kept_max))
+    }
 }
 
 /// Records' bytes from their codec, counted.
@@ -73,33 +79,33 @@ pub(crate) trait Use {
     fn with<R: BufRead>(self, records: Unpacked<'_, '_, R>) -> Result<Self::Done, BatchError>;
 }
 
-/// Opens a batch's contents for one use.
+/// Opens a batch's contents for one use. Given `kept_max`, they are kept, and may be no more than that.
 pub(crate) fn unpack<U: Use>(
     codec: Codec,
     packed: &[u8],
     allowance: &mut Allowance<'_>,
-    keep: bool,
+    kept_max: Option<usize>,
     user: U,
 ) -> Result<U::Done, BatchError> {
     let invalid =
         |error: std::io::Error| CompressionError::Invalid(codec.name(), error.to_string());
     let memory = allowance.memory_bytes;
     match codec {
-        Codec::None => user.with(Unpacked::new(packed, allowance, codec, keep)),
+        Codec::None => user.with(Unpacked::new(packed, allowance, codec, kept_max)),
         Codec::Gzip => {
             let member = GzipMember(flate2::bufread::GzDecoder::new(packed));
             let pieces = BufReader::with_capacity(PIECE_BYTES, member);
-            user.with(Unpacked::new(pieces, allowance, codec, keep))
+            user.with(Unpacked::new(pieces, allowance, codec, kept_max))
         }
         Codec::Snappy => {
-            let left = allowance.bytes.min(allowance.batch_bytes);
+            let left = allowance.left(kept_max);
             let blocks = SnappyBlocks::open(packed, memory, left)?;
-            user.with(Unpacked::new(blocks, allowance, codec, keep))
+            user.with(Unpacked::new(blocks, allowance, codec, kept_max))
         }
         Codec::Lz4 => {
             check_lz4_frame(packed)?;
             let blocks = lz4_flex::frame::FrameDecoder::new(packed);
-            user.with(Unpacked::new(blocks, allowance, codec, keep))
+            user.with(Unpacked::new(blocks, allowance, codec, kept_max))
         }
         Codec::Zstd => {
             let window = allowance.window_bytes;
@@ -110,14 +116,19 @@ pub(crate) fn unpack<U: Use>(
             let log = crate::compression::zstd_window_log(window);
             decoder.window_log_max(log).map_err(invalid)?;
             let pieces = BufReader::with_capacity(PIECE_BYTES, decoder);
-            user.with(Unpacked::new(pieces, allowance, codec, keep))
+            user.with(Unpacked::new(pieces, allowance, codec, kept_max))
         }
     }
 }
 
 impl<'a, 'b, R: BufRead> Unpacked<'a, 'b, R> {
-    fn new(from: R, allowance: &'a mut Allowance<'b>, codec: Codec, keep: bool) -> Self {
-        let left = allowance.bytes.min(allowance.batch_bytes);
+    fn new(
+        from: R,
+        allowance: &'a mut Allowance<'b>,
+        codec: Codec,
+        kept_max: Option<usize>,
+    ) -> Self {
+        let left = allowance.left(kept_max);
         Self {
             from,
             left,
@@ -125,7 +136,7 @@ impl<'a, 'b, R: BufRead> Unpacked<'a, 'b, R> {
             taken: 0,
             look_at: STEP_BYTES.min(left.saturating_add(1)),
             codec,
-            kept: keep.then(Vec::new),
+            kept: kept_max.map(|_| Vec::new()),
         }
     }
 

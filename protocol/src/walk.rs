@@ -42,34 +42,35 @@ pub fn walk(
     allowance: &mut Allowance<'_>,
     see: impl FnMut(Seen) -> ControlFlow<()>,
 ) -> Result<(), BatchError> {
-    open(batch, header, allowance, false, see).map(drop)
+    open(batch, header, allowance, None, see).map(drop)
 }
 
-/// The same, and the records' bytes as they are when unpacked.
+/// The same, and the records' bytes as they are when unpacked, of which there may be `kept_max`.
 ///
 /// # Errors
 /// As [`walk`].
 pub fn walk_and_unpack(
     batch: &[u8],
     header: &BatchHeader,
+    kept_max: usize,
     allowance: &mut Allowance<'_>,
     see: impl FnMut(Seen) -> ControlFlow<()>,
 ) -> Result<Vec<u8>, BatchError> {
-    open(batch, header, allowance, true, see).map(Option::unwrap_or_default)
+    open(batch, header, allowance, Some(kept_max), see).map(Option::unwrap_or_default)
 }
 
 fn open(
     batch: &[u8],
     header: &BatchHeader,
     allowance: &mut Allowance<'_>,
-    keep: bool,
+    kept_max: Option<usize>,
     see: impl FnMut(Seen) -> ControlFlow<()>,
 ) -> Result<Option<Vec<u8>>, BatchError> {
     let codec = header.codec().ok_or(BatchError::UnknownCodec)?;
     let packed = batch.get(HEADER_BYTES..header.size);
     let packed = packed.ok_or(BatchError::Truncated)?;
     let count = header.record_count;
-    unpack(codec, packed, allowance, keep, Walk { count, see })
+    unpack(codec, packed, allowance, kept_max, Walk { count, see })
 }
 
 struct Walk<F> {
@@ -303,7 +304,7 @@ mod tests {
     fn around(codec: Codec, contents: &[u8], count: usize) -> Bytes {
         let empty = vec![Record::default(); count];
         let plain = packed(Codec::None, &empty);
-        repack(&plain, contents, codec, 1).unwrap()
+        repack(&plain, contents, (codec, 1), &|| true).unwrap()
     }
 
     fn any_records() -> impl Strategy<Value = Vec<Record>> {
@@ -344,7 +345,7 @@ mod tests {
                 }).collect();
                 prop_assert_eq!(seen_of(&batch, MANY), Ok(expected));
                 let header = BatchHeader::read(&batch).unwrap();
-                let bytes = walk_and_unpack(&batch, &header, &mut Allowance::of(MANY), |_| ControlFlow::Continue(()));
+                let bytes = walk_and_unpack(&batch, &header, MANY, &mut Allowance::of(MANY), |_| ControlFlow::Continue(()));
                 prop_assert_eq!(bytes.unwrap(), plain.slice(HEADER_BYTES..));
             }
         }
@@ -494,6 +495,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_has_a_bound_of_its_own() {
+        let go_on = |_: Seen| ControlFlow::Continue(());
+        for codec in Codec::ALL {
+            let batch = packed(codec, &[record(0)]);
+            let header = BatchHeader::read(&batch).unwrap();
+            let mut allowance = Allowance::of(MANY);
+            let kept = walk_and_unpack(&batch, &header, 60, &mut allowance, go_on);
+            assert_eq!(kept, Err(BatchError::TooMuch), "{codec:?}");
+            let walked = walk(&batch, &header, &mut allowance, go_on);
+            assert_eq!(walked, Ok(()), "{codec:?}");
+        }
+    }
+
+    #[test]
     fn a_window_of_zstd_is_not_reserved_beyond_the_allowance() {
         // One raw block of one byte, in a frame that claims a window of 2^log bytes.
         let walked = |log: u8, window_bytes| {
@@ -621,11 +636,12 @@ mod tests {
         for from in Codec::ALL {
             let batch = packed(from, &[record(0), record(1)]);
             let header = BatchHeader::read(&batch).unwrap();
-            let unpacked = walk_and_unpack(&batch, &header, &mut Allowance::of(MANY), |_| {
+            let unpacked = walk_and_unpack(&batch, &header, MANY, &mut Allowance::of(MANY), |_| {
                 ControlFlow::Continue(())
             });
             for (to, level) in Codec::ALL.into_iter().zip([0, -1, 0, 9, 3]) {
-                let again = repack(&batch, unpacked.as_ref().unwrap(), to, level).unwrap();
+                let unpacked = unpacked.as_ref().unwrap();
+                let again = repack(&batch, unpacked, (to, level), &|| true).unwrap();
                 let header = BatchHeader::read(&again).unwrap();
                 assert_eq!(header.codec(), Some(to));
                 assert_eq!(header.size, again.len());

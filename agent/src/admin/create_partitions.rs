@@ -14,6 +14,9 @@ use super::refused::{Refused, allow, refuse, rejected, topic_bytes, unexpected};
 use crate::call::{Call, Resource};
 use crate::context::PARTITIONS_MAX;
 
+/// From this version on clients know that they may be told to ask again for some topics (KIP-599).
+const QUOTA_SINCE: i16 = 3;
+
 pub(crate) async fn handle(
     call: &Call,
     request: CreatePartitionsRequest,
@@ -38,7 +41,8 @@ pub(crate) async fn handle(
         }
         Mode::Do => {
             let command = |create: &CreatePartitions| Command::CreatePartitions(*create);
-            let done = changes::submit(call, request.timeout_ms, wanted, command).await;
+            let terms = (request.timeout_ms, QUOTA_SINCE);
+            let done = changes::submit(call, terms, wanted, command).await;
             done.into_iter().map(grown).collect()
         }
     };
@@ -137,7 +141,7 @@ fn check(topic: &Topic, wanted: &CreatePartitionsTopic) -> Result<CreatePartitio
 mod tests {
     use std::collections::BTreeMap;
 
-    use metadata::{Lost, Timestamp, TopicId};
+    use metadata::{Derived, Lost, Timestamp, TopicId};
     use protocol::messages::create_partitions::CreatePartitionsAssignment;
 
     use super::*;
@@ -151,6 +155,7 @@ mod tests {
             configs: BTreeMap::new(),
             created: Timestamp(0),
             lost: Lost::default(),
+            derived: Derived::default(),
         };
         let assignment = |ids: &&[i32]| CreatePartitionsAssignment {
             broker_ids: ids.to_vec(),

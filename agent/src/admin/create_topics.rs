@@ -18,6 +18,8 @@ use crate::context::{PARTITIONS_MAX, TopicDefaults};
 use crate::topic_config::{self, SETTINGS, source};
 use crate::{topic_id, topic_name};
 
+/// From this version on clients know that they may be told to ask again for some topics (KIP-599).
+const QUOTA_SINCE: i16 = 6;
 /// Partitions that one request may make: Kafka's MAX_PARTITIONS_PER_BATCH.
 const REQUEST_PARTITIONS_MAX: i64 = 10_000;
 /// What a topic's settings may take, names and values together. They are in every copy of the list of topics, and the sequencer
@@ -137,7 +139,7 @@ fn check_collisions(catalogue: &Catalogue, judged: Vec<Judged>) -> Vec<Judged> {
 
 async fn make_all(call: &Call, timeout_ms: i32, judged: Vec<Judged>) -> Vec<Judged> {
     let command = |create: &CreateTopic| Command::CreateTopic(create.clone());
-    let done = changes::submit(call, timeout_ms, judged, command).await;
+    let done = changes::submit(call, (timeout_ms, QUOTA_SINCE), judged, command).await;
     let made = done.into_iter().map(|(named, done)| {
         let made = done.and_then(|(create, outcome)| match outcome {
             Outcome::TopicCreated(_) => Ok(create),

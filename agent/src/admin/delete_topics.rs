@@ -12,6 +12,9 @@ use super::changes;
 use super::refused::{Refused, allow_topic, refuse, rejected, topic_bytes, unexpected};
 use crate::call::Call;
 
+/// From this version on clients know that they may be told to ask again for some topics (KIP-599).
+const QUOTA_SINCE: i16 = 5;
+
 pub(crate) async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
     let context = call.context.as_ref();
     let by_name = request
@@ -25,7 +28,7 @@ pub(crate) async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteT
     call.charge(wanted.iter().map(bytes).sum()).await;
     let meant = resolve(call, &context.metadata.catalogue(), wanted);
     let command = |topic: &TopicId| Command::DeleteTopic(*topic);
-    let done = changes::submit(call, request.timeout_ms, meant, command).await;
+    let done = changes::submit(call, (request.timeout_ms, QUOTA_SINCE), meant, command).await;
     DeleteTopicsResponse {
         responses: done.into_iter().map(result).collect(),
         ..DeleteTopicsResponse::default()

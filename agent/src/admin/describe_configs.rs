@@ -8,6 +8,7 @@ use protocol::acl::Operation;
 use protocol::messages::describe_configs::DescribeConfigsResource;
 use protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use protocol::{Elements, Encoded, ErrorCode};
+use tokio::task::coop::consume_budget;
 
 use super::broker_config;
 use super::configs_told::{Described, Detail, Size, is_this, refusal_bytes};
@@ -36,21 +37,27 @@ pub(crate) async fn handle(
     resources.retain(|each| seen.insert((each.resource_type, each.resource_name.clone())));
     drop(seen);
     let size = Size::new(&call.context, detail);
-    let bytes = resources.iter().map(|each| size.of(each)).sum();
+    let mut bytes = 0;
+    for resource in &resources {
+        // There may be very many, and others have their turn meanwhile.
+        consume_budget().await;
+        bytes += size.of(resource);
+    }
     let too_much = Call::check_answer(bytes).err();
     let bytes = match too_much {
         None => bytes,
         Some(_) => resources.iter().map(refusal_bytes).sum(),
     };
     call.charge(bytes).await;
-    let described = resources.into_iter().map(|resource| {
-        let described = match &too_much {
+    let mut described = Vec::with_capacity(resources.len());
+    for resource in resources {
+        consume_budget().await;
+        let told = match &too_much {
             None => describe(call, &resource),
             Some(message) => refuse(ErrorCode::POLICY_VIOLATION, message.clone()),
         };
-        (resource, described)
-    });
-    let described: Vec<_> = described.collect();
+        described.push((resource, told));
+    }
     let results = make(Origin::of(call.arrival.address), bytes, move |wanted| {
         let mut results = Elements::new::<DescribeConfigsRequest>(detail.version);
         let described = described.into_iter();

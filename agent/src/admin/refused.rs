@@ -66,10 +66,14 @@ pub(super) fn rejected(why: Rejected) -> Refused {
     (refusal::rejected(why), why.to_string())
 }
 
-/// The metadata did not answer.
-pub(super) fn unanswered(error: &Error) -> Refused {
+/// The metadata did not answer. What found no room among what waits for it is refused with the code that is given.
+pub(super) fn unanswered(error: &Error, crowded: ErrorCode) -> Refused {
     warn_seldom!(%error, "cannot change topics");
-    (refusal::metadata_admin(error), error.to_string())
+    let code = match error {
+        Error::TooManyWait => crowded,
+        error => refusal::metadata_admin(error),
+    };
+    (code, error.to_string())
 }
 
 /// The metadata answered something else than was asked.

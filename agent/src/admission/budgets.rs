@@ -13,11 +13,13 @@ pub(super) const SMALL_FRAME_BYTES_MAX: usize = 1_400_000;
 pub(super) const SMALL_PRODUCE_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// Those of other requests, until there is room for what they may grow into.
 pub(super) const SMALL_FRAMES_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// A frame up to this size waits with other large ones.
-pub(super) const LARGE_FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
-pub(super) const LARGE_FRAMES_BYTES_MAX: usize = 12 * 1024 * 1024;
+/// Other requests than Produce that are larger: two of the largest.
+pub(super) const LARGE_FRAMES_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A Produce request up to this size waits with other large ones.
+pub(super) const LARGE_PRODUCE_FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(super) const LARGE_PRODUCE_BYTES_MAX: usize = 12 * 1024 * 1024;
 /// The same for those that are larger still. One that is larger than all of this goes alone.
-pub(super) const HUGE_FRAMES_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(super) const HUGE_PRODUCE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// All of these.
 pub(super) const FRAMES_BYTES_MAX: usize = WHOLE_FRAMES_BYTES_MAX
@@ -25,7 +27,8 @@ pub(super) const FRAMES_BYTES_MAX: usize = WHOLE_FRAMES_BYTES_MAX
     + SMALL_PRODUCE_BYTES_MAX
     + SMALL_FRAMES_BYTES_MAX
     + LARGE_FRAMES_BYTES_MAX
-    + HUGE_FRAMES_BYTES_MAX;
+    + LARGE_PRODUCE_BYTES_MAX
+    + HUGE_PRODUCE_BYTES_MAX;
 
 /// What requests that came whole in a first chunk, Produce aside, may grow into while they are answered.
 pub(super) const SMALL_DECODED_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -33,9 +36,14 @@ pub(super) const SMALL_DECODED_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub(super) const LARGE_DECODED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Those of them that wait for the metadata to answer a question.
 pub(super) const ASKING_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Those of them that search by time.
+pub(super) const SEARCHES_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// All of these.
 pub(super) const DECODED_BYTES_MAX: usize =
-    SMALL_DECODED_BYTES_MAX + LARGE_DECODED_BYTES_MAX + ASKING_BYTES_MAX;
+    SMALL_DECODED_BYTES_MAX + LARGE_DECODED_BYTES_MAX + ASKING_BYTES_MAX + SEARCHES_BYTES_MAX;
+/// Searches by time under way. Each asks the metadata, has a block read and keeps it until it was looked into: what is in line
+/// before others' questions and reads, and in memory besides the cache, is no more than that of so many.
+pub(super) const SEARCHES_AT_ONCE: usize = 32;
 /// How many times larger than its frame a request may be once decoded; `protocol`'s reader holds it to that.
 pub(super) const DECODED_FACTOR: usize = 16;
 
@@ -59,6 +67,8 @@ pub(super) const SMALL_POLL_BYTES_MAX: usize = 64 * 1024;
 
 /// A reply up to this size waits in the lane of small ones, which have a quarter of the bytes that replies may take.
 pub(super) const SMALL_REPLY_BYTES_MAX: usize = 256 * 1024;
+/// What was found for replies that stand in line for their bytes: some kilobytes for most.
+pub(super) const LOCATED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Of what is left of its lane a reply may have one part, of as many as there are replies and this.
 pub(super) const REPLY_SHARES: usize = 3;
 /// Answers other than fetched bytes, and what making them takes. One up to this size waits among the small ones.

@@ -3,8 +3,9 @@
 use super::budgets::{
     ANSWER_BYTES_MAX, ANSWERS_BYTES_MAX, ASKING_BYTES_MAX, BATCH_BYTES, CONNECTION_SHARE,
     DECODED_BYTES_MAX, DECODED_FACTOR, DENSE_BYTES_MAX, FIRST_CHUNK_BYTES, FRAMES_BYTES_MAX,
-    HUGE_FRAMES_BYTES_MAX, LARGE_DECODED_BYTES_MAX, LARGE_FRAME_BYTES_MAX, LARGE_FRAMES_BYTES_MAX,
-    LARGE_POLLS_BYTES_MAX, REQUEST_BYTES, SHARED_ANSWERS_BYTES_MAX, SMALL_ANSWER_BYTES_MAX,
+    HUGE_PRODUCE_BYTES_MAX, LARGE_DECODED_BYTES_MAX, LARGE_FRAMES_BYTES_MAX, LARGE_POLLS_BYTES_MAX,
+    LARGE_PRODUCE_BYTES_MAX, LARGE_PRODUCE_FRAME_BYTES_MAX, LOCATED_BYTES_MAX, REQUEST_BYTES,
+    SEARCHES_AT_ONCE, SEARCHES_BYTES_MAX, SHARED_ANSWERS_BYTES_MAX, SMALL_ANSWER_BYTES_MAX,
     SMALL_ANSWERS_BYTES_MAX, SMALL_DECODED_BYTES_MAX, SMALL_FRAME_BYTES_MAX,
     SMALL_FRAMES_BYTES_MAX, SMALL_POLL_BYTES_MAX, SMALL_POLLS_BYTES_MAX, SMALL_PRODUCE_BYTES_MAX,
     SMALL_REPLY_BYTES_MAX, WHOLE_FRAMES_BYTES_MAX, WHOLE_PRODUCE_BYTES_MAX,
@@ -20,18 +21,23 @@ pub(crate) struct Admission {
     whole_frames: ArrivingLane,
     whole_produce: ArrivingLane,
     small_produce: ArrivingLane,
+    large_produce: ArrivingLane,
+    huge_produce: ArrivingLane,
     small_frames: ArrivingLane,
     large_frames: ArrivingLane,
-    huge_frames: ArrivingLane,
     small_decoded: ArrivingLane,
     large_decoded: ArrivingLane,
     asking: ArrivingLane,
+    searches: ArrivingLane,
+    searching: ArrivingLane,
     dense: ArrivingLane,
     /// Validated batches waiting for their ack.
     buffered: Lane,
     /// Requests that wait for records.
     small_polls: Lane,
     large_polls: ArrivingLane,
+    /// What was found for those that wait for room among the next.
+    located: ArrivingLane,
     /// Fetched bytes on their way to clients.
     small_replies: Lane,
     large_replies: Lane,
@@ -48,16 +54,20 @@ impl Admission {
             whole_frames: ArrivingLane::shared(WHOLE_FRAMES_BYTES_MAX),
             whole_produce: ArrivingLane::shared(WHOLE_PRODUCE_BYTES_MAX),
             small_produce: ArrivingLane::new(SMALL_PRODUCE_BYTES_MAX),
+            large_produce: ArrivingLane::new(LARGE_PRODUCE_BYTES_MAX),
+            huge_produce: ArrivingLane::new(HUGE_PRODUCE_BYTES_MAX),
             small_frames: ArrivingLane::shared_by_arriving(SMALL_FRAMES_BYTES_MAX),
-            large_frames: ArrivingLane::new(LARGE_FRAMES_BYTES_MAX),
-            huge_frames: ArrivingLane::new(HUGE_FRAMES_BYTES_MAX),
+            large_frames: ArrivingLane::shared_by_arriving(LARGE_FRAMES_BYTES_MAX),
             small_decoded: ArrivingLane::shared(SMALL_DECODED_BYTES_MAX),
             large_decoded: ArrivingLane::shared(LARGE_DECODED_BYTES_MAX),
             asking: ArrivingLane::shared(ASKING_BYTES_MAX),
+            searches: ArrivingLane::shared(SEARCHES_BYTES_MAX),
+            searching: ArrivingLane::shared(SEARCHES_AT_ONCE),
             dense: ArrivingLane::shared(DENSE_BYTES_MAX),
             buffered: Lane::new(buffered_bytes_max),
             small_polls: Lane::new(SMALL_POLLS_BYTES_MAX),
             large_polls: ArrivingLane::shared(LARGE_POLLS_BYTES_MAX),
+            located: ArrivingLane::shared(LOCATED_BYTES_MAX),
             small_replies: Lane::new(reply_bytes_max / 4),
             large_replies: Lane::new(reply_bytes_max - reply_bytes_max / 4),
             small_answers: ArrivingLane::shared(SMALL_ANSWERS_BYTES_MAX),
@@ -75,7 +85,7 @@ impl Admission {
             ("decoded", DECODED_BYTES_MAX),
             ("dense", DENSE_BYTES_MAX),
             ("polls", SMALL_POLLS_BYTES_MAX + LARGE_POLLS_BYTES_MAX),
-            ("replies", replies),
+            ("replies", replies + LOCATED_BYTES_MAX),
             ("answers", ANSWERS_BYTES_MAX),
         ]
     }
@@ -92,21 +102,22 @@ impl Admission {
 
     /// For a frame that is still to be read, from there, of any request but Produce.
     pub(crate) async fn arriving_frame(&self, origin: Origin, bytes: usize) -> Permit {
-        self.arriving(&self.small_frames, origin, bytes).await
+        let lane = match is_small(bytes) {
+            true => &self.small_frames,
+            false => &self.large_frames,
+        };
+        Permit(Held::Arriving(lane.take(origin, bytes).await))
     }
 
-    /// For a Produce request that is still to be read. Those of ordinary size wait for no other requests, nor these for them.
+    /// For a Produce request that is still to be read. They wait for no other requests, nor these for them: one that is here
+    /// keeps its permit until there is room among batches, which in an outage is as long as that.
     pub(crate) async fn arriving_produce(&self, origin: Origin, bytes: usize) -> Permit {
-        self.arriving(&self.small_produce, origin, bytes).await
-    }
-
-    async fn arriving(&self, small: &ArrivingLane, origin: Origin, bytes: usize) -> Permit {
         let lane = if is_small(bytes) {
-            small
-        } else if bytes <= LARGE_FRAME_BYTES_MAX {
-            &self.large_frames
+            &self.small_produce
+        } else if bytes <= LARGE_PRODUCE_FRAME_BYTES_MAX {
+            &self.large_produce
         } else {
-            &self.huge_frames
+            &self.huge_produce
         };
         Permit(Held::Arriving(lane.take(origin, bytes).await))
     }
@@ -122,6 +133,19 @@ impl Admission {
             room: lane.take(origin, bytes).await,
             asking: self.asking.clone(),
         })
+    }
+
+    /// For a request that searches by time and takes so much meanwhile, in place of what it came with. None where there is no
+    /// room: nobody waits for it with a permit in hand that others need. No one takes more than half of it.
+    pub(crate) fn searches(&self, origin: Origin, bytes: usize) -> Option<Permit> {
+        let bytes = bytes.min(SEARCHES_BYTES_MAX / 2);
+        let place = self.searches.take_now(origin, bytes);
+        place.map(|place| Permit(Held::Arriving(place)))
+    }
+
+    /// For one of its searches, in its turn.
+    pub(crate) async fn searching(&self, origin: Origin) -> Permit {
+        Permit(Held::Arriving(self.searching.take(origin, 1).await))
     }
 
     /// For a request's batches of so many bytes together that unpack into much, until they were looked at. None where there
@@ -152,6 +176,13 @@ impl Admission {
         }
         let fits = bytes <= LARGE_POLLS_BYTES_MAX;
         let place = fits.then(|| self.large_polls.take_now(origin, bytes));
+        place.flatten().map(|place| Permit(Held::Arriving(place)))
+    }
+
+    /// For what was found for a reply that is going to stand in line. Where there is no room it is not to be kept.
+    pub(crate) fn located(&self, origin: Origin, bytes: usize) -> Option<Permit> {
+        let fits = bytes <= LOCATED_BYTES_MAX;
+        let place = fits.then(|| self.located.take_now(origin, bytes));
         place.flatten().map(|place| Permit(Held::Arriving(place)))
     }
 

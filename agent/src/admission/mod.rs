@@ -1,8 +1,8 @@
 //! Byte permits: how much of what clients send may be in memory at once, charged before the bytes are read.
 //! `connection/` takes frame permits, `produce/` exchanges them for buffer permits once a batch is valid.
 //!
-//! Frames that are here already, and small, large and huge ones that are still to come, wait in separate lanes, so that
-//! nobody who sends slowly or much delays the rest. Replies do so too, because a client that does not read holds its reply
+//! Frames that are here already, and small and large ones that are still to come, wait in separate lanes, so that nobody who
+//! sends slowly or much delays the rest. Replies do so too, because a client that does not read holds its reply
 //! for a minute.
 //! Produce requests have lanes of their own, arriving and here: they wait for room among batches, and nothing else waits for
 //! them. Where a request may hold its permit for long, and where it waits for its answer's, no origin gets more of the lane

@@ -22,6 +22,19 @@ async fn a_crowd_of_large_frames_does_not_delay_smaller_ones() {
 }
 
 #[tokio::test]
+async fn a_large_request_waits_for_no_produce_and_none_of_another_origin_for_it() {
+    let admission = Admission::new(1 << 20, 1 << 20);
+    let other = Origin::of(Some([10, 0, 0, 1].into()));
+    let produce = |bytes| admission.arriving_produce(somewhere(), bytes);
+    let waiting = [produce(4 << 20).await, produce(8 << 20).await];
+    let largest = |origin| admission.arriving_frame(origin, 8 << 20);
+    let _own = largest(somewhere()).await;
+    assert!(futures::poll!(Box::pin(largest(somewhere()))).is_pending());
+    assert!(futures::poll!(Box::pin(largest(other))).is_ready());
+    drop(waiting);
+}
+
+#[tokio::test]
 async fn frames_that_are_here_wait_for_none_that_come_slowly() {
     let admission = Admission::new(1 << 20, 1 << 20);
     let arriving = || admission.arriving_produce(somewhere(), 1 << 20);

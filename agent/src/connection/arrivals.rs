@@ -11,6 +11,10 @@ pub(crate) trait Arrivals: AsyncRead + Unpin {
     /// its buffer none can: then they never can. It only looks: a runtime that is told that there is not enough yet takes
     /// that for nothing, and waits for more before it reads what there is, which a peer with no room to send in never sends.
     fn has(&mut self, bytes: usize) -> bool;
+
+    /// Whether the peer sends no more, also where bytes lie before that end which nobody reads. Some sockets cannot tell: then
+    /// it never is so.
+    fn has_left(&mut self) -> bool;
 }
 
 /// One that cannot tell.
@@ -29,6 +33,10 @@ impl<R: AsyncRead + Unpin> AsyncRead for Unknown<R> {
 
 impl<R: AsyncRead + Unpin> Arrivals for Unknown<R> {
     fn has(&mut self, _: usize) -> bool {
+        false
+    }
+
+    fn has_left(&mut self) -> bool {
         false
     }
 }

@@ -107,8 +107,8 @@ impl<R: Arrivals> Frames<R> {
         })
     }
 
-    /// Resolves only if the client goes away before it asks for more, or a while later for no more than is read ahead. Not at
-    /// once then: who wants no acks says what there is to say and goes.
+    /// Resolves only if the client goes away, at once where it asked for no more before. Not at once else: who wants no acks
+    /// says what there is to say and goes.
     pub(super) async fn hung_up(&mut self) -> Close {
         if let Err(close) = self.wait_for_first_byte().await {
             return close;
@@ -122,7 +122,10 @@ impl<R: Arrivals> Frames<R> {
                 Err(error) => return error.into(),
             }
         }
-        std::future::pending().await
+        while !self.socket.has_left() {
+            sleep(LEFT_AFTER).await;
+        }
+        Close::Gone
     }
 
     /// An idle connection holds no buffer: what comes first is read onto the stack. Only a byte that was read ends the

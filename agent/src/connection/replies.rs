@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::in_flight::Charge;
 use super::{Close, PendingReply};
@@ -16,6 +16,10 @@ use crate::admission::Permit;
 const STALLED_MAX: Duration = Duration::from_secs(60);
 /// The same where others wait for that memory: clients that never read must not hold up those that do.
 const STALLED_WANTED_MAX: Duration = Duration::from_secs(1);
+/// Nor those that take a few bytes each second: where others wait, a reply is taken at this rate, by what was taken of it in
+/// the last window.
+const BYTES_PER_SECOND_MIN: u64 = 128 * 1024;
+const WINDOW: Duration = Duration::from_secs(5);
 /// Slices given to one `writev`.
 const SLICES_MAX: usize = 128;
 
@@ -59,7 +63,11 @@ async fn write_slices(
 ) -> Result<(), Close> {
     let mut slices: std::collections::VecDeque<Bytes> = slices.into();
     slices.retain(|slice| !slice.is_empty());
+    let mut pace = Pace::begins();
     while !slices.is_empty() {
+        if pace.is_slow && permit.is_some_and(Permit::is_wanted) {
+            return Err(Close::ReadsSlowly);
+        }
         let vectors: Vec<IoSlice<'_>> = slices
             .iter()
             .take(SLICES_MAX)
@@ -70,8 +78,39 @@ async fn write_slices(
             return Err(Close::Gone);
         }
         advance(&mut slices, written);
+        pace.took(written);
     }
     Ok(())
+}
+
+/// How fast a client takes a reply.
+struct Pace {
+    /// When the window began, and what was taken since.
+    since: Instant,
+    taken: u64,
+    /// In the window before.
+    is_slow: bool,
+}
+
+impl Pace {
+    fn begins() -> Self {
+        Self {
+            since: Instant::now(),
+            taken: 0,
+            is_slow: false,
+        }
+    }
+
+    fn took(&mut self, bytes: usize) {
+        self.taken += bytes as u64;
+        let time = self.since.elapsed();
+        if time >= WINDOW {
+            *self = Self {
+                is_slow: self.taken < BYTES_PER_SECOND_MIN * time.as_secs(),
+                ..Self::begins()
+            };
+        }
+    }
 }
 
 /// Writes at least a byte. Nothing is lost where a step is cut off: the socket has then taken nothing.
@@ -104,7 +143,49 @@ fn advance(slices: &mut std::collections::VecDeque<Bytes>, mut written: usize) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, duplex};
+    use tokio::time::sleep;
+
     use super::*;
+    use crate::admission::Admission;
+
+    const MIB: usize = 1 << 20;
+
+    /// What becomes of a reply of so many bytes, of which the client takes some each tenth of a second; and how long it took.
+    async fn written(permit: &Permit, bytes: usize, takes: usize) -> (Result<(), Close>, Duration) {
+        let (mut ours, mut theirs) = duplex(1024);
+        let reading = async {
+            let mut some = vec![0; takes];
+            while theirs.read_exact(&mut some).await.is_ok() {
+                sleep(Duration::from_millis(100)).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let began = Instant::now();
+        let reply = vec![Bytes::from(vec![0; bytes])];
+        let done = tokio::select! {
+            done = write_slices(&mut ours, reply, Some(permit)) => done,
+            () = reading => unreachable!("it goes on"),
+        };
+        (done, began.elapsed())
+    }
+
+    /// A few bytes a second, and a reply was held for hours.
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_a_reply_slowly_is_dropped_where_others_wait_and_not_before() {
+        let admission = Admission::new(MIB, 4 * MIB);
+        let permit = admission.reply(3 * MIB, 3 * MIB).await;
+        let (done, took) = written(&permit, 20_000, 100).await;
+        assert!(done.is_ok() && took > 3 * WINDOW, "nobody waits: {took:?}");
+        let mut next = Box::pin(admission.reply(3 * MIB, 3 * MIB));
+        assert!(futures::poll!(&mut next).is_pending());
+        let (done, took) = written(&permit, 20_000, 100).await;
+        assert!(matches!(done, Err(Close::ReadsSlowly)), "{done:?}");
+        assert!(took < 2 * WINDOW, "{took:?}");
+        let (done, took) = written(&permit, 3 * MIB, 20_000).await;
+        assert!(done.is_ok() && took > 2 * WINDOW, "{done:?} after {took:?}");
+        drop(next);
+    }
 
     #[test]
     fn advancing_drops_whole_slices_and_cuts_the_next() {

@@ -38,7 +38,7 @@ fn start_of(api: ApiKey, length: usize) -> (Vec<u8>, usize) {
 
 /// A frame all of which is sent at once, through a socket that cannot tell.
 async fn whole(admission: &Admission, origin: Origin, api: ApiKey, length: usize) -> Frame {
-    let (ours, mut theirs) = duplex(2 * MIB);
+    let (ours, mut theirs) = duplex(8 * MIB);
     let (bytes, missing) = start_of(api, length);
     theirs.write_all(&bytes).await.unwrap();
     theirs.write_all(&vec![0; missing]).await.unwrap();
@@ -165,7 +165,7 @@ async fn who_sends_slowly_is_let_be_while_nobody_waits() {
     assert!(matches!(done, Err(Close::TooSlow)), "{done:?}");
 }
 
-/// A socket that tells that everything is here.
+/// A socket that tells that everything is here, and that its peer is gone.
 struct Here(DuplexStream);
 
 impl AsyncRead for Here {
@@ -180,6 +180,10 @@ impl AsyncRead for Here {
 
 impl Arrivals for Here {
     fn has(&mut self, _: usize) -> bool {
+        true
+    }
+
+    fn has_left(&mut self) -> bool {
         true
     }
 }
@@ -207,14 +211,18 @@ async fn a_frame_that_is_here_waits_for_none_that_is_not() {
     );
 }
 
-/// The second one, of another address, beside many of the first that are never done with.
-async fn beside_those_that_stay(first: (ApiKey, usize), second: (ApiKey, usize)) -> Frame {
+/// The second one, of another address, beside so many of the first that are never done with.
+async fn beside_those_that_stay(
+    count: usize,
+    first: (ApiKey, usize),
+    second: (ApiKey, usize),
+) -> Frame {
     let admission = admission();
     let stays = async |(api, length)| {
         let _frame = whole(&admission, from(1), api, length).await;
         std::future::pending::<()>().await;
     };
-    let mut crowd: FuturesUnordered<_> = (0..300).map(|_| stays(first)).collect();
+    let mut crowd: FuturesUnordered<_> = (0..count).map(|_| stays(first)).collect();
     let next = async {
         sleep(Duration::from_secs(1)).await;
         let next = whole(&admission, from(2), second.0, second.1);
@@ -232,8 +240,18 @@ async fn beside_those_that_stay(first: (ApiKey, usize), second: (ApiKey, usize))
 async fn produce_that_waits_for_room_holds_up_no_other_request_that_arrives() {
     // Of which eighteen are 24 MiB, and leave room for nothing.
     let produce = (ApiKey::Produce, 1_398_101);
-    let frame = beside_those_that_stay(produce, (ApiKey::ListOffsets, 40_000)).await;
+    let frame = beside_those_that_stay(300, produce, (ApiKey::ListOffsets, 40_000)).await;
     assert_eq!(frame.bytes.len(), 40_000);
+}
+
+/// Those that are too large for the lane of ordinary ones had one together with all requests of their size.
+#[tokio::test(start_paused = true)]
+async fn large_produce_that_waits_for_room_holds_up_no_other_large_request() {
+    for (size, many) in [(2_000_000, 8), (5_000_000, 4)] {
+        let produce = (ApiKey::Produce, size);
+        let frame = beside_those_that_stay(many, produce, (ApiKey::Metadata, size)).await;
+        assert_eq!(frame.bytes.len(), size);
+    }
 }
 
 /// Nor do requests of one address that wait for room to be decoded, for the same reason.
@@ -241,7 +259,7 @@ async fn produce_that_waits_for_room_holds_up_no_other_request_that_arrives() {
 async fn requests_that_wait_to_be_decoded_hold_up_none_of_other_addresses() {
     // Of which eighty are 8 MiB, and 240 are 24.
     let fetch = (ApiKey::Fetch, 104_857);
-    let frame = beside_those_that_stay(fetch, (ApiKey::Fetch, 40_000)).await;
+    let frame = beside_those_that_stay(300, fetch, (ApiKey::Fetch, 40_000)).await;
     assert_eq!(frame.bytes.len(), 40_000);
 }
 
@@ -256,4 +274,14 @@ async fn who_asked_for_more_and_left_is_noticed() {
     assert!(futures::poll!(&mut left).is_pending());
     drop(theirs);
     assert!(matches!(left.await, Close::Gone));
+}
+
+/// What lies in its socket is more than is read ahead, and the end lies behind it.
+#[tokio::test(start_paused = true)]
+async fn who_asked_for_very_much_more_and_left_is_noticed() {
+    let (ours, mut theirs) = duplex(MIB);
+    let mut frames = Frames::new(Here(ours), admission(), from(1));
+    theirs.write_all(&vec![0; 100_000]).await.unwrap();
+    let left = timeout(Duration::from_secs(60), frames.hung_up()).await;
+    assert!(matches!(left, Ok(Close::Gone)));
 }

@@ -344,37 +344,4 @@ mod tests {
             }
         }
     }
-
-    /// Extents of one block, of which every other batch is one: a repetition lies before each.
-    #[test]
-    fn a_block_of_very_many_extents_is_walked_once() {
-        const EXTENTS: u32 = 1000;
-        let one = batch(0, 1);
-        let size = u32::try_from(one.len()).unwrap();
-        // In two pieces, as blocks are that were never stored.
-        let half = Bytes::from(one.repeat(EXTENTS as usize));
-        let block: crate::storage::RawBlock = [half.clone(), half].into();
-        let template = extent(&[one], false);
-        let mut begun = Begun::default();
-        for number in 0..EXTENTS {
-            let mut read = extent(&[], false);
-            read.block = std::sync::Arc::clone(&block);
-            read.stored.raw_start = (2 * number + 1) * size;
-            read.stored.raw_length = size;
-            read.extent = Extent {
-                base_offset: Offset(number.into()),
-                offset_span: 1,
-                ..template.extent
-            };
-            let (batches, passed) = Batches::of_counted(&read, &mut begun);
-            assert!(passed <= 2, "extent {number} passes {passed} batches");
-            let found: Vec<_> = batches.map(|batch| batch.unwrap().base_offset).collect();
-            assert_eq!(found, [Offset(number.into())]);
-        }
-        // One that comes out of turn is found as well.
-        let mut first = extent(&[], false);
-        first.block = block;
-        first.stored.raw_length = size;
-        assert_eq!(Batches::of(&first, &mut begun).count(), 1);
-    }
 }

@@ -54,11 +54,6 @@ pub(super) struct Begun(Option<(RawBlock, Position)>);
 impl<'a> Batches<'a> {
     /// Extents of a block come in their order.
     pub(super) fn of(read: &'a ReadExtent, begun: &mut Begun) -> Self {
-        Self::of_counted(read, begun).0
-    }
-
-    /// The same, and how many batches before them were passed.
-    pub(super) fn of_counted(read: &'a ReadExtent, begun: &mut Begun) -> (Self, usize) {
         let start = read.stored.raw_start as usize;
         let end = start + read.stored.raw_length as usize;
         planted!(let start = "dead-bytes-served" => 0);
@@ -69,15 +64,13 @@ impl<'a> Batches<'a> {
             at: begun.before(&read.block, start),
             next: read.extent.base_offset,
         };
-        let mut passed = 0;
         while batches.at.in_block < start
             && let Some(Ok((_, _, header))) = batches.header()
         {
             batches.at.pass(&header);
-            passed += 1;
         }
         begun.0 = Some((Arc::clone(&read.block), batches.at));
-        (batches, passed)
+        batches
     }
 
     /// Of the batch that is next, and where that lies.
@@ -140,5 +133,66 @@ impl<'a> Iterator for Batches<'a> {
             base_offset,
             next: self.next,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metadata::{BlockCodec, BlockRange, Content, ExtentFlags, ObjectKey, Stored, Timestamp};
+    use protocol::records::{BatchOptions, Record, build_batch};
+
+    use super::*;
+
+    const EXTENTS: u32 = 1000;
+
+    /// The extent of that number, of one offset: every other batch of the block is one, for a repetition lies before each.
+    fn extent(block: &RawBlock, number: u32, batch_bytes: u32) -> ReadExtent {
+        let stored = Stored {
+            object: ObjectKey(1),
+            block: BlockRange {
+                position: 0,
+                stored_length: 2 * EXTENTS * batch_bytes,
+                raw_length: 2 * EXTENTS * batch_bytes,
+                codec: BlockCodec::Raw,
+                checksum: 0,
+            },
+            raw_start: (2 * number + 1) * batch_bytes,
+            raw_length: batch_bytes,
+        };
+        ReadExtent {
+            extent: Extent {
+                base_offset: Offset(number.into()),
+                offset_span: 1,
+                record_count: 1,
+                max_timestamp: Timestamp(0),
+                flags: ExtentFlags::default(),
+                content: Content::Stored(stored),
+            },
+            stored,
+            block: Arc::clone(block),
+        }
+    }
+
+    #[test]
+    fn a_block_of_very_many_extents_is_walked_once() {
+        let one = build_batch(&[Record::default()], BatchOptions::default());
+        let size = u32::try_from(one.len()).unwrap();
+        // In two pieces, as blocks are that were never stored.
+        let half = Bytes::from(one.repeat(EXTENTS as usize));
+        let block = RawBlock::from([half.clone(), half]);
+        let mut begun = Begun::default();
+        let mut walked = 0;
+        for number in 0..EXTENTS {
+            let read = extent(&block, number, size);
+            let start = read.stored.raw_start as usize;
+            walked += start - begun.before(&block, start).in_block;
+            let found: Vec<_> = Batches::of(&read, &mut begun).collect();
+            let found = found.into_iter().map(|batch| batch.unwrap().base_offset);
+            assert_eq!(found.collect::<Vec<_>>(), [Offset(number.into())]);
+        }
+        assert!(walked <= one.len() * 2 * EXTENTS as usize, "{walked} bytes");
+        // One that comes out of turn is found as well.
+        let first = extent(&block, 0, size);
+        assert_eq!(Batches::of(&first, &mut begun).count(), 1);
     }
 }

@@ -16,13 +16,16 @@ use super::read::Reader;
 use super::translate::{Asked, Slot, Topic, translate};
 use super::want::Found;
 use super::{plan, wait};
-use crate::admission::{Admission, REQUEST_BYTES};
+use crate::admission::{Admission, Permit, REQUEST_BYTES};
 use crate::brokers::Brokers;
 use crate::call::{Call, Close};
 use crate::refusal::NOT_ASKED;
 use crate::storage::Cache;
 use crate::tasks::Stop;
 
+/// Who could not keep what was found while it stood in line looks for it once more when its turn has come, and for no longer
+/// than this, for it has the permit by then.
+const LOOK_AGAIN_MAX: Duration = Duration::from_millis(500);
 /// What one reply may carry, whatever the client asks for; Kafka's default `fetch.max.bytes`.
 const REPLY_BYTES_MAX: usize = 55 * 1024 * 1024;
 /// Nobody waits for longer, whatever the client asks for: the most that librdkafka lets one ask for. Kafka has no bound.
@@ -122,7 +125,7 @@ impl Fetch {
         let (draining, metadata) = (self.draining.clone(), &call.context.metadata);
         let found = match waits {
             true => wait::locate(metadata, &asked.wants, bytes_max, patience, draining).await,
-            false => wait::look(metadata, &asked.wants, bytes_max).await,
+            false => wait::look(metadata, &asked.wants, bytes_max, wait::LOOK_TIME_MAX).await,
         };
         drop(hold);
         let (found, plan) = self.admit(call, &asked, found, bytes_max).await;
@@ -145,8 +148,7 @@ impl Fetch {
         respond(asked.topics, places.zip(served))
     }
 
-    /// Has the call hold what its reply takes, and plans no more than that. What was found is looked for again by those
-    /// who stand in line for it: a long line of them would hold what nobody paid for.
+    /// Has the call hold what its reply takes, and plans no more than that.
     async fn admit(
         &self,
         call: &Call,
@@ -168,10 +170,9 @@ impl Fetch {
         let (mut permit, found, plan) = match self.admission.reply_now(least, wanted) {
             Some(permit) => (permit, found, plan),
             None => {
-                drop((found, plan));
-                let permit = self.admission.reply(least, wanted).await;
-                let metadata = &call.context.metadata;
-                let found = wait::look(metadata, &asked.wants, bytes_max).await;
+                drop(plan);
+                let in_line = self.stand_in_line(call, asked, found, bytes_max, (least, wanted));
+                let (permit, found) = in_line.await;
                 let plan = whole(&found);
                 (permit, found, plan)
             }
@@ -190,6 +191,32 @@ impl Fetch {
         permit.shrink(answers + plan.held);
         call.hold(permit);
         (found, plan)
+    }
+
+    /// A permit for a reply once it is its turn, and what is found then. That is what was found before, where there is room
+    /// for it: a long line would hold what nobody paid for, and who has his permit and asks the metadata keeps others from
+    /// theirs for as long as that does not answer.
+    async fn stand_in_line(
+        &self,
+        call: &Call,
+        asked: &Asked,
+        found: Vec<Found>,
+        bytes_max: usize,
+        (least, wanted): (usize, usize),
+    ) -> (Permit, Vec<Found>) {
+        let bytes = found.iter().map(Found::bytes).sum();
+        let place = self.admission.located(call.arrival.origin(), bytes);
+        let kept = place.is_some().then_some(found);
+        let permit = self.admission.reply(least, wanted).await;
+        let found = match kept {
+            Some(found) => found,
+            None => {
+                let metadata = &call.context.metadata;
+                wait::look(metadata, &asked.wants, bytes_max, LOOK_AGAIN_MAX).await
+            }
+        };
+        drop(place);
+        (permit, found)
     }
 }
 

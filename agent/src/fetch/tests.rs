@@ -1,5 +1,7 @@
 //! A poll from its translation to its answer: what it holds meanwhile, and what it hears where there is no room.
 
+use std::cell::RefCell;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -216,6 +218,54 @@ async fn a_fetch_that_finds_no_room_at_all_is_refused_at_once() {
         drop((polls, crowd));
     })
     .await;
+}
+
+/// A fetch past the end of a partition, which is asked about.
+async fn past_the_end(context: &Arc<Context>, admission: &Admission) -> Waiting {
+    let tasks = Tasks::new();
+    let cache = context.cache.clone();
+    let fetch = Fetch::new(admission.clone(), cache, tasks.stopping());
+    let call = call(context, ApiKey::Fetch, VERSION).await;
+    let mut request = request(1);
+    request.topics[0].partitions[0].fetch_offset = 7;
+    Box::pin(async move {
+        let response = fetch.handle(&call, request).await;
+        drop(tasks);
+        response
+    })
+}
+
+type Waiting = Pin<Box<dyn Future<Output = FetchResponse>>>;
+
+/// Who asked again with his permit in hand had the room for replies of all others while the metadata did not answer.
+#[tokio::test(start_paused = true)]
+async fn a_fetch_in_line_for_its_reply_does_not_ask_with_its_permit_in_hand() {
+    for (crowded, code) in [
+        (false, ErrorCode::OFFSET_OUT_OF_RANGE),
+        (true, ErrorCode::NOT_LEADER_OR_FOLLOWER),
+    ] {
+        let admission = Admission::new(1 << 20, 64 << 20);
+        let located = || admission.located(Origin::of(None), 1 << 20);
+        let in_line: Vec<_> = std::iter::from_fn(|| located().filter(|_| crowded)).collect();
+        let reply = || admission.reply_now(256 << 10, 256 << 10);
+        let unread: Vec<_> = std::iter::from_fn(reply).collect();
+        let waiting = RefCell::new(None);
+        let before = async |context: &Arc<Context>| {
+            create(context).await;
+            let mut fetch = past_the_end(context, &admission).await;
+            assert!(waits(&mut fetch).await);
+            *waiting.borrow_mut() = Some(fetch);
+        };
+        with_silent_metadata(before, async |_| {
+            drop(unread);
+            let began = Instant::now();
+            let response = waiting.take().unwrap().await;
+            assert_eq!(codes(&response), [code]);
+            assert!(began.elapsed() < Duration::from_secs(1));
+        })
+        .await;
+        drop(in_line);
+    }
 }
 
 #[test]

@@ -26,11 +26,11 @@ const READ_AHEAD_BYTES: u64 = 4 * 1024 * 1024;
 /// again.
 pub(super) const EXTENTS_MAX: usize = 4096;
 
-/// Views that are asked for side by side: half of the questions that wait for the sequencer.
+/// Views that are asked for with one question: half of what all questions together may have wait for the sequencer.
 const VIEWS_AT_ONCE: usize = 16;
 /// The metadata's answers to one look are waited for no longer, however many there are; longer than it takes to be told that
 /// it does not answer. What was not answered until then is refused, and clients ask again.
-const LOOK_TIME_MAX: Duration = Duration::from_secs(10);
+pub(super) const LOOK_TIME_MAX: Duration = Duration::from_secs(10);
 /// A poll of up to so many partitions looks again whenever one of them changes.
 const PROMPT_MAX: usize = 256;
 /// One of more rests so long for each of them before it looks again, if it was woken lately and found too little: each look
@@ -68,7 +68,8 @@ pub(super) async fn locate(
             .map(|view| Box::pin(view.changed()))
             .collect();
         let mut looked = Looked::new(metadata, wants.len(), reply_bytes_max);
-        looked.look(Asker::of(metadata), wants, &views).await;
+        let asker = Asker::of(metadata, LOOK_TIME_MAX);
+        looked.look(asker, wants, &views).await;
         let (found, is_full) = (looked.found, looked.left == 0 || looked.extents_left == 0);
         let refused = found
             .iter()
@@ -123,14 +124,15 @@ impl Pace {
     }
 }
 
-/// The same without waiting. Of the views it holds few at a time: no more than those who wait for records may be held for
+/// The same without waiting for records, and for the metadata no longer than that. Of the views it holds few at a time: no more than those who wait for records may be held for
 /// long, and these may be asked for by anybody.
 pub(super) async fn look(
     metadata: &Metadata,
     wants: &[Want],
     reply_bytes_max: usize,
+    time_max: Duration,
 ) -> Vec<Found> {
-    let asker = Asker::of(metadata);
+    let asker = Asker::of(metadata, time_max);
     let mut looked = Looked::new(metadata, wants.len(), reply_bytes_max);
     for some in wants.chunks(VIEWS_AT_ONCE) {
         let views = views(metadata, some, asker.deadline).await;
@@ -170,8 +172,8 @@ struct Asker<'a> {
 
 impl<'a> Asker<'a> {
     /// For a look that begins now.
-    fn of(metadata: &'a Metadata) -> Self {
-        let deadline = Instant::now() + LOOK_TIME_MAX;
+    fn of(metadata: &'a Metadata, time_max: Duration) -> Self {
+        let deadline = Instant::now() + time_max;
         Self { metadata, deadline }
     }
 }
@@ -498,7 +500,7 @@ mod tests {
             let view = metadata.view(want(0).partition).await.unwrap().unwrap();
             let idle = Arc::strong_count(&view);
             let wants: Vec<Want> = (0..PARTITIONS).map(want).collect();
-            let mut looking = Box::pin(look(metadata, &wants, 1 << 20));
+            let mut looking = Box::pin(look(metadata, &wants, 1 << 20, LOOK_TIME_MAX));
             let looks = timeout(LOOK_TIME_MAX / 2, &mut looking).await;
             looks.expect_err("nobody answers");
             assert_eq!(Arc::strong_count(&view), idle);

@@ -33,4 +33,13 @@ impl Found {
             Self::Refused { bounds, .. } => *bounds,
         }
     }
+
+    /// What it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        let extents = match self {
+            Self::Extents { extents, .. } => extents.capacity(),
+            Self::Refused { .. } => 0,
+        };
+        size_of::<Self>() + extents * size_of::<Extent>()
+    }
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use metadata::Status;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -69,6 +69,9 @@ impl Pages {
         request: &Request<Incoming>,
         figures: &Figures,
     ) -> Response<Full<Bytes>> {
+        if !request.body().is_end_stream() {
+            return not_read();
+        }
         let is_read = [Method::GET, Method::HEAD].contains(request.method());
         match request.uri().path() {
             "/metrics" | "/health/live" | "/health/ready" if !is_read => not_allowed(),
@@ -200,6 +203,15 @@ impl AgentPages {
             }
         }
     }
+}
+
+/// No page wants a body: the connection ends, and with it whatever is still to come of one.
+fn not_read() -> Response<Full<Bytes>> {
+    let said = "a request with a body is not taken here\n";
+    let mut response = respond(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", said);
+    let ends = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, ends);
+    response
 }
 
 /// Nothing is changed by these pages.

@@ -17,7 +17,10 @@ use crate::tasks::{Stop, Tasks};
 
 /// At a time. Who comes then is served all the same: it may ask for the process' health.
 const CONNECTIONS_MAX: usize = 64;
-const HEADERS_TIME_MAX: Duration = Duration::from_secs(10);
+/// What is read of a request: its head, no larger than that, and in that time from when the one before was answered. A body is
+/// not waited for (`pages`).
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Answers until told to stop. `renderer` has no work that others wait for.
 pub(crate) async fn serve(
@@ -51,7 +54,8 @@ pub(crate) async fn serve(
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEADERS_TIME_MAX)
+                .header_read_timeout(HEAD_TIME_MAX)
+                .max_buf_size(HEAD_BYTES_MAX)
                 .serve_connection(TokioIo::new(socket), service);
             tokio::select! {
                 // A scraper that misbehaves is its own problem.

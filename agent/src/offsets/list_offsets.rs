@@ -10,11 +10,12 @@ use protocol::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopic, ListOffsetsTopicResponse,
 };
 use protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout_at};
 
 use super::bounds::{self, Confirmed};
 use super::search::Search;
+use crate::admission::Permit;
 use crate::call::Call;
 use crate::refusal;
 
@@ -27,12 +28,9 @@ const LATEST_TIERED: i64 = -5;
 /// A search by time takes no longer; from version 10 on the client may say less. What was not found until then is asked
 /// for again by clients.
 const SEARCH_TIME_MAX: Duration = Duration::from_secs(10);
-/// What requests by time hold while they search, together: `PARTITION_BYTES` for each partition and a byte for each of a
-/// name. A request for which there is no room is told to ask again, for nobody should wait in line with a permit that
-/// others need.
-const SEARCHES_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// What a request by time holds for each partition while it searches, besides names. One for which there is no room is told to
+/// ask again, for nobody should wait in line with a permit that others need.
 const PARTITION_BYTES: usize = 256;
-static SEARCHES: Semaphore = Semaphore::const_new(SEARCHES_BYTES_MAX);
 /// Partitions searched side by side for a request, so that their reads overlap.
 const SEARCHED_AT_ONCE: usize = 16;
 
@@ -53,7 +51,7 @@ pub(crate) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffs
         };
     }
     let (wanted, denied) = call.part(request.topics, |topic| &topic.name, Operation::Describe);
-    let place = place(&wanted);
+    let place = place(call, &wanted);
     if place.is_some() {
         call.release();
     }
@@ -77,6 +75,8 @@ pub(crate) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffs
     for topic in &wanted {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for some in topic.partitions.chunks(SEARCHED_AT_ONCE) {
+            // There may be very many, and others have their turn meanwhile.
+            consume_budget().await;
             let answers = some.iter().map(|wanted| asked.answer(&topic.name, wanted));
             partitions.extend(join_all(answers).await);
         }
@@ -105,7 +105,7 @@ fn time_max(version: i16, timeout_ms: i32) -> Duration {
 }
 
 /// Room for a request that searches, in place of the permit that it came with; none where it searches nothing, too.
-fn place(topics: &[ListOffsetsTopic]) -> Option<SemaphorePermit<'static>> {
+fn place(call: &Call, topics: &[ListOffsetsTopic]) -> Option<Permit> {
     let searches =
         |wanted: &ListOffsetsPartition| wanted.timestamp >= 0 || wanted.timestamp == MAX_TIMESTAMP;
     let mut partitions = topics.iter().flat_map(|topic| &topic.partitions);
@@ -115,9 +115,9 @@ fn place(topics: &[ListOffsetsTopic]) -> Option<SemaphorePermit<'static>> {
     let bytes = |topic: &ListOffsetsTopic| {
         topic.name.len() + (topic.partitions.len() + 1) * PARTITION_BYTES
     };
-    let bytes: usize = topics.iter().map(bytes).sum();
-    let bytes = u32::try_from(bytes.min(SEARCHES_BYTES_MAX)).unwrap_or(u32::MAX);
-    SEARCHES.try_acquire_many(bytes).ok()
+    let bytes = topics.iter().map(bytes).sum();
+    let admission = &call.context.admission;
+    admission.searches(call.arrival.origin(), bytes)
 }
 
 /// The answer for a topic of which nothing is told.
@@ -180,7 +180,7 @@ enum Step {
 /// A request, with what all its partitions share.
 struct Asked<'a> {
     /// Without one nothing is searched.
-    place: Option<SemaphorePermit<'static>>,
+    place: Option<Permit>,
     deadline: Instant,
     repeated: Vec<(&'a str, i32)>,
     confirmed: Confirmed<'a>,
@@ -239,7 +239,12 @@ impl Asked<'_> {
         if self.place.is_none() || Instant::now() >= self.deadline {
             return Err(ErrorCode::REQUEST_TIMED_OUT);
         }
-        let found = timeout_at(self.deadline, search).await;
+        let Search { context, origin } = self.search;
+        let in_turn = async {
+            let _turn = context.admission.searching(origin).await;
+            search.await
+        };
+        let found = timeout_at(self.deadline, in_turn).await;
         found.unwrap_or(Err(ErrorCode::REQUEST_TIMED_OUT))
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use metadata::{
     BlockCodec, BlockRange, Command, CommitBatch, CommitBlock, CommitObject, CreateTopic,
     LostRange, NamingEpoch, ObjectKey, Offset, Outcome, PartitionIndex, Timestamp, TopicId,
@@ -20,7 +21,10 @@ use protocol::{ApiKey, ErrorCode};
 
 use super::{list_offsets, offset_for_leader_epoch};
 use crate::context::{AutoCreate, Context};
-use crate::discovery::fixture::{call, crowded_call, with_context, with_silent_metadata};
+use crate::discovery::fixture::{
+    call, call_from, crowded_call, with_context, with_silent_metadata,
+};
+use crate::origin::Origin;
 use crate::storage::Place;
 
 const TOPIC: TopicId = TopicId(5);
@@ -360,6 +364,36 @@ async fn who_finds_no_room_among_those_who_wait_for_the_metadata_does_not_wait()
         assert_eq!(code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
         assert_eq!(began.elapsed(), std::time::Duration::ZERO);
         drop((crowd, crowd_too));
+    })
+    .await;
+}
+
+/// Two requests of one address had all the room there was, and its searches came before everybody's reads.
+#[tokio::test(start_paused = true)]
+async fn searches_of_one_address_leave_room_and_turns_to_others() {
+    with_context(AutoCreate::Disabled, async |context| {
+        fill(context).await;
+        let from = async |last| {
+            let call = call_from(last, context, ApiKey::ListOffsets, 9).await;
+            let mut told = list_offsets::handle(&call, request(&[(0, 101)])).await;
+            let partition = told.topics.remove(0).partitions.remove(0);
+            (partition.error_code, partition.offset)
+        };
+        let (found, not_in_time) = ((ErrorCode::NONE, 1), (ErrorCode::REQUEST_TIMED_OUT, -1));
+        let one = Origin::of(Some([10, 0, 0, 1].into()));
+        let requests = || context.admission.searches(one, usize::MAX);
+        let requests: Vec<_> = std::iter::from_fn(requests).collect();
+        assert_eq!((requests.len(), from(2).await), (1, found));
+        assert_eq!(from(1).await, not_in_time);
+        drop(requests);
+        let mut turns = Vec::new();
+        while let Some(turn) = context.admission.searching(one).now_or_never() {
+            turns.push(turn);
+        }
+        assert_eq!((turns.len(), from(2).await), (16, found));
+        assert_eq!(from(1).await, not_in_time);
+        drop(turns);
+        assert_eq!(from(1).await, found);
     })
     .await;
 }

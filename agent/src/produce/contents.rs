@@ -9,7 +9,7 @@ use protocol::walk::{Seen, walk, walk_and_unpack};
 use protocol::{Allowance, ErrorCode};
 
 use super::validate::{InvalidBatch, RecordFault, Unfit};
-use crate::topic_config::{Ingest, TimestampType};
+use crate::topic_config::{TimestampType, TopicSettings};
 use crate::unpacking::KEPT_BYTES_MAX;
 
 /// A record without a timestamp says so.
@@ -30,7 +30,7 @@ pub(super) struct Contents {
 pub(super) fn look_inside(
     bytes: &[u8],
     header: &BatchHeader,
-    (topic, now): (&Ingest, Timestamp),
+    (topic, now): (&TopicSettings, Timestamp),
     unpack: bool,
     allowance: &mut Allowance<'_>,
 ) -> Result<Contents, Unfit> {
@@ -47,13 +47,7 @@ pub(super) fn look_inside(
     };
     allowance.record_bytes = topic.record_unpacked_bytes_max;
     let walked = match unpack {
-        true => {
-            let batch_bytes = allowance.batch_bytes;
-            allowance.batch_bytes = batch_bytes.min(KEPT_BYTES_MAX);
-            let walked = walk_and_unpack(bytes, header, allowance, see).map(Some);
-            allowance.batch_bytes = batch_bytes;
-            walked
-        }
+        true => walk_and_unpack(bytes, header, KEPT_BYTES_MAX, allowance, see).map(Some),
         false => walk(bytes, header, allowance, see).map(|()| None),
     };
     let unpacked = walked.map_err(|error| match error {
@@ -75,7 +69,7 @@ pub(super) fn look_inside(
 fn fault(
     seen: Seen,
     timestamp: i64,
-    topic: &Ingest,
+    topic: &TopicSettings,
     now: Timestamp,
 ) -> Option<(ErrorCode, String)> {
     if seen.offset_delta != seen.index {

@@ -21,7 +21,7 @@ use crate::admission::Admission;
 use crate::call::{Call, Close, PendingReply, Reply, Resource};
 use crate::context::Context;
 use crate::metrics::count_request;
-use crate::topic_config::Ingest;
+use crate::topic_config::TopicSettings;
 
 /// Partitions that one request may name: more than a client has batches for in one request, and far more than is told of
 /// one in memory.
@@ -196,16 +196,14 @@ fn translate(
         let denied =
             denied.map(|code| InvalidBatch::new(code, "writing to this topic is not allowed"));
         let refused = denied.as_ref().or(refused.as_ref());
-        let topic = catalogue
-            .topic(&name)
-            .map(|topic| (topic.as_ref(), Ingest::of(topic)));
+        let topic = catalogue.topic(&name);
         let partitions = partition_data
             .into_iter()
             .map(|partition| {
                 let index = partition.index;
                 let verdict = match refused {
                     Some(refused) => Verdict::Refused(refused.clone()),
-                    None => find(topic.as_ref(), partition, &mut unjudged),
+                    None => find(topic, partition, &mut unjudged),
                 };
                 PendingPartition { index, verdict }
             })
@@ -273,12 +271,12 @@ fn refuse_whole(call: &Call, request: &ProduceRequest) -> Option<InvalidBatch> {
 }
 
 fn find(
-    topic: Option<&(&Topic, Ingest)>,
+    topic: Option<&Arc<Topic>>,
     partition: PartitionProduceData,
     unjudged: &mut Vec<Unjudged>,
 ) -> Verdict {
-    let known = topic.filter(|(topic, _)| topic.has(PartitionIndex(partition.index)));
-    let Some((topic, ingest)) = known else {
+    let known = topic.filter(|topic| topic.has(PartitionIndex(partition.index)));
+    let Some(topic) = known else {
         return Verdict::Refused(InvalidBatch::new(
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             "no such topic or partition",
@@ -290,7 +288,7 @@ fn find(
             partition: PartitionIndex(partition.index),
         },
         records: partition.records,
-        topic: *ingest,
+        topic: *TopicSettings::of(topic),
     });
     Verdict::Unjudged(unjudged.len() - 1)
 }

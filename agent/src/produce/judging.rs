@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::validate::{InvalidBatch, Unfit, ValidBatch, validate};
 use crate::admission::{Admission, Permit};
 use crate::call::{Call, Close};
-use crate::topic_config::Ingest;
+use crate::topic_config::TopicSettings;
 use crate::unpacking::{self, Unpacking};
 
 /// Judged in place: handing them to another thread would cost as much. What is not packed costs less to look at.
@@ -37,7 +37,7 @@ const DENSE_TIME_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Unjudged {
     pub(super) at: TopicPartition,
     pub(super) records: Option<Records>,
-    pub(super) topic: Ingest,
+    pub(super) topic: TopicSettings,
 }
 
 impl Unjudged {
@@ -231,9 +231,10 @@ fn bytes_of(batches: &[Unjudged]) -> (usize, usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::collections::BTreeMap;
 
-    use metadata::{Lost, PartitionIndex, Topic, TopicId};
+    use metadata::{Derived, Lost, PartitionIndex, Topic, TopicId};
     use protocol::ApiKey;
     use protocol::records::{BatchOptions, Record, build_batch};
 
@@ -267,6 +268,7 @@ mod tests {
             configs: configs.collect::<BTreeMap<_, _>>(),
             created: Timestamp(0),
             lost: Lost::default(),
+            derived: Derived::default(),
         };
         Unjudged {
             at: TopicPartition {
@@ -274,7 +276,7 @@ mod tests {
                 partition: PartitionIndex(0),
             },
             records: Some(Records::from(bytes)),
-            topic: Ingest::of(&topic),
+            topic: *TopicSettings::of(&topic),
         }
     }
 
@@ -426,6 +428,29 @@ mod tests {
             drop(crowd);
         })
         .await;
+    }
+
+    /// Its client may be gone before the slower half of it has begun.
+    #[test]
+    fn packing_anew_ends_where_nobody_waits_for_it() {
+        let topic = unjudged(Bytes::new(), &[("compression.type", "gzip")]).topic;
+        let given = batch(Codec::Zstd, 4 << 20);
+        let judge = |looks_max: usize| {
+            let looks = Cell::new(0);
+            let wanted = || {
+                looks.set(looks.get() + 1);
+                looks.get() <= looks_max
+            };
+            let mut allowance = unpacking::exactly(8 << 20, &wanted);
+            let judged = validate(&given, 9, &topic, Timestamp(0), &mut allowance);
+            (judged.map(drop), looks.get())
+        };
+        assert_eq!(judge(usize::MAX).0, Ok(()));
+        // As many as there are before it is unpacked, and some.
+        let waits = 70;
+        let (judged, looks) = judge(waits);
+        assert_eq!(judged, Err(Unfit::Unwanted));
+        assert!(looks <= waits + 2, "{looks} looks");
     }
 
     #[test]

@@ -4,12 +4,12 @@
 use bytes::Bytes;
 use metadata::{BatchFlags, BatchProducer, ProducerEpoch, ProducerId, Sequence, Share, Timestamp};
 use protocol::compression::Codec;
-use protocol::record_batch::{self, BatchHeader};
+use protocol::record_batch::{self, BatchError, BatchHeader};
 use protocol::{Allowance, ErrorCode};
 
 use super::contents::{Contents, look_inside};
 use crate::storage::segment::RAW_BYTES_MAX;
-use crate::topic_config::{Ingest, TimestampType};
+use crate::topic_config::{TimestampType, TopicSettings};
 
 /// zstd needs a client that can read it back (KIP-110).
 const ZSTD_VERSION_MIN: i16 = 7;
@@ -87,7 +87,7 @@ impl From<InvalidBatch> for Unfit {
 pub(super) fn validate(
     bytes: &Bytes,
     version: i16,
-    topic: &Ingest,
+    topic: &TopicSettings,
     now: Timestamp,
     allowance: &mut Allowance<'_>,
 ) -> Result<ValidBatch, Unfit> {
@@ -101,7 +101,8 @@ pub(super) fn validate(
         false => look_inside(bytes, &header, (topic, now), kept_as != codec, allowance)?,
     };
     let log_append_time = (topic.timestamp_type == TimestampType::LogAppendTime).then_some(now);
-    let bytes = rewritten(bytes, &header, &contents, topic, log_append_time)?;
+    let bytes = anew(bytes, &contents, topic, allowance.wanted)?;
+    let bytes = restamped(bytes, &header, &contents, log_append_time);
     Ok(ValidBatch {
         bytes,
         record_count: header.record_count.unsigned_abs(),
@@ -117,37 +118,47 @@ pub(super) fn validate(
     })
 }
 
-/// What is stored: the batch as it came, but for what the topic wants otherwise and for a largest timestamp that is not
-/// that of its records. Old Sarama says -1, and whoever looks for a time would not find them.
-fn rewritten(
+/// The batch packed anew, where its topic wants it packed otherwise than it came, and for as long as somebody waits for it.
+fn anew(
     bytes: &Bytes,
+    contents: &Contents,
+    topic: &TopicSettings,
+    wanted: &dyn Fn() -> bool,
+) -> Result<Bytes, Unfit> {
+    let (Some(unpacked), Some(packing)) = (&contents.unpacked, topic.packing) else {
+        return Ok(bytes.clone());
+    };
+    let packing = (packing.codec, packing.level);
+    let packed = record_batch::repack(bytes, unpacked, packing, wanted);
+    let packed = packed.map_err(|error| match error {
+        BatchError::Unwanted => Unfit::Unwanted,
+        error => InvalidBatch::new(ErrorCode::INVALID_RECORD, error.to_string()).into(),
+    })?;
+    check_size(packed.len(), topic)?;
+    Ok(packed)
+}
+
+/// What is stored: that batch, but for its time where the topic says what it is, and for a largest timestamp that is not that
+/// of its records. Old Sarama says -1, and whoever looks for a time would not find them.
+fn restamped(
+    bytes: Bytes,
     header: &BatchHeader,
     contents: &Contents,
-    topic: &Ingest,
     log_append_time: Option<Timestamp>,
-) -> Result<Bytes, InvalidBatch> {
-    let mut bytes = bytes.clone();
-    if let (Some(unpacked), Some(packing)) = (&contents.unpacked, topic.packing) {
-        let packed = record_batch::repack(&bytes, unpacked, packing.codec, packing.level);
-        let failed = |error: record_batch::BatchError| {
-            InvalidBatch::new(ErrorCode::INVALID_RECORD, error.to_string())
-        };
-        bytes = packed.map_err(failed)?;
-        check_size(bytes.len(), topic)?;
-    }
-    Ok(match log_append_time {
+) -> Bytes {
+    match log_append_time {
         Some(now) => record_batch::stamp_log_append_time(&bytes, now.0),
         None if header.max_timestamp != contents.max_timestamp => {
             record_batch::correct_max_timestamp(&bytes, contents.max_timestamp)
         }
         None => bytes,
-    })
+    }
 }
 
 /// For topics that trust their producers: nothing is unpacked.
 fn as_the_header_says(
     header: &BatchHeader,
-    topic: &Ingest,
+    topic: &TopicSettings,
     now: Timestamp,
 ) -> Result<Contents, InvalidBatch> {
     let (first, largest) = (header.base_timestamp, header.max_timestamp);
@@ -197,7 +208,7 @@ fn check_header(
     bytes: &[u8],
     header: &BatchHeader,
     version: i16,
-    topic: &Ingest,
+    topic: &TopicSettings,
 ) -> Result<Codec, InvalidBatch> {
     let no = |code, message: &str| Err(InvalidBatch::new(code, message));
     if header.size < bytes.len() {
@@ -263,7 +274,7 @@ fn check_header(
     Ok(codec)
 }
 
-pub(super) fn check_size(bytes: usize, topic: &Ingest) -> Result<(), InvalidBatch> {
+pub(super) fn check_size(bytes: usize, topic: &TopicSettings) -> Result<(), InvalidBatch> {
     // A frame holds less; but packed anew, a batch may grow past it.
     if bytes > RAW_BYTES_MAX as usize {
         let message =

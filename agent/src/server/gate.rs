@@ -85,6 +85,7 @@ impl Gate {
             Close::TooSlow => Turned::TooSlow,
             Close::MadeRoom => Turned::MadeRoom,
             Close::NotReading => Turned::NotReading,
+            Close::ReadsSlowly => Turned::ReadsSlowly,
             Close::Malformed(_) => Turned::Malformed,
             Close::Refused(_) => Turned::Refused,
         };

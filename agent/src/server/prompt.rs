@@ -6,7 +6,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, ReadBuf};
+use futures::FutureExt;
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 
@@ -35,6 +36,12 @@ impl Arrivals for PromptReads {
         let socket: &TcpStream = self.0.as_ref();
         let arrived = rustix::io::ioctl_fionread(socket);
         arrived.is_ok_and(|arrived| arrived >= bytes as u64)
+    }
+
+    fn has_left(&mut self) -> bool {
+        let ready = self.0.ready(Interest::READABLE).now_or_never();
+        let ready = ready.and_then(Result::ok);
+        ready.is_some_and(|ready| ready.is_read_closed())
     }
 }
 

@@ -1,9 +1,9 @@
 //! The table against Kafka's bounds, and what produce makes of it.
 
-use metadata::{Lost, Timestamp, Topic, TopicId};
+use metadata::{Derived, Lost, Timestamp, Topic, TopicId};
 use protocol::compression::Codec;
 
-use super::ingest::Packing;
+use super::settings::Packing;
 use super::*;
 
 fn one(name: &str, value: &str) -> Result<String, String> {
@@ -21,6 +21,7 @@ fn topic(configs: &[(&str, &str)]) -> Topic {
         configs: check(given).unwrap(),
         created: Timestamp(0),
         lost: Lost::default(),
+        derived: Derived::default(),
     }
 }
 
@@ -95,9 +96,9 @@ fn what_cannot_be_is_refused() {
 }
 
 #[test]
-fn ingest_has_the_defaults_of_the_table() {
+fn what_is_not_set_has_the_defaults_of_the_table() {
     let default = |name: &str| find(name).unwrap().default.parse::<i64>().unwrap();
-    let ingest = Ingest {
+    let defaults = TopicSettings {
         max_message_bytes: usize::try_from(default("max.message.bytes")).unwrap(),
         timestamp_type: TimestampType::CreateTime,
         before_max_ms: default("message.timestamp.before.max.ms"),
@@ -108,12 +109,12 @@ fn ingest_has_the_defaults_of_the_table() {
             .unwrap(),
         trusts_producers: false,
     };
-    assert_eq!(Ingest::of(&topic(&[])), ingest);
+    assert_eq!(*TopicSettings::of(&topic(&[])), defaults);
 }
 
 #[test]
-fn ingest_reads_what_is_set() {
-    let ingest = Ingest::of(&topic(&[
+fn what_is_set_is_read() {
+    let topic = topic(&[
         ("cleanup.policy", "delete, compact"),
         ("compression.gzip.level", "7"),
         ("compression.type", "gzip"),
@@ -123,8 +124,8 @@ fn ingest_reads_what_is_set() {
         ("message.timestamp.before.max.ms", "12"),
         ("message.timestamp.type", "LogAppendTime"),
         ("penstock.trust.producers", "true"),
-    ]));
-    let set = Ingest {
+    ]);
+    let set = TopicSettings {
         max_message_bytes: 10,
         timestamp_type: TimestampType::LogAppendTime,
         before_max_ms: 12,
@@ -137,7 +138,7 @@ fn ingest_reads_what_is_set() {
         record_unpacked_bytes_max: 13,
         trusts_producers: true,
     };
-    assert_eq!(ingest, set);
+    assert_eq!(*TopicSettings::of(&topic), set);
 }
 
 #[test]
@@ -149,12 +150,24 @@ fn levels_of_packing_are_the_codecs_own() {
         ("lz4", Codec::Lz4, 0),
         ("zstd", Codec::Zstd, 3),
     ] {
-        let ingest = Ingest::of(&topic(&[("compression.type", word)]));
-        assert_eq!(ingest.packing, Some(Packing { codec, level }));
+        let topic = topic(&[("compression.type", word)]);
+        let packing = TopicSettings::of(&topic).packing;
+        assert_eq!(packing, Some(Packing { codec, level }));
     }
     let as_it_came = topic(&[
         ("compression.type", "producer"),
         ("compression.zstd.level", "9"),
     ]);
-    assert_eq!(Ingest::of(&as_it_came).packing, None);
+    assert_eq!(TopicSettings::of(&as_it_came).packing, None);
+}
+
+#[test]
+fn settings_are_read_once_and_again_where_the_topic_has_changed() {
+    let known = topic(&[("max.message.bytes", "10")]);
+    let read = TopicSettings::of(&known);
+    assert!(std::ptr::eq(read, TopicSettings::of(&known)));
+    let mut changed = known.clone();
+    changed.configs = topic(&[("max.message.bytes", "11")]).configs;
+    assert_eq!(TopicSettings::of(&changed).max_message_bytes, 11);
+    assert_eq!(TopicSettings::of(&known).max_message_bytes, 10);
 }

@@ -41,7 +41,7 @@ async fn high_watermark(client: &mut Client, topic: &str) -> i64 {
 /// A batch of that codec around contents of any kind, said to be so many records.
 fn around(codec: Codec, contents: &[u8], records: usize) -> Bytes {
     let plain = batch(&vec!["a"; records]);
-    repack(&plain, contents, codec, 1).expect("it packs")
+    repack(&plain, contents, (codec, 1), &|| true).expect("it packs")
 }
 
 /// The same around bytes that the codec did not make.
@@ -261,7 +261,7 @@ async fn a_topic_may_say_how_its_batches_are_packed() {
 
 fn contents(batch: &Bytes) -> Vec<u8> {
     let header = BatchHeader::read(batch).expect("a header");
-    walk_and_unpack(batch, &header, &mut Allowance::of(1 << 20), |_| {
+    walk_and_unpack(batch, &header, 1 << 20, &mut Allowance::of(1 << 20), |_| {
         ControlFlow::Continue(())
     })
     .expect("it unpacks")

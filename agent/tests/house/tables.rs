@@ -131,6 +131,7 @@ pub(crate) const AGENT: &[(&str, &[&str])] = &[
     (
         "offsets",
         &[
+            "admission",
             "call",
             "context",
             "damage",

@@ -147,7 +147,7 @@ fn bomb(number: usize) -> Bytes {
         let plain = build_batch(&[Record::default()], BatchOptions::default());
         [value, headers].map(|record| {
             let contents = [varint(record.len()), record].concat();
-            repack(&plain, &contents, Codec::Zstd, 1).expect("it packs")
+            repack(&plain, &contents, (Codec::Zstd, 1), &|| true).expect("it packs")
         })
     });
     BOMBS[number % 2].clone()

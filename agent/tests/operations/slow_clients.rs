@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::tools::{note, until};
 use crate::support::broker::{Broker, penstock};
-use crate::support::client::{Client, batch};
+use crate::support::client::{Client, batch, fetch_request};
 
 /// Bounds on liveness, not on speed: each of these took 45 s and more.
 const REQUEST_MAX: Duration = Duration::from_secs(15);
@@ -103,6 +103,24 @@ async fn a_huge_frame_that_comes_slowly_holds_up_nobody() {
     }
 }
 
+/// It held its room for five minutes where more lay behind it than is read ahead.
+#[tokio::test]
+async fn a_poll_ends_with_its_client_whatever_was_asked_for_behind_it() {
+    let broker = Broker::in_memory(&[]).await;
+    let mut client = Client::connect(broker.listen).await;
+    assert_eq!(client.create_topic("t", 1, &[]).await, ErrorCode::NONE);
+    let mut leaves = Client::connect(broker.listen).await;
+    for _ in 0..500 {
+        let poll = fetch_request("t", 0, 0, 300_000);
+        leaves.send(12, &poll).await;
+    }
+    let there = async || broker.metric("penstock_connections", &[]).await;
+    until("both are there", async || there().await == 2.0).await;
+    sleep(Duration::from_millis(500)).await;
+    drop(leaves);
+    until("one has left", async || there().await == 1.0).await;
+}
+
 #[tokio::test]
 async fn health_is_told_whoever_does_not_read() {
     let broker = Broker::in_memory(&[]).await;
@@ -116,6 +134,38 @@ async fn health_is_told_whoever_does_not_read() {
     }
     let http = ["reason=\"http\""];
     assert!(broker.metric("penstock_turned_away_total", &http).await > 0.0);
+}
+
+/// What a broker's HTTP port says to that before it closes the connection.
+async fn told(broker: &Broker, request: &str) -> String {
+    let mut socket = TcpStream::connect(broker.http).await.expect("it listens");
+    // It may be closed before all was sent.
+    let _ = socket.write_all(request.as_bytes()).await;
+    let mut said = Vec::new();
+    let read = timeout(REQUEST_MAX, socket.read_to_end(&mut said)).await;
+    let _ = read.expect("it waits for more");
+    String::from_utf8(said).expect("text")
+}
+
+#[tokio::test]
+async fn bodies_and_endless_heads_are_not_read_where_health_is_told() {
+    let broker = Broker::in_memory(&[]).await;
+    let get = |more: &str| format!("GET /health/live HTTP/1.1\r\nHost: x\r\n{more}");
+    let extension = format!("1;{}", "x".repeat(100_000));
+    let chunked = format!("Transfer-Encoding: chunked\r\n\r\n{extension}");
+    let endless = format!("X: {}", "x".repeat(20_000));
+    for (more, status) in [
+        (chunked.as_str(), "413"),
+        ("Content-Length: 1000000\r\n\r\n", "413"),
+        ("Content-Length: 5\r\n\r\n12345", "413"),
+        ("Content-Length: 0\r\nConnection: close\r\n\r\n", "200"),
+        (endless.as_str(), "431"),
+    ] {
+        let said = told(&broker, &get(more)).await;
+        let start = format!("HTTP/1.1 {status} ");
+        assert!(said.starts_with(&start), "{status}: {said}");
+    }
+    assert_eq!(broker.page("/health/live").await.0, 200);
 }
 
 /// A socket from that address; false where the broker closes it without a word.

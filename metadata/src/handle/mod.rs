@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures::future::join_all;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -95,7 +94,7 @@ impl Metadata {
     fn enqueue(&self, command: Command, mut reply: ReplyTo) -> Result<Unheard, Error> {
         // No commit builds on these: those behind one that finds no room need not wait until its agent has heard.
         if !self.shared.room.try_take_part(&command, &mut reply) {
-            return Err(Error::unavailable(TOO_MANY));
+            return Err(Error::TooManyWait);
         }
         let mut session = self.shared.session.lock();
         session.check()?;
@@ -170,19 +169,34 @@ impl Metadata {
     /// # Errors
     /// As [`Metadata::submit`].
     pub async fn view(&self, partition: TopicPartition) -> Result<Option<Arc<View>>, Error> {
-        if let Some(view) = self.shared.views.wanted(partition) {
-            return Ok(Some(view));
-        }
-        self.read(|reply| Read::View { partition, reply }).await
+        let mut views = self.views(&[partition]).await;
+        views.pop().unwrap_or(Err(Error::unavailable(NO_ANSWER)))
     }
 
-    /// The same of several, in their order, asked for side by side: they share drains. Each takes room in the sequencer's
-    /// queue, so that others wait behind as many.
+    /// The same of several, in their order. Those that are not known are asked for with one question, which counts for each of
+    /// them: others wait behind as many.
     pub async fn views(
         &self,
         partitions: &[TopicPartition],
     ) -> Vec<Result<Option<Arc<View>>, Error>> {
-        join_all(partitions.iter().map(|partition| self.view(*partition))).await
+        let known = partitions.iter();
+        let known = known.map(|partition| self.shared.views.wanted(*partition));
+        let known: Vec<_> = known.collect();
+        let missing = partitions.iter().zip(&known);
+        let missing = missing.filter(|(_, known)| known.is_none());
+        let partitions: Vec<_> = missing.map(|(partition, _)| *partition).collect();
+        let found = match partitions.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.read(|reply| Read::Views { partitions, reply }).await,
+        };
+        let mut found = found.map(Vec::into_iter);
+        let mut next = || match &mut found {
+            Ok(found) => found.next().unwrap_or(Err(Error::unavailable(NO_ANSWER))),
+            Err(error) => Err(error.clone()),
+        };
+        let views = known.into_iter();
+        let views = views.map(|known| known.map_or_else(&mut next, |view| Ok(Some(view))));
+        views.collect()
     }
 
     /// The bounds of partitions, confirmed: as of a moment after this call. `None` where there is no such partition.

@@ -88,6 +88,7 @@ fn fitting<'a>(topics: impl Iterator<Item = &'a Arc<Topic>>) -> Vec<Arc<Topic>> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::Derived;
     use crate::types::{Lost, Lsn, Timestamp, TopicId};
 
     /// Names as long as Kafka allows, and some with as many settings as fit in a row.
@@ -105,6 +106,7 @@ mod tests {
             configs: [("x".to_owned(), "y".repeat(value))].into(),
             created: Timestamp(0),
             lost: Lost::default(),
+            derived: Derived::default(),
         })
     }
 

@@ -58,6 +58,8 @@ impl Sequencer {
                     drain.effects.extend(decision.effects);
                     drain.answers.push((decision.outcome, reply));
                 }
+                // Its client has left, say.
+                Some(Asked::Read(read, _)) if !read.is_wanted() => {}
                 Some(Asked::Read(read, _)) => {
                     drain.work += read.weight() as u64;
                     drain.reads.push(read);

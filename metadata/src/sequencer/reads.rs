@@ -30,6 +30,8 @@ const PARTITION_BYTES: usize = 256;
 const EXTENTS_BYTES: usize = 256 * 1024;
 
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
+/// A partition's view, if there is such a partition.
+pub(crate) type Viewed = Result<Option<Arc<View>>, Error>;
 
 /// What can be asked.
 #[derive(Debug)]
@@ -38,9 +40,9 @@ pub(crate) enum Read {
         partitions: Vec<TopicPartition>,
         reply: Reply<Vec<Option<Bounds>>>,
     },
-    View {
-        partition: TopicPartition,
-        reply: Reply<Option<Arc<View>>>,
+    Views {
+        partitions: Vec<TopicPartition>,
+        reply: Reply<Vec<Viewed>>,
     },
     Locate {
         partition: TopicPartition,
@@ -114,7 +116,9 @@ impl Read {
                 weight(partitions.len(), false)
             }
             Self::Watch { partitions, .. } => weight(partitions.len(), true),
-            Self::View { .. } | Self::Locate { .. } | Self::ByTime { .. } => weight(1, true),
+            // The rest is little beside that.
+            Self::Views { partitions, .. } => partitions.len() * EXTENTS_BYTES,
+            Self::Locate { .. } | Self::ByTime { .. } => weight(1, true),
             Self::Attach { .. } | Self::Withdraw { .. } => weight(0, false),
         }
     }
@@ -126,9 +130,24 @@ impl Read {
             | Self::Watch { .. }
             | Self::Unwatch { .. }
             | Self::Withdraw { .. } => true,
-            Self::Bounds { .. } | Self::View { .. } | Self::Locate { .. } | Self::ByTime { .. } => {
-                false
-            }
+            Self::Bounds { .. }
+            | Self::Views { .. }
+            | Self::Locate { .. }
+            | Self::ByTime { .. } => false,
+        }
+    }
+
+    /// Whether anybody waits for the answer, or it is of a stream.
+    pub(crate) fn is_wanted(&self) -> bool {
+        match self {
+            Self::Bounds { reply, .. } => !reply.is_closed(),
+            Self::Views { reply, .. } => !reply.is_closed(),
+            Self::Locate { reply, .. } => !reply.is_closed(),
+            Self::ByTime { reply, .. } => !reply.is_closed(),
+            Self::Attach { .. }
+            | Self::Watch { .. }
+            | Self::Unwatch { .. }
+            | Self::Withdraw { .. } => true,
         }
     }
 
@@ -139,13 +158,14 @@ impl Read {
                 let bounds = |partition| state.partitions.get(partition).map(PartitionLog::bounds);
                 let _ = reply.send(Ok(partitions.into_iter().map(bounds).collect()));
             }
-            Self::View { partition, reply } => {
+            Self::Views { partitions, reply } => {
                 views.make_room(|_| true);
-                let view = state
-                    .partitions
-                    .get(partition)
-                    .map(|log| views.insert(partition, View::new(log.bounds(), log.recent())));
-                let _ = reply.send(Ok(view));
+                let view = |partition| {
+                    let log = state.partitions.get(partition);
+                    let view = log.map(|log| View::new(log.bounds(), log.recent()));
+                    Ok(view.map(|view| views.insert(partition, view)))
+                };
+                let _ = reply.send(Ok(partitions.into_iter().map(view).collect()));
             }
             Self::Locate {
                 partition,
@@ -181,7 +201,7 @@ impl Read {
         let error = error.clone();
         match self {
             Self::Bounds { reply, .. } => drop(reply.send(Err(error))),
-            Self::View { reply, .. } => drop(reply.send(Err(error))),
+            Self::Views { reply, .. } => drop(reply.send(Err(error))),
             Self::Locate { reply, .. } => drop(reply.send(Err(error))),
             Self::ByTime { reply, .. } => drop(reply.send(Err(error))),
             Self::Attach { reply, .. } => drop(reply.send(Err(error))),

@@ -4,15 +4,24 @@ use super::*;
 
 const TIMEOUT_MS: i32 = 3000;
 
+/// Versions of CreateTopics, CreatePartitions and DeleteTopics whose clients know that they may be told to ask again for some
+/// topics, and the last that do not.
+const NEW: [i16; 3] = [6, 3, 5];
+const OLD: [i16; 3] = [5, 2, 4];
+
 /// What requests of each kind that changes topics are answered with, the first for each of `many` topics.
-async fn change_all(many: usize, call: impl AsyncFn(ApiKey, i16) -> Call) -> Vec<ErrorCode> {
+async fn change_all(
+    many: usize,
+    [create, grow, remove]: [i16; 3],
+    call: impl AsyncFn(ApiKey, i16) -> Call,
+) -> Vec<ErrorCode> {
     let name = |number| format!("fresh-{number}");
     let request = CreateTopicsRequest {
         topics: (0..many).map(|number| topic(&name(number))).collect(),
         timeout_ms: TIMEOUT_MS,
         ..CreateTopicsRequest::default()
     };
-    let create = call(ApiKey::CreateTopics, 7).await;
+    let create = call(ApiKey::CreateTopics, create).await;
     let created = create_topics::handle(&create, request).await;
     let mut all = codes(&created);
     let request = CreatePartitionsRequest {
@@ -24,7 +33,7 @@ async fn change_all(many: usize, call: impl AsyncFn(ApiKey, i16) -> Call) -> Vec
         timeout_ms: TIMEOUT_MS,
         ..CreatePartitionsRequest::default()
     };
-    let grow = call(ApiKey::CreatePartitions, 3).await;
+    let grow = call(ApiKey::CreatePartitions, grow).await;
     let grown = create_partitions::handle(&grow, request).await;
     all.extend(grown.results.iter().map(|each| each.error_code));
     let request = DeleteTopicsRequest {
@@ -35,7 +44,7 @@ async fn change_all(many: usize, call: impl AsyncFn(ApiKey, i16) -> Call) -> Vec
         timeout_ms: TIMEOUT_MS,
         ..DeleteTopicsRequest::default()
     };
-    let remove = call(ApiKey::DeleteTopics, 6).await;
+    let remove = call(ApiKey::DeleteTopics, remove).await;
     let removed = delete_topics::handle(&remove, request).await;
     all.extend(removed.responses.iter().map(|each| each.error_code));
     assert_eq!(all.len(), many + 2);
@@ -48,7 +57,7 @@ async fn topics_are_not_changed_for_longer_than_the_request_may_take() {
     with_silent_metadata(make_one, async |context| {
         let began = Instant::now();
         let new = async |api, version| call(context, api, version).await;
-        let changed = timeout(Duration::from_secs(100), change_all(1000, new)).await;
+        let changed = timeout(Duration::from_secs(100), change_all(1000, NEW, new)).await;
         let changed = changed.expect("it goes on and on");
         let code = ErrorCode::REQUEST_TIMED_OUT;
         assert!(changed.iter().all(|each| *each == code), "{changed:?}");
@@ -68,10 +77,33 @@ async fn topics_are_not_changed_where_too_many_wait_for_the_metadata() {
             crowds.lock().push(crowd);
             call
         };
-        let changed = change_all(10, crowded).await;
-        let code = ErrorCode::NOT_CONTROLLER;
-        assert!(changed.iter().all(|each| *each == code), "{changed:?}");
+        for (versions, code) in [
+            (NEW, ErrorCode::THROTTLING_QUOTA_EXCEEDED),
+            (OLD, ErrorCode::NOT_CONTROLLER),
+        ] {
+            let changed = change_all(10, versions, &crowded).await;
+            assert!(changed.iter().all(|each| *each == code), "{changed:?}");
+        }
         assert_eq!(began.elapsed(), Duration::ZERO);
+    })
+    .await;
+}
+
+/// They ask again for those topics then, and at the code that others know, Java's asks for all of the request.
+#[tokio::test(start_paused = true)]
+async fn clients_that_are_told_to_ask_again_for_some_topics_are_told_when() {
+    with_silent_metadata(make_one, async |context| {
+        for (version, silence) in [(5, Duration::ZERO), (6, Duration::from_secs(1))] {
+            let request = CreateTopicsRequest {
+                topics: vec![topic("fresh")],
+                ..CreateTopicsRequest::default()
+            };
+            let (call, crowd) = crowded_call(context, ApiKey::CreateTopics, version).await;
+            let created = create_topics::handle(&call, request).await;
+            let reply = call.reply::<CreateTopicsRequest>(created);
+            assert_eq!(reply.silence, silence, "{version}");
+            drop(crowd);
+        }
     })
     .await;
 }
@@ -109,7 +141,7 @@ async fn commits_find_room_however_many_changes_of_topics_are_given_up() {
             let call = call(context, ApiKey::CreateTopics, 7).await;
             told = codes(&create_topics::handle(&call, request).await);
         }
-        let again = ErrorCode::NOT_CONTROLLER;
+        let again = ErrorCode::THROTTLING_QUOTA_EXCEEDED;
         assert!(told.iter().all(|code| *code == again), "{told:?}");
         let commit = Command::CommitObject(CommitObject {
             object: ObjectKey(1),

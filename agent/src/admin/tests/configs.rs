@@ -1,5 +1,7 @@
 //! What is told of settings, and how words of clients are repeated.
 
+use std::future::poll_fn;
+
 use super::*;
 
 async fn describe(
@@ -62,6 +64,24 @@ async fn a_topic_that_is_named_sixty_thousand_times_is_described_once() {
         let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
         assert!(results.iter().all(|each| each.error_code == unknown));
         assert_eq!(context.admission.answer_bytes(), 0);
+    })
+    .await;
+}
+
+/// A worker of the runtime was theirs for as long as it takes to look at all of them.
+#[tokio::test]
+async fn who_asks_for_the_settings_of_very_many_lets_others_have_their_turn() {
+    with_context(AutoCreate::Disabled, async |context| {
+        let call = call(context, ApiKey::DescribeConfigs, 4).await;
+        let request = settings_of((0..10_000).map(|number| format!("{number}")));
+        let mut asked = Box::pin(describe_configs::handle(&call, request));
+        let mut turns = 0;
+        let told = poll_fn(|cx| {
+            turns += 1;
+            asked.as_mut().poll(cx)
+        });
+        told.await;
+        assert!(turns >= 100, "{turns}");
     })
     .await;
 }

@@ -38,7 +38,7 @@ fn bombs(bytes: usize) -> anyhow::Result<[Bytes; 2]> {
     let plain = build_batch(&[Record::default()], BatchOptions::default());
     let bomb = |record: Vec<u8>| {
         let contents = [varint(record.len()), record].concat();
-        repack(&plain, &contents, Codec::Zstd, 1)
+        repack(&plain, &contents, (Codec::Zstd, 1), &|| true)
     };
     Ok([bomb(value)?, bomb(headers)?])
 }

@@ -49,7 +49,7 @@ impl Questions {
 
     /// As a frame; none if it was refused, or is only asked inside a sequencer's process.
     pub(super) fn take(&mut self, read: Read) -> Option<Bytes> {
-        let is_view = matches!(read, Read::View { .. });
+        let is_view = matches!(read, Read::Views { .. });
         if self.waiting.len() >= QUEUE_MAX || is_view && self.watching.len() >= QUEUE_MAX {
             read.refuse(&Error::unavailable(
                 "too many questions wait for the sequencer",
@@ -58,8 +58,8 @@ impl Questions {
         }
         self.last += 1;
         let frame = ask(self.last, &read)?;
-        if let Read::View { partition, .. } = &read {
-            self.watching.insert(self.last, vec![*partition]);
+        if let Read::Views { partitions, .. } = &read {
+            self.watching.insert(self.last, partitions.clone());
         }
         let deadline = Instant::now() + QUESTION_TIME_MAX;
         self.waiting
@@ -67,12 +67,14 @@ impl Questions {
         Some(frame)
     }
 
-    /// Frames with which a new link begins: they ask for these partitions' views anew, which nobody waits for.
+    /// Frames with which a new link begins: they ask for these partitions' views anew, which nobody waits for. Of what was asked
+    /// before that is forgotten for which nobody waits any more.
     pub(super) fn watch_again(&mut self, partitions: &[TopicPartition]) -> Vec<Bytes> {
+        self.waiting.retain(|_, each| each.read.is_wanted());
         self.watching.clear();
         for (id, Questioned { read, .. }) in &self.waiting {
-            if let Read::View { partition, .. } = read {
-                self.watching.insert(*id, vec![*partition]);
+            if let Read::Views { partitions, .. } = read {
+                self.watching.insert(*id, partitions.clone());
             }
         }
         let some = partitions.chunks(WATCHED_AT_ONCE);
@@ -129,13 +131,17 @@ impl Questions {
             {
                 let _ = reply.send(Ok(bounds));
             }
-            (Read::View { partition, reply }, Reply::Watched(found)) => {
-                let view = match (views.get(partition), found.as_slice()) {
-                    // It has already made room for those that came behind it.
-                    (None, [true, ..]) => Err(Error::unavailable("too many views at once")),
-                    (view, _) => Ok(view),
+            (Read::Views { partitions, reply }, Reply::Watched(found))
+                if found.len() == partitions.len() =>
+            {
+                let view = |(partition, found): (&TopicPartition, &bool)| {
+                    match (views.get(*partition), found) {
+                        // It has already made room for those that came behind it.
+                        (None, true) => Err(Error::unavailable("too many views at once")),
+                        (view, _) => Ok(view),
+                    }
                 };
-                let _ = reply.send(view);
+                let _ = reply.send(Ok(partitions.iter().zip(&found).map(view).collect()));
             }
             (Read::Locate { reply, .. }, Reply::Located(located)) => {
                 let _ = reply.send(Ok(InMemory::Found(located)));
@@ -157,7 +163,7 @@ impl Questions {
 fn ask(id: u64, read: &Read) -> Option<Bytes> {
     let question = match read {
         Read::Bounds { partitions, .. } => Question::Bounds(partitions.clone()),
-        Read::View { partition, .. } => Question::Watch(vec![*partition]),
+        Read::Views { partitions, .. } => Question::Watch(partitions.clone()),
         Read::Locate {
             partition,
             offset,
@@ -183,20 +189,29 @@ fn ask(id: u64, read: &Read) -> Option<Bytes> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
+    use crate::sequencer::reads::Viewed;
     use crate::sequencer::tests::partition;
     use crate::view::View;
 
-    fn asked(found: bool, views: &Views) -> Result<Option<Arc<View>>, Error> {
-        let (reply, mut answer) = oneshot::channel();
-        let partition = partition(0);
+    fn asked(found: bool, views: &Views) -> Viewed {
+        let (read, mut answer) = awaited(0);
         let mut questions = Questions::default();
-        questions.take(Read::View { partition, reply }).unwrap();
+        questions.take(read).unwrap();
         let reply = Reply::Watched(vec![found]);
         questions.answer(questions.last, reply, views).unwrap();
-        answer.try_recv().unwrap()
+        answer.try_recv().unwrap().unwrap().remove(0)
+    }
+
+    /// It would be told of another partition.
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_about_fewer_views_than_were_asked_for_is_none() {
+        let (reply, mut answer) = oneshot::channel();
+        let partitions = vec![partition(0), partition(1)];
+        let (mut questions, views) = (Questions::default(), Views::default());
+        questions.take(Read::Views { partitions, reply }).unwrap();
+        let told = questions.answer(questions.last, Reply::Watched(vec![false]), &views);
+        assert!(told.is_err() && answer.try_recv().unwrap().is_err());
     }
 
     /// A partition that is there is never said not to be, though its view was dropped for others before anybody took it.
@@ -213,11 +228,15 @@ mod tests {
         assert!(matches!(asked(true, &views), Ok(Some(_))));
     }
 
+    /// Whose asker has left.
     fn view_of(index: i32) -> Read {
-        Read::View {
-            partition: partition(index),
-            reply: oneshot::channel().0,
-        }
+        awaited(index).0
+    }
+
+    fn awaited(index: i32) -> (Read, oneshot::Receiver<Result<Vec<Viewed>, Error>>) {
+        let (reply, waits) = oneshot::channel();
+        let partitions = vec![partition(index)];
+        (Read::Views { partitions, reply }, waits)
     }
 
     /// Otherwise the view that comes for the second question stays, though the sequencer was told to tell of it no more.
@@ -237,12 +256,27 @@ mod tests {
         assert_eq!(questions.unanswered(), HashSet::from([partition(1)]));
         answer(&mut questions, 2);
         assert!(questions.unanswered().is_empty());
-        questions.take(view_of(2)).unwrap();
+        let (read, _waits) = awaited(2);
+        questions.take(read).unwrap();
         questions.watch_again(&[partition(3)]);
         let both = HashSet::from([partition(2), partition(3)]);
         assert_eq!(questions.unanswered(), both);
         answer(&mut questions, 4);
         assert_eq!(questions.unanswered(), HashSet::from([partition(2)]));
+    }
+
+    /// Readers may have come and gone for as long as there was no link.
+    #[tokio::test(start_paused = true)]
+    async fn a_new_link_is_not_asked_what_nobody_waits_for_any_more() {
+        let mut questions = Questions::default();
+        let (read, _waits) = awaited(1);
+        questions.take(read).unwrap();
+        for index in 2..100 {
+            questions.take(view_of(index)).unwrap();
+        }
+        questions.watch_again(&[]);
+        assert_eq!(questions.all().count(), 1);
+        assert_eq!(questions.unanswered(), HashSet::from([partition(1)]));
     }
 
     #[tokio::test(start_paused = true)]

@@ -22,7 +22,8 @@ use crate::rpc::message::{Up, Versions, Welcome, spoken};
 use crate::said::Said;
 use crate::sequencer::lineage::leave_word_of_agent;
 use crate::sequencer::reads::Read;
-use crate::types::SessionId;
+use crate::types::{SessionId, TopicPartition};
+use crate::view::View;
 use crate::views::{VIEW_IDLE, VIEWS_MAX};
 use crate::witness::Witness;
 
@@ -211,7 +212,8 @@ impl Work {
                 }
             }
             Some(Asked::Read(read, _)) => {
-                if let Some(frame) = self.take_read(read)
+                if read.is_wanted()
+                    && let Some(frame) = self.take_read(read)
                     && self.linked
                 {
                     self.outgoing.push_back(frame);
@@ -220,17 +222,24 @@ impl Work {
         }
     }
 
+    /// The views of all of these, if they are here.
+    fn here(&self, partitions: &[TopicPartition]) -> Option<Vec<Arc<View>>> {
+        let views = partitions.iter();
+        views.map(|each| self.shared.views.get(*each)).collect()
+    }
+
     /// What has to be said for it.
     fn take_read(&mut self, read: Read) -> Option<Bytes> {
-        if let Read::View { partition, .. } = &read
-            && let Some(view) = self.shared.views.get(*partition)
+        if let Read::Views { partitions, .. } = &read
+            && let Some(views) = self.here(partitions)
         {
-            if let Read::View { reply, .. } = read {
-                let _ = reply.send(Ok(Some(view)));
+            if let Read::Views { reply, .. } = read {
+                let views = views.into_iter().map(|view| Ok(Some(view)));
+                let _ = reply.send(Ok(views.collect()));
             }
             return None;
         }
-        if let Read::View { .. } = &read
+        if let Read::Views { .. } = &read
             && self.linked
         {
             self.make_room();

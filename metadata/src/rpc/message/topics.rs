@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ITEMS_MAX;
 use super::parts::{decode_flag, decode_list, decode_scope, encode_scope};
-use crate::catalogue::{Topic, TopicsUpdate};
+use crate::catalogue::{Derived, Topic, TopicsUpdate};
 use crate::codec::{Decoder, Encoder, Unreadable, Wire};
 use crate::types::{Lost, Lsn, Timestamp};
 
@@ -49,6 +49,7 @@ fn decode_topic(frame: &mut Decoder) -> Result<Topic, Unreadable> {
         configs: frame.texts()?,
         created: Timestamp(frame.i64()?),
         lost: Lost::take(frame)?,
+        derived: Derived::default(),
     };
     match topic.partitions {
         1.. => Ok(topic),

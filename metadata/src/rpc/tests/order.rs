@@ -107,6 +107,36 @@ async fn what_is_sent_behind_a_command_that_never_came_is_refused_until_the_agen
     process.terminate().await;
 }
 
+/// A frame each way for all of them.
+#[tokio::test(start_paused = true)]
+async fn several_views_are_asked_for_with_one_question() {
+    let net = Net::new(Travel::Links);
+    let mut played = Played::at(&net, "one:1");
+    let agent = net.agent_alone(&["one:1"], 11);
+    let mut link = played.welcome(0).await;
+    timeout(PATIENCE, agent.metadata.joined()).await.unwrap();
+    let metadata = agent.metadata.clone();
+    let partitions = [0, 1, 2].map(partition);
+    let viewing = spawn(async move { metadata.views(&partitions).await });
+    let Up::Ask { id, question } = asked(&mut link).await else {
+        panic!("it asks for the views")
+    };
+    assert_eq!(question, Question::Watch(partitions.to_vec()));
+    let view = |index| ViewUpdate {
+        partition: partition(index),
+        scope: Scope::All,
+        bounds: Bounds::default(),
+        extents: Vec::new(),
+    };
+    answer(&link, Down::Update(Update::Views(vec![view(0), view(2)]))).await;
+    let reply = Reply::Watched(vec![true, false, true]);
+    answer(&link, Down::Reply { id, reply }).await;
+    let views = viewing.await.unwrap();
+    let there = views.into_iter().map(|view| view.unwrap().is_some());
+    assert_eq!(there.collect::<Vec<_>>(), [true, false, true]);
+    agent.kill().await;
+}
+
 /// So that the sequencer, which takes frames in order, has the watch before the command.
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_comes_back_asks_for_its_views_before_it_submits_again() {

@@ -1,7 +1,7 @@
 //! A sequencer's process whose every word a test says.
 
 use super::*;
-use crate::catalogue::{Topic, TopicsUpdate};
+use crate::catalogue::{Derived, Topic, TopicsUpdate};
 use crate::rpc::message::{Down, Up};
 use crate::types::{Lost, Scope, Timestamp};
 use crate::update::Update;
@@ -47,6 +47,7 @@ impl Played {
             configs: BTreeMap::new(),
             created: Timestamp(0),
             lost: Lost::default(),
+            derived: Derived::default(),
         };
         let update = TopicsUpdate {
             scope: Scope::All,

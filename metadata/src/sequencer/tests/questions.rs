@@ -38,6 +38,22 @@ async fn an_acknowledgement_does_not_wait_for_all_questions_that_were_asked_befo
     running.close().await;
 }
 
+/// It would be work for nobody, before what others wait for.
+#[tokio::test(start_paused = true)]
+async fn a_question_that_nobody_waits_for_any_more_is_not_answered() {
+    let memory = Memory::new();
+    let running = fresh(&memory).await;
+    let metadata = &running.metadata;
+    let mut asked = Box::pin(metadata.view(partition(0)));
+    assert!(futures::poll!(&mut asked).is_pending());
+    drop(asked);
+    // After the next drain.
+    metadata.confirmed_catalogue().await.unwrap();
+    assert!(metadata.shared().views.partitions().is_empty());
+    assert!(metadata.view(partition(0)).await.unwrap().is_some());
+    running.close().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_question_about_more_partitions_than_one_may_name_is_asked_in_parts() {
     let memory = Memory::new();

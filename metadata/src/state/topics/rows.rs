@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::deleted::Deleted;
 use super::{TopicState, Topics};
-use crate::catalogue::Topic;
+use crate::catalogue::{Derived, Topic};
 use crate::codec::{Decoder, Unreadable};
 use crate::effect::TopicCreated;
 use crate::error::Error;
@@ -94,6 +94,7 @@ pub(super) fn restore(id: TopicId, created: &TopicCreated, lost: Lost, as_of: Ls
         configs: created.configs.clone(),
         created: created.created,
         lost,
+        derived: Derived::default(),
     };
     TopicState {
         topic: Arc::new(topic),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::catalogue::{Agent, Roles, Topic, TopicsUpdate};
+use crate::catalogue::{Agent, Derived, Roles, Topic, TopicsUpdate};
 use crate::command::{
     BatchProducer, Command, CommitBatch, CommitBlock, CommitObject, CreatePartitions, CreateTopic,
     Outcome, Placed, Rejected,
@@ -237,6 +237,7 @@ pub(super) fn downs() -> Vec<Down> {
             partition: PartitionIndex(0),
             ..lost()
         }),
+        derived: Derived::default(),
     };
     let update = TopicsUpdate {
         lsn: Lsn(7),

@@ -1,4 +1,5 @@
-//! What produce must know of a topic, read from its settings once per request.
+//! A topic's settings as they are looked at: of their texts all is read once, when somebody looks at the topic for the first
+//! time, and then again only where it has changed.
 
 use std::collections::BTreeMap;
 
@@ -22,9 +23,9 @@ pub(crate) enum TimestampType {
     LogAppendTime,
 }
 
-/// What produce must know of a topic.
+/// What a topic's settings mean. Each of its batches has a copy while it is judged, so it is small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ingest {
+pub(crate) struct TopicSettings {
     /// The largest record batch taken, in bytes.
     pub(crate) max_message_bytes: usize,
     pub(crate) timestamp_type: TimestampType,
@@ -52,10 +53,13 @@ pub(crate) struct Packing {
 const ZSTD_FAST_MAX: i32 = 6;
 const GZIP_FAST_MAX: i32 = 6;
 
-impl Ingest {
-    /// Cheap enough for every topic of every Produce request: ten look-ups at most among what was set.
-    pub(crate) fn of(topic: &Topic) -> Self {
-        let configs = &topic.configs;
+impl TopicSettings {
+    /// Those of a topic, read when they were asked for first.
+    pub(crate) fn of(topic: &Topic) -> &Self {
+        topic.derived.get_or_make(|| Self::read(&topic.configs))
+    }
+
+    fn read(configs: &BTreeMap<String, String>) -> Self {
         let number = |name, default| number_of(configs, name).unwrap_or(default);
         let text = |name: &str| configs.get(name).map_or("", String::as_str);
         Self {
