@@ -3,7 +3,6 @@
 use super::operation::{IfReadable, Operated, Operation};
 use super::processes::say_to_processes;
 use super::store::{exists, say_to_store};
-use crate::config::StoreUrl;
 use crate::identity::Names;
 use crate::server::metadata_store::check_folder;
 use crate::server::peers::wire;
