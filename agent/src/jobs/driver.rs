@@ -1,6 +1,6 @@
 //! Has jobs take their turns: of each one after the other, and of all together only so many at once. A turn that fails is
 //! tried again, later and later; one that takes too long is given up, and counts as failed. When the agent stops no turn
-//! begins any more, and those under way are waited for.
+//! begins any more, and those under way are cut off.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,10 +54,10 @@ impl Jobs {
             .spawn(terms.name, driven.run(self.tasks.stopping()));
     }
 
-    /// No turn begins any more, and those under way have so long. How many are cut off.
-    pub(crate) async fn stop(&self, grace: Duration) -> usize {
+    /// No turn begins any more, and those under way are cut off; what does not let itself be cut off has so long.
+    pub(crate) async fn stop(&self, grace: Duration) {
         self.tasks.stop();
-        self.tasks.wait(grace).await
+        self.tasks.wait(grace).await;
     }
 }
 
@@ -87,7 +87,11 @@ impl<J: Job> Driven<J> {
                 () = stop.requested() => return Ok(()),
                 place = its_turn => place,
             };
-            pause = self.turn().await;
+            pause = tokio::select! {
+                biased;
+                () = stop.requested() => return Ok(()),
+                pause = self.turn() => pause,
+            };
             drop(place);
         }
     }

@@ -197,13 +197,7 @@ impl Rooms {
         self.flusher.stop();
         self.flusher.wait(left()).await;
         // The last checkpoint has the other half.
-        let cut = self.jobs.stop(left() / 2).await;
-        if cut > 0 {
-            tracing::info!(
-                jobs = cut,
-                "gave up waiting; what they did not do is done later"
-            );
-        }
+        self.jobs.stop(left() / 2).await;
         if timeout(left().max(CLOSE_MIN), self.context.metadata.close())
             .await
             .is_err()

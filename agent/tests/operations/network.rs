@@ -83,9 +83,17 @@ async fn a_commit_through_one_agent_wakes_a_fetch_at_the_other() {
     let mut one = Client::connect(cluster.agents[0].listen).await;
     let mut other = Client::connect(cluster.agents[1].listen).await;
     assert_eq!(one.create_topic("t", 1, &[]).await, ErrorCode::NONE);
+    let wanted = MetadataRequest {
+        topics: None,
+        ..Default::default()
+    };
+    // The topic was made through the other one: at first it may not be known here yet.
+    let begun = Instant::now();
+    while other.ask(12, &wanted).await.topics.is_empty() {
+        assert!(begun.elapsed() < PATIENCE);
+    }
     for offset in 0..5 {
         let wait: FetchRequest = fetch_request("t", 0, offset, 50_000);
-        // The topic was made through the other one: at first it may not be known here yet.
         other.send(12, &wait).await;
         sleep(Duration::from_millis(200)).await;
         let batch = batch_with(&["x"], BatchOptions::default());
@@ -101,10 +109,6 @@ async fn a_commit_through_one_agent_wakes_a_fetch_at_the_other() {
         );
     }
     // Clients are told of both, and are sent to the same one for a partition by either.
-    let wanted = MetadataRequest {
-        topics: None,
-        ..Default::default()
-    };
     let begun = Instant::now();
     loop {
         let told = [one.ask(12, &wanted).await, other.ask(12, &wanted).await];

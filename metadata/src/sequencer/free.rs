@@ -17,8 +17,9 @@ use crate::kv::Kv;
 use crate::state::{Object, State};
 use crate::types::{ObjectKey, Offset, PartitionIndex, Timestamp, TopicPartition};
 
-/// Rows of objects read side by side; a chunk names some hundreds at the most.
-const READ_AT_ONCE: usize = 64;
+/// Rows of objects read side by side; a chunk names some hundreds at the most. Some stores do a commit only after all reads
+/// that came before it.
+const READ_AT_ONCE: usize = 8;
 
 /// What became of freeing a partition's first chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,11 +121,7 @@ impl Sequencer {
         // Not that of the last drain, which may be long past: too early a time is too early a deletion.
         let (lsn, now) = (self.state.lsn, self.time.now());
         let (mut writes, mut orphaned) = (freed.writes, 0);
-        for (key, mut known) in objects {
-            if known.is_none() {
-                // A checkpoint may have written it since.
-                known = read_object(self.kv.as_ref(), key).await?;
-            }
+        for (key, known) in objects {
             let extents = freed.objects.get(&key).copied().unwrap_or(0);
             let object = released(key, known, extents, now)?;
             orphaned += usize::from(object.references == 0);
@@ -170,19 +167,14 @@ async fn read_objects(
     let mut found = Vec::with_capacity(keys.len());
     for some in keys.chunks(READ_AT_ONCE) {
         let rows = some.iter().copied().map(|object| async move {
-            let known = read_object(kv, object).await?;
+            let key = Key::Object(object).encode();
+            let row = kv.get(&key).await?;
+            let known = row.and_then(|row| Object::from_row(&key, row).ok());
             Ok::<_, Error>((object, known))
         });
         found.extend(try_join_all(rows).await?);
     }
     Ok(found)
-}
-
-/// `None` as well where its row cannot be read.
-async fn read_object(kv: &dyn Kv, object: ObjectKey) -> Result<Option<Object>, Error> {
-    let key = Key::Object(object).encode();
-    let row = kv.get(&key).await?;
-    Ok(row.and_then(|row| Object::from_row(&key, row).ok()))
 }
 
 fn released(

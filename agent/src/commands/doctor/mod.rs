@@ -2,7 +2,7 @@
 //! what to do. Called by `commands`.
 
 #[cfg(feature = "fdb")]
-mod foundationdb;
+mod fdb;
 mod identity;
 mod metadata_file;
 mod objects;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use metadata::Checked;
 
 #[cfg(feature = "fdb")]
-use super::foundationdb;
+use super::fdb;
 use super::identity::check_identity;
 use super::metadata_file;
 use super::objects::{check_bucket, store_options};
@@ -73,7 +73,7 @@ async fn check_metadata(options: &Doctor, report: &mut Report) -> Option<Checked
         Some(StoreUrl::FoundationDb {
             cluster_file,
             prefix,
-        }) => foundationdb::check(cluster_file, prefix, report).await,
+        }) => fdb::check(cluster_file, prefix, report).await,
     }
 }
 

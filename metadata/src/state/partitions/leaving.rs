@@ -27,7 +27,7 @@ impl Partitions {
 
     /// Writes what is left of those of deleted topics; the topic's mark clears their rows. A topic that goes amid a checkpoint
     /// may be marked by the next one only, and until then a replay goes on from its rows: they must say where index rows end,
-    /// or it would write extents of the log a second time. One without a row is made anew by the log.
+    /// or it would write extents of the log a second time. One that the topic's row does not know is made anew by the log.
     pub(crate) fn write_leaving(
         &mut self,
         topics: &mut Topics,
@@ -45,7 +45,7 @@ impl Partitions {
             if !log.write_extents(partition, page)? {
                 return Ok(Wrote::Full);
             }
-            if let Some(rows) = topics.rows_left_by(partition.topic) {
+            if let Some(rows) = topics.rows_left_by(partition) {
                 rows.remove_all(log.stored.into());
                 let row = (page.lsn, log.known.clone());
                 page.set(Key::Partition(partition), &row, &mut log.stored);

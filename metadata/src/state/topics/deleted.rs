@@ -59,10 +59,14 @@ impl Topics {
         (self.deleted.get(&topic)).is_some_and(|deleted| deleted.left.is_none())
     }
 
-    /// The first deleted topic from that id on of which nothing but index rows is left.
+    /// The first deleted topic from that id on of which nothing but index rows is left: a checkpoint that began with the
+    /// mark is durable, and cleared what is written after topics, as the rows of their producers; and no object in which
+    /// the topic's records lie is in memory.
     pub(crate) fn first_leftover(&self, from: TopicId) -> Option<TopicId> {
         let mut deleted = self.deleted.range(from..);
-        let found = deleted.find(|(_, gone)| gone.held && gone.left.is_none());
+        let is_leftover =
+            |gone: &Deleted| gone.held && gone.left.is_none() && gone.as_of <= self.finished;
+        let found = deleted.find(|(_, gone)| is_leftover(gone));
         found.map(|(topic, _)| *topic)
     }
 
@@ -105,10 +109,11 @@ impl Topics {
         }
     }
 
-    /// The same, to be changed, of one that has a row in the store that does not say so yet.
-    pub(in crate::state) fn rows_left_by(&mut self, topic: TopicId) -> Option<&mut Tally> {
-        let left = self.deleted.get_mut(&topic)?.left.as_mut()?;
-        left.topic.stored.is_row().then_some(&mut left.rows)
+    /// The same, to be changed, where the topic's row in the store says that there is such a partition: whoever starts with
+    /// it takes no row of another one.
+    pub(in crate::state) fn rows_left_by(&mut self, of: TopicPartition) -> Option<&mut Tally> {
+        let left = self.deleted.get_mut(&of.topic)?.left.as_mut()?;
+        (of.partition.0 < left.topic.stored_partitions).then_some(&mut left.rows)
     }
 
     /// Rows of partitions in the store whose topics are deleted, and not marked so there.

@@ -29,6 +29,8 @@ pub(crate) struct Topics {
     deleted: BTreeMap<TopicId, Deleted>,
     /// Deleted topics that leave nothing once the checkpoint under way is durable.
     vanishing: BTreeSet<TopicId>,
+    /// The last checkpoint that is durable began at that drain; none since the rows were loaded, if it is 0.
+    finished: Lsn,
     /// Of all topics together.
     partitions: u64,
     /// Names and settings of all topics together, as [`bytes()`] counts.
@@ -45,6 +47,8 @@ pub(crate) struct TopicState {
     pub(crate) as_of: Lsn,
     /// The row.
     stored: Mark,
+    /// Partitions that the row says there are; none without a row.
+    stored_partitions: i32,
     dirty: bool,
 }
 
@@ -80,7 +84,7 @@ impl Topics {
     fn insert(&mut self, mut state: TopicState) {
         let id = state.topic.id;
         if let Some(earlier) = self.by_id.get(&id).filter(|_| !state.stored.is_row()) {
-            state.stored = earlier.stored;
+            (state.stored, state.stored_partitions) = (earlier.stored, earlier.stored_partitions);
         }
         self.name(&state.topic.name, id);
         self.partitions += size(&state);

@@ -37,7 +37,7 @@ impl Topics {
     /// False: there is more to be cleared.
     fn write_topic(&mut self, id: TopicId, page: &mut Page) -> bool {
         if let Some(known) = self.by_id.get_mut(&id) {
-            known.dirty = false;
+            (known.dirty, known.stored_partitions) = (false, known.topic.partitions);
             let row = row(page.lsn, known, None);
             page.set(Key::Topic(id), &row, &mut known.stored);
             return true;
@@ -62,6 +62,7 @@ impl Table for Topics {
     }
 
     fn finish(&mut self, at: Lsn) {
+        self.finished = at;
         self.vanish(at);
     }
 
@@ -71,6 +72,7 @@ impl Table for Topics {
                 let row: Row = decode_row(row)?;
                 let topic = TopicState {
                     stored,
+                    stored_partitions: row.topic.partitions,
                     ..restore(id, &row.topic, row.lost, row.as_of)
                 };
                 match row.is_deleted {
@@ -101,6 +103,7 @@ pub(super) fn restore(id: TopicId, created: &TopicCreated, lost: Lost, as_of: Ls
         first_producer: created.first_producer,
         as_of,
         stored: Mark::NONE,
+        stored_partitions: 0,
         dirty: false,
     }
 }

@@ -29,6 +29,8 @@ enum Step {
     GiveBack {
         looks: usize,
     },
+    /// One partition more.
+    Grow,
     Delete,
     Restart,
 }
@@ -50,6 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(index, fault)| Step::Free { index, fault }),
         1 => (0..PARTITIONS).prop_map(|index| Step::Swap { index }),
         2 => (1..12_usize).prop_map(|looks| Step::GiveBack { looks }),
+        1 => Just(Step::Grow),
         1 => Just(Step::Delete),
         1 => Just(Step::Restart),
     ]
@@ -83,7 +86,8 @@ proptest! {
                 let mut again = false;
                 let is_gone = sequencer.state.topics.get(TOPIC).is_none();
                 match step {
-                    Step::Add { .. } | Step::Start { .. } | Step::Swap { .. } | Step::Delete if is_gone => {}
+                    Step::Add { .. } | Step::Start { .. } | Step::Swap { .. } | Step::Grow | Step::Delete if is_gone => {}
+                    Step::Grow => grow(&mut sequencer).await,
                     Step::Delete => delete(&mut sequencer).await,
                     Step::Add { count } => for _ in 0..count {
                         number += 1;
@@ -103,8 +107,10 @@ proptest! {
                     }
                     Step::Free { index, fault } => {
                         memory.faults().inject(fault);
-                        again = sequencer.free_chunk(partition(index)).await.is_err();
+                        let freed = sequencer.free_chunk(partition(index)).await;
                         memory.faults().cease();
+                        assert!(!matches!(freed, Err(Error::Damaged(_))), "{freed:?}");
+                        again = freed.is_err();
                     }
                     Step::GiveBack { looks } => for _ in 0..looks {
                         sequencer.leftovers.due().await;

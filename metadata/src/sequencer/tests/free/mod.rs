@@ -11,6 +11,7 @@ use super::*;
 use crate::account;
 use crate::checkpoint::Steps;
 use crate::codec::resealed;
+use crate::command::CreatePartitions;
 use crate::effect::PartitionEffect;
 use crate::index::Chunk;
 use crate::keys::Key;
@@ -32,12 +33,28 @@ async fn fresh() -> (Memory, Sequencer) {
     (memory, sequencer)
 }
 
+/// So many partitions has the topic.
+fn total(sequencer: &Sequencer) -> i32 {
+    let topic = sequencer.state.topics.get(TOPIC).unwrap();
+    topic.topic.partitions
+}
+
+/// The topic has one partition more.
+async fn grow(sequencer: &mut Sequencer) {
+    let grown = CreatePartitions {
+        topic: TOPIC,
+        total: total(sequencer) + 1,
+    };
+    let grow = Command::CreatePartitions(grown);
+    sequencer.command(grow).await.unwrap();
+}
+
 /// An object with a block of one batch for each partition.
 async fn add(sequencer: &mut Sequencer, number: u64) {
     let Command::CommitObject(mut first) = plain(number, 0) else {
         unreachable!()
     };
-    for index in 1..PARTITIONS {
+    for index in 1..total(sequencer) {
         let Command::CommitObject(more) = plain(number, index) else {
             unreachable!()
         };
