@@ -49,7 +49,10 @@ pub(crate) async fn load(kv: &dyn Kv) -> Result<State, Error> {
         return Err(Error::of_row(Key::Cluster, "is missing, or of long ago"));
     }
     state.check_rows()?;
-    state.tables().into_iter().for_each(|table| table.loaded());
+    let at = state.lsn;
+    for table in state.tables() {
+        table.loaded(at);
+    }
     Ok(state)
 }
 

@@ -406,7 +406,7 @@ impl Table for Sessions {
         Ok(())
     }
 
-    fn loaded(&mut self) {
+    fn loaded(&mut self, _: Lsn) {
         self.loading = BTreeMap::new();
         // Of sessions without a row: the log opens them, or nobody ever will.
         self.closed.keys().for_each(|id| self.dirty.mark(*id));

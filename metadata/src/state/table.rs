@@ -29,8 +29,8 @@ pub(crate) trait Table {
     /// Takes a row back, which the store has as that mark says.
     fn load(&mut self, key: Key, row: Decoder, stored: Mark) -> Result<(), Unreadable>;
 
-    /// That was the last row.
-    fn loaded(&mut self) {}
+    /// That was the last row of what a checkpoint that began at that drain left.
+    fn loaded(&mut self, _at: Lsn) {}
 }
 
 /// How far a table came.

@@ -29,7 +29,7 @@ pub(crate) struct Topics {
     deleted: BTreeMap<TopicId, Deleted>,
     /// Deleted topics that leave nothing once the checkpoint under way is durable.
     vanishing: BTreeSet<TopicId>,
-    /// The last checkpoint that is durable began at that drain; none since the rows were loaded, if it is 0.
+    /// The last checkpoint that is durable began at that drain.
     finished: Lsn,
     /// Of all topics together.
     partitions: u64,

@@ -66,6 +66,10 @@ impl Table for Topics {
         self.vanish(at);
     }
 
+    fn loaded(&mut self, at: Lsn) {
+        self.finished = at;
+    }
+
     fn load(&mut self, key: Key, row: Decoder, stored: Mark) -> Result<(), Unreadable> {
         match key {
             Key::Topic(id) => {
