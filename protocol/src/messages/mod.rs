@@ -132,7 +132,7 @@ macro_rules! for_each_api {
                 { 3, 0..=13, 9, [Describe Topic, Create Topic, Create Cluster, Describe Cluster] };
             /// Who coordinates a group or a transactional id.
             FindCoordinator(FindCoordinatorRequest, FindCoordinatorResponse) =
-                { 10, 0..=5, 3, [Describe Group, Describe TransactionalId] };
+                { 10, 0..=6, 3, [Describe Group, Describe TransactionalId] };
             /// What the broker speaks.
             ApiVersions(ApiVersionsRequest, ApiVersionsResponse) = { 18, 0..=4, 3, [] };
             /// Makes topics.
