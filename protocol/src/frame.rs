@@ -80,7 +80,7 @@ pub fn decode_response<R: Request>(
     Ok((correlation_id, response))
 }
 
-fn finish(reader: &Reader) -> Result<(), DecodeError> {
+pub(crate) fn finish(reader: &Reader) -> Result<(), DecodeError> {
     match reader.remaining() {
         0 => Ok(()),
         _ => Err(DecodeError::Malformed),

@@ -1,4 +1,4 @@
-//! How each primitive type looks on the wire: integers, text, ids, records, arrays and their nullable forms.
+//! How each primitive type looks on the wire: numbers, text, ids, bytes, records, arrays and their nullable forms.
 
 use bytes::{BufMut, Bytes};
 
@@ -38,7 +38,7 @@ impl From<Bytes> for Records {
     }
 }
 
-macro_rules! integers {
+macro_rules! numbers {
     ($($type:ty: $read:ident, $write:ident;)*) => {$(
         impl Decode for $type {
             fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
@@ -53,11 +53,13 @@ macro_rules! integers {
     )*};
 }
 
-integers! {
+numbers! {
     i8: i8, put_i8;
     i16: i16, put_i16;
+    u16: u16, put_u16;
     i32: i32, put_i32;
     i64: i64, put_i64;
+    f64: f64, put_f64;
 }
 
 impl Decode for bool {
@@ -122,6 +124,36 @@ impl Encode for String {
         };
         writer.string_length(Some(text.len()));
         writer.put().put_slice(text.as_bytes());
+    }
+}
+
+/// A slice of what is read, not a copy: who keeps it keeps all of that.
+impl Decode for Option<Bytes> {
+    fn decode(reader: &mut Reader, _: i16) -> Result<Self, DecodeError> {
+        match reader.long_length()? {
+            Some(length) => reader.take(length).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+impl Encode for Option<Bytes> {
+    fn encode(&self, writer: &mut Writer, _: i16) {
+        writer.long_length(self.as_ref().map(Bytes::len));
+        writer.put().put_slice(self.as_deref().unwrap_or_default());
+    }
+}
+
+impl Decode for Bytes {
+    fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+        Option::<Self>::decode(reader, version)?.ok_or(DecodeError::Null)
+    }
+}
+
+impl Encode for Bytes {
+    fn encode(&self, writer: &mut Writer, _: i16) {
+        writer.long_length(Some(self.len()));
+        writer.put().put_slice(self);
     }
 }
 
@@ -196,5 +228,32 @@ impl<T: Encode> Encode for Vec<T> {
         let mut errors = self.iter().map(Encode::first_error);
         let first = errors.find(|error| *error != ErrorCode::NONE);
         first.unwrap_or(ErrorCode::NONE)
+    }
+}
+
+/// A struct that a field may have null for. A byte before it says whether it is there.
+pub(crate) trait Nullable {}
+
+impl<T: Decode + Nullable> Decode for Option<T> {
+    fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+        // Kafka writes -1 and 1, and reads all that is negative as null.
+        match reader.i8()? {
+            ..0 => Ok(None),
+            _ => T::decode(reader, version).map(Some),
+        }
+    }
+}
+
+impl<T: Encode + Nullable> Encode for Option<T> {
+    fn encode(&self, writer: &mut Writer, version: i16) {
+        let Some(there) = self else {
+            return writer.put().put_i8(-1);
+        };
+        writer.put().put_i8(1);
+        there.encode(writer, version);
+    }
+
+    fn first_error(&self) -> ErrorCode {
+        self.as_ref().map_or(ErrorCode::NONE, Encode::first_error)
     }
 }

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::{ErrorCode, Records, Uuid};
+use crate::frame::finish;
+use crate::{Decode, DecodeError, Encode, ErrorCode, Reader, Records, Uuid, Writer};
 
 /// What a filled message looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +117,13 @@ macro_rules! integers {
     )*};
 }
 
-integers!(i8, i16, i32, i64);
+integers!(i8, i16, u16, i32, i64);
+
+impl Fill for f64 {
+    fn fill(filler: &mut Filler) -> Self {
+        Self::from(i32::fill(filler))
+    }
+}
 
 impl Fill for bool {
     fn fill(filler: &mut Filler) -> Self {
@@ -158,6 +165,18 @@ impl Fill for ErrorCode {
     }
 }
 
+impl Fill for Bytes {
+    fn fill(filler: &mut Filler) -> Self {
+        let length = match filler.shape() {
+            Shape::Empty => 0,
+            // Past 127, where a compact length takes a second byte.
+            Shape::Extreme => 128 + filler.below(100),
+            _ => 1 + filler.below(20),
+        };
+        Self::from(filler.bytes(length))
+    }
+}
+
 impl Fill for Records {
     fn fill(filler: &mut Filler) -> Self {
         let slices = filler.count();
@@ -182,4 +201,25 @@ impl<T: Fill> Fill for Vec<T> {
     fn fill(filler: &mut Filler) -> Self {
         (0..filler.count()).map(|_| T::fill(filler)).collect()
     }
+}
+
+/// A message's bytes as they stand behind a header. There are no records in it.
+#[must_use]
+pub fn write(message: &impl Encode, version: i16, is_flexible: bool) -> Bytes {
+    let mut writer = Writer::default();
+    writer.set_flexible(is_flexible);
+    message.encode(&mut writer, version);
+    writer.take()
+}
+
+/// A message from such bytes.
+///
+/// # Errors
+/// When they are not such a message, or go on behind it.
+pub fn read<M: Decode>(bytes: Bytes, version: i16, is_flexible: bool) -> Result<M, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    reader.set_flexible(is_flexible);
+    let message = M::decode(&mut reader, version)?;
+    finish(&reader)?;
+    Ok(message)
 }

@@ -137,12 +137,20 @@ impl Reader {
         self.rest.try_get_i16().map_err(|_| DecodeError::Truncated)
     }
 
+    pub(crate) fn u16(&mut self) -> Result<u16, DecodeError> {
+        self.rest.try_get_u16().map_err(|_| DecodeError::Truncated)
+    }
+
     pub(crate) fn i32(&mut self) -> Result<i32, DecodeError> {
         self.rest.try_get_i32().map_err(|_| DecodeError::Truncated)
     }
 
     pub(crate) fn i64(&mut self) -> Result<i64, DecodeError> {
         self.rest.try_get_i64().map_err(|_| DecodeError::Truncated)
+    }
+
+    pub(crate) fn f64(&mut self) -> Result<f64, DecodeError> {
+        self.rest.try_get_f64().map_err(|_| DecodeError::Truncated)
     }
 
     pub(crate) fn u128(&mut self) -> Result<u128, DecodeError> {

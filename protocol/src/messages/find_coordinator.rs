@@ -9,7 +9,7 @@ use crate::ErrorCode;
 pub struct FindCoordinatorRequest {
     #[kafka(until = 3)]
     pub key: String,
-    /// 0: group; 1: transactional id; 2: share group.
+    /// 0: group; 1: transactional id; 2, from version 6: a partition of a share group, as `group:topic-id:partition`.
     #[kafka(since = 1)]
     pub key_type: i8,
     #[kafka(since = 4)]
