@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
 use super::in_flight::Charge;
@@ -20,8 +21,10 @@ const STALLED_WANTED_MAX: Duration = Duration::from_secs(1);
 /// the last window.
 const BYTES_PER_SECOND_MIN: u64 = 128 * 1024;
 const WINDOW: Duration = Duration::from_secs(5);
-/// Slices given to one `writev`.
+/// Slices given to one `writev`, and bytes: then others have their turn. What the system takes it copies, and hundreds of
+/// clients with replies of megabytes would keep a small one waiting for the better part of a second.
 const SLICES_MAX: usize = 128;
+const STEP_BYTES: usize = 256 * 1024;
 
 /// A reply in the order of requests, and what its request holds until it is written.
 pub(super) struct InOrder {
@@ -68,19 +71,28 @@ async fn write_slices(
         if pace.is_slow && permit.is_some_and(Permit::is_wanted) {
             return Err(Close::ReadsSlowly);
         }
-        let vectors: Vec<IoSlice<'_>> = slices
-            .iter()
-            .take(SLICES_MAX)
-            .map(|slice| IoSlice::new(slice))
-            .collect();
-        let written = write_some(socket, &vectors, permit).await?;
+        let written = write_some(socket, &step(&slices), permit).await?;
         if written == 0 {
             return Err(Close::Gone);
         }
         advance(&mut slices, written);
         pace.took(written);
+        if !slices.is_empty() {
+            yield_now().await;
+        }
     }
     Ok(())
+}
+
+/// What is written next.
+fn step(slices: &std::collections::VecDeque<Bytes>) -> Vec<IoSlice<'_>> {
+    let mut room = STEP_BYTES;
+    let some = slices.iter().take(SLICES_MAX).map_while(|slice| {
+        let part = slice.get(..room.min(slice.len()))?;
+        room -= part.len();
+        (!part.is_empty()).then(|| IoSlice::new(part))
+    });
+    some.collect()
 }
 
 /// How fast a client takes a reply.
@@ -185,6 +197,23 @@ mod tests {
         let (done, took) = written(&permit, 3 * MIB, 20_000).await;
         assert!(done.is_ok() && took > 2 * WINDOW, "{done:?} after {took:?}");
         drop(next);
+    }
+
+    #[test]
+    fn a_step_is_bounded_in_bytes_and_in_slices() {
+        let slices = |sizes: &[usize]| {
+            let slices = sizes.iter().map(|size| Bytes::from(vec![0; *size]));
+            slices.collect::<std::collections::VecDeque<Bytes>>()
+        };
+        let sizes = |of: &[usize]| {
+            let of = slices(of);
+            let step = step(&of);
+            step.iter().map(|part| part.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(&[1, 2]), [1, 2]);
+        assert_eq!(sizes(&[1, STEP_BYTES, 5]), [1, STEP_BYTES - 1]);
+        assert_eq!(sizes(&[STEP_BYTES, 5]), [STEP_BYTES]);
+        assert_eq!(sizes(&[1; 200]).len(), SLICES_MAX);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Whose waiting polls hold how many of the views that an agent keeps. No origin gets more of them than it leaves free, so
-//! that whatever one machine waits for, others find views of what they read. Called by `handler`.
+//! that whatever one machine waits for, others find views of what they read; and polls of few partitions find some whatever
+//! others of their machine, or behind the same address, wait for. Called by `handler`.
 //!
 //! A view that several hold is there once, and counted for whom it was held first, until nobody holds it: any number of
 //! consumers of the same partitions take no more than one of them.
@@ -13,6 +14,10 @@ use super::want::Want;
 use crate::origin::Origin;
 use crate::said::warn_seldom;
 
+/// A poll of no more partitions is small.
+const FEW: usize = 64;
+/// Views that small polls may hold past what is their origin's, all together.
+const SPARE_MAX: usize = VIEWS_MAX / 8;
 /// Partitions counted at once: a poll may have very many, and others are not to wait for it.
 const AT_ONCE: usize = 256;
 /// What counting takes at the most.
@@ -35,12 +40,15 @@ pub(super) struct Hold<'a> {
 struct Counted {
     held: HashMap<TopicPartition, Holders>,
     by_origin: HashMap<Origin, usize>,
+    /// Held past what is an origin's.
+    spare: usize,
 }
 
 /// Of one view.
 #[derive(Debug)]
 struct Holders {
-    first: Origin,
+    /// For whom it is counted; nobody where it is held past what is his.
+    first: Option<Origin>,
     polls: u32,
 }
 
@@ -52,10 +60,11 @@ impl HeldViews {
             wants,
             count: 0,
         };
+        let is_small = wants.len() <= FEW;
         for some in wants.chunks(AT_ONCE) {
             let mut counted = self.0.lock();
             for want in some {
-                if !counted.add(origin, want.partition) {
+                if !counted.add(origin, want.partition, is_small) {
                     drop(counted);
                     warn_seldom!(
                         ?origin,
@@ -84,18 +93,23 @@ impl Drop for Hold<'_> {
 }
 
 impl Counted {
-    /// False where its origin would have more than it leaves free.
-    fn add(&mut self, origin: Origin, partition: TopicPartition) -> bool {
+    /// False where its origin would have more than it leaves free, and there is none to spare.
+    fn add(&mut self, origin: Origin, partition: TopicPartition, is_small: bool) -> bool {
         if let Some(holders) = self.held.get_mut(&partition) {
             holders.polls += 1;
             return true;
         }
         let own = self.by_origin.get(&origin).map_or(1, |count| count + 1);
-        if own + self.held.len() + 1 > VIEWS_MAX {
+        let first = if own + self.held.len() < VIEWS_MAX {
+            self.by_origin.insert(origin, own);
+            Some(origin)
+        } else if is_small && self.spare < SPARE_MAX && self.held.len() < VIEWS_MAX {
+            self.spare += 1;
+            None
+        } else {
             return false;
-        }
-        self.by_origin.insert(origin, own);
-        let (first, polls) = (origin, 1);
+        };
+        let polls = 1;
         self.held.insert(partition, Holders { first, polls });
         true
     }
@@ -110,6 +124,10 @@ impl Counted {
         }
         let first = holders.first;
         self.held.remove(&partition);
+        let Some(first) = first else {
+            self.spare -= 1;
+            return;
+        };
         if let Some(count) = self.by_origin.get_mut(&first) {
             *count -= 1;
             if *count == 0 {
@@ -160,6 +178,20 @@ mod tests {
         drop(second);
         let counted = views.0.lock();
         assert!(counted.held.is_empty() && counted.by_origin.is_empty());
+    }
+
+    /// As of a client beside them, or behind the same address.
+    #[test]
+    fn few_find_views_whatever_their_origin_holds() {
+        let views = HeldViews::default();
+        let many: Vec<_> = (0..64).map(|topic| wants(topic, OF_A_POLL)).collect();
+        let _held = hold(&views, 1, &many);
+        let few: Vec<_> = (64..1000).map(|topic| wants(topic, FEW)).collect();
+        let small = hold(&views, 1, &few);
+        assert_eq!(small.len() * FEW, SPARE_MAX);
+        assert!(hold(&views, 1, &[wants(2000, FEW + 1)]).is_empty());
+        drop(small);
+        assert_eq!(views.0.lock().spare, 0);
     }
 
     /// They are there once.

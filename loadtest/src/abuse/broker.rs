@@ -36,9 +36,9 @@ impl Broker {
         case: &str,
         more: &[&str],
     ) -> anyhow::Result<Self> {
-        let folder = format!("penstock-abuse-{}-{case}", std::process::id());
-        let settings = settings(options, &folder, more);
-        let folder = std::env::temp_dir().join(folder);
+        let name = format!("penstock-abuse-{}-{case}", std::process::id());
+        let folder = std::env::temp_dir().join(&name);
+        let settings = settings(options, &name, &folder, more);
         fs::create_dir_all(&folder)?;
         make_bucket(&settings)?;
         let child = command(options, &settings, &folder)?.spawn();
@@ -133,10 +133,11 @@ impl Drop for Broker {
     }
 }
 
-fn settings(options: &Options, folder: &str, more: &[&str]) -> Vec<String> {
-    let bucket = match options.bucket.trim_end_matches('/') {
-        "memory:" => "memory:".to_owned(),
-        given => format!("{given}/{folder}"),
+fn settings(options: &Options, name: &str, folder: &Path, more: &[&str]) -> Vec<String> {
+    let bucket = match options.bucket.as_deref() {
+        None => format!("file://{}/bucket", folder.display()),
+        Some("memory:") => "memory:".to_owned(),
+        Some(given) => format!("{}/{name}", given.trim_end_matches('/')),
     };
     let ours = [
         format!("--bucket={bucket}"),

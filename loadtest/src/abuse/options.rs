@@ -15,9 +15,10 @@ pub(crate) struct Options {
         default_value = "penstock"
     )]
     pub(super) penstock: PathBuf,
-    /// Its bucket: memory:, file:///path or s3://bucket/prefix; each case has its own folder there
-    #[arg(long, value_name = "URL", default_value = "memory:")]
-    pub(super) bucket: String,
+    /// Its bucket: memory:, file:///path or s3://bucket/prefix; each case has its own folder there [default: a folder that
+    /// is removed]
+    #[arg(long, value_name = "URL")]
+    pub(super) bucket: Option<String>,
     /// This case alone; may be said several times
     #[arg(long = "case", value_name = "NAME")]
     pub(super) cases: Vec<String>,
@@ -57,6 +58,11 @@ impl Options {
 
     pub(super) fn attacked(&self) -> Duration {
         Duration::from_secs(if self.short { 3 } else { self.seconds })
+    }
+
+    /// Whether objects are the broker's own memory.
+    pub(super) fn is_in_memory(&self) -> bool {
+        self.bucket.as_deref() == Some("memory:")
     }
 
     /// How long the good client waits for an answer; then it is an error.

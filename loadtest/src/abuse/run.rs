@@ -175,7 +175,7 @@ async fn parts(
     run.attacked = attacked?;
     run.after = part.go(broker, JoinSet::new(), &mut ignored).await?;
     run.memory.after = broker.look()?.0;
-    if options.bucket == "memory:" {
+    if options.is_in_memory() {
         let samples = scrape::scrape(&target.http).await?;
         run.memory.stored = samples.sum("penstock_object_store_bytes_total", &["op=\"put\""]);
     }
