@@ -3,7 +3,7 @@
 //! last offset delta 23..27, base timestamp 27..35, max timestamp 35..43, producer id 43..51, producer epoch 51..53,
 //! base sequence 53..57, record count 57..61, then the records. The CRC covers everything from the attributes on.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use crc_fast::CrcAlgorithm;
 
 use crate::compression::{Codec, CompressionError, compress_behind};
@@ -15,6 +15,8 @@ pub const PREFIX_BYTES: usize = 16;
 
 /// Bytes before those that the batch length counts.
 const LENGTH_END: usize = 12;
+/// The batch length of one without records.
+const EMPTY_LENGTH: i32 = 49;
 const CRC_START: usize = 17;
 const ATTRIBUTES_START: usize = 21;
 const MAX_TIMESTAMP_START: usize = 35;
@@ -177,6 +179,30 @@ pub fn prefix(header: &BatchHeader, base_offset: i64, leader_epoch: i32) -> [u8;
     prefix
 }
 
+/// A batch without records that takes so many offsets, at least one: clients that read it go on behind them. Kafka's log
+/// compaction leaves such batches, too. Where they are more than 2^31, it takes as many, and the next one the rest.
+#[must_use]
+pub fn without_records(base_offset: i64, offsets: i64, leader_epoch: i32) -> Bytes {
+    let last_offset_delta = i32::try_from(offsets.saturating_sub(1)).unwrap_or(i32::MAX);
+    let mut batch = BytesMut::with_capacity(HEADER_BYTES);
+    batch.put_i64(base_offset);
+    batch.put_i32(EMPTY_LENGTH);
+    batch.put_i32(leader_epoch);
+    batch.put_i8(2);
+    batch.put_u32(0);
+    batch.put_i16(0);
+    batch.put_i32(last_offset_delta);
+    // No timestamps, producer, epoch nor sequence.
+    batch.put_i64(-1);
+    batch.put_i64(-1);
+    batch.put_i64(-1);
+    batch.put_i16(-1);
+    batch.put_i32(-1);
+    batch.put_i32(0);
+    seal(&mut batch);
+    batch.freeze()
+}
+
 /// The batch as a topic with `message.timestamp.type=LogAppendTime` keeps it: bit 3 set, the time of its arrival as its
 /// largest timestamp, and a new checksum. What is not a whole batch is returned as it is; bytes after it stay as they are.
 #[must_use]
@@ -284,6 +310,18 @@ mod tests {
             (-1, -1, -1)
         );
         assert!(crc_matches(&batch, &header));
+    }
+
+    #[test]
+    fn a_batch_without_records_is_whole_and_takes_offsets() {
+        let empty = without_records(7, 3, 5);
+        let header = BatchHeader::read(&empty).unwrap();
+        assert!(crc_matches(&empty, &header) && header.size == empty.len());
+        let takes = (header.base_offset, header.last_offset_delta);
+        assert_eq!((takes, header.record_count), ((7, 2), 0));
+        assert_eq!((header.leader_epoch, header.producer_id), (5, -1));
+        let most = BatchHeader::read(&without_records(0, i64::MAX, 0)).unwrap();
+        assert_eq!(most.last_offset_delta, i32::MAX);
     }
 
     #[test]

@@ -69,9 +69,10 @@ pub(super) fn assemble(
         .map(|(want, found)| {
             let read = read.next_if(|(partition, _)| *partition == want.partition);
             let bounds = found.bounds();
-            if let Found::Refused { code, bounds } = found {
-                return Served::nothing(code, bounds);
-            }
+            let lost = match &found {
+                Found::Refused { code, bounds } => return Served::nothing(*code, *bounds),
+                Found::Extents { extents, .. } => lost_until(extents),
+            };
             let extents = match read {
                 Some((_, Ok(extents))) => extents,
                 Some((_, Err(unread))) => return unreadable(want, &unread, bounds),
@@ -86,6 +87,9 @@ pub(super) fn assemble(
                 let damage = Damage::of_batches(want.partition, &extent, why.to_owned());
                 return Served::damaged(damage, bounds);
             }
+            if let Some(end) = lost.filter(|end| run.bytes == 0 && *end > want.offset) {
+                run.step_over(end);
+            }
             left = left.saturating_sub(run.bytes);
             anything |= run.bytes > 0;
             Served {
@@ -94,6 +98,13 @@ pub(super) fn assemble(
             }
         })
         .collect()
+}
+
+/// Where records that were given up end, if there is nothing else.
+fn lost_until(extents: &[Extent]) -> Option<Offset> {
+    let all = extents.iter().all(|extent| extent.stored().is_none());
+    let last = extents.last().filter(|_| all);
+    last.map(Extent::end_offset)
 }
 
 /// An object that is gone or damaged needs a person; a bucket that is away comes back.
@@ -192,6 +203,14 @@ impl Run {
             self.slices.push(batch.slice(PREFIX_BYTES..));
         }
         Ok(())
+    }
+
+    /// Where nothing follows what was given up, its reader would stay before it: no batch says how far it may go.
+    fn step_over(&mut self, end: Offset) {
+        let offsets = end.0.saturating_sub(self.offset.0);
+        let empty = record_batch::without_records(self.offset.0, offsets, self.leader_epoch);
+        self.bytes += empty.len();
+        self.slices.push(empty);
     }
 
     fn cut(&mut self) {

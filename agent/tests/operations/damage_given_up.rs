@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use protocol::ErrorCode;
+use protocol::record_batch::BatchHeader;
 
 use super::damaged_index::by_time;
 use super::processes::Process;
@@ -111,11 +112,16 @@ async fn readers_step_over_what_was_given_up_and_nothing_else() {
         assert!(broker.terminate().await.success());
     }
 
-    // At the end of the log a reader waits behind what was given up, and has what comes next.
+    // At the end of the log a reader is led behind what was given up, and has what comes next.
     assert!(say("t:0:4-4").await.status.success());
     let broker = Broker::in_folder(data, &[]).await;
     let mut client = Client::connect(broker.listen).await;
-    assert_eq!(next_offset(&mut client, 4).await, Ok(None));
+    let data = client.fetch("t", 0, 4).await;
+    let empty = data.records.expect("a batch").0.concat();
+    let empty = BatchHeader::read(&empty).unwrap();
+    let takes = (empty.base_offset, empty.last_offset_delta);
+    assert_eq!((takes, empty.record_count), ((4, 0), 0));
+    assert_eq!(next_offset(&mut client, 5).await, Ok(None));
     let placed = client.produce("t", 0, batch(&["5"])).await;
     assert_eq!(placed.base_offset, 5);
     assert_eq!(next_offset(&mut client, 4).await, Ok(Some(5)));

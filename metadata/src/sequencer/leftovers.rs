@@ -26,6 +26,8 @@ use crate::types::{Offset, PartitionIndex, TopicId, TopicPartition};
 const PAUSE: Duration = Duration::from_millis(10);
 /// The same while drains come: they wait for the transaction.
 const PAUSE_BESIDE_DRAINS: Duration = Duration::from_millis(100);
+/// Before the first look of a process.
+const SOON: Duration = Duration::from_secs(5);
 /// Behind all partitions of a topic.
 const NO_PARTITION: i32 = i32::MAX;
 
@@ -71,7 +73,8 @@ impl Leftovers {
         Self {
             next: first_of(TopicId(0)),
             stays: false,
-            at: Instant::now() + interval,
+            // Soon, for nobody knows how often a process starts.
+            at: Instant::now() + interval.min(SOON),
             interval,
             reading: None,
         }

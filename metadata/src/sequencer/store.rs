@@ -301,7 +301,7 @@ impl Holder {
                         self.known.lock().durable = lsn;
                         return Ok(());
                     }
-                    Ok(Resolved::Never) => {}
+                    Ok(Resolved::Never) => last = KvError::Unknown(reason),
                     Err(error) => {
                         // Also where another process took over: it may have found the transaction there.
                         let error = match error {
@@ -317,6 +317,8 @@ impl Holder {
         }
         Err(match last {
             KvError::TooOld => last.into(),
+            // It is known that it did not happen.
+            KvError::Unknown(reason) => Error::unavailable(reason).into(),
             _ => Error::unavailable("transactions conflict again and again").into(),
         })
     }

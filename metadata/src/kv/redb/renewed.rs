@@ -19,6 +19,11 @@ use std::time::Duration;
 
 use redb::{BackendError, StorageBackend};
 
+use crate::said::Said;
+
+/// A file on a full disk is opened again and again.
+static RENEWED: Said<()> = Said::seldom(4);
+
 /// Of a file of redb's, as its design document has it: what it begins with, and where and what says that it is open.
 const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
 const FLAGS_AT: usize = MAGIC.len();
@@ -102,10 +107,13 @@ impl<B: StorageBackend> Renewed<B> {
         }
         let length = self.file.len()?;
         if self.doubt.is_there() && was_left_open(&self.file, length)? {
-            tracing::info!(
-                bytes = length,
-                "the metadata file was not closed; it is written anew, so that what is read of it lies on the disk"
-            );
+            if let Some(unsaid) = RENEWED.admit(()) {
+                tracing::info!(
+                    bytes = length,
+                    unsaid,
+                    "the metadata file was not closed; it is written anew, so that what is read of it lies on the disk"
+                );
+            }
             renew(&self.file, length)?;
         }
         self.doubt.ends();
