@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{select, select_all};
-use metadata::{Bounds, Extent, Located, Look, Metadata, Offset, View};
+use metadata::{
+    Bounds, Content, Extent, ExtentFlags, Located, Look, Metadata, Offset, Timestamp, View,
+};
 use protocol::ErrorCode;
 use tokio::sync::futures::Notified;
 use tokio::task::coop::consume_budget;
@@ -248,8 +250,23 @@ async fn look_at(
     let mut found = look_from(asker, &Want { offset, ..*want }, raw_bytes_max, view).await;
     if let Found::Extents { extents, .. } = &mut found {
         given_up.before_next(want.partition, offset, extents);
+        if extents.is_empty() && offset > want.offset {
+            extents.push(stepped_over(want.offset, offset));
+        }
     }
     found
+}
+
+/// What a reader is told of where nothing follows what was given up.
+fn stepped_over(from: Offset, to: Offset) -> Extent {
+    Extent {
+        base_offset: from,
+        offset_span: u32::try_from(to.0.saturating_sub(from.0)).unwrap_or(u32::MAX),
+        record_count: 0,
+        max_timestamp: Timestamp(0),
+        flags: ExtentFlags::default(),
+        content: Content::Lost,
+    }
 }
 
 async fn look_from(asker: Asker<'_>, want: &Want, raw_bytes_max: u64, view: &View) -> Found {
