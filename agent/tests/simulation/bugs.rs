@@ -6,60 +6,61 @@ use std::process::ExitCode;
 use crate::run::run;
 use crate::say;
 
-/// Their names; `planted!` in the product has each.
-pub(crate) const ALL: &[&str] = &[
-    "ack-before-commit",
-    "ack-before-put",
-    "acks-mixed-up",
-    "answer-overtakes-view",
-    "base-offset-off-by-one",
-    "chain-not-written",
-    "checkpoint-clears-what-it-wrote",
-    "checkpoint-drops-the-last-extent",
-    "commit-order-swapped",
-    "confirmed-read-skipped",
-    "damaged-block-served",
-    "dead-bytes-served",
-    "decided-again",
-    "deposed-answers-agents",
-    "duplicate-check-off",
-    "ends-told-unasked",
-    "epoch-ignored",
-    "failed-put-committed",
-    "fence-off",
-    "fenced-drain-answered",
-    "head-not-expected",
-    "hedge-committed-too",
-    "lineage-not-checked",
-    "live-producers-evicted",
-    "log-cleared-before-it-is-in-rows",
-    "not-watched-again",
-    "out-of-range-unconfirmed",
-    "partition-done-before-its-extents",
-    "producers-not-checkpointed",
-    "published-before-commit",
-    "replay-skips-a-drain",
-    "state-kept-after-failure",
-    "submitted-again-in-a-new-session",
-    "unknown-is-done",
-    "view-kept-on-a-new-link",
-    "view-not-updated",
-    "wall-clock-expires-producers",
-    "window-of-one",
-    "witness-not-asked",
-    "wrong-block-of-a-run",
+/// Their names, of which `planted!` in the product has each, and the seed that found each when this was written: it is tried
+/// before all others, because most of the time goes into the seeds that find nothing.
+pub(crate) const ALL: &[(&str, u64)] = &[
+    ("ack-before-commit", 0),
+    ("ack-before-put", 0),
+    ("acks-mixed-up", 0),
+    ("answer-overtakes-view", 27),
+    ("base-offset-off-by-one", 0),
+    ("chain-not-written", 0),
+    ("checkpoint-clears-what-it-wrote", 0),
+    ("checkpoint-drops-the-last-extent", 0),
+    ("commit-order-swapped", 0),
+    ("confirmed-read-skipped", 203),
+    ("damaged-block-served", 18),
+    ("dead-bytes-served", 0),
+    ("decided-again", 3),
+    ("deposed-answers-agents", 67),
+    ("duplicate-check-off", 0),
+    ("ends-told-unasked", 11),
+    ("epoch-ignored", 45),
+    ("failed-put-committed", 21),
+    ("fence-off", 0),
+    ("fenced-drain-answered", 0),
+    ("head-not-expected", 9),
+    ("hedge-committed-too", 0),
+    ("lineage-not-checked", 0),
+    ("live-producers-evicted", 0),
+    ("log-cleared-before-it-is-in-rows", 0),
+    ("not-watched-again", 3),
+    ("out-of-range-unconfirmed", 3),
+    ("partition-done-before-its-extents", 1),
+    ("producers-not-checkpointed", 3),
+    ("published-before-commit", 1),
+    ("replay-skips-a-drain", 0),
+    ("state-kept-after-failure", 11),
+    ("submitted-again-in-a-new-session", 911),
+    ("unknown-is-done", 10),
+    ("view-kept-on-a-new-link", 9),
+    ("view-not-updated", 0),
+    ("wall-clock-expires-producers", 25),
+    ("window-of-one", 0),
+    ("witness-not-asked", 0),
+    ("wrong-block-of-a-run", 0),
 ];
 
 /// Runs seeds with a bug until one finds it.
 pub(crate) fn find(one: Option<&str>, seeds: Range<u64>, trace: bool) -> ExitCode {
     let mut missed = Vec::new();
-    for name in ALL
-        .iter()
-        .filter(|name| one.is_none_or(|one| one == **name))
-    {
+    for (name, before) in ALL.iter().filter(|bug| one.is_none_or(|one| one == bug.0)) {
         plant(Some(name));
         let found = seeds
-            .clone()
+            .contains(before)
+            .then_some(*before)
+            .into_iter()
+            .chain(seeds.clone())
             .map(run)
             .find(|report| !report.anomalies.is_empty());
         plant(None);

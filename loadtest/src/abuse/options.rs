@@ -53,7 +53,12 @@ impl Options {
     }
 
     pub(super) fn quiet(&self) -> Duration {
-        Duration::from_secs(if self.short { 2 } else { self.seconds })
+        // The short form compares nothing with it.
+        if self.short {
+            Duration::from_millis(500)
+        } else {
+            Duration::from_secs(self.seconds)
+        }
     }
 
     pub(super) fn attacked(&self) -> Duration {
