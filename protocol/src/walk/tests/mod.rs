@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::*;
-use crate::compression::{Codec, compress};
+use crate::compression::Codec;
 use crate::record_batch::{BatchError, BatchHeader, HEADER_BYTES, repack};
 use crate::records::{BatchOptions, Record, build_batch};
 use crate::unpack::Allowance;

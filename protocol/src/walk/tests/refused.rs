@@ -1,6 +1,7 @@
 //! Contents that contradict their batch or themselves, or that Kafka's clients do not read.
 
 use super::*;
+use crate::compression::compress;
 
 #[test]
 fn every_cut_is_an_error() {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::compression::compress;
 use crate::record_batch::{crc_matches, stamp_log_append_time};
 
 fn any_records() -> impl Strategy<Value = Vec<Record>> {
