@@ -21,8 +21,9 @@ use redb::{BackendError, StorageBackend};
 
 use crate::said::Said;
 
-/// A file on a full disk is opened again and again.
-static RENEWED: Said<()> = Said::seldom(4);
+/// Lines a minute that say so: a file on a full disk is opened again and again.
+pub(super) const LINES_MAX: u32 = 4;
+static RENEWED: Said<()> = Said::seldom(LINES_MAX);
 
 /// Of a file of redb's, as its design document has it: what it begins with, and where and what says that it is open.
 const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
@@ -89,6 +90,8 @@ pub(super) struct Renewed<B> {
     file: B,
     looked: AtomicBool,
     doubt: Doubt,
+    /// That it is written anew, in the log. Tests have one of their own.
+    pub(super) said: &'static Said<()>,
 }
 
 impl<B: StorageBackend> Renewed<B> {
@@ -97,6 +100,7 @@ impl<B: StorageBackend> Renewed<B> {
             file,
             looked: AtomicBool::new(false),
             doubt,
+            said: &RENEWED,
         }
     }
 
@@ -107,7 +111,7 @@ impl<B: StorageBackend> Renewed<B> {
         }
         let length = self.file.len()?;
         if self.doubt.is_there() && was_left_open(&self.file, length)? {
-            if let Some(unsaid) = RENEWED.admit(()) {
+            if let Some(unsaid) = self.said.admit(()) {
                 tracing::info!(
                     bytes = length,
                     unsaid,

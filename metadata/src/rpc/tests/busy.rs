@@ -8,10 +8,7 @@ use super::*;
 async fn a_silent_sequencer_is_left_by_a_busy_agent() {
     for every in [1000, 200, 100] {
         let net = Net::new(Travel::Links);
-        let mut played = Played::at(&net, "one:1");
-        let agent = net.agent_alone(&["one:1"], 11);
-        let mut link = played.welcome(0).await;
-        timeout(PATIENCE, agent.metadata.joined()).await.unwrap();
+        let (_played, agent, mut link) = Played::joined(&net).await;
         let taking = async { while link.receiver.recv().await.is_some() {} };
         let begun = Instant::now();
         tokio::select! {
@@ -28,10 +25,7 @@ async fn a_silent_sequencer_is_left_by_a_busy_agent() {
 #[tokio::test(start_paused = true)]
 async fn a_command_is_given_up_in_time_by_a_busy_agent_that_finds_nobody() {
     let net = Net::new(Travel::Links);
-    let mut played = Played::at(&net, "one:1");
-    let agent = net.agent_alone(&["one:1"], 11);
-    let link = played.welcome(0).await;
-    timeout(PATIENCE, agent.metadata.joined()).await.unwrap();
+    let (played, agent, link) = Played::joined(&net).await;
     net.open.lock().clear();
     drop((link, played));
     seconds(1).await;

@@ -1,5 +1,6 @@
 //! Peers that send nonsense, much of it, or nothing.
 
+use super::spoken::outcome_of;
 use super::*;
 use crate::rpc::message::{Down, Hello, Up};
 use crate::types::{Located, Offset, SessionId};
@@ -229,21 +230,8 @@ async fn topics_of_a_form_that_no_agent_asks_for_are_refused() {
             replication_factor,
             configs: [].into(),
         };
-        let submit = Up::Submit {
-            sequence,
-            seen: sequence,
-            command: Command::CreateTopic(create),
-        };
-        link.sender.send(submit.encode()).await.unwrap();
-        let answer = async {
-            loop {
-                let frame = link.receiver.recv().await.expect("an answer");
-                if let Down::Answer { outcome, .. } = Down::decode(frame).unwrap() {
-                    return outcome;
-                }
-            }
-        };
-        let outcome = timeout(PATIENCE, answer).await.unwrap();
+        let create = Command::CreateTopic(create);
+        let outcome = outcome_of(&mut link, sequence, create).await;
         assert_eq!(outcome, Outcome::Rejected(Rejected::InvalidCommand));
     }
     let catalogue = a.metadata.confirmed_catalogue().await.unwrap();

@@ -1,5 +1,6 @@
 //! The feature level is raised for all or for nobody.
 
+use super::spoken::outcome_of;
 use super::*;
 use crate::handle::Raised;
 use crate::keys::Key;
@@ -139,21 +140,8 @@ async fn the_command_of_an_old_version_is_told_to_be_said_with_the_new_one() {
     let _level = As::level(2);
     let (_memory, net, _process, _a, _b) = two_agents(Travel::Links).await;
     let mut link = old(&net, None).await;
-    let submit = Up::Submit {
-        sequence: 1,
-        seen: 1,
-        command: crate::Command::RaiseFeatureLevel(Some(2)),
-    };
-    link.sender.send(submit.encode()).await.unwrap();
-    let answer = async {
-        loop {
-            let frame = link.receiver.recv().await.expect("an answer");
-            if let Down::Answer { outcome, .. } = Down::decode(frame).unwrap() {
-                return outcome;
-            }
-        }
-    };
-    let outcome = timeout(PATIENCE, answer).await.unwrap();
+    let raise = crate::Command::RaiseFeatureLevel(Some(2));
+    let outcome = outcome_of(&mut link, 1, raise).await;
     let crate::Outcome::FeatureLevelKept(why) = outcome else {
         panic!("{outcome:?}")
     };

@@ -19,6 +19,7 @@ mod order;
 mod others;
 mod played;
 mod shares;
+mod spoken;
 mod twice;
 mod versions;
 

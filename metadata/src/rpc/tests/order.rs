@@ -1,19 +1,21 @@
 //! The order of frames: a view is there before an answer that covers it, whoever asks whom.
 
 use super::played::{Played, answer, asked};
+use super::spoken::{next, say};
 use super::*;
 use crate::command::{Outcome, Rejected};
 use crate::rpc::message::{Down, Question, Reply, Up};
 use crate::types::{Bounds, Lsn, Offset, Scope};
 use crate::update::{Update, ViewUpdate};
 
-async fn next(link: &mut Link) -> Down {
-    let frame = timeout(PATIENCE, link.receiver.recv()).await;
-    Down::decode(frame.expect("in time").expect("it says more")).unwrap()
-}
-
-async fn say(link: &Link, up: Up) {
-    link.sender.send(up.encode()).await.unwrap();
+/// As of a partition in which nothing is.
+fn empty(index: i32) -> ViewUpdate {
+    ViewUpdate {
+        partition: partition(index),
+        scope: Scope::All,
+        bounds: Bounds::default(),
+        extents: Vec::new(),
+    }
 }
 
 /// Both kinds of answers, to what was asked at once.
@@ -111,10 +113,7 @@ async fn what_is_sent_behind_a_command_that_never_came_is_refused_until_the_agen
 #[tokio::test(start_paused = true)]
 async fn several_views_are_asked_for_with_one_question() {
     let net = Net::new(Travel::Links);
-    let mut played = Played::at(&net, "one:1");
-    let agent = net.agent_alone(&["one:1"], 11);
-    let mut link = played.welcome(0).await;
-    timeout(PATIENCE, agent.metadata.joined()).await.unwrap();
+    let (_played, agent, mut link) = Played::joined(&net).await;
     let metadata = agent.metadata.clone();
     let partitions = [0, 1, 2].map(partition);
     let viewing = spawn(async move { metadata.views(&partitions).await });
@@ -122,13 +121,8 @@ async fn several_views_are_asked_for_with_one_question() {
         panic!("it asks for the views")
     };
     assert_eq!(question, Question::Watch(partitions.to_vec()));
-    let view = |index| ViewUpdate {
-        partition: partition(index),
-        scope: Scope::All,
-        bounds: Bounds::default(),
-        extents: Vec::new(),
-    };
-    answer(&link, Down::Update(Update::Views(vec![view(0), view(2)]))).await;
+    let views = vec![empty(0), empty(2)];
+    answer(&link, Down::Update(Update::Views(views))).await;
     let reply = Reply::Watched(vec![true, false, true]);
     answer(&link, Down::Reply { id, reply }).await;
     let views = viewing.await.unwrap();
@@ -141,10 +135,7 @@ async fn several_views_are_asked_for_with_one_question() {
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_comes_back_asks_for_its_views_before_it_submits_again() {
     let net = Net::new(Travel::Links);
-    let mut played = Played::at(&net, "one:1");
-    let agent = net.agent_alone(&["one:1"], 11);
-    let mut link = played.welcome(0).await;
-    timeout(PATIENCE, agent.metadata.joined()).await.unwrap();
+    let (mut played, agent, mut link) = Played::joined(&net).await;
     let metadata = agent.metadata.clone();
     let viewing = spawn(async move { metadata.view(partition(0)).await });
     let Up::Ask { id, question } = asked(&mut link).await else {
@@ -152,13 +143,7 @@ async fn an_agent_that_comes_back_asks_for_its_views_before_it_submits_again() {
     };
     let watched = Question::Watch(vec![partition(0)]);
     assert_eq!(question, watched);
-    let view = ViewUpdate {
-        partition: partition(0),
-        scope: Scope::All,
-        bounds: Bounds::default(),
-        extents: Vec::new(),
-    };
-    answer(&link, Down::Update(Update::Views(vec![view.clone()]))).await;
+    answer(&link, Down::Update(Update::Views(vec![empty(0)]))).await;
     let reply = Reply::Watched(vec![true]);
     answer(&link, Down::Reply { id, reply }).await;
     let view_there = viewing.await.unwrap().unwrap();
@@ -177,7 +162,7 @@ async fn an_agent_that_comes_back_asks_for_its_views_before_it_submits_again() {
     let again = asked(&mut link).await;
     assert!(matches!(again, Up::Submit { sequence: 1, .. }), "{again:?}");
     // The view is what was told, at the moment of the answer.
-    let mut grown = view;
+    let mut grown = empty(0);
     grown.bounds.high_watermark = Offset(10);
     answer(&link, Down::Update(Update::Views(vec![grown]))).await;
     let outcome = Outcome::Rejected(Rejected::UnknownPartition);

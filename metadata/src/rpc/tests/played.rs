@@ -27,6 +27,15 @@ impl Played {
         }
     }
 
+    /// One at `one:1`, an agent that joined it, and the link between them.
+    pub(super) async fn joined(net: &Net) -> (Self, Agent, Link) {
+        let mut played = Self::at(net, "one:1");
+        let agent = net.agent_alone(&["one:1"], 11);
+        let link = played.welcome(0).await;
+        timeout(PATIENCE, agent.metadata.joined()).await.unwrap();
+        (played, agent, link)
+    }
+
     /// The agent's next link, after a welcome.
     pub(super) async fn welcome(&mut self, known: u64) -> Link {
         let mut link = timeout(PATIENCE, self.links.recv())

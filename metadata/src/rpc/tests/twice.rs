@@ -1,6 +1,7 @@
 //! An agent may greet one process by two names, or come back before its process noticed that it was gone: of the links that
 //! its session has then, the one that the agent goes on with stays.
 
+use super::spoken::outcome_of;
 use super::*;
 use crate::command::{Command, Outcome};
 use crate::kv::over_memory::OverMemory;
@@ -108,18 +109,8 @@ async fn end_of(link: &mut Link) -> Option<String> {
 
 /// What becomes of a session's first command.
 async fn first_outcome(link: &mut Link) -> Outcome {
-    let submit = Up::Submit {
-        sequence: 1,
-        seen: 1,
-        command: Command::AllocateProducerIds { count: 1 },
-    };
-    link.sender.send(submit.encode()).await.unwrap();
-    loop {
-        let frame = link.receiver.recv().await.expect("the link goes on");
-        if let Ok(Down::Answer { outcome, .. }) = Down::decode(frame) {
-            return outcome;
-        }
-    }
+    let ids = Command::AllocateProducerIds { count: 1 };
+    outcome_of(link, 1, ids).await
 }
 
 #[tokio::test(start_paused = true)]

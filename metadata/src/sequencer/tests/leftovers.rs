@@ -156,6 +156,22 @@ async fn a_process_that_ends_amid_it_leaves_the_rest_to_the_next_one() {
     nothing_stays(running, &memory).await;
 }
 
+/// Its first round does not wait for the end of an interval, which few processes may live to see.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_lives_for_less_than_an_interval_gives_it_back_too() {
+    let memory = deleted().await;
+    let before = rows_left(&memory);
+    let options = options(2);
+    assert!(options.leftovers_interval > Duration::from_secs(20));
+    let running = run(memory.clone(), options).await;
+    seconds(4).await;
+    assert_eq!(rows_left(&memory), before, "it has just started");
+    seconds(10).await;
+    assert_eq!(partitions_left(&memory), BTreeSet::new());
+    running.kill().await;
+    check(&memory).await;
+}
+
 /// A store that counts reads of index rows, and is late with those of the deleted topic.
 #[derive(Clone, Debug)]
 struct Watched {

@@ -7,6 +7,7 @@ use super::*;
 use crate::command::Submission;
 use crate::error::Happened;
 use crate::history::{HistoryId, Point};
+use crate::kv::Fault;
 use crate::types::Lsn;
 use crate::witness::{Remembered, TIME_MAX, WRITE_INTERVAL, Witness};
 
@@ -260,4 +261,22 @@ async fn what_is_answered_after_a_take_over_lies_before_a_write_of_its_own() {
     assert_eq!(placed(&answer.outcome).base_offset.0, 0);
     assert_eq!(kv.found_behind().await, 10);
     running.kill().await;
+}
+
+/// As on a full disk that has room for what makes a drain clear, and none for the drain.
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_is_known_to_be_lost_each_time_is_refused_for_the_stores_reason() {
+    let memory = Memory::new();
+    let running = fresh(&memory).await;
+    // The drain, and what makes it clear; then both again.
+    let lost = [Fault::UnknownLost, Fault::None];
+    memory.faults().inject([lost, lost].concat());
+    let refused = running.metadata.submit(plain(1, 0)).await;
+    let Err(Error::Unavailable { happened, reason }) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(reason, "the answer was lost");
+    assert_eq!(happened, Happened::No);
+    running.kill().await;
+    assert_eq!(found(memory).await, 0);
 }

@@ -2,6 +2,7 @@
 
 mod disk;
 mod displaced;
+mod lines;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
