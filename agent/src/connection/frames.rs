@@ -26,8 +26,8 @@ const FIRST_CHUNK_TIME_MAX: Duration = Duration::from_secs(10);
 /// sending holds its permit no longer than the first.
 const REST_TIME_MAX: Duration = Duration::from_secs(10);
 const BYTES_PER_SECOND_MIN: usize = 64 * 1024;
-/// A request that takes longer is given up if its client has left though something is to be heard of him: until its place in
-/// the order is taken, or where he asked for more before he left.
+/// What takes longer is given up if its client has left though something is to be heard of him: all of his requests together,
+/// until their places in the order are taken, and one where he asked for more before he left.
 pub(super) const LEFT_AFTER: Duration = Duration::from_secs(1);
 /// How often a frame that arrives is compared with what others wait for.
 const COMPARE_EVERY: Duration = Duration::from_millis(100);
@@ -126,6 +126,11 @@ impl<R: Arrivals> Frames<R> {
             sleep(LEFT_AFTER).await;
         }
         Close::Gone
+    }
+
+    /// Whether the client sends no more than lies in the socket already, where that can be told.
+    pub(super) fn has_left(&mut self) -> bool {
+        self.socket.has_left()
     }
 
     /// An idle connection holds no buffer: what comes first is read onto the stack. Only a byte that was read ends the
