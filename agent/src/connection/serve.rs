@@ -36,10 +36,17 @@ pub(crate) async fn serve(
     let in_flight = InFlight::new(admission.connection_bytes_max());
     let frames = Frames::new(read, admission, arrival.origin());
     let arrival = Arc::new(arrival);
+    let writing = replies::write_all(&arrival, receiver, write);
     let replies = (sender, in_flight);
-    let reading = read_requests(arrival, frames, dispatch, replies, &reader, stop);
+    let reading = read_requests(
+        Arc::clone(&arrival),
+        frames,
+        dispatch,
+        replies,
+        &reader,
+        stop,
+    );
     let reading = reader.while_working(reading);
-    let writing = replies::write_all(receiver, write);
     tokio::pin!(reading, writing);
     tokio::select! {
         // In this order, so that simulation repeats itself.
