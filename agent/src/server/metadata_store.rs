@@ -34,7 +34,7 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    pub(super) async fn prepare(settings: &Settings) -> anyhow::Result<Self> {
+    pub(super) fn prepare(settings: &Settings) -> anyhow::Result<Self> {
         let wire = wire(settings.peer_tls.as_ref())?;
         let Sequencing::InProcess { store, peer, .. } = &settings.order else {
             return Ok(Self { wire, port: None });
@@ -44,7 +44,7 @@ impl Peers {
             None => None,
             Some(peer) => {
                 let (wire, advertise) = (wire.clone(), peer.advertise.clone());
-                Some(PeerPort::open(peer.listen, advertise, wire, "peer-listen").await?)
+                Some(PeerPort::take(peer.listen, advertise, wire, "peer-listen")?)
             }
         };
         Ok(Self { wire, port })
@@ -106,7 +106,7 @@ pub(super) async fn open(
     if let Some(port) = peers.port {
         // One path for all agents, this one included: whoever holds the order may be another process.
         let address = port.address().to_owned();
-        let status = port.serve(kv, options, names.clone(), rooms);
+        let status = port.serve(kv, options, names.clone(), rooms)?;
         let (at, agent) = (vec![address], Some(agent));
         let metadata = connect(at, peers.wire, agent, Some(bucket), names, rooms);
         return Ok(Opened {
