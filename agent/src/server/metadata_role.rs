@@ -63,7 +63,7 @@ pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
     let store = settings.store.to_string();
     let names = Names::of_store(store, settings.bucket, &settings.bucket_options);
     let kv = metadata_store::open_store(&settings.store, metadata_store::STOP).await?;
-    let (kv, unanswered) = Watched::over(kv);
+    let (kv, calls) = Watched::over(kv);
     if let Some(bucket) = &bucket {
         let checked = identity::check_bucket(&names, kv.as_ref(), bucket).await;
         checked.map_err(anyhow::Error::msg)?;
@@ -86,7 +86,7 @@ pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
         let pages = http::Pages::Metadata {
             prometheus,
             status,
-            unanswered,
+            calls,
         };
         let figures = OwnThread::start("figures")?;
         let serving = http::serve(listener, pages, figures, Tasks::new(), rooms.stopping());

@@ -66,7 +66,7 @@ impl Server {
         let metadata_store::Opened {
             metadata,
             candidate,
-            unanswered,
+            calls,
         } = metadata_store::open(&settings.order, peers, node.clone(), &store, &names, &tasks)
             .await?;
         let identity = Identity::new(store.clone(), metadata.clone(), names, Random::Real);
@@ -107,7 +107,7 @@ impl Server {
                 front: rooms.door.front.clone(),
                 draining: rooms.door.connections.stopping(),
                 candidate,
-                unanswered,
+                calls,
             }));
             tasks.spawn(
                 "http",
