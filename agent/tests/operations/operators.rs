@@ -66,7 +66,8 @@ async fn why_a_process_ended_is_said_once() {
     let mut command = penstock(["metadata", "--listen", "127.0.0.1:0"]);
     let ran = run(command.args(&flags)).await;
     assert_eq!(ran.status.code(), Some(1), "{ran:?}");
-    assert!(ran.stderr.contains("penstock: stopped because"), "{ran:?}");
+    let why = "penstock: stopped because the metadata ";
+    assert!(ran.stderr.contains(why), "{ran:?}");
     assert_eq!(
         ran.stderr.matches("went back in time").count(),
         1,
