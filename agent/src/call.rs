@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -60,6 +60,8 @@ pub(crate) struct Arrival {
     pub(crate) address: Option<IpAddr>,
     /// Blocks that its last Fetch did not wait for until they came, and its next one is going to ask for.
     pub(crate) in_line: Mutex<Option<InLine>>,
+    /// Bytes of replies that its client took.
+    taken: AtomicUsize,
 }
 
 impl Arrival {
@@ -69,7 +71,19 @@ impl Arrival {
             listener,
             address,
             in_line: Mutex::new(None),
+            taken: AtomicUsize::new(0),
         }
+    }
+
+    /// Its client took a reply of so many bytes, to the last of them.
+    pub(crate) fn took(&self, bytes: usize) {
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of all that it took, which it is trusted to take again. A few that the system takes for it are among them
+    /// (`connection/unsent.rs`).
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// Whom it is counted for where room is shared.

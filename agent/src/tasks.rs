@@ -111,11 +111,12 @@ impl Tasks {
             let _live = live;
             if let Err(error) = task.await {
                 let error = format!("{error:#}");
-                // Whoever waits for it ends the process with that sentence, which is said once.
-                if failure.receiver_count() == 0 {
-                    tracing::error!(task = name, error, "task failed");
+                // Whoever waits for it ends the process with that sentence, which is said once, and as it stands.
+                match failure.receiver_count() {
+                    0 => tracing::error!(task = name, error, "task failed"),
+                    _ => tracing::debug!(task = name, "task failed"),
                 }
-                failure.send_replace(Some(format!("{name}: {error}")));
+                failure.send_replace(Some(error));
             }
         };
         match &self.execution {
@@ -295,6 +296,6 @@ mod tests {
     async fn a_failure_is_told() {
         let tasks = Tasks::new();
         tasks.spawn("broken", async { Err(anyhow::anyhow!("no more")) });
-        assert_eq!(tasks.failed().await, "broken: no more");
+        assert_eq!(tasks.failed().await, "no more");
     }
 }

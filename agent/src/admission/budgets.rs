@@ -65,8 +65,16 @@ pub(super) const LARGE_POLLS_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// A poll up to this size, which is one of about four hundred partitions, waits among the small ones.
 pub(super) const SMALL_POLL_BYTES_MAX: usize = 64 * 1024;
 
-/// A reply up to this size waits in the lane of small ones, which have a quarter of the bytes that replies may take.
+/// A reply up to this size waits in the lane of small ones.
 pub(super) const SMALL_REPLY_BYTES_MAX: usize = 256 * 1024;
+/// Which has this part of the bytes that replies may take. As much is kept for clients that take what they ask for.
+pub(super) const KEPT_SHARE: usize = 4;
+/// A client may hold so many times as much of that as it took before: a reply holds whole blocks, and carries a part of them.
+pub(super) const HELD_FOR_TAKEN: usize = 2;
+/// A reply up to this size has some of it on trust, while one part in so many is free: what a consumer gets of one partition
+/// by default, and a block more.
+pub(super) const ORDINARY_REPLY_BYTES_MAX: usize = 2 * 1024 * 1024;
+pub(super) const ON_TRUST_SHARE: usize = 2;
 /// What was found for replies that stand in line for their bytes: some kilobytes for most.
 pub(super) const LOCATED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Of what is left of its lane a reply may have one part, of as many as there are replies and this.

@@ -12,6 +12,8 @@ use super::permit::{Held, Permit, Taken};
 pub(super) struct Lane {
     pub(super) bytes: Arc<Semaphore>,
     pub(super) total: u32,
+    /// Where less than this part is left, who holds some is in the way of others.
+    crowded_share: usize,
     pub(super) line: Arc<Line>,
 }
 
@@ -41,10 +43,16 @@ impl Drop for InLine<'_> {
 
 impl Lane {
     pub(super) fn new(bytes: usize) -> Self {
+        Self::with(bytes, CROWDED_SHARE)
+    }
+
+    /// One that is crowded already where less than that part is left.
+    pub(super) fn with(bytes: usize, crowded_share: usize) -> Self {
         let total = u32::try_from(bytes.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
         Self {
             bytes: Arc::new(Semaphore::new(total as usize)),
             total,
+            crowded_share,
             line: Arc::default(),
         }
     }
@@ -88,8 +96,17 @@ impl Lane {
         self.available() / (REPLY_SHARES + self.line.holders.load(Ordering::Relaxed))
     }
 
+    /// What somebody gets at once who takes so many bytes at least: nothing, or that, or his share.
+    pub(super) fn offers(&self, least: usize) -> usize {
+        let least = least.min(self.total as usize);
+        match self.available() >= least {
+            true => self.share().max(least),
+            false => 0,
+        }
+    }
+
     pub(super) fn is_crowded(&self) -> bool {
-        let little = self.available() < self.total as usize / CROWDED_SHARE;
+        let little = self.available() < self.total as usize / self.crowded_share;
         let others = self.line.holders.load(Ordering::Relaxed) > 1;
         self.line.waiting.load(Ordering::Relaxed) > 0 || (little && others)
     }

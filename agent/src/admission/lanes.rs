@@ -8,10 +8,11 @@ use super::budgets::{
     SEARCHES_AT_ONCE, SEARCHES_BYTES_MAX, SHARED_ANSWERS_BYTES_MAX, SMALL_ANSWER_BYTES_MAX,
     SMALL_ANSWERS_BYTES_MAX, SMALL_DECODED_BYTES_MAX, SMALL_FRAME_BYTES_MAX,
     SMALL_FRAMES_BYTES_MAX, SMALL_POLL_BYTES_MAX, SMALL_POLLS_BYTES_MAX, SMALL_PRODUCE_BYTES_MAX,
-    SMALL_REPLY_BYTES_MAX, WHOLE_FRAMES_BYTES_MAX, WHOLE_PRODUCE_BYTES_MAX,
+    WHOLE_FRAMES_BYTES_MAX, WHOLE_PRODUCE_BYTES_MAX,
 };
 use super::lane::Lane;
 use super::permit::{Held, Permit};
+use super::replies::{Replies, ReplyBytes};
 use crate::arriving::ArrivingLane;
 use crate::origin::Origin;
 
@@ -39,8 +40,7 @@ pub(crate) struct Admission {
     /// What was found for those that wait for room among the next.
     located: ArrivingLane,
     /// Fetched bytes on their way to clients.
-    small_replies: Lane,
-    large_replies: Lane,
+    replies: Replies,
     /// Answers other than those.
     small_answers: ArrivingLane,
     large_answers: ArrivingLane,
@@ -68,8 +68,7 @@ impl Admission {
             small_polls: Lane::new(SMALL_POLLS_BYTES_MAX),
             large_polls: ArrivingLane::shared(LARGE_POLLS_BYTES_MAX),
             located: ArrivingLane::shared(LOCATED_BYTES_MAX),
-            small_replies: Lane::new(reply_bytes_max / 4),
-            large_replies: Lane::new(reply_bytes_max - reply_bytes_max / 4),
+            replies: Replies::new(reply_bytes_max),
             small_answers: ArrivingLane::shared(SMALL_ANSWERS_BYTES_MAX),
             large_answers: ArrivingLane::shared(ANSWER_BYTES_MAX),
             shared_answers: Lane::new(SHARED_ANSWERS_BYTES_MAX),
@@ -79,13 +78,12 @@ impl Admission {
     /// What all requests together may take, by what for; batches that wait for their ack aside. `loadtest abuse` holds an
     /// agent to it.
     pub(crate) fn budgets(&self) -> [(&'static str, usize); 6] {
-        let replies = self.small_replies.total as usize + self.large_replies.total as usize;
         [
             ("frames", FRAMES_BYTES_MAX),
             ("decoded", DECODED_BYTES_MAX),
             ("dense", DENSE_BYTES_MAX),
             ("polls", SMALL_POLLS_BYTES_MAX + LARGE_POLLS_BYTES_MAX),
-            ("replies", replies + LOCATED_BYTES_MAX),
+            ("replies", self.replies.bytes_max() + LOCATED_BYTES_MAX),
             ("answers", ANSWERS_BYTES_MAX),
         ]
     }
@@ -186,32 +184,14 @@ impl Admission {
         place.flatten().map(|place| Permit(Held::Arriving(place)))
     }
 
-    /// For a reply that carries at least `least` bytes and at most `wanted`, as far as there are. Its share is of what is
-    /// left when its turn has come, and smaller the more replies there are: however many do not read, a next one finds
-    /// something.
-    pub(crate) async fn reply(&self, least: usize, wanted: usize) -> Permit {
-        let (lane, wanted) = self.reply_lane(least, wanted);
-        let mut permit = lane.take(least).await;
-        lane.grow(&mut permit, wanted);
-        permit
+    /// For a reply, as far as there are bytes.
+    pub(crate) async fn reply(&self, bytes: ReplyBytes) -> Permit {
+        self.replies.in_line(bytes).await
     }
 
     /// The same where nobody stands in line.
-    pub(crate) fn reply_now(&self, least: usize, wanted: usize) -> Option<Permit> {
-        let (lane, wanted) = self.reply_lane(least, wanted);
-        let mut permit = lane.take_now(least)?;
-        lane.grow(&mut permit, wanted);
-        Some(permit)
-    }
-
-    /// Its lane, and what it may have there. Who would get little among the large ones is small.
-    fn reply_lane(&self, least: usize, wanted: usize) -> (&Lane, usize) {
-        let small = wanted.min(SMALL_REPLY_BYTES_MAX);
-        let crowded = self.large_replies.share() < small;
-        match wanted == small || (crowded && least <= small) {
-            true => (&self.small_replies, small),
-            false => (&self.large_replies, wanted),
-        }
+    pub(crate) fn reply_now(&self, bytes: ReplyBytes) -> Option<Permit> {
+        self.replies.now(bytes)
     }
 
     /// For an answer that takes so many bytes, with what making it takes, until it is written.

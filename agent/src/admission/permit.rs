@@ -70,6 +70,15 @@ impl Permit {
         }
     }
 
+    /// How many hold something in a lane where whoever has bytes keeps them, with this one.
+    pub(crate) fn holders(&self) -> usize {
+        match &self.0 {
+            Held::Taken(taken) => taken.lane.line.holders.load(Ordering::Relaxed),
+            Held::Shared(permit) => permit.holders(),
+            Held::Arriving(_) | Held::Decoded { .. } => 1,
+        }
+    }
+
     /// Gives its room to others, for some among those who wait for the metadata. False where there is none: then its request
     /// asks nothing, for many would have all the room while the metadata does not answer.
     pub(crate) fn step_aside(&mut self) -> bool {

@@ -8,6 +8,15 @@ fn somewhere() -> Origin {
     Origin::of(None)
 }
 
+/// For who took so much before.
+fn reply(least: usize, wanted: usize, taken: usize) -> ReplyBytes {
+    ReplyBytes {
+        least,
+        wanted,
+        taken,
+    }
+}
+
 #[tokio::test]
 async fn a_crowd_of_large_frames_does_not_delay_smaller_ones() {
     let admission = Admission::new(1 << 20, 1 << 20);
@@ -105,24 +114,24 @@ async fn replies_that_nobody_reads_leave_room_for_others() {
     let admission = Admission::new(1 << 20, 256 << 20);
     let mut unread = Vec::new();
     for count in 0..300 {
-        let permit = admission.reply_now(16 << 10, 50 << 20);
+        let permit = admission.reply_now(reply(16 << 10, 50 << 20, 0));
         let permit = permit.unwrap_or_else(|| panic!("no room behind {count}"));
         assert!(permit.bytes() >= 16 << 10);
         unread.push(permit);
     }
-    assert!(unread[0].bytes() > 40 << 20, "{}", unread[0].bytes());
+    assert!(unread[0].bytes() > 30 << 20, "{}", unread[0].bytes());
     assert!(unread[0].is_wanted(), "they are in the way");
     drop(unread);
-    assert!(!admission.reply(1, 1).await.is_wanted());
+    assert!(!admission.reply(reply(1, 1, 0)).await.is_wanted());
 }
 
 /// What is left when they stood in line was nothing.
 #[tokio::test]
 async fn a_share_is_of_what_is_left_after_standing_in_line() {
     let admission = Admission::new(1 << 20, 4 << 20);
-    let first = admission.reply(3 << 20, 3 << 20).await;
+    let first = admission.reply(reply(3 << 20, 3 << 20, 0)).await;
     let mut line: Vec<_> = (0..3)
-        .map(|_| Box::pin(admission.reply(300 << 10, 50 << 20)))
+        .map(|_| Box::pin(admission.reply(reply(300 << 10, 50 << 20, 0))))
         .collect();
     for waits in &mut line {
         assert!(futures::poll!(waits).is_pending());
@@ -132,6 +141,73 @@ async fn a_share_is_of_what_is_left_after_standing_in_line() {
     let shares: Vec<usize> = shares.iter().map(Permit::bytes).collect();
     assert!(shares.iter().all(|share| *share >= 300 << 10), "{shares:?}");
     assert!(shares.iter().sum::<usize>() <= 3 << 20, "{shares:?}");
+}
+
+/// All that is given at once to those who ask for that.
+fn all_now(admission: &Admission, bytes: ReplyBytes) -> Vec<Permit> {
+    std::iter::from_fn(|| admission.reply_now(bytes)).collect()
+}
+
+/// Beside any number of those who ask for all there is and have read nothing yet.
+#[tokio::test]
+async fn ordinary_replies_find_room_where_all_else_is_taken_and_leave_half_to_readers() {
+    let admission = Admission::new(1 << 20, 256 << 20);
+    let unread = all_now(&admission, reply(1 << 20, 50 << 20, 0));
+    let ordinary = all_now(&admission, reply(1 << 20, 1 << 20, 0));
+    assert_eq!(
+        ordinary.len(),
+        33,
+        "half of a quarter, and the one that ends it"
+    );
+    assert!(ordinary[0].is_wanted(), "or others of their kind find none");
+    let read = all_now(&admission, reply(1 << 20, 50 << 20, 2 << 20));
+    assert!(read.len() >= 16, "{}", read.len());
+    let (most, least) = (4 << 20, 1 << 20);
+    assert!(
+        read.iter()
+            .all(|permit| (least..=most).contains(&permit.bytes()))
+    );
+    let all: usize = [unread, ordinary, read]
+        .iter()
+        .flatten()
+        .map(Permit::bytes)
+        .sum();
+    assert!(all <= 256 << 20, "{all}");
+}
+
+/// They have a line of their own.
+#[tokio::test]
+async fn who_read_before_stands_in_line_behind_nobody_who_did_not() {
+    let admission = Admission::new(1 << 20, 256 << 20);
+    let (new, known) = (
+        reply(1 << 20, 50 << 20, 0),
+        reply(1 << 20, 50 << 20, 512 << 10),
+    );
+    let unread = all_now(&admission, new);
+    let mut read = all_now(&admission, known);
+    assert_eq!(read.len(), 64);
+    let mut crowd: Vec<_> = (0..100).map(|_| Box::pin(admission.reply(new))).collect();
+    for waits in &mut crowd {
+        assert!(futures::poll!(waits).is_pending());
+    }
+    let mut next = Box::pin(admission.reply(known));
+    assert!(futures::poll!(&mut next).is_pending());
+    assert!(read[0].is_wanted());
+    read.pop();
+    assert!(futures::poll!(&mut next).is_ready());
+    // And those have their own turn.
+    drop(unread);
+    assert!(futures::poll!(&mut crowd[0]).is_ready());
+}
+
+/// Where nobody is in the way, who read little gets as much as anybody.
+#[tokio::test]
+async fn what_a_client_took_bounds_nothing_while_there_is_room() {
+    let admission = Admission::new(1 << 20, 256 << 20);
+    for taken in [0, 1 << 20, 1 << 30] {
+        let permit = admission.reply(reply(1 << 20, 50 << 20, taken)).await;
+        assert!(permit.bytes() > 30 << 20, "{taken}: {}", permit.bytes());
+    }
 }
 
 #[tokio::test]
@@ -178,9 +254,9 @@ async fn a_frame_larger_than_the_lane_goes_alone() {
 #[tokio::test]
 async fn whoever_has_a_permit_sees_whether_others_wait_for_it() {
     let admission = Admission::new(1 << 20, 1 << 20);
-    let first = admission.reply(1 << 20, 1 << 20).await;
+    let first = admission.reply(reply(1 << 20, 1 << 20, 0)).await;
     assert!(!first.is_wanted());
-    let mut second = Box::pin(admission.reply(1 << 20, 1 << 20));
+    let mut second = Box::pin(admission.reply(reply(1 << 20, 1 << 20, 0)));
     assert!(futures::poll!(&mut second).is_pending());
     assert!(first.is_wanted());
     drop(second);

@@ -72,9 +72,7 @@ pub(super) async fn run(options: Agent) -> anyhow::Result<()> {
     settings.peer_tls = tls;
     settings.http = options.http;
     let server = Server::start(settings).await?;
-    let http = server.http().map(tracing::field::display);
-    let listen: Vec<String> = server.listen().iter().map(ToString::to_string).collect();
-    tracing::info!(listen = listen.join(","), http, "serving");
+    server.announce();
     server.run().await
 }
 

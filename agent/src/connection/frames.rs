@@ -9,7 +9,7 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use protocol::{ApiKey, RequestHeader, frame};
+use protocol::{ApiKey, DecodeError, RequestHeader, frame};
 use tokio::io::{AsyncReadExt, ReadBuf};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -26,8 +26,8 @@ const FIRST_CHUNK_TIME_MAX: Duration = Duration::from_secs(10);
 /// sending holds its permit no longer than the first.
 const REST_TIME_MAX: Duration = Duration::from_secs(10);
 const BYTES_PER_SECOND_MIN: usize = 64 * 1024;
-/// A request that takes longer is given up if its client has left though something is to be heard of him: until its place in
-/// the order is taken, or where he asked for more before he left.
+/// What takes longer is given up if its client has left though something is to be heard of him: all of his requests together,
+/// until their places in the order are taken, and one where he asked for more before he left.
 pub(super) const LEFT_AFTER: Duration = Duration::from_secs(1);
 /// How often a frame that arrives is compared with what others wait for.
 const COMPARE_EVERY: Duration = Duration::from_millis(100);
@@ -83,7 +83,7 @@ impl<R: Arrivals> Frames<R> {
         self.wait_for_first_byte().await?;
         let deadline = Instant::now() + FIRST_CHUNK_TIME_MAX;
         self.read_ahead(LENGTH_BYTES, deadline).await?;
-        let length = frame::length(self.length_prefix(), protocol::FRAME_BYTES_MAX)?;
+        let length = self.announced()?;
         let chunk = length.min(FIRST_CHUNK_BYTES);
         self.read_ahead(LENGTH_BYTES + chunk, deadline).await?;
         let turn = self.judge(length, chunk)?;
@@ -126,6 +126,11 @@ impl<R: Arrivals> Frames<R> {
             sleep(LEFT_AFTER).await;
         }
         Close::Gone
+    }
+
+    /// Whether the client sends no more than lies in the socket already, where that can be told.
+    pub(super) fn has_left(&mut self) -> bool {
+        self.socket.has_left()
     }
 
     /// An idle connection holds no buffer: what comes first is read onto the stack. Only a byte that was read ends the
@@ -172,6 +177,24 @@ impl<R: Arrivals> Frames<R> {
         let mut prefix = [0; LENGTH_BYTES];
         prefix.copy_from_slice(&self.ahead[..LENGTH_BYTES]);
         prefix
+    }
+
+    /// How many bytes come, as their sender says. One that is a producer is told apart from those who speak something else.
+    fn announced(&self) -> Result<usize, Close> {
+        const BYTES_MAX: usize = protocol::FRAME_BYTES_MAX;
+        let prefix = self.length_prefix();
+        let produce = ApiKey::Produce.code().to_be_bytes();
+        frame::length(prefix, BYTES_MAX).map_err(|error| {
+            let key = self.ahead.get(LENGTH_BYTES..LENGTH_BYTES + produce.len());
+            if error != DecodeError::TooLarge || key != Some(&produce[..]) {
+                return error.into();
+            }
+            Close::Refused(format!(
+                "a Produce request of {} bytes, of which at most {BYTES_MAX} are read, which no flag changes: have the producer \
+                 send less at once (max.request.size, or message.max.bytes of librdkafka)",
+                i32::from_be_bytes(prefix)
+            ))
+        })
     }
 
     /// Refuses what cannot be right before its bulk is read.

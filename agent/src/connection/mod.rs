@@ -6,11 +6,13 @@ mod frames;
 mod in_flight;
 mod replies;
 mod serve;
+mod unsent;
 
 use crate::call::{Close, PendingReply};
 
 pub(crate) use self::arrivals::{Arrivals, Unknown};
 pub(crate) use self::serve::serve;
+pub(crate) use self::unsent::bound_unsent;
 
 #[cfg(test)]
 mod tests;

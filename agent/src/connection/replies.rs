@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::in_flight::Charge;
 use super::{Close, PendingReply};
 use crate::admission::Permit;
+use crate::call::Arrival;
 
 /// A client that takes nothing for so long is dropped, because its replies hold memory.
 const STALLED_MAX: Duration = Duration::from_secs(60);
@@ -21,10 +22,13 @@ const STALLED_WANTED_MAX: Duration = Duration::from_secs(1);
 /// the last window.
 const BYTES_PER_SECOND_MIN: u64 = 128 * 1024;
 const WINDOW: Duration = Duration::from_secs(5);
-/// Slices given to one `writev`, and bytes: then others have their turn. What the system takes it copies, and hundreds of
-/// clients with replies of megabytes would keep a small one waiting for the better part of a second.
+/// Slices given to one `writev`.
 const SLICES_MAX: usize = 128;
+/// Where many replies are on their way others have their turn after so many bytes. What the system takes it copies, and
+/// hundreds of clients with replies of megabytes would keep a small one waiting for the better part of a second. Where they
+/// are few it is written as the system takes it: each step costs a wake-up, and all of them half of what a reader costs.
 const STEP_BYTES: usize = 256 * 1024;
+const FEW: usize = 8;
 
 /// A reply in the order of requests, and what its request holds until it is written.
 pub(super) struct InOrder {
@@ -37,6 +41,7 @@ pub(super) struct InOrder {
 
 /// Writes until the requests end, then closes the sending side.
 pub(super) async fn write_all(
+    arrival: &Arrival,
     mut replies: mpsc::Receiver<InOrder>,
     mut socket: impl AsyncWrite + Unpin,
 ) -> Result<(), Close> {
@@ -47,7 +52,9 @@ pub(super) async fn write_all(
     }) = replies.recv().await
     {
         let reply = pending.await?;
+        let bytes: usize = reply.slices.iter().map(Bytes::len).sum();
         write_slices(&mut socket, reply.slices, reply.permit.as_ref()).await?;
+        arrival.took(bytes);
         drop((reply.permit, charge));
         if let Some(written) = written {
             // The reader ends before its client's last reply only where the client is gone.
@@ -71,13 +78,15 @@ async fn write_slices(
         if pace.is_slow && permit.is_some_and(Permit::is_wanted) {
             return Err(Close::ReadsSlowly);
         }
-        let written = write_some(socket, &step(&slices), permit).await?;
+        let many = permit.is_some_and(|permit| permit.holders() > FEW);
+        let most = if many { STEP_BYTES } else { usize::MAX };
+        let written = write_some(socket, &step(&slices, most), permit).await?;
         if written == 0 {
             return Err(Close::Gone);
         }
         advance(&mut slices, written);
         pace.took(written);
-        if !slices.is_empty() {
+        if many && !slices.is_empty() {
             yield_now().await;
         }
     }
@@ -85,8 +94,7 @@ async fn write_slices(
 }
 
 /// What is written next.
-fn step(slices: &std::collections::VecDeque<Bytes>) -> Vec<IoSlice<'_>> {
-    let mut room = STEP_BYTES;
+fn step(slices: &std::collections::VecDeque<Bytes>, mut room: usize) -> Vec<IoSlice<'_>> {
     let some = slices.iter().take(SLICES_MAX).map_while(|slice| {
         let part = slice.get(..room.min(slice.len()))?;
         room -= part.len();
@@ -158,10 +166,17 @@ mod tests {
     use tokio::io::{AsyncReadExt, duplex};
     use tokio::time::sleep;
 
+    use super::super::in_flight::InFlight;
     use super::*;
-    use crate::admission::Admission;
+    use crate::admission::{Admission, ReplyBytes};
+    use crate::call::{ConnectionId, Reply};
 
     const MIB: usize = 1 << 20;
+    const THREE_MIB: ReplyBytes = ReplyBytes {
+        least: 3 * MIB,
+        wanted: 3 * MIB,
+        taken: 0,
+    };
 
     /// What becomes of a reply of so many bytes, of which the client takes some each tenth of a second; and how long it took.
     async fn written(permit: &Permit, bytes: usize, takes: usize) -> (Result<(), Close>, Duration) {
@@ -186,10 +201,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_a_reply_slowly_is_dropped_where_others_wait_and_not_before() {
         let admission = Admission::new(MIB, 4 * MIB);
-        let permit = admission.reply(3 * MIB, 3 * MIB).await;
+        let permit = admission.reply(THREE_MIB).await;
         let (done, took) = written(&permit, 20_000, 100).await;
         assert!(done.is_ok() && took > 3 * WINDOW, "nobody waits: {took:?}");
-        let mut next = Box::pin(admission.reply(3 * MIB, 3 * MIB));
+        let mut next = Box::pin(admission.reply(THREE_MIB));
         assert!(futures::poll!(&mut next).is_pending());
         let (done, took) = written(&permit, 20_000, 100).await;
         assert!(matches!(done, Err(Close::ReadsSlowly)), "{done:?}");
@@ -197,6 +212,43 @@ mod tests {
         let (done, took) = written(&permit, 3 * MIB, 20_000).await;
         assert!(done.is_ok() && took > 2 * WINDOW, "{done:?} after {took:?}");
         drop(next);
+    }
+
+    /// What counts as taken after a reply of so many bytes, of which so many are read.
+    async fn taken(bytes: usize, read: usize) -> (Result<(), Close>, usize) {
+        let arrival = Arrival::new(ConnectionId(1), "here".to_owned(), None);
+        let (ours, mut theirs) = duplex(1024);
+        let (sender, receiver) = mpsc::channel(1);
+        let reply = Reply {
+            slices: vec![Bytes::from(vec![0; bytes])],
+            ..Reply::default()
+        };
+        let in_order = InOrder {
+            pending: Box::pin(async { Ok(reply) }),
+            charge: InFlight::new(MIB).charge(0),
+            written: None,
+        };
+        assert!(sender.try_send(in_order).is_ok());
+        drop(sender);
+        let reading = async {
+            theirs.read_exact(&mut vec![0; read]).await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        let done = tokio::select! {
+            done = write_all(&arrival, receiver, ours) => done,
+            () = reading => unreachable!("it goes on"),
+        };
+        (done, arrival.taken())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_counts_as_taken_once_all_of_it_is() {
+        let (done, counted) = taken(20_000, 20_000).await;
+        assert!(done.is_ok());
+        assert_eq!(counted, 20_000);
+        let (done, counted) = taken(20_000, 10_000).await;
+        assert!(matches!(done, Err(Close::NotReading)), "{done:?}");
+        assert_eq!(counted, 0);
     }
 
     #[test]
@@ -207,7 +259,7 @@ mod tests {
         };
         let sizes = |of: &[usize]| {
             let of = slices(of);
-            let step = step(&of);
+            let step = step(&of, STEP_BYTES);
             step.iter().map(|part| part.len()).collect::<Vec<_>>()
         };
         assert_eq!(sizes(&[1, 2]), [1, 2]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWrite;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Close;
 use super::arrivals::Arrivals;
@@ -36,10 +36,17 @@ pub(crate) async fn serve(
     let in_flight = InFlight::new(admission.connection_bytes_max());
     let frames = Frames::new(read, admission, arrival.origin());
     let arrival = Arc::new(arrival);
+    let writing = replies::write_all(&arrival, receiver, write);
     let replies = (sender, in_flight);
-    let reading = read_requests(arrival, frames, dispatch, replies, &reader, stop);
+    let reading = read_requests(
+        Arc::clone(&arrival),
+        frames,
+        dispatch,
+        replies,
+        &reader,
+        stop,
+    );
     let reading = reader.while_working(reading);
-    let writing = replies::write_all(receiver, write);
     tokio::pin!(reading, writing);
     tokio::select! {
         // In this order, so that simulation repeats itself.
@@ -69,6 +76,7 @@ async fn read_requests(
     reader: &Reader,
     mut stop: Stop,
 ) -> Result<(), Close> {
+    let mut grace = Grace::default();
     loop {
         let place = match replies.reserve().await {
             Ok(place) => place,
@@ -85,7 +93,7 @@ async fn read_requests(
             reader.may_read_more();
         }
         let begun = dispatch.begin(&arrival, frame.bytes, frame.permit);
-        let pending = unless_left(begun, &mut frames).await?;
+        let pending = grace.unless_left(begun, &mut frames).await?;
         match turn {
             Turn::Pipelined => place.send(InOrder {
                 pending,
@@ -116,19 +124,40 @@ async fn read_requests(
     }
 }
 
-/// A request's place in the order, unless its client leaves first. Not at once: who wants no acks says what there is to say
-/// and goes.
-async fn unless_left(
-    begun: impl Future<Output = Result<PendingReply, Close>>,
-    frames: &mut Frames<impl Arrivals>,
-) -> Result<PendingReply, Close> {
-    let mut begun = pin!(begun);
-    if let Ok(begun) = timeout(LEFT_AFTER, &mut begun).await {
-        return begun;
+/// For how long it is still worked for a client that has left. Not given up at once: who wants no acks says what there is to
+/// say and goes. But it is one time for all that he said: a thousand requests that take a moment each lie in the socket of one
+/// who is gone.
+#[derive(Debug)]
+pub(super) struct Grace(Duration);
+
+impl Default for Grace {
+    fn default() -> Self {
+        Self(LEFT_AFTER)
     }
-    tokio::select! {
-        biased;
-        begun = begun => begun,
-        close = frames.hung_up() => Err(close),
+}
+
+impl Grace {
+    /// A request's place in the order, unless its client leaves first.
+    pub(super) async fn unless_left(
+        &mut self,
+        begun: impl Future<Output = Result<PendingReply, Close>>,
+        frames: &mut Frames<impl Arrivals>,
+    ) -> Result<PendingReply, Close> {
+        let mut begun = pin!(begun);
+        let (began, had_left) = (Instant::now(), frames.has_left());
+        // It is asked first whether it has begun: what takes no time is taken, however little is left.
+        let done = timeout(self.0, &mut begun).await;
+        if had_left {
+            self.0 = self.0.saturating_sub(began.elapsed());
+        }
+        match done {
+            Ok(begun) => begun,
+            Err(_) if frames.has_left() => Err(Close::Gone),
+            Err(_) => tokio::select! {
+                biased;
+                begun = begun => begun,
+                close = frames.hung_up() => Err(close),
+            },
+        }
     }
 }

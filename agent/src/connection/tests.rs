@@ -15,7 +15,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Close;
 use super::arrivals::{Arrivals, Unknown};
 use super::frames::{Frame, Frames};
+use super::serve::Grace;
 use crate::admission::{Admission, FIRST_CHUNK_BYTES};
+use crate::call::{PendingReply, Reply};
 use crate::origin::Origin;
 
 const MIB: usize = 1 << 20;
@@ -284,4 +286,80 @@ async fn who_asked_for_very_much_more_and_left_is_noticed() {
     theirs.write_all(&vec![0; 100_000]).await.unwrap();
     let left = timeout(Duration::from_secs(60), frames.hung_up()).await;
     assert!(matches!(left, Ok(Close::Gone)));
+}
+
+/// How many of a client's requests find their places, each of which takes four tenths of a second, up to ten; and how the
+/// last one ended.
+async fn begun(socket: impl Arrivals) -> (usize, Option<Close>) {
+    let mut frames = Frames::new(socket, admission(), from(1));
+    let mut grace = Grace::default();
+    for count in 0..10 {
+        let request = async {
+            sleep(Duration::from_millis(400)).await;
+            let pending: PendingReply = Box::pin(async { Ok(Reply::default()) });
+            Ok(pending)
+        };
+        if let Err(close) = grace.unless_left(request, &mut frames).await {
+            return (count, Some(close));
+        }
+    }
+    (10, None)
+}
+
+/// Each of them took less than the time after which it is looked whether its client is there.
+#[tokio::test(start_paused = true)]
+async fn who_left_has_a_second_for_all_that_he_asked_for_and_who_stays_has_more() {
+    let (ours, _theirs) = duplex(MIB);
+    let (count, close) = begun(Here(ours)).await;
+    assert!(
+        matches!((count, &close), (2, Some(Close::Gone))),
+        "{count} {close:?}"
+    );
+    let (ours, _theirs) = duplex(MIB);
+    let (count, close) = begun(Unknown(ours)).await;
+    assert!(matches!((count, &close), (10, None)), "{count} {close:?}");
+}
+
+/// As without acks: it is said and gone before anything was looked at.
+#[tokio::test(start_paused = true)]
+async fn what_takes_no_time_is_taken_of_who_left_however_much_it_is() {
+    let (ours, _theirs) = duplex(MIB);
+    let mut frames = Frames::new(Here(ours), admission(), from(1));
+    let mut grace = Grace::default();
+    let slow = async {
+        sleep(Duration::from_secs(5)).await;
+        let pending: PendingReply = Box::pin(async { Ok(Reply::default()) });
+        Ok(pending)
+    };
+    let slow = grace.unless_left(slow, &mut frames).await;
+    assert!(matches!(slow, Err(Close::Gone)));
+    for _ in 0..100 {
+        let quick = async {
+            let pending: PendingReply = Box::pin(async { Ok(Reply::default()) });
+            Ok(pending)
+        };
+        assert!(grace.unless_left(quick, &mut frames).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_produce_that_is_too_large_is_told_from_what_speaks_no_kafka() {
+    let next = async |bytes: &[u8]| {
+        let (ours, mut theirs) = duplex(MIB);
+        theirs.write_all(bytes).await.unwrap();
+        let mut frames = Frames::new(Unknown(ours), admission(), from(1));
+        frames.next().await.map(drop)
+    };
+    let (large, _) = start(150 * MIB);
+    let refused = next(&large).await;
+    let Err(Close::Refused(said)) = refused else {
+        unreachable!("{refused:?}");
+    };
+    for part in ["157286400", "104857600", "no flag", "max.request.size"] {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+    for bytes in [&large[..4], b"GET / HTTP/1.1\r\n\r\n"] {
+        let nonsense = next(bytes).await;
+        assert!(matches!(nonsense, Err(Close::Malformed(_))), "{nonsense:?}");
+    }
 }

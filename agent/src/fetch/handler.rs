@@ -16,7 +16,7 @@ use super::read::Reader;
 use super::translate::{Asked, Slot, Topic, translate};
 use super::want::Found;
 use super::{plan, wait};
-use crate::admission::{Admission, Permit, REQUEST_BYTES};
+use crate::admission::{Admission, Permit, REQUEST_BYTES, ReplyBytes};
 use crate::brokers::Brokers;
 use crate::call::{Call, Close};
 use crate::refusal::NOT_ASKED;
@@ -166,12 +166,16 @@ impl Fetch {
             plan::plan(&asked.wants, found, limits)
         };
         let plan = whole(&found);
-        let (least, wanted) = (answers + plan.held_least, answers + plan.held);
-        let (mut permit, found, plan) = match self.admission.reply_now(least, wanted) {
+        let bytes = ReplyBytes {
+            least: answers + plan.held_least,
+            wanted: answers + plan.held,
+            taken: call.arrival.taken(),
+        };
+        let (mut permit, found, plan) = match self.admission.reply_now(bytes) {
             Some(permit) => (permit, found, plan),
             None => {
                 drop(plan);
-                let in_line = self.stand_in_line(call, asked, found, bytes_max, (least, wanted));
+                let in_line = self.stand_in_line(call, asked, found, bytes_max, bytes);
                 let (permit, found) = in_line.await;
                 let plan = whole(&found);
                 (permit, found, plan)
@@ -202,12 +206,12 @@ impl Fetch {
         asked: &Asked,
         found: Vec<Found>,
         bytes_max: usize,
-        (least, wanted): (usize, usize),
+        reply: ReplyBytes,
     ) -> (Permit, Vec<Found>) {
         let bytes = found.iter().map(Found::bytes).sum();
         let place = self.admission.located(call.arrival.origin(), bytes);
         let kept = place.is_some().then_some(found);
-        let permit = self.admission.reply(least, wanted).await;
+        let permit = self.admission.reply(reply).await;
         let found = match kept {
             Some(found) => found,
             None => {

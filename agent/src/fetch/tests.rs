@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::held::wants;
 use super::{Fetch, check};
-use crate::admission::{Admission, Permit};
+use crate::admission::{Admission, Permit, ReplyBytes};
 use crate::context::{AutoCreate, Context};
 use crate::discovery::fixture::{
     call, call_from, crowded_call, with_context, with_silent_metadata,
@@ -249,7 +249,13 @@ async fn a_fetch_in_line_for_its_reply_does_not_ask_with_its_permit_in_hand() {
         let admission = Admission::new(1 << 20, 64 << 20);
         let located = || admission.located(Origin::of(None), 1 << 20);
         let in_line: Vec<_> = std::iter::from_fn(|| located().filter(|_| crowded)).collect();
-        let reply = || admission.reply_now(256 << 10, 256 << 10);
+        let reply = || {
+            admission.reply_now(ReplyBytes {
+                least: 256 << 10,
+                wanted: 256 << 10,
+                taken: 0,
+            })
+        };
         let unread: Vec<_> = std::iter::from_fn(reply).collect();
         let waiting = RefCell::new(None);
         let before = async |context: &Arc<Context>| {

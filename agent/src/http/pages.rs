@@ -1,7 +1,6 @@
 //! What there is to see: metrics and health.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -12,6 +11,7 @@ use metadata::Status;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::figures::Figures;
+use super::store_calls::{StoreCalls, brief};
 use crate::admission::Admission;
 use crate::context::Context;
 use crate::identity::Identity;
@@ -27,8 +27,7 @@ pub(crate) enum Pages {
     Metadata {
         prometheus: PrometheusHandle,
         status: Status,
-        /// Calls of the metadata store that have been silent for seconds.
-        unanswered: Arc<AtomicUsize>,
+        calls: Arc<StoreCalls>,
     },
 }
 
@@ -46,21 +45,16 @@ pub(crate) struct AgentPages {
     pub(crate) draining: Stop,
     /// Of a process that may hold the order for others as well.
     pub(crate) candidate: Option<Status>,
-    /// Calls of the metadata store that have been silent for seconds.
-    pub(crate) unanswered: Arc<AtomicUsize>,
+    /// Of the metadata store, where this process works on it.
+    pub(crate) calls: Arc<StoreCalls>,
 }
 
-const UNWRITABLE_STORE: &str = "the metadata store cannot be written";
 const SILENT_STORE: &str = "the metadata store does not answer";
 const SILENT_METADATA: &str =
     "the metadata's process lives and answers nothing: see whether its metadata store does";
 
 fn cannot_take_over(trouble: &str) -> String {
     format!("cannot take over: {trouble}")
-}
-
-fn is_silent(unanswered: &AtomicUsize) -> bool {
-    unanswered.load(Ordering::Relaxed) > 0
 }
 
 impl Pages {
@@ -108,24 +102,24 @@ impl Pages {
     fn ready(&self) -> Response<Full<Bytes>> {
         let (status, said) = match self {
             Self::Agent(agent) => agent.readiness(),
-            Self::Metadata { unanswered, .. } if is_silent(unanswered) => {
+            Self::Metadata { calls, .. } if calls.silent() > 0 => {
                 (StatusCode::SERVICE_UNAVAILABLE, format!("{SILENT_STORE}\n"))
             }
-            Self::Metadata { status, .. } => readiness(status),
+            Self::Metadata { status, calls, .. } => readiness(status, calls),
         };
         respond(status, "text/plain", said)
     }
 }
 
 /// Of a process that is nothing but a candidate.
-fn readiness(status: &Status) -> (StatusCode, String) {
+fn readiness(status: &Status, calls: &StoreCalls) -> (StatusCode, String) {
     if let Some(displaced) = status.displaced() {
         return (StatusCode::SERVICE_UNAVAILABLE, format!("{displaced}\n"));
     }
     match (status.holds(), status.ready()) {
         (true, false) => (
             StatusCode::SERVICE_UNAVAILABLE,
-            format!("{UNWRITABLE_STORE}\n"),
+            format!("{}\n", calls.unwritable()),
         ),
         (true, true) => (StatusCode::OK, "holds the order\n".to_owned()),
         (false, _) => match status.trouble() {
@@ -156,7 +150,7 @@ impl AgentPages {
         if displaced.is_some() {
             return displaced;
         }
-        if is_silent(&self.unanswered) {
+        if self.calls.silent() > 0 {
             return Some(SILENT_STORE.to_owned());
         }
         if !self.context.metadata.ready() {
@@ -168,13 +162,13 @@ impl AgentPages {
         if let Some(trouble) = self.identity.trouble() {
             return Some(trouble);
         }
-        let writable = self.store.is_writable();
-        (!writable).then(|| "the bucket cannot be written".to_owned())
+        let why = self.store.unwritable()?;
+        Some(format!("the bucket cannot be written: {}", brief(&why)))
     }
 
     /// Why nothing can be committed: the store is to blame where this process works on it.
     fn without_order(&self) -> String {
-        let store = || UNWRITABLE_STORE.to_owned();
+        let store = || self.calls.unwritable();
         match &self.candidate {
             None => self.context.metadata.unreached().unwrap_or_else(store),
             Some(status) if status.holds() => store(),

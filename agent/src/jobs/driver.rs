@@ -20,6 +20,10 @@ const TURNS_AT_ONCE: usize = 2;
 const FAILED_PAUSE_MIN: Duration = Duration::from_secs(1);
 const FAILED_PAUSE_MAX: Duration = Duration::from_secs(60);
 
+/// A turn is cut off where it waits next, which is at once: one that does not wait has so long when the agent stops, and ends
+/// with the process.
+pub(super) const STOP_MAX: Duration = Duration::from_secs(1);
+
 /// The jobs of an agent.
 #[derive(Debug)]
 pub(crate) struct Jobs {
@@ -54,10 +58,10 @@ impl Jobs {
             .spawn(terms.name, driven.run(self.tasks.stopping()));
     }
 
-    /// No turn begins any more, and those under way are cut off; what does not let itself be cut off has so long.
-    pub(crate) async fn stop(&self, grace: Duration) {
+    /// No turn begins any more, and those under way are cut off; nobody waits for longer than [`STOP_MAX`].
+    pub(crate) async fn stop(&self) {
         self.tasks.stop();
-        self.tasks.wait(grace).await;
+        self.tasks.wait(STOP_MAX).await;
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
+use super::driver::STOP_MAX;
 use super::{Budget, Job, Jobs, Progress, Terms};
 use crate::random::Random;
 use crate::tasks::Tasks;
@@ -202,11 +203,21 @@ async fn a_turn_under_way_is_cut_off_with_the_agent_and_none_begins() {
         sleep(Duration::from_millis(100)).await;
     }
     let (before, asked) = (seen.ended(), Instant::now());
-    jobs.stop(PAUSE * 3).await;
+    jobs.stop().await;
     assert!(asked.elapsed() <= AT_ONCE);
     let turns = seen.turns();
     sleep(PAUSE * 10 + TERMS.turn_max).await;
     assert_eq!((seen.ended(), seen.turns()), (before, turns));
+}
+
+/// The agent's last checkpoint has the rest of its grace.
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_cannot_be_cut_off_is_waited_for_a_moment_only() {
+    let tasks = Tasks::new();
+    tasks.spawn("held up", std::future::pending());
+    let asked = Instant::now();
+    Jobs::new(tasks, Random::seeded(7)).stop().await;
+    assert!(asked.elapsed() <= STOP_MAX + AT_ONCE);
 }
 
 #[tokio::test(start_paused = true)]

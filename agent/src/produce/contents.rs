@@ -84,10 +84,8 @@ fn fault(
     if topic.timestamp_type == TimestampType::LogAppendTime || timestamp == NO_TIMESTAMP {
         return None;
     }
-    (!topic.takes(timestamp, now)).then(|| {
-        let message = format!("its timestamp {timestamp} is outside what the topic takes");
-        (ErrorCode::INVALID_TIMESTAMP, message)
-    })
+    let why = topic.refuses(timestamp, now)?;
+    Some((ErrorCode::INVALID_TIMESTAMP, format!("its {why}")))
 }
 
 /// Records at fault. One with a wrong timestamp decides the code, as in Kafka.

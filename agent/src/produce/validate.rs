@@ -162,14 +162,15 @@ fn as_the_header_says(
     now: Timestamp,
 ) -> Result<Contents, InvalidBatch> {
     let (first, largest) = (header.base_timestamp, header.max_timestamp);
-    let fits = topic.timestamp_type == TimestampType::LogAppendTime
-        || largest < 0
-        || (topic.takes(first, now) && topic.takes(largest, now));
-    if !fits {
-        return Err(InvalidBatch::new(
-            ErrorCode::INVALID_TIMESTAMP,
-            format!("timestamps {first}..={largest} are outside what the topic takes"),
-        ));
+    let any = topic.timestamp_type == TimestampType::LogAppendTime || largest < 0;
+    let refused = || {
+        topic
+            .refuses(first, now)
+            .or_else(|| topic.refuses(largest, now))
+    };
+    if !any && let Some(why) = refused() {
+        let message = format!("the batch's {why}");
+        return Err(InvalidBatch::new(ErrorCode::INVALID_TIMESTAMP, message));
     }
     Ok(Contents {
         min_timestamp: first,

@@ -13,6 +13,7 @@ use super::gate::Place;
 use super::prompt::PromptReads;
 use super::rooms::Door;
 use crate::call::{Arrival, ConnectionId};
+use crate::connection::bound_unsent;
 use crate::identity::Identity;
 use crate::said::Said;
 use crate::tasks::Stop;
@@ -87,6 +88,7 @@ impl Acceptor {
         let arrival = Arrival::new(connection, self.name.clone(), Some(peer.ip()));
         // Replies are written whole; waiting for more would only delay them.
         let _ = socket.set_nodelay(true);
+        bound_unsent(&socket);
         let (read, write) = socket.into_split();
         self.door
             .serve((PromptReads(read), write), arrival, Some(place));

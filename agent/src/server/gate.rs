@@ -92,7 +92,11 @@ impl Gate {
         metrics::count_turned(turned);
         if let Some(unsaid) = self.0.said.admit((Origin::of(peer), turned)) {
             let peer = peer.map(tracing::field::display);
-            tracing::info!(peer, %close, unsaid, "closed a connection");
+            match turned {
+                // It will be refused again, until somebody changes what it asks for.
+                Turned::Refused => tracing::warn!(peer, %close, unsaid, "closed a connection"),
+                _ => tracing::info!(peer, %close, unsaid, "closed a connection"),
+            }
         }
     }
 }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::peers::{CONNECTIONS_MAX, PeerPort, wire};
+use super::ports::Port;
 use super::signals::Signals;
-use super::start::bind;
 use super::unanswered::Watched;
 use super::{metadata_store, open_files};
 use crate::config::{PeerTls, StoreUrl};
@@ -43,11 +43,11 @@ pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
     let prometheus = metrics::install()?;
     open_files::allow(CONNECTIONS_MAX);
     let wire = wire(settings.tls.as_ref())?;
-    let port = PeerPort::open(settings.listen, settings.advertise, wire, "listen").await?;
-    let http_listener = match settings.http {
-        Some(address) => Some(bind(address, "http").await?),
-        None => None,
-    };
+    let port = PeerPort::take(settings.listen, settings.advertise, wire, "listen")?;
+    let http = settings.http;
+    let http = http
+        .map(|address| Port::take(address, "http"))
+        .transpose()?;
     metadata_store::check_folder(&settings.store, None)?;
     let bucket = match &settings.bucket {
         Some(url) => Some(Store::open(url, &settings.bucket_options).await?),
@@ -63,7 +63,7 @@ pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
     let store = settings.store.to_string();
     let names = Names::of_store(store, settings.bucket, &settings.bucket_options);
     let kv = metadata_store::open_store(&settings.store, metadata_store::STOP).await?;
-    let (kv, unanswered) = Watched::over(kv);
+    let (kv, calls) = Watched::over(kv);
     if let Some(bucket) = &bucket {
         let checked = identity::check_bucket(&names, kv.as_ref(), bucket).await;
         checked.map_err(anyhow::Error::msg)?;
@@ -76,7 +76,8 @@ pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
         metadata_store::options(bucket.as_ref(), settings.state_memory),
         names,
         &rooms,
-    );
+    )?;
+    let http_listener = http.map(Port::open).transpose()?;
     let http = http_listener
         .as_ref()
         .map(tokio::net::TcpListener::local_addr)
@@ -85,7 +86,7 @@ pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
         let pages = http::Pages::Metadata {
             prometheus,
             status,
-            unanswered,
+            calls,
         };
         let figures = OwnThread::start("figures")?;
         let serving = http::serve(listener, pages, figures, Tasks::new(), rooms.stopping());

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use anyhow::Context as _;
 use metadata::kv::{Kv, KvError, Memory, Redb};
@@ -16,6 +15,7 @@ use super::settings::{Sequencing, Settings};
 use super::unanswered::Watched;
 use crate::clock::Clock;
 use crate::config::StoreUrl;
+use crate::http::StoreCalls;
 use crate::identity::{self, Names};
 use crate::storage::Store;
 use crate::tasks::Tasks;
@@ -34,7 +34,7 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    pub(super) async fn prepare(settings: &Settings) -> anyhow::Result<Self> {
+    pub(super) fn prepare(settings: &Settings) -> anyhow::Result<Self> {
         let wire = wire(settings.peer_tls.as_ref())?;
         let Sequencing::InProcess { store, peer, .. } = &settings.order else {
             return Ok(Self { wire, port: None });
@@ -44,7 +44,7 @@ impl Peers {
             None => None,
             Some(peer) => {
                 let (wire, advertise) = (wire.clone(), peer.advertise.clone());
-                Some(PeerPort::open(peer.listen, advertise, wire, "peer-listen").await?)
+                Some(PeerPort::take(peer.listen, advertise, wire, "peer-listen")?)
             }
         };
         Ok(Self { wire, port })
@@ -66,8 +66,8 @@ pub(super) struct Opened {
     pub(super) metadata: Metadata,
     /// Of a process that may hold the order for others.
     pub(super) candidate: Option<Status>,
-    /// Calls of the store that it waits for in vain.
-    pub(super) unanswered: Arc<AtomicUsize>,
+    /// Of the store, where this process works on it.
+    pub(super) calls: Arc<StoreCalls>,
 }
 
 /// Opens the store and starts the sequencer, or reaches for one elsewhere, as some of `rooms`.
@@ -92,7 +92,7 @@ pub(super) async fn open(
             return Ok(Opened {
                 metadata,
                 candidate: None,
-                unanswered: Arc::default(),
+                calls: Arc::default(),
             });
         }
         Sequencing::InProcess {
@@ -102,17 +102,17 @@ pub(super) async fn open(
         } => (store, *state_memory),
     };
     let options = options(Some(bucket), state_memory);
-    let (kv, unanswered) = Watched::over(open_store(store, STOP).await?);
+    let (kv, calls) = Watched::over(open_store(store, STOP).await?);
     if let Some(port) = peers.port {
         // One path for all agents, this one included: whoever holds the order may be another process.
         let address = port.address().to_owned();
-        let status = port.serve(kv, options, names.clone(), rooms);
+        let status = port.serve(kv, options, names.clone(), rooms)?;
         let (at, agent) = (vec![address], Some(agent));
         let metadata = connect(at, peers.wire, agent, Some(bucket), names, rooms);
         return Ok(Opened {
             metadata,
             candidate: Some(status),
-            unanswered,
+            calls,
         });
     }
     let (metadata, sequencer) = metadata::start(kv, options)
@@ -126,7 +126,7 @@ pub(super) async fn open(
     Ok(Opened {
         metadata,
         candidate: None,
-        unanswered,
+        calls,
     })
 }
 

@@ -7,6 +7,7 @@ mod metadata_store;
 mod open_files;
 mod operate;
 mod peers;
+mod ports;
 mod prompt;
 mod rooms;
 mod run;

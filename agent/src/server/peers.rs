@@ -13,8 +13,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::metadata_store::refused;
+use super::ports::Port;
 use super::shares::{Place, Shares};
-use super::start::bind;
 use crate::config::PeerTls;
 use crate::identity::Names;
 use crate::said::Said;
@@ -33,7 +33,7 @@ const LINKS_MAX: usize = 16;
 /// A port for peers, and the name they know it by.
 #[derive(Debug)]
 pub(super) struct PeerPort {
-    listener: TcpListener,
+    port: Port,
     address: String,
     wire: Wire,
 }
@@ -57,19 +57,20 @@ pub(super) fn wire(tls: Option<&PeerTls>) -> anyhow::Result<Wire> {
 }
 
 impl PeerPort {
-    pub(super) async fn open(
+    /// Nobody is heard there yet.
+    pub(super) fn take(
         listen: SocketAddr,
         advertise: Option<String>,
         wire: Wire,
-        flag: &str,
+        flag: &'static str,
     ) -> anyhow::Result<Self> {
-        let listener = bind(listen, flag).await?;
+        let port = Port::take(listen, flag)?;
         let address = match advertise {
             Some(address) => address,
-            None => listener.local_addr()?.to_string(),
+            None => port.address()?.to_string(),
         };
         Ok(Self {
-            listener,
+            port,
             address,
             wire,
         })
@@ -77,7 +78,7 @@ impl PeerPort {
 
     /// Where it listens, with the port that was free if none was given.
     pub(super) fn listens_at(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.port.address()
     }
 
     /// What peers are told.
@@ -86,18 +87,22 @@ impl PeerPort {
     }
 
     /// Waits for the order of that store, and serves it while this process holds it, as some of `rooms`.
+    ///
+    /// # Errors
+    /// Where the port became another process' meanwhile.
     pub(super) fn serve(
         self,
         kv: Arc<dyn Kv>,
         options: Options,
         names: Names,
         rooms: &Tasks,
-    ) -> Status {
+    ) -> anyhow::Result<Status> {
         let Self {
-            listener,
+            port,
             address,
             wire,
         } = self;
+        let listener = port.open()?;
         let (links, incoming) = mpsc::channel(LINKS_MAX);
         let (dialing, own) = (wire.clone(), address.clone());
         let probe = Probe::new(move |address| {
@@ -122,7 +127,7 @@ impl PeerPort {
             take(listener, wire, links, tasks, stop).await;
             Ok(())
         });
-        status
+        Ok(status)
     }
 }
 

@@ -196,8 +196,7 @@ impl Rooms {
         }
         self.flusher.stop();
         self.flusher.wait(left()).await;
-        // The last checkpoint has the other half.
-        self.jobs.stop(left() / 2).await;
+        self.jobs.stop().await;
         if timeout(left().max(CLOSE_MIN), self.context.metadata.close())
             .await
             .is_err()

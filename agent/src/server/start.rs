@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use metadata::{Agent, Listener};
-use tokio::net::TcpListener;
 
 use super::peers::CONNECTIONS_MAX;
+use super::ports::{self, Port};
 use super::rooms::{Outside, Rooms};
 use super::settings::{Sequencing, Settings};
 use super::signals::Signals;
@@ -30,12 +30,14 @@ pub struct Server {
     pub(super) rooms: Rooms,
     pub(super) shutdown_grace: Duration,
     pub(super) signals: Signals,
-    listen: Vec<Listen>,
-    http: Option<SocketAddr>,
+    /// Of bucket and metadata.
+    pub(super) identity: Identity,
+    pub(super) listen: Vec<Listen>,
+    pub(super) http: Option<SocketAddr>,
 }
 
 impl Server {
-    /// Binds, opens bucket and store, replays, and serves.
+    /// Takes its ports, opens bucket and store, replays, and only then hears clients.
     ///
     /// # Errors
     /// With a sentence for the operator. Nothing was written then, unless it is the store itself that failed, or is not
@@ -47,13 +49,13 @@ impl Server {
         let allowed = open_files::allow(settings.connections_max + of_peers);
         let of_clients = allowed.saturating_sub(of_peers).max(allowed / 2);
         settings.connections_max = settings.connections_max.min(of_clients);
-        let (listen, listeners) = bind_all(&settings.listen).await?;
-        let http_listener = match settings.http {
-            Some(address) => Some(bind(address, "http").await?),
-            None => None,
-        };
+        let (listen, ports) = ports::take_all(&settings.listen)?;
+        let http = settings.http;
+        let http = http
+            .map(|address| Port::take(address, "http"))
+            .transpose()?;
         let node = node(&settings, &listen);
-        let peers = metadata_store::Peers::prepare(&settings).await?;
+        let peers = metadata_store::Peers::prepare(&settings)?;
         let store = Store::open(&settings.bucket, &settings.bucket_options).await?;
         store.check().await?;
         if let Some(data) = &settings.data {
@@ -64,11 +66,14 @@ impl Server {
         let metadata_store::Opened {
             metadata,
             candidate,
-            unanswered,
+            calls,
         } = metadata_store::open(&settings.order, peers, node.clone(), &store, &names, &tasks)
             .await?;
         let identity = Identity::new(store.clone(), metadata.clone(), names, Random::Real);
         join(&settings.order, &identity, &tasks).await?;
+        let opened = ports.into_iter().map(Port::open);
+        let listeners = opened.collect::<anyhow::Result<Vec<_>>>()?;
+        let http_listener = http.map(Port::open).transpose()?;
         let outside = Outside {
             metadata,
             store: store.clone(),
@@ -90,7 +95,7 @@ impl Server {
         });
         let http = http_listener
             .as_ref()
-            .map(TcpListener::local_addr)
+            .map(tokio::net::TcpListener::local_addr)
             .transpose()?;
         if let Some(listener) = http_listener {
             let pages = http::Pages::Agent(Box::new(http::AgentPages {
@@ -102,7 +107,7 @@ impl Server {
                 front: rooms.door.front.clone(),
                 draining: rooms.door.connections.stopping(),
                 candidate,
-                unanswered,
+                calls,
             }));
             tasks.spawn(
                 "http",
@@ -125,6 +130,7 @@ impl Server {
             rooms,
             shutdown_grace: settings.shutdown_grace,
             signals,
+            identity,
             listen,
             http,
         })
@@ -141,23 +147,6 @@ impl Server {
     pub fn http(&self) -> Option<SocketAddr> {
         self.http
     }
-}
-
-/// With the addresses that were free where none was given.
-async fn bind_all(wanted: &[Listen]) -> anyhow::Result<(Vec<Listen>, Vec<TcpListener>)> {
-    let (mut listen, mut listeners) = (wanted.to_vec(), Vec::new());
-    for each in &mut listen {
-        let listener = bind(each.address, "listen").await?;
-        each.address = listener.local_addr()?;
-        listeners.push(listener);
-    }
-    Ok((listen, listeners))
-}
-
-pub(super) async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}; is another process there? Choose another address with --{flag}")
-    })
 }
 
 fn make_folder(path: &Path) -> anyhow::Result<()> {

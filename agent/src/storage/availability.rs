@@ -132,11 +132,12 @@ impl Availability {
 }
 
 impl Store {
-    /// Whether segments can be stored, as far as is known.
+    /// Why the last segment could not be stored, while none can as far as is known.
     #[must_use]
-    pub fn is_writable(&self) -> bool {
+    pub fn unwritable(&self) -> Option<String> {
         let failing = self.availability().failing.lock();
-        !failing.as_ref().is_some_and(Failing::is_outage)
+        let outage = failing.as_ref().filter(|failing| failing.is_outage());
+        outage.map(|failing| failing.why.clone())
     }
 
     /// Asks a bucket that failed until it works again. Until told to stop.

@@ -93,10 +93,24 @@ impl TopicSettings {
         })
     }
 
-    /// Whether a record may have that timestamp.
-    pub(crate) fn takes(&self, timestamp: i64, now: Timestamp) -> bool {
-        timestamp.saturating_sub(now.0) <= self.after_max_ms
-            && now.0.saturating_sub(timestamp) <= self.before_max_ms
+    /// Why a record may not have that timestamp, if it may not: for its producer, with the setting that decides.
+    pub(crate) fn refuses(&self, timestamp: i64, now: Timestamp) -> Option<String> {
+        let (later, earlier) = (
+            timestamp.saturating_sub(now.0),
+            now.0.saturating_sub(timestamp),
+        );
+        let (by, side, most) = if later > self.after_max_ms {
+            (later, "after", self.after_max_ms)
+        } else if earlier > self.before_max_ms {
+            (earlier, "before", self.before_max_ms)
+        } else {
+            return None;
+        };
+        let now = now.0;
+        Some(format!(
+            "timestamp {timestamp} lies {by} ms {side} the broker's time, {now}; the topic takes \
+             message.timestamp.{side}.max.ms={most}"
+        ))
     }
 }
 

@@ -171,3 +171,35 @@ fn settings_are_read_once_and_again_where_the_topic_has_changed() {
     assert_eq!(TopicSettings::of(&changed).max_message_bytes, 11);
     assert_eq!(TopicSettings::of(&known).max_message_bytes, 10);
 }
+
+#[test]
+fn a_timestamp_that_is_refused_is_so_by_a_setting_that_is_named() {
+    let topic = topic(&[
+        ("message.timestamp.after.max.ms", "11"),
+        ("message.timestamp.before.max.ms", "12"),
+    ]);
+    let refused = |timestamp| TopicSettings::of(&topic).refuses(timestamp, Timestamp(1000));
+    for taken in [988, 1000, 1011] {
+        assert_eq!(refused(taken), None);
+    }
+    for (timestamp, parts) in [
+        (
+            1012,
+            ["12 ms after", "1000", "message.timestamp.after.max.ms=11"],
+        ),
+        (
+            987,
+            ["13 ms before", "1000", "message.timestamp.before.max.ms=12"],
+        ),
+        (
+            i64::MAX,
+            ["ms after", "1000", "message.timestamp.after.max.ms=11"],
+        ),
+    ] {
+        let said = refused(timestamp).unwrap();
+        assert!(said.contains(&timestamp.to_string()), "{said}");
+        for part in parts {
+            assert!(said.contains(part), "no {part:?} in {said}");
+        }
+    }
+}

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use protocol::compression::Codec;
+use protocol::messages::produce::PartitionProduceResponse;
 use protocol::record_batch::{BatchHeader, HEADER_BYTES, repack};
 use protocol::records::{BatchOptions, Record, build_batch};
 use protocol::walk::walk_and_unpack;
@@ -101,6 +102,7 @@ async fn records_have_the_times_that_a_topic_takes_whatever_the_header_says() {
             let hidden = altered(&far, MAX_TIMESTAMP, &said.to_be_bytes());
             let refused = client.produce("t", 0, hidden).await;
             assert_eq!(refused.error_code, ErrorCode::INVALID_TIMESTAMP);
+            names_the_setting(&refused);
             let blamed: Vec<_> = refused
                 .record_errors
                 .iter()
@@ -267,6 +269,13 @@ fn contents(batch: &Bytes) -> Vec<u8> {
     .expect("it unpacks")
 }
 
+/// That of a timestamp in the future.
+fn names_the_setting(refused: &PartitionProduceResponse) {
+    let said = refused.error_message.as_deref().expect("a sentence");
+    let setting = "message.timestamp.after.max.ms=3600000";
+    assert!(said.contains(setting), "no {setting} in {said}");
+}
+
 #[tokio::test]
 async fn a_topic_may_trust_its_producers() {
     let (_broker, mut client) = start(&[]).await;
@@ -291,6 +300,7 @@ async fn a_topic_may_trust_its_producers() {
     let future = stamped(&[now_ms() * 1000], with_codec(Codec::Zstd));
     let refused = client.produce("trusting", 0, future).await;
     assert_eq!(refused.error_code, ErrorCode::INVALID_TIMESTAMP);
+    names_the_setting(&refused);
 }
 
 #[tokio::test]

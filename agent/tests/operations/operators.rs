@@ -66,7 +66,8 @@ async fn why_a_process_ended_is_said_once() {
     let mut command = penstock(["metadata", "--listen", "127.0.0.1:0"]);
     let ran = run(command.args(&flags)).await;
     assert_eq!(ran.status.code(), Some(1), "{ran:?}");
-    assert!(ran.stderr.contains("penstock: stopped because"), "{ran:?}");
+    let why = "penstock: stopped because the metadata ";
+    assert!(ran.stderr.contains(why), "{ran:?}");
     assert_eq!(
         ran.stderr.matches("went back in time").count(),
         1,
@@ -96,8 +97,10 @@ async fn a_metadata_process_says_where_it_listens_and_which_flag_is_wrong() {
 #[tokio::test]
 async fn an_agent_without_metadata_names_whom_it_does_not_reach() {
     let nowhere = free().await.to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
     let more = ["--bucket", "memory:", "--metadata", &nowhere];
-    let agent = Process::start_logging("agent", "off", None, &more).await;
+    let agent = Process::start_logging("agent", "info", Some(log.clone()), &more).await;
     let nobody = format!("no process of `penstock metadata` answers at {nowhere} (");
     until("it says that nobody answers", async || {
         let page = agent.page("/health/ready").await.unwrap_or_default();
@@ -105,7 +108,22 @@ async fn an_agent_without_metadata_names_whom_it_does_not_reach() {
         page.starts_with("HTTP/1.1 503") && page.contains(&nobody)
     })
     .await;
+    // Nor does it say that it serves, until it does.
+    let said = || std::fs::read_to_string(&log).unwrap();
+    until("it says that it is not ready", async || {
+        said().contains("not ready: no process of `penstock metadata` answers")
+    })
+    .await;
+    assert!(!said().contains("\"serving\""), "{}", said());
+    let at = nowhere.parse().unwrap();
+    let flags = ["--store", "memory:", "--listen", &nowhere, "--log", "warn"];
+    let metadata = Process::with("metadata", at, None, &flags).await;
+    until("it says that it serves", async || {
+        said().contains("\"serving\"")
+    })
+    .await;
     agent.terminate().await;
+    metadata.terminate().await;
 }
 
 #[tokio::test]

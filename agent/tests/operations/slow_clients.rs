@@ -251,3 +251,19 @@ async fn nonsense_is_counted_each_time_and_logged_once_in_a_while() {
     let said = lines(&log, "closed a connection");
     assert!((1..=3).contains(&said), "{said} lines");
 }
+
+/// As of a producer whose bound was raised past the broker's.
+#[tokio::test]
+async fn a_produce_that_is_too_large_is_logged_with_its_size_and_the_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let broker = logging(&log, &["--log", "warn"]).await;
+    for _ in 0..20 {
+        let mut client = Client::connect(broker.listen).await;
+        client.send_raw(&start(150 << 20)).await;
+        assert_eq!(client.receive_frame().await, None);
+    }
+    let one = "a Produce request of 157286400 bytes, of which at most 104857600 are read";
+    until("it is logged", async || lines(&log, one) > 0).await;
+    assert_eq!(lines(&log, "127.0.0.1"), 1);
+}

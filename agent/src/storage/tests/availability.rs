@@ -57,7 +57,7 @@ async fn an_outage_is_known_after_a_while_and_its_end_without_traffic() {
                 break;
             }
             () = sleep(Duration::from_millis(50)) => {
-                if !store.is_writable() {
+                if store.unwritable().is_some() {
                     red = red.or(Some(began.elapsed()));
                 }
             }
@@ -67,12 +67,12 @@ async fn an_outage_is_known_after_a_while_and_its_end_without_traffic() {
     assert!((3..5).contains(&red.as_secs()), "{red:?}");
     // Nobody sends anything: it stays known for as long as it lasts.
     sleep(Duration::from_secs(60)).await;
-    assert!(!f.store.is_writable());
+    assert!(f.store.unwritable().is_some());
     let asked = f.faulty.requests();
     f.faulty.plan([], Planned::Works);
     assert!((60..200).contains(&asked), "{asked} requests in 85 s");
     sleep(Duration::from_secs(3)).await;
-    assert!(f.store.is_writable());
+    assert!(f.store.unwritable().is_none());
     // And nothing is asked any more.
     let asked = f.faulty.requests();
     sleep(Duration::from_secs(600)).await;
@@ -87,7 +87,7 @@ async fn a_bucket_that_says_nothing_is_out_too() {
     let stuck = async { put(&store, 1).await };
     let seen = async {
         sleep(Duration::from_secs(6)).await;
-        f.store.is_writable()
+        f.store.unwritable().is_none()
     };
     let (put, writable) = tokio::join!(stuck, seen);
     put.unwrap_err();
@@ -100,7 +100,7 @@ async fn refused_credentials_are_an_outage() {
     f.faulty.plan([], Planned::Refused);
     put(&f.store, 1).await.unwrap_err();
     sleep(Duration::from_secs(5)).await;
-    assert!(!f.store.is_writable());
+    assert!(f.store.unwritable().is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,7 +110,7 @@ async fn a_few_failures_are_no_outage() {
         f.faulty
             .plan([Planned::Busy, Planned::Busy], Planned::Works);
         put(&f.store, key).await.unwrap();
-        assert!(f.store.is_writable());
+        assert!(f.store.unwritable().is_none());
         sleep(Duration::from_millis(100)).await;
     }
 }
@@ -162,10 +162,13 @@ async fn a_probe_that_works_does_not_excuse_segments_that_fail() {
     };
     let seen = async {
         sleep(Duration::from_secs(15)).await;
-        f.store.is_writable()
+        f.store.unwritable().is_none()
     };
     let ((), writable) = tokio::join!(failing, seen);
     assert!(!writable);
     sleep(Duration::from_secs(15)).await;
-    assert!(f.store.is_writable(), "nothing has failed for long");
+    assert!(
+        f.store.unwritable().is_none(),
+        "nothing has failed for long"
+    );
 }

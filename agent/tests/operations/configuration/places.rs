@@ -1,7 +1,7 @@
 //! Addresses, buckets, stores and folders that are none, out of reach, or somebody else's.
 
 use protocol::ErrorCode;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::dev;
 use crate::bucket::{SECRET, Server, credentials, free_address};
@@ -196,6 +196,27 @@ async fn a_folder_that_cannot_be_written_is_refused() {
         .await
         .refused(&["m.redb", "Read-only"]);
     assert_eq!(contents(folder.path()), before);
+}
+
+/// Clients would wait in the line of a process that is about to end.
+#[tokio::test]
+async fn nobody_is_heard_before_the_bucket_was_asked() {
+    let bucket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", bucket.local_addr().unwrap());
+    let ports = [free_address(), free_address()].map(|address| address.to_string());
+    let mut command = penstock(["agent", "--log", "off", "--store", "memory:"]);
+    command.args(["--listen", &ports[0], "--http", &ports[1]]);
+    command.args(["--bucket", "s3://there/p", "--s3-endpoint", &endpoint]);
+    credentials(&mut command, SECRET);
+    let asked = async {
+        let (silent, _) = bucket.accept().await.unwrap();
+        for port in &ports {
+            assert!(TcpStream::connect(port).await.is_err(), "{port}");
+        }
+        silent
+    };
+    let (ran, _silent) = tokio::join!(run(&mut command), asked);
+    ran.refused(&["the bucket does not answer", "--s3-endpoint"]);
 }
 
 #[tokio::test]

@@ -1,0 +1,95 @@
+//! Ports of this process, taken before anything else is done and opened once it can serve: one that another process has is
+//! refused before anything is written, and nobody is kept waiting by a process that is about to refuse its bucket.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use tokio::net::{TcpListener, TcpSocket};
+
+use crate::config::Listen;
+
+/// Connections that may wait to be accepted; the system cuts that to its own bound.
+const BACKLOG: u32 = 4096;
+
+/// A port at which nobody is heard yet: who connects is refused.
+#[derive(Debug)]
+pub(super) struct Port {
+    socket: TcpSocket,
+    /// The flag that named it, without its dashes.
+    flag: &'static str,
+}
+
+impl Port {
+    /// # Errors
+    /// Where another process listens there, or this machine has no such address; with a sentence for the operator. One that
+    /// has taken the port as well and not opened it yet is found out when both do.
+    pub(super) fn take(address: SocketAddr, flag: &'static str) -> anyhow::Result<Self> {
+        let take = || {
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            // Connections of a process that ended here a moment ago do not keep the port from the next.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            Ok::<_, std::io::Error>(socket)
+        };
+        let socket = take().with_context(|| taken(address, flag))?;
+        Ok(Self { socket, flag })
+    }
+
+    /// With the port that was free where none was given.
+    pub(super) fn address(&self) -> std::io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// From now on who connects waits to be accepted.
+    ///
+    /// # Errors
+    /// Where another process was faster, with a sentence for the operator.
+    pub(super) fn open(self) -> anyhow::Result<TcpListener> {
+        let address = self.address()?;
+        let opened = self.socket.listen(BACKLOG);
+        opened.with_context(|| taken(address, self.flag))
+    }
+}
+
+/// The clients' ports, with the addresses that were free where none was given.
+pub(super) fn take_all(wanted: &[Listen]) -> anyhow::Result<(Vec<Listen>, Vec<Port>)> {
+    let (mut listen, mut ports) = (wanted.to_vec(), Vec::new());
+    for each in &mut listen {
+        let port = Port::take(each.address, "listen")?;
+        each.address = port.address()?;
+        ports.push(port);
+    }
+    Ok((listen, ports))
+}
+
+fn taken(address: SocketAddr, flag: &str) -> String {
+    format!(
+        "cannot listen on {address}; is another process there? Choose another address with --{flag}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_is_this_process_s_from_the_start_and_hears_nobody_before_it_is_opened() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let port = Port::take(any, "listen").unwrap();
+        let address = port.address().unwrap();
+        assert_ne!(address.port(), 0);
+        assert!(TcpStream::connect(address).await.is_err());
+        let listener = port.open().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        assert!(client.is_ok() && accepted.is_ok());
+        let refused = Port::take(address, "http").unwrap_err().to_string();
+        for part in [&address.to_string(), "--http"] {
+            assert!(refused.contains(part), "{refused}");
+        }
+    }
+}
