@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::address::address;
 use super::{HostPort, PeerTlsFiles, Records, StateMemory, StoreUrl};
 
 #[derive(Args, Debug)]
@@ -46,13 +47,13 @@ pub struct Metadata {
     #[arg(long, value_name = "URL")]
     pub s3_endpoint: Option<String>,
     /// Where agents connect
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub listen: Option<SocketAddr>,
     /// Host and port that agents and other candidates are told [default: the address listened on]
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Option<HostPort>,
     /// Where metrics and health are served
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub http: Option<SocketAddr>,
     #[command(flatten)]
     pub state: StateMemory,

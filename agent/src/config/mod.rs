@@ -1,6 +1,7 @@
 //! What a person typed, as typed values with units and limits. The only reader of flags, environment and config file:
 //! a flag beats its variable `PENSTOCK_<FLAG>`, the variable beats the key in `--config FILE`.
 
+mod address;
 mod addressee;
 mod agent;
 mod alike;

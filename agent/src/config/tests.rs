@@ -317,7 +317,8 @@ fn wrong_values_say_what_is_right() {
             ["dev", "--preset", "fastest"],
             "possible values: eco, default, fast",
         ),
-        (["dev", "--listen", "9092"], "invalid socket address"),
+        (["dev", "--listen", "9092"], "as in 127.0.0.1:9092"),
+        (["dev", "--http", "9644"], "as in 127.0.0.1:9092"),
     ] {
         let error = parse_words(&words).expect_err("refused");
         assert!(error.to_string().contains(said), "{words:?} said {error}");

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -102,7 +102,10 @@ impl FromStr for HostPort {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let say = || "not a host and port: write it as in broker.example.com:9092".to_string();
+        let say = || {
+            "not a host and port: write it as in broker.example.com:9092 or [2001:db8::1]:9092, with a port from 1 to 65535"
+                .to_string()
+        };
         let (host, port) = text.rsplit_once(':').ok_or_else(say)?;
         let port = port
             .parse::<u16>()
@@ -111,7 +114,9 @@ impl FromStr for HostPort {
             .ok_or_else(say)?;
         // Kafka carries IPv6 hosts without their brackets.
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        if host.is_empty() || host.contains(char::is_whitespace) {
+        let none_has = |c: char| c.is_whitespace() || "[]/@,?#".contains(c);
+        let is_v6 = || host.parse::<Ipv6Addr>().is_ok() || host.contains('%');
+        if host.is_empty() || host.contains(none_has) || (host.contains(':') && !is_v6()) {
             return Err(say());
         }
         Ok(Self {

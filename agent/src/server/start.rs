@@ -1,6 +1,7 @@
 //! Brings an agent up: first everything that can be refused without leaving a trace, then the rooms.
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -155,9 +156,32 @@ async fn bind_all(wanted: &[Listen]) -> anyhow::Result<(Vec<Listen>, Vec<TcpList
 }
 
 pub(super) async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}; is another process there? Choose another address with --{flag}")
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| {
+        let sentence = not_bound(address, flag, error.kind());
+        anyhow::Error::new(error).context(sentence)
     })
+}
+
+/// Why an address cannot be listened on, and what to do.
+fn not_bound(address: SocketAddr, flag: &str, kind: ErrorKind) -> String {
+    let choose = format!("choose another address with --{flag}");
+    let why = match kind {
+        ErrorKind::AddrInUse => format!("is another process there? Stop it, or {choose}"),
+        ErrorKind::AddrNotAvailable => {
+            let all = match address.ip() {
+                IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+                IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            let all = SocketAddr::new(all, address.port());
+            format!("this machine has no such address: {choose}, {all} for all that it has")
+        }
+        ErrorKind::PermissionDenied => {
+            format!("ports below 1024 are for privileged processes: {choose}")
+        }
+        _ => choose,
+    };
+    format!("cannot listen on {address}; {why}")
 }
 
 fn make_folder(path: &Path) -> anyhow::Result<()> {
