@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use clap::Args;
 
 use super::address::address;
+use super::words::word;
 use super::{Common, HostPort, Named, PeerTlsFiles, Role, StoreUrl};
 
 #[derive(Args, Debug)]
 pub struct Agent {
     /// Bucket: memory:, file:///path or s3://bucket/prefix
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = word("s3://bucket/prefix"))]
     pub bucket: String,
     /// Metadata store, carried inside this process: memory:, redb:///path, postgres://user:password@host/database
     /// or fdb:///path; or give --metadata

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::address::address;
+use super::words::word;
 use super::{Common, StoreUrl};
 
 #[derive(Args, Debug)]
@@ -20,7 +21,7 @@ pub struct Dev {
     #[arg(long, value_name = "DIR", default_value = "./penstock-data")]
     pub data: PathBuf,
     /// Bucket: memory:, file:///path or s3://bucket/prefix [default: a folder under --data]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = word("s3://bucket/prefix"))]
     pub bucket: Option<String>,
     /// Metadata store: memory:, redb:///path, postgres://user:password@host/database or fdb:///path [default: a
     /// file under --data]

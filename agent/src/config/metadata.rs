@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::address::address;
+use super::words::word;
 use super::{HostPort, PeerTlsFiles, Records, StateMemory, StoreUrl};
 
 #[derive(Args, Debug)]
@@ -41,10 +42,10 @@ pub struct Metadata {
     pub accept_older_store: bool,
     /// The agents' bucket, where is remembered how far the metadata had come: with it a store that is an older copy of
     /// itself is noticed [default: none, and it may go unnoticed]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = word("s3://bucket/prefix"))]
     pub bucket: Option<String>,
     /// S3 endpoint, for everything that is not AWS [default: from the AWS configuration]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = word("http://127.0.0.1:9000"))]
     pub s3_endpoint: Option<String>,
     /// Where agents connect
     #[arg(long, value_name = "ADDR", value_parser = address)]
@@ -63,7 +64,7 @@ pub struct Metadata {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Log filter, as in `info` or `penstock=debug`
-    #[arg(long, value_name = "FILTER", default_value = "info")]
+    #[arg(long, value_name = "FILTER", default_value = "info", value_parser = word("info"))]
     pub log: String,
 }
 

@@ -18,9 +18,11 @@ mod parse;
 mod peer_tls;
 mod place;
 mod records;
+mod size;
 mod state_memory;
 mod values;
 mod variables;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -37,6 +39,7 @@ pub use self::misuse::Misuse;
 pub use self::parse::parse;
 pub use self::peer_tls::{PeerTls, PeerTlsFiles};
 pub use self::records::Records;
+pub use self::size::Bytes;
 pub use self::state_memory::StateMemory;
-pub use self::values::{Bytes, CompressionLevel, HostPort, Preset, Role, StoreUrl};
+pub use self::values::{CompressionLevel, HostPort, Preset, Role, StoreUrl};
 pub use self::variables::{Given, unread};
