@@ -13,7 +13,7 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
         return Ok(address);
     }
     let (host, port) = text.rsplit_once(':').unwrap_or_default();
-    match port.parse() {
+    match port.parse::<u16>() {
         Ok(port) if host == "localhost" => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
         Ok(_) if is_name(host) => Err(format!(
             "{host} is a name, and of names only localhost is known here: {FORM}"
