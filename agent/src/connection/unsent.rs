@@ -42,6 +42,6 @@ mod tests {
             taken += written.unwrap();
             assert!(taken < 1 << 20, "it takes all there is");
         }
-        drop(client);
+        drop(client.unwrap());
     }
 }
