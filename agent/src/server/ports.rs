@@ -32,7 +32,7 @@ impl Port {
             // Connections of a process that ended here a moment ago do not keep the port from the next.
             socket.set_reuseaddr(true)?;
             socket.bind(address)?;
-            Ok::<_, std::io::Error>(socket)
+            Ok::<_, Error>(socket)
         };
         let socket = take().map_err(|error| not_bound(address, flag, error))?;
         Ok(Self { socket, flag })
