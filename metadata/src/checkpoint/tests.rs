@@ -1,5 +1,7 @@
 //! Checkpoints of large and odd states: within the limits of a store, and read back whole.
 
+mod outcomes;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

@@ -265,7 +265,9 @@ impl Sessions {
         for (sequence, outcome) in session.outcomes.range(self.next.0..) {
             let mut whole = Encoder::default();
             outcome.put(&mut whole);
+            let mut parts = 0;
             for (part, piece) in (0..).zip(cut(whole.into_bytes(), ROW_BYTES)) {
+                parts = part + 1;
                 if (*sequence, part) < self.next {
                     continue;
                 }
@@ -276,6 +278,11 @@ impl Sessions {
                 let stored = session.stored.outcomes.entry((*sequence, part));
                 let key = Key::Outcome(id, *sequence, part);
                 page.set(key, &Piece(piece), stored.or_default());
+            }
+            // With the last part: a version that wrote it otherwise may have left more, which would be read as its end.
+            let left = (*sequence, parts)..=(*sequence, u16::MAX);
+            for ((_, part), mark) in session.stored.outcomes.extract_if(left, |_, _| true) {
+                page.clear(Key::Outcome(id, *sequence, part), mark);
             }
         }
         let row = Row {

@@ -94,7 +94,12 @@ async fn no_commit_waits_for_index_rows_that_come_late() {
 }
 
 /// Asks until it has been so long. What was acknowledged in the first partition.
-async fn press(metadata: &Metadata, memory: &Memory, next: &mut u64, long: Duration) -> Pressed {
+pub(super) async fn press(
+    metadata: &Metadata,
+    memory: &Memory,
+    next: &mut u64,
+    long: Duration,
+) -> Pressed {
     let (begun, mut pressed) = (Instant::now(), Pressed::default());
     while begun.elapsed() < long {
         let answers: Vec<_> = (*next..*next + 40)
@@ -121,17 +126,17 @@ async fn press(metadata: &Metadata, memory: &Memory, next: &mut u64, long: Durat
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Pressed {
+pub(super) struct Pressed {
     /// Batches in the first partition.
     acknowledged: i64,
-    refused: usize,
+    pub(super) refused: usize,
     /// The most that there were.
-    log_bytes: usize,
+    pub(super) log_bytes: usize,
 }
 
-const LOG_BYTES_MAX: usize = 1 << 20;
+pub(super) const LOG_BYTES_MAX: usize = 1 << 20;
 
-fn with_little_room(seed: u64) -> Options {
+pub(super) fn with_little_room(seed: u64) -> Options {
     Options {
         log_bytes_max: LOG_BYTES_MAX as u64,
         ..options(seed)

@@ -29,6 +29,7 @@ mod snapshots;
 mod takeover;
 mod takes_writes;
 mod unclear;
+mod unread;
 mod watch;
 mod wide;
 
