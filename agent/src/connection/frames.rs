@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Close;
 use super::arrivals::Arrivals;
+use super::in_flight::InFlight;
 use crate::admission::{self, Admission, FIRST_CHUNK_BYTES, Permit};
 use crate::origin::Origin;
 
@@ -55,7 +56,8 @@ pub(super) struct Frame {
 pub(super) enum Turn {
     /// At once: batches of several requests share a segment.
     Pipelined,
-    /// Once this one is answered, as in Kafka. A request that waits for long, then, holds none behind it in memory.
+    /// Once this one is answered, as in Kafka. A request that waits for long, then, holds none behind it in memory. Nor is it
+    /// read itself before all others are answered.
     Alone,
 }
 
@@ -78,8 +80,10 @@ impl<R: Arrivals> Frames<R> {
         }
     }
 
-    /// The next frame. Cancelling loses nothing unless a frame was half read, and then the connection is over anyway.
-    pub(super) async fn next(&mut self) -> Result<Frame, Close> {
+    /// The next frame, once what is in flight leaves room for it. Cancelling loses nothing unless a frame was half read, and
+    /// then the connection is over anyway.
+    pub(super) async fn next(&mut self, in_flight: &InFlight) -> Result<Frame, Close> {
+        in_flight.room().await;
         self.wait_for_first_byte().await?;
         let deadline = Instant::now() + FIRST_CHUNK_TIME_MAX;
         self.read_ahead(LENGTH_BYTES, deadline).await?;
@@ -87,6 +91,9 @@ impl<R: Arrivals> Frames<R> {
         let chunk = length.min(FIRST_CHUNK_BYTES);
         self.read_ahead(LENGTH_BYTES + chunk, deadline).await?;
         let turn = self.judge(length, chunk)?;
+        if turn == Turn::Alone {
+            self.wait_for_the_last_answer(in_flight).await?;
+        }
         let mut permit = self.permit(turn, length, chunk).await;
         let _prefix = self.ahead.split_to(LENGTH_BYTES);
         let first = self.ahead.split_to(chunk);
@@ -105,6 +112,16 @@ impl<R: Arrivals> Frames<R> {
             permit,
             turn,
         })
+    }
+
+    /// Whoever asks for what is answered alone has all earlier answers before any of it takes a permit: it would be held behind
+    /// answers that its client may never read, and others need it.
+    async fn wait_for_the_last_answer(&mut self, in_flight: &InFlight) -> Result<(), Close> {
+        tokio::select! {
+            biased;
+            () = in_flight.none() => Ok(()),
+            close = self.hung_up() => Err(close),
+        }
     }
 
     /// Resolves only if the client goes away, at once where it asked for no more before. Not at once else: who wants no acks

@@ -47,6 +47,13 @@ impl InFlight {
         }
     }
 
+    /// Resolves once everything is answered. For the same task only.
+    pub(super) async fn none(&self) {
+        while self.0.bytes.load(Ordering::Acquire) > 0 {
+            self.0.answered.notified().await;
+        }
+    }
+
     /// For a request whose frame has so many bytes, until it is answered.
     pub(super) fn charge(&self, frame_bytes: usize) -> Charge {
         let bytes = frame_bytes.saturating_add(REQUEST_BYTES);
@@ -86,5 +93,18 @@ mod tests {
         let _large = all.charge(1 << 30);
         drop(charges);
         assert!(poll!(Box::pin(all.room())).is_pending(), "by one request");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_in_flight_once_the_last_request_is_answered() {
+        let all = InFlight::new(10 * REQUEST_BYTES);
+        assert!(poll!(Box::pin(all.none())).is_ready());
+        let (first, second) = (all.charge(0), all.charge(100));
+        let mut none = Box::pin(all.none());
+        assert!(poll!(&mut none).is_pending());
+        drop(second);
+        assert!(poll!(&mut none).is_pending());
+        drop(first);
+        assert!(poll!(&mut none).is_ready());
     }
 }

@@ -16,3 +16,5 @@ pub(crate) use self::unsent::bound_unsent;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unread;

@@ -85,7 +85,7 @@ async fn read_requests(
         let frame = tokio::select! {
             biased;
             () = stop.requested() => return Ok(()),
-            frame = async { in_flight.room().await; frames.next().await } => frame?,
+            frame = frames.next(&in_flight) => frame?,
         };
         let charge = in_flight.charge(frame.bytes.len());
         let turn = frame.turn;

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Close;
 use super::arrivals::{Arrivals, Unknown};
 use super::frames::{Frame, Frames};
+use super::in_flight::InFlight;
 use super::serve::Grace;
 use crate::admission::{Admission, FIRST_CHUNK_BYTES};
 use crate::call::{PendingReply, Reply};
@@ -23,6 +24,11 @@ use crate::origin::Origin;
 const MIB: usize = 1 << 20;
 /// Kafka's default `max.message.bytes`, and some.
 const ORDINARY: usize = 1_400_000;
+
+/// The next frame of a client that waits for no answer.
+async fn next(frames: &mut Frames<impl Arrivals>) -> Result<Frame, Close> {
+    frames.next(&InFlight::new(MIB)).await
+}
 
 /// A Produce request that is longer than what is read on credit: its start, and how much is missing.
 fn start(length: usize) -> (Vec<u8>, usize) {
@@ -45,7 +51,7 @@ async fn whole(admission: &Admission, origin: Origin, api: ApiKey, length: usize
     theirs.write_all(&bytes).await.unwrap();
     theirs.write_all(&vec![0; missing]).await.unwrap();
     let mut frames = Frames::new(Unknown(ours), admission.clone(), origin);
-    frames.next().await.unwrap()
+    next(&mut frames).await.unwrap()
 }
 
 fn from(last: u8) -> Origin {
@@ -75,7 +81,7 @@ async fn sent(
     };
     let mut frames = Frames::new(Unknown(ours), admission.clone(), origin);
     tokio::select! {
-        frame = frames.next() => frame.map(drop),
+        frame = next(&mut frames) => frame.map(drop),
         () = trickle => Ok(()),
     }
 }
@@ -116,14 +122,14 @@ fn admission() -> Admission {
 
 #[tokio::test]
 async fn a_produce_that_is_too_large_is_told_from_what_speaks_no_kafka() {
-    let next = async |bytes: &[u8]| {
+    let read = async |bytes: &[u8]| {
         let (ours, mut theirs) = duplex(MIB);
         theirs.write_all(bytes).await.unwrap();
         let mut frames = Frames::new(Unknown(ours), admission(), from(1));
-        frames.next().await.map(drop)
+        next(&mut frames).await.map(drop)
     };
     let (large, _) = start(150 * MIB);
-    let refused = next(&large).await;
+    let refused = read(&large).await;
     let Err(Close::Refused(said)) = refused else {
         unreachable!("{refused:?}");
     };
@@ -131,7 +137,7 @@ async fn a_produce_that_is_too_large_is_told_from_what_speaks_no_kafka() {
         assert!(said.contains(part), "no {part:?} in {said}");
     }
     for bytes in [&large[..4], b"GET / HTTP/1.1\r\n\r\n"] {
-        let nonsense = next(bytes).await;
+        let nonsense = read(bytes).await;
         assert!(matches!(nonsense, Err(Close::Malformed(_))), "{nonsense:?}");
     }
 }
@@ -228,7 +234,7 @@ async fn a_frame_that_is_here_waits_for_none_that_is_not() {
     // Nobody overtakes it in line, however little he wants.
     let mut first = Box::pin(admission.arriving_produce(from(1), ORDINARY));
     assert!(futures::poll!(&mut first).is_pending());
-    let frame = frames.next().await.unwrap();
+    let frame = next(&mut frames).await.unwrap();
     assert_eq!(
         (frame.bytes.len(), began.elapsed()),
         (40_000, Duration::ZERO)
@@ -285,6 +291,41 @@ async fn requests_that_wait_to_be_decoded_hold_up_none_of_other_addresses() {
     let fetch = (ApiKey::Fetch, 104_857);
     let frame = beside_those_that_stay(300, fetch, (ApiKey::Fetch, 40_000)).await;
     assert_eq!(frame.bytes.len(), 40_000);
+}
+
+/// Its room, and that for what it grows into, was held behind answers that a client may never read.
+#[tokio::test(start_paused = true)]
+async fn what_is_answered_alone_is_read_once_all_before_it_is_answered() {
+    let (admission, in_flight) = (admission(), InFlight::new(MIB));
+    for (api, waits) in [(ApiKey::Produce, false), (ApiKey::Metadata, true)] {
+        let (ours, mut theirs) = duplex(MIB);
+        let (bytes, missing) = start_of(api, 40_000);
+        theirs.write_all(&bytes).await.unwrap();
+        theirs.write_all(&vec![0; missing]).await.unwrap();
+        let mut frames = Frames::new(Unknown(ours), admission.clone(), from(1));
+        let unanswered = in_flight.charge(0);
+        let mut next = Box::pin(frames.next(&in_flight));
+        if waits {
+            let early = timeout(Duration::from_secs(30), &mut next).await;
+            assert!(early.is_err(), "{early:?}");
+            drop(unanswered);
+        }
+        let frame = timeout(Duration::from_secs(1), next).await.expect("read");
+        assert_eq!(frame.unwrap().bytes.len(), 40_000);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_before_all_is_answered_is_noticed() {
+    let in_flight = InFlight::new(MIB);
+    let (ours, mut theirs) = duplex(MIB);
+    let (bytes, missing) = start_of(ApiKey::Metadata, 40_000);
+    theirs.write_all(&bytes).await.unwrap();
+    theirs.write_all(&vec![0; missing]).await.unwrap();
+    let mut frames = Frames::new(Here(ours), admission(), from(1));
+    let _unanswered = in_flight.charge(0);
+    let left = timeout(Duration::from_secs(60), frames.next(&in_flight)).await;
+    assert!(matches!(left, Ok(Err(Close::Gone))), "{left:?}");
 }
 
 /// A request that takes long is given up for a client that is gone, also where it had asked for more before it left.
