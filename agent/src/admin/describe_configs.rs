@@ -85,7 +85,7 @@ fn describe(call: &Call, resource: &DescribeConfigsResource) -> Result<Described
 
 fn describe_topic(call: &Call, name: &str) -> Result<Described, Refused> {
     allow(call, Resource::Topic(name), Operation::DescribeConfigs)?;
-    topic_name::check(name).map_err(|why| (ErrorCode::INVALID_TOPIC_EXCEPTION, why))?;
+    topic_name::check(name).map_err(|why| (ErrorCode::INVALID_TOPIC_EXCEPTION, why.to_string()))?;
     match call.context.metadata.catalogue().topic(name) {
         Some(topic) => Ok(Described::Topic(Arc::clone(topic))),
         None => {
