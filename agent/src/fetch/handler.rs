@@ -54,8 +54,9 @@ const SENDS_ON: i16 = 11;
 /// # Errors
 /// [`Close::Refused`].
 pub(crate) fn check(request: &FetchRequest) -> Result<(), Close> {
+    // A topic of which nothing is wanted has to be looked at, too.
     let topics = request.topics.iter();
-    let partitions: usize = topics.map(|topic| topic.partitions.len()).sum();
+    let partitions: usize = topics.map(|topic| topic.partitions.len().max(1)).sum();
     match partitions <= PARTITIONS_MAX {
         true => Ok(()),
         false => Err(Close::Refused(format!(
