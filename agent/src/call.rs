@@ -18,6 +18,7 @@ use crate::access::{Access, Principal};
 use crate::admission::{ANSWER_BYTES_MAX, Permit, REQUEST_BYTES};
 use crate::context::Context;
 use crate::metrics::count_request;
+use crate::named;
 use crate::origin::Origin;
 use crate::storage::InLine;
 
@@ -270,6 +271,14 @@ impl Call {
                 "the answer would take {bytes} bytes, of which one answer has {ANSWER_BYTES_MAX}: ask for less at once"
             )),
         }
+    }
+
+    /// Whether so many things may be named in one request of its API.
+    ///
+    /// # Errors
+    /// With a sentence, for POLICY_VIOLATION, if they may not.
+    pub(crate) fn check_named(&self, things: usize) -> Result<(), String> {
+        named::check(self.api, things)
     }
 
     /// Whether no rule keeps the client from anything, so that it is told what everybody is.

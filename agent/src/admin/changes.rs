@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use metadata::{Command, Outcome};
 use protocol::ErrorCode;
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
 use super::refused::{Refused, refuse, unanswered};
@@ -53,6 +54,10 @@ pub(super) async fn submit<K, T>(
             answer(&call.context, (deadline, crowded), key, wanted)
         });
         done.extend(join_all(some).await);
+        if wanted.len() > 0 {
+            // None of them may have had to wait, and others have their turn meanwhile.
+            yield_now().await;
+        }
     }
     let is_crowded = |(_, done): &(K, Result<_, Refused>)| {
         let refused = done.as_ref().err();

@@ -1,6 +1,8 @@
 //! Tests only: an agent's context over metadata in memory. Used by the tests of the rooms that need nothing else.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
@@ -52,6 +54,19 @@ pub(crate) async fn crowded_call(
         }
         crowd.push(permit);
     }
+}
+
+/// What comes of it, and how often others had their turn meanwhile.
+pub(crate) async fn with_turns<T>(work: impl Future<Output = T>) -> (T, usize) {
+    let mut work = pin!(work);
+    let mut turns = 0;
+    let done = poll_fn(|cx| {
+        let done = work.as_mut().poll(cx);
+        turns += usize::from(done.is_pending());
+        done
+    });
+    let done = done.await;
+    (done, turns)
 }
 
 fn call_with(

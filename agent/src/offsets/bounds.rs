@@ -4,6 +4,7 @@ use metadata::{Bounds, PartitionIndex, TopicPartition};
 use protocol::ErrorCode;
 
 use crate::call::Call;
+use crate::named::Turns;
 use crate::refusal;
 use crate::said::warn_seldom;
 
@@ -60,8 +61,13 @@ impl<'a> Confirmed<'a> {
     pub(super) async fn read(call: &Call, wanted: impl Iterator<Item = (&'a str, i32)>) -> Self {
         let context = call.context.as_ref();
         let catalogue = context.metadata.catalogue();
-        let known = wanted.filter_map(|place| Some((place, catalogue.topic(place.0)?.id)));
-        let mut known: Vec<_> = known.collect();
+        let wanted: Vec<(&str, i32)> = wanted.collect();
+        let mut known = Vec::with_capacity(wanted.len());
+        let mut turns = Turns::default();
+        for place in wanted {
+            turns.pass(1).await;
+            known.extend(catalogue.topic(place.0).map(|topic| (place, topic.id)));
+        }
         known.sort_unstable();
         known.dedup();
         let partitions = known.iter().map(|((_, partition), topic)| TopicPartition {
