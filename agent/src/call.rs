@@ -220,11 +220,14 @@ impl Call {
         *self.held.lock() = None;
     }
 
-    /// Asks for room among those who wait for the metadata, in place of what it holds and others need: what it was charged
-    /// for its answer it gives back, and [charges again](Self::charge_again) when it has waited. False where there is none:
-    /// then it is answered without asking.
-    pub(crate) fn step_aside(&self) -> bool {
-        let aside = self.held.lock().as_mut().is_none_or(Permit::step_aside);
+    /// Asks for room among those who wait for the metadata, in place of what it holds and others need: for so many bytes that
+    /// the request and what was made of it take meanwhile. What it was charged for its answer it gives back, and [charges
+    /// again](Self::charge_again) when it has waited. False where there is none: then it is answered without asking.
+    pub(crate) fn step_aside(&self, held: usize) -> bool {
+        let held = held.saturating_add(REQUEST_BYTES);
+        let mut permit = self.held.lock();
+        let aside = (permit.as_mut()).is_none_or(|permit| permit.step_aside(held));
+        drop(permit);
         if aside {
             let mut answer = self.answer.lock();
             let permit = answer.permit.take();

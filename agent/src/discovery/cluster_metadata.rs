@@ -38,6 +38,11 @@ const CREATE_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// What it takes to tell topics apart that are named in a request, and to say what each is.
 const NAMED_BYTES: usize = 2 * size_of::<(Option<&str>, u128)>() + size_of::<Described>();
+/// What each of them takes besides its name while the metadata is asked: as it was named, and as it will be described.
+const ASKED_BYTES: usize =
+    size_of::<MetadataRequestTopic>() + size_of::<Described>() + ALLOCATED_BYTES;
+/// How much more than itself a name takes where it is allocated, about.
+const ALLOCATED_BYTES: usize = 16;
 
 /// The room's part that answers Metadata. Each agent has one.
 #[derive(Debug, Default)]
@@ -175,7 +180,7 @@ impl Asker<'_> {
         if !self.know_all(&topics).await {
             // Unconfirmed, what is known here counts: clients ask again for a topic they are told does not exist. So they do
             // where there is no room among those who wait for the metadata, and whoever waits there has nothing else in hand.
-            match self.call.step_aside() {
+            match self.call.step_aside(held(&topics)) {
                 true => drop(context.refresh_catalogue().await),
                 false => create = AutoCreate::Disabled,
             }
@@ -258,6 +263,13 @@ fn known<'a>(catalogue: &'a Catalogue, wanted: &MetadataRequestTopic) -> Option<
         Some(name) => catalogue.topic(name),
         None => catalogue.topic_by_id(TopicId(wanted.topic_id.0)),
     }
+}
+
+/// Bytes that they take while the metadata is asked after them.
+fn held(topics: &[MetadataRequestTopic]) -> usize {
+    let names = topics.iter().filter_map(|topic| topic.name.as_ref());
+    let names: usize = names.map(String::len).sum();
+    names + topics.len() * ASKED_BYTES
 }
 
 async fn once_each(topics: &mut Vec<MetadataRequestTopic>) {

@@ -49,11 +49,24 @@ pub(crate) async fn crowded_call(
     let mut crowd = Vec::new();
     loop {
         let mut permit = admission.decode(somewhere, FIRST_CHUNK_BYTES).await;
-        if !permit.step_aside() {
+        if !permit.step_aside(16 * FIRST_CHUNK_BYTES) {
             return (call_with(context, api, version, permit, None), crowd);
         }
         crowd.push(permit);
     }
+}
+
+/// One that came in a frame of so many bytes, and where it holds room for that.
+pub(crate) async fn call_of(
+    frame_bytes: usize,
+    context: &Arc<Context>,
+    api: ApiKey,
+    version: i16,
+) -> (Call, Admission) {
+    let admission = Admission::new(1 << 20, 1 << 20);
+    let permit = admission.decode(Origin::of(None), frame_bytes).await;
+    let call = call_with(context, api, version, permit, None);
+    (call, admission)
 }
 
 /// What comes of it, and how often others had their turn meanwhile.

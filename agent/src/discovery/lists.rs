@@ -1,13 +1,17 @@
-//! Requests that name very many things: how they let others have their turn, and how many are too many.
+//! Requests that name very many things: how they let others have their turn, what they are charged for, and how many are too
+//! many.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use protocol::messages::metadata::MetadataResponseTopic;
+use protocol::messages::metadata::{MetadataRequestTopic, MetadataResponseTopic};
 use protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse, MetadataRequest};
 use protocol::{ApiKey, ErrorCode};
+use tokio::time::timeout;
 
-use super::fixture::{call, with_context, with_turns};
+use super::fixture::{call, call_of, with_context, with_silent_metadata, with_turns};
 use super::tests::{named, read};
+use super::topics::Described;
 use super::{ClusterMetadata, find_coordinator};
 use crate::context::{AutoCreate, Context};
 
@@ -84,6 +88,31 @@ async fn more_topics_than_a_request_may_name_are_refused_each() {
         let none = context.metadata.catalogue().topics().next().is_none();
         assert!(none, "nothing is made");
     })
+    .await;
+}
+
+/// They were charged for sixteen megabytes, however many they were.
+#[tokio::test(start_paused = true)]
+async fn names_are_charged_for_while_the_metadata_is_asked_after_them() {
+    const NAME_BYTES: usize = 40;
+    with_silent_metadata(
+        async |_| {},
+        async |context| {
+            let (call, admission) = call_of(6 << 20, context, ApiKey::Metadata, 9).await;
+            let room = ClusterMetadata::default();
+            let request = request(TOPICS_MAX, |number| format!("{number:0>NAME_BYTES$}"));
+            let mut asked = Box::pin(room.handle(&call, request));
+            let waits = timeout(Duration::from_millis(1), &mut asked).await;
+            assert!(waits.is_err(), "nobody answers");
+            let each = size_of::<MetadataRequestTopic>() + size_of::<Described>() + NAME_BYTES;
+            let (held, charged) = (TOPICS_MAX * each, admission.decoded_bytes());
+            assert!(
+                (held..held + held / 4).contains(&charged),
+                "{charged} for {held}"
+            );
+            assert_eq!(context.admission.answer_bytes(), 0);
+        },
+    )
     .await;
 }
 

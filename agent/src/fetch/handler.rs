@@ -112,7 +112,7 @@ impl Fetch {
         let waits = place.is_some() && !asked.is_refused() && !patience.wait_max.is_zero();
         match place {
             Some(place) => call.hold(place),
-            None if !call.step_aside() => {
+            None if !call.step_aside(asked.bytes()) => {
                 call.ask_for_silence(SILENCE_MAX);
                 return refuse_all(asked.topics);
             }
