@@ -18,6 +18,7 @@ use crate::access::{Access, Principal};
 use crate::admission::{ANSWER_BYTES_MAX, Permit, REQUEST_BYTES};
 use crate::context::Context;
 use crate::metrics::count_request;
+use crate::named;
 use crate::origin::Origin;
 use crate::storage::InLine;
 
@@ -219,11 +220,14 @@ impl Call {
         *self.held.lock() = None;
     }
 
-    /// Asks for room among those who wait for the metadata, in place of what it holds and others need: what it was charged
-    /// for its answer it gives back, and [charges again](Self::charge_again) when it has waited. False where there is none:
-    /// then it is answered without asking.
-    pub(crate) fn step_aside(&self) -> bool {
-        let aside = self.held.lock().as_mut().is_none_or(Permit::step_aside);
+    /// Asks for room among those who wait for the metadata, in place of what it holds and others need: for so many bytes that
+    /// the request and what was made of it take meanwhile. What it was charged for its answer it gives back, and [charges
+    /// again](Self::charge_again) when it has waited. False where there is none: then it is answered without asking.
+    pub(crate) fn step_aside(&self, held: usize) -> bool {
+        let held = held.saturating_add(REQUEST_BYTES);
+        let mut permit = self.held.lock();
+        let aside = (permit.as_mut()).is_none_or(|permit| permit.step_aside(held));
+        drop(permit);
         if aside {
             let mut answer = self.answer.lock();
             let permit = answer.permit.take();
@@ -270,6 +274,14 @@ impl Call {
                 "the answer would take {bytes} bytes, of which one answer has {ANSWER_BYTES_MAX}: ask for less at once"
             )),
         }
+    }
+
+    /// Whether so many things may be named in one request of its API.
+    ///
+    /// # Errors
+    /// With a sentence, for POLICY_VIOLATION, if they may not.
+    pub(crate) fn check_named(&self, things: usize) -> Result<(), String> {
+        named::check(self.api, things)
     }
 
     /// Whether no rule keeps the client from anything, so that it is told what everybody is.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use protocol::{ApiKey, Decode, ErrorCode, Reader, Request, RequestHeader, messages};
+use protocol::{ApiKey, DecodeError, ErrorCode, Reader, Request, RequestHeader, messages};
 
 use crate::admission::Permit;
 use crate::call::{Arrival, Call, Close, PendingReply, Reply};
@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::discovery::ClusterMetadata;
 use crate::fetch::{self, Fetch};
 use crate::metrics::count_request;
+use crate::named::READ_MAX;
 use crate::produce::Produce;
 use crate::{admin, discovery, offsets, transactions};
 
@@ -46,11 +47,11 @@ macro_rules! answer {
         ) -> Result<PendingReply, Close> {
             match api {
                 <messages::$first as Request>::KEY => {
-                    let $request = messages::$first::decode(reader, $call.version)?;
+                    let $request: messages::$first = read(reader, $call.version)?;
                     $begin.await
                 }
                 $(<messages::$kind as Request>::KEY => {
-                    let $request = messages::$kind::decode(reader, $call.version)?;
+                    let $request: messages::$kind = read(reader, $call.version)?;
                     $($check(&$request)?;)?
                     let $rooms = Arc::clone($rooms);
                     Ok(Box::pin(async move {
@@ -107,6 +108,7 @@ impl Dispatch {
         if !api.versions().contains(&header.api_version) {
             return unsupported_version(api, &header);
         }
+        reader.hold_to_entries(READ_MAX);
         if api == ApiKey::Produce {
             reader.hold_to(PRODUCE_FACTOR);
         }
@@ -114,6 +116,16 @@ impl Dispatch {
         let call = Call::new(context, arrival, api, header, (permit, frame_bytes));
         answer(self, api, call, &mut reader).await
     }
+}
+
+fn read<R: Request>(reader: &mut Reader, version: i16) -> Result<R, Close> {
+    R::decode(reader, version).map_err(|error| match error {
+        DecodeError::TooMany => Close::Refused(format!(
+            "a {} request with more than {READ_MAX} entries in its lists, which are not read: ask for less at once",
+            R::KEY.name()
+        )),
+        error => error.into(),
+    })
 }
 
 /// ApiVersions is answered whatever its version, so that newer clients can step down (KIP-511); others are refused as
@@ -140,12 +152,15 @@ fn unsupported_version(api: ApiKey, header: &RequestHeader) -> Result<PendingRep
 mod tests {
     use std::collections::BTreeSet;
 
-    use protocol::Encode;
     use protocol::acl::{Operation, ResourceType};
-    use protocol::messages::CreatePartitionsRequest;
     use protocol::messages::create_partitions::CreatePartitionsTopic;
+    use protocol::messages::metadata::MetadataRequestTopic;
+    use protocol::messages::{CreatePartitionsRequest, MetadataRequest};
+    use protocol::{Encode, encode_request};
 
     use super::*;
+    use crate::call::ConnectionId;
+    use crate::origin::Origin;
     use crate::rights::requests::{
         configs, coordinator, create, delete, epochs, fetch, list_offsets, metadata_of, produce,
         producer_id,
@@ -172,6 +187,40 @@ mod tests {
                 assert_ne!(answer.first_error(), code, "{case}");
             }
         }
+    }
+
+    /// Five bytes are a name: a million and a half were read in one go, and then looked at.
+    #[tokio::test]
+    async fn a_request_with_entries_beyond_all_measure_is_not_read() {
+        with_rooms(async |rooms| {
+            let begin = async |names| {
+                let named = MetadataRequestTopic {
+                    name: Some("abc".to_owned()),
+                    ..MetadataRequestTopic::default()
+                };
+                let request = MetadataRequest {
+                    topics: Some(vec![named; names]),
+                    ..MetadataRequest::default()
+                };
+                let header = RequestHeader {
+                    api_key: ApiKey::Metadata.code(),
+                    api_version: 9,
+                    ..RequestHeader::default()
+                };
+                let frame = Bytes::from(encode_request(&header, &request).concat()).split_off(4);
+                let arrival = Arc::new(Arrival::new(ConnectionId(1), String::new(), None));
+                let admission = &rooms.context.admission;
+                let permit = admission.frame(Origin::of(None), frame.len()).await;
+                rooms.begin(&arrival, frame, permit).await
+            };
+            assert!(begin(READ_MAX).await.is_ok());
+            match begin(READ_MAX + 1).await {
+                Err(Close::Refused(said)) => assert!(said.contains("262144 entries"), "{said}"),
+                Err(other) => panic!("{other}"),
+                Ok(_) => panic!("it was read"),
+            }
+        })
+        .await;
     }
 
     #[tokio::test]

@@ -33,6 +33,7 @@ mod http;
 mod identity;
 mod jobs;
 mod making;
+mod named;
 mod offsets;
 mod origin;
 mod own_thread;

@@ -7,7 +7,7 @@ const INTERNAL: [&str; 2] = ["__consumer_offsets", "__transaction_state"];
 
 /// Whether a topic may be made under the name; if not, a sentence that says why.
 pub(crate) fn check_new(name: &str) -> Result<(), String> {
-    check(name)?;
+    check(name).map_err(|why| why.to_string())?;
     if INTERNAL.contains(&name) {
         return Err(format!(
             "the topic name '{name}' is reserved for Kafka's own topic, which does not exist here"

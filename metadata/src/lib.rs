@@ -64,7 +64,7 @@ pub use sequencer::{
 };
 pub use shown::Shown;
 pub use state::{Hold, Limits, PRODUCER_BYTES, STATE_BYTES_MAX, STATE_BYTES_MIN, Usage};
-pub use topic_name::{TOPIC_NAME_BYTES_MAX, check_topic_name};
+pub use topic_name::{BadTopicName, TOPIC_NAME_BYTES_MAX, check_topic_name};
 pub use types::{
     BatchFlags, BlockCodec, BlockRange, Bounds, BucketId, Content, EPOCHS_MAX, EpochStart, Epochs,
     Extent, ExtentFlags, LOST_MAX, Located, Lost, LostRange, Lsn, Marker, NamingEpoch, ObjectKey,

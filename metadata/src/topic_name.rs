@@ -5,29 +5,34 @@ use crate::shown::Shown;
 /// Bytes of a name, at the most. Kafka's limit: file names of its log segments had to fit.
 pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 
-/// Whether Kafka allows the name; if not, a sentence that says why.
+/// Why Kafka does not allow a name. The sentence is only made where somebody reads it: clients name very many at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadTopicName<'a> {
+    #[error("the topic name is empty")]
+    Empty,
+    #[error("the topic name cannot be '.' or '..'")]
+    Dots,
+    #[error("the topic name is longer than {} characters", TOPIC_NAME_BYTES_MAX)]
+    Long,
+    #[error(
+        "the topic name '{}' has characters other than ASCII letters, digits, '.', '_' and '-'",
+        Shown::name(.0)
+    )]
+    Characters(&'a str),
+}
+
+/// Whether Kafka allows the name.
 ///
 /// # Errors
-/// The sentence.
-pub fn check_topic_name(name: &str) -> Result<(), String> {
-    if name.is_empty() {
-        return Err("the topic name is empty".to_owned());
-    }
-    if name == "." || name == ".." {
-        return Err("the topic name cannot be '.' or '..'".to_owned());
-    }
-    if name.len() > TOPIC_NAME_BYTES_MAX {
-        return Err(format!(
-            "the topic name is longer than {TOPIC_NAME_BYTES_MAX} characters"
-        ));
-    }
+/// With why not.
+pub fn check_topic_name(name: &str) -> Result<(), BadTopicName<'_>> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    match name.chars().find(|c| !allowed(*c)) {
-        None => Ok(()),
-        Some(_) => Err(format!(
-            "the topic name '{}' has characters other than ASCII letters, digits, '.', '_' and '-'",
-            Shown::name(name)
-        )),
+    match name {
+        "" => Err(BadTopicName::Empty),
+        "." | ".." => Err(BadTopicName::Dots),
+        long if long.len() > TOPIC_NAME_BYTES_MAX => Err(BadTopicName::Long),
+        name if name.chars().all(allowed) => Ok(()),
+        name => Err(BadTopicName::Characters(name)),
     }
 }
 
@@ -59,5 +64,14 @@ mod tests {
         ] {
             assert!(check_topic_name(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_name_is_said_on_one_line() {
+        let said = check_topic_name("a\nb").unwrap_err().to_string();
+        assert!(
+            said.starts_with("the topic name 'a\\nb' has characters"),
+            "{said}"
+        );
     }
 }

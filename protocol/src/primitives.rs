@@ -187,6 +187,7 @@ impl<T: Decode> Decode for Option<Vec<T>> {
         if count > reader.remaining() {
             return Err(DecodeError::Truncated);
         }
+        reader.count(count)?;
         // Charged in full and reserved exactly: a vector that grows by doubling takes up to three times its elements.
         reader.charge(count.saturating_mul(size_of::<T>()))?;
         let mut elements = Vec::with_capacity(count);

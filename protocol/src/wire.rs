@@ -30,6 +30,9 @@ pub enum DecodeError {
     /// A frame, or what it would decode into, is larger than allowed.
     #[error("larger than allowed")]
     TooLarge,
+    /// A request has more entries in its lists than are read of one.
+    #[error("more entries than are read at once")]
+    TooMany,
     /// An API or a version that is not spoken here.
     #[error("API {key} version {version} is not supported")]
     Unsupported {
@@ -45,6 +48,8 @@ pub enum DecodeError {
 pub struct Reader {
     rest: Bytes,
     budget: usize,
+    /// Entries of lists that may still be read.
+    entries: usize,
     flexible: bool,
 }
 
@@ -90,6 +95,7 @@ impl Reader {
         Self {
             rest: frame,
             budget,
+            entries: usize::MAX,
             flexible: false,
         }
     }
@@ -99,6 +105,11 @@ impl Reader {
     pub fn hold_to(&mut self, factor: usize) {
         let budget = self.rest.len().saturating_mul(factor);
         self.budget = self.budget.min(budget.saturating_add(BUDGET_BASE));
+    }
+
+    /// Reads no more than so many entries from here on, of all lists together: each takes time, however few its bytes are.
+    pub fn hold_to_entries(&mut self, entries: usize) {
+        self.entries = entries;
     }
 
     /// Bytes not read yet.
@@ -126,6 +137,13 @@ impl Reader {
             .budget
             .checked_sub(bytes)
             .ok_or(DecodeError::TooLarge)?;
+        Ok(())
+    }
+
+    /// Counts the entries of a list.
+    pub(crate) fn count(&mut self, entries: usize) -> Result<(), DecodeError> {
+        let left = self.entries.checked_sub(entries);
+        self.entries = left.ok_or(DecodeError::TooMany)?;
         Ok(())
     }
 
@@ -220,12 +238,14 @@ impl Reader {
             let mut inner = Self {
                 rest: field,
                 budget: self.budget,
+                entries: self.entries,
                 flexible: true,
             };
             if known(tag, &mut inner)? && inner.remaining() > 0 {
                 return Err(DecodeError::Malformed);
             }
             self.budget = inner.budget;
+            self.entries = inner.entries;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use metadata::{Command, Outcome};
 use protocol::ErrorCode;
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
 use super::refused::{Refused, refuse, unanswered};
@@ -19,6 +20,12 @@ const AT_ONCE: usize = 256;
 const SILENCE: Duration = Duration::from_secs(1);
 /// No request waits for longer, nor one that does not say for how long: Java's `default.api.timeout.ms`.
 const TIME_MAX: Duration = Duration::from_secs(60);
+
+/// What a topic takes besides its names while the metadata is asked, about: in the lists of what is wanted and of what was
+/// done, and where its strings are allocated.
+const ASKED_BYTES: usize = 320;
+/// So many times as much as their frame takes what was named in a request, as it is there and in what is asked for.
+const NAMED_FACTOR: usize = 2;
 
 /// Submits what is wanted of each topic. Where a command was not answered in time it may have been done all the same, and
 /// those behind it are not begun: REQUEST_TIMED_OUT for each. Who finds no room among those who wait for the metadata is
@@ -37,7 +44,7 @@ pub(super) async fn submit<K, T>(
         false => refusal::NOT_ASKED_ADMIN,
     };
     let asks = wanted.iter().any(|(_, wanted)| wanted.is_ok());
-    if asks && !call.step_aside() {
+    if asks && !call.step_aside(held(call, &wanted)) {
         for (_, wanted) in &mut wanted {
             if wanted.is_ok() {
                 let message = "too many wait for the metadata: nothing was done";
@@ -53,6 +60,10 @@ pub(super) async fn submit<K, T>(
             answer(&call.context, (deadline, crowded), key, wanted)
         });
         done.extend(join_all(some).await);
+        if wanted.len() > 0 {
+            // None of them may have had to wait, and others have their turn meanwhile.
+            yield_now().await;
+        }
     }
     let is_crowded = |(_, done): &(K, Result<_, Refused>)| {
         let refused = done.as_ref().err();
@@ -63,6 +74,15 @@ pub(super) async fn submit<K, T>(
     }
     call.charge_again().await;
     done
+}
+
+/// Bytes that the topics of a request take while the metadata is asked.
+fn held<K, T>(call: &Call, wanted: &[(K, Result<T, Refused>)]) -> usize {
+    let refused = wanted
+        .iter()
+        .filter_map(|(_, wanted)| wanted.as_ref().err());
+    let sentences: usize = refused.map(|(_, message)| message.len()).sum();
+    NAMED_FACTOR * call.frame_bytes + wanted.len() * ASKED_BYTES + sentences
 }
 
 async fn answer<K, T>(

@@ -13,6 +13,7 @@ use super::mode::Mode;
 use super::refused::{PartitionsRefused, Refused, allow, refuse, topic_bytes, unexpected};
 use crate::call::{Call, Resource};
 use crate::context::PARTITIONS_MAX;
+use crate::named::Turns;
 
 /// From this version on clients know that they may be told to ask again for some topics (KIP-599).
 const QUOTA_SINCE: i16 = 3;
@@ -27,11 +28,21 @@ pub(crate) async fn handle(
         .iter()
         .map(|topic| topic_bytes(topic.name.len()));
     call.charge(bytes.sum()).await;
-    let wanted = once_each(request.topics).into_iter().map(|named| {
+    if let Err(why) = call.check_named(request.topics.len()) {
+        let topics = request.topics.into_iter();
+        let refused = |name| result(name, refuse(ErrorCode::POLICY_VIOLATION, why.clone()));
+        return CreatePartitionsResponse {
+            results: topics.map(|topic| refused(topic.name)).collect(),
+            ..CreatePartitionsResponse::default()
+        };
+    }
+    let mut turns = Turns::default();
+    let mut wanted: Vec<(String, Result<CreatePartitions, Refused>)> = Vec::new();
+    for named in once_each(request.topics).await {
+        turns.pass(1).await;
         let judged = judge(call, &named);
-        (named.topic.name, judged)
-    });
-    let wanted: Vec<(String, Result<CreatePartitions, Refused>)> = wanted.collect();
+        wanted.push((named.topic.name, judged));
+    }
     let results = match mode {
         Mode::Judge => {
             let judged = wanted.into_iter();
@@ -64,10 +75,12 @@ struct Named {
 }
 
 /// Once in the response, however often in the request.
-fn once_each(topics: Vec<CreatePartitionsTopic>) -> Vec<Named> {
+async fn once_each(topics: Vec<CreatePartitionsTopic>) -> Vec<Named> {
     let mut all: Vec<Named> = Vec::with_capacity(topics.len());
     let mut places = HashMap::new();
+    let mut turns = Turns::default();
     for topic in topics {
+        turns.pass(1).await;
         let place = *places.entry(topic.name.clone()).or_insert(all.len());
         match all.get_mut(place) {
             Some(named) => named.times += 1,

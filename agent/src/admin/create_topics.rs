@@ -15,6 +15,7 @@ use super::mode::Mode;
 use super::refused::{PartitionsRefused, Refused, allow_topic, refuse, topic_bytes, unexpected};
 use crate::call::{Call, Resource};
 use crate::context::{PARTITIONS_MAX, TopicDefaults};
+use crate::named::Turns;
 use crate::topic_config::{self, SETTINGS, source};
 use crate::{topic_id, topic_name};
 
@@ -31,40 +32,73 @@ const SETTING_BYTES: usize = 128;
 pub(crate) async fn handle(call: &Call, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let context = call.context.as_ref();
     let mode = Mode::of(request.validate_only);
-    let bytes = request.topics.iter().map(bytes);
-    call.charge(bytes.sum()).await;
-    let mut wanted = once_each(request.topics);
+    if let Err(why) = call.check_named(request.topics.len()) {
+        return refuse_all(call, request.topics, (ErrorCode::POLICY_VIOLATION, why)).await;
+    }
+    let mut turns = Turns::default();
+    let mut taken = 0;
+    for topic in &request.topics {
+        turns.pass(1).await;
+        taken += bytes(topic);
+    }
+    call.charge(taken).await;
+    let mut wanted = once_each(request.topics).await;
     for named in &mut wanted {
+        turns.pass(1).await;
         let create = Operation::Create;
         named.allowed = allow_topic(call, &named.topic.name, create, create);
     }
     if let Err(refused) = check_total(&context.topics, &wanted) {
         return CreateTopicsResponse {
-            topics: wanted.iter().map(|each| refusal(each, &refused)).collect(),
+            topics: wanted
+                .into_iter()
+                .map(|each| refusal(each.topic.name, &refused))
+                .collect(),
             ..CreateTopicsResponse::default()
         };
     }
-    let judged = judge_all(call, wanted);
+    let judged = judge_all(call, wanted).await;
     let made = match mode {
         Mode::Judge => check_collisions(&context.metadata.catalogue(), judged),
         Mode::Do => make_all(call, request.timeout_ms, judged).await,
     };
-    // Only now, for they are large: nothing is waited for any longer.
-    let topics = made.into_iter().map(|(named, made)| match made {
-        Ok(made) => {
-            let shown = call.allow(Resource::Topic(&made.name), Operation::DescribeConfigs);
-            result(&made, mode, shown)
-        }
-        Err(refused) => refusal(&named, &refused),
-    });
+    // Only now, for they are large: nothing is waited for any longer, but for others' turns.
+    let mut topics = Vec::with_capacity(made.len());
+    for (name, made) in made {
+        turns.pass(1).await;
+        topics.push(match made {
+            Ok(made) => {
+                let shown = call.allow(Resource::Topic(&made.name), Operation::DescribeConfigs);
+                result(&made, mode, shown)
+            }
+            Err(refused) => refusal(name, &refused),
+        });
+    }
     CreateTopicsResponse {
-        topics: topics.collect(),
+        topics,
         ..CreateTopicsResponse::default()
     }
 }
 
-/// A topic of the request, and what is to be made of it.
-type Judged = (Named, Result<CreateTopic, Refused>);
+/// Where too many are named.
+async fn refuse_all(
+    call: &Call,
+    topics: Vec<CreatableTopic>,
+    refused: Refused,
+) -> CreateTopicsResponse {
+    let bytes = topics.iter().map(|topic| topic_bytes(topic.name.len()));
+    call.charge(bytes.sum()).await;
+    let refused = topics
+        .into_iter()
+        .map(|topic| refusal(topic.name, &refused));
+    CreateTopicsResponse {
+        topics: refused.collect(),
+        ..CreateTopicsResponse::default()
+    }
+}
+
+/// A topic's name, and what is to be made of it. What else was said of it is not kept while it is made.
+type Judged = (String, Result<CreateTopic, Refused>);
 
 /// What a topic takes at the most: with all its settings where it may be made, which are in the command and in the answer.
 fn bytes(topic: &CreatableTopic) -> usize {
@@ -88,10 +122,12 @@ struct Named {
 }
 
 /// Once in the response, however often in the request.
-fn once_each(topics: Vec<CreatableTopic>) -> Vec<Named> {
+async fn once_each(topics: Vec<CreatableTopic>) -> Vec<Named> {
     let mut all: Vec<Named> = Vec::with_capacity(topics.len());
     let mut places = HashMap::new();
+    let mut turns = Turns::default();
     for topic in topics {
+        turns.pass(1).await;
         let place = *places.entry(topic.name.clone()).or_insert(all.len());
         match all.get_mut(place) {
             Some(named) => named.times += 1,
@@ -105,7 +141,7 @@ fn once_each(topics: Vec<CreatableTopic>) -> Vec<Named> {
     all
 }
 
-fn judge_all(call: &Call, wanted: Vec<Named>) -> Vec<Judged> {
+async fn judge_all(call: &Call, wanted: Vec<Named>) -> Vec<Judged> {
     let context = call.context.as_ref();
     let catalogue = context.metadata.catalogue();
     let judge = |named: &Named| {
@@ -117,22 +153,25 @@ fn judge_all(call: &Call, wanted: Vec<Named>) -> Vec<Judged> {
         let id = topic_id::fresh(&context.random);
         check(&catalogue, &context.topics, id, &named.topic)
     };
-    let judged = wanted.into_iter().map(|named| {
-        let judged = judge(&named);
-        (named, judged)
-    });
-    judged.collect()
+    let mut turns = Turns::default();
+    let mut judged = Vec::with_capacity(wanted.len());
+    for named in wanted {
+        turns.pass(1).await;
+        let create = judge(&named);
+        judged.push((named.topic.name, create));
+    }
+    judged
 }
 
 /// The sequencer does, where it is asked.
 fn check_collisions(catalogue: &Catalogue, judged: Vec<Judged>) -> Vec<Judged> {
     let names = metric_names(catalogue);
-    let checked = judged.into_iter().map(|(named, create)| {
+    let checked = judged.into_iter().map(|(name, create)| {
         let create = create.and_then(|create| {
             check_collision(&names, &create.name)?;
             Ok(create)
         });
-        (named, create)
+        (name, create)
     });
     checked.collect()
 }
@@ -141,20 +180,20 @@ async fn make_all(call: &Call, timeout_ms: i32, judged: Vec<Judged>) -> Vec<Judg
     let command = |create: &CreateTopic| Command::CreateTopic(create.clone());
     let done = changes::submit(call, (timeout_ms, QUOTA_SINCE), judged, command).await;
     let refused = PartitionsRefused::new(&call.context);
-    let made = done.into_iter().map(|(named, done)| {
+    let made = done.into_iter().map(|(name, done)| {
         let made = done.and_then(|(create, outcome)| match outcome {
             Outcome::TopicCreated(_) => Ok(create),
             Outcome::Rejected(why) => Err(refused.rejected(why, create.partitions)),
             _ => Err(unexpected()),
         });
-        (named, made)
+        (name, made)
     });
     made.collect()
 }
 
-fn refusal(wanted: &Named, (error_code, message): &Refused) -> CreatableTopicResult {
+fn refusal(name: String, (error_code, message): &Refused) -> CreatableTopicResult {
     CreatableTopicResult {
-        name: wanted.topic.name.clone(),
+        name,
         error_code: *error_code,
         error_message: Some(message.clone()),
         ..CreatableTopicResult::default()
@@ -477,13 +516,13 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_name_given_twice_is_answered_once() {
+    #[tokio::test]
+    async fn a_name_given_twice_is_answered_once() {
         let other = CreatableTopic {
             name: "u".to_owned(),
             ..topic(1, 1)
         };
-        let named = once_each(vec![topic(1, 1), other, topic(2, 2), topic(3, 3)]);
+        let named = once_each(vec![topic(1, 1), other, topic(2, 2), topic(3, 3)]).await;
         let counts: Vec<_> = named
             .iter()
             .map(|n| (n.topic.name.as_str(), n.times))

@@ -11,6 +11,7 @@ use protocol::{ErrorCode, Uuid};
 use super::changes;
 use super::refused::{Refused, allow_topic, refuse, rejected, topic_bytes, unexpected};
 use crate::call::Call;
+use crate::named::Turns;
 
 /// From this version on clients know that they may be told to ask again for some topics (KIP-599).
 const QUOTA_SINCE: i16 = 5;
@@ -26,7 +27,14 @@ pub(crate) async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteT
         });
     let wanted: Vec<_> = by_name.chain(request.topics).collect();
     call.charge(wanted.iter().map(bytes).sum()).await;
-    let meant = resolve(call, &context.metadata.catalogue(), wanted);
+    if let Err(why) = call.check_named(wanted.len()) {
+        let responses = wanted.into_iter().map(|each| refusal(each, &why));
+        return DeleteTopicsResponse {
+            responses: responses.collect(),
+            ..DeleteTopicsResponse::default()
+        };
+    }
+    let meant = resolve(call, &context.metadata.catalogue(), wanted).await;
     let command = |topic: &TopicId| Command::DeleteTopic(*topic);
     let done = changes::submit(call, (request.timeout_ms, QUOTA_SINCE), meant, command).await;
     DeleteTopicsResponse {
@@ -55,10 +63,12 @@ struct Named {
 }
 
 /// A topic meant more than once, by whatever names and ids, is not deleted, as in Kafka.
-fn resolve(call: &Call, catalogue: &Catalogue, wanted: Vec<DeleteTopicState>) -> Vec<Meant> {
+async fn resolve(call: &Call, catalogue: &Catalogue, wanted: Vec<DeleteTopicState>) -> Vec<Meant> {
     let mut all: Vec<Meant> = Vec::with_capacity(wanted.len());
     let mut times: HashMap<TopicId, usize> = HashMap::new();
+    let mut turns = Turns::default();
     for each in wanted {
+        turns.pass(1).await;
         let meant = find(call, catalogue, each);
         if let Ok(topic) = meant.1 {
             *times.entry(topic).or_default() += 1;
@@ -121,6 +131,16 @@ fn may_know(call: &Call, name: &str) -> Result<(), Refused> {
 fn unknown_id() -> Refused {
     let message = "there is no topic with that id";
     (ErrorCode::UNKNOWN_TOPIC_ID, message.to_owned())
+}
+
+/// Where too many are named.
+fn refusal(wanted: DeleteTopicState, why: &str) -> DeletableTopicResult {
+    DeletableTopicResult {
+        name: wanted.name,
+        topic_id: wanted.topic_id,
+        error_code: ErrorCode::POLICY_VIOLATION,
+        error_message: Some(why.to_owned()),
+    }
 }
 
 fn result((named, done): (Named, Result<(TopicId, Outcome), Refused>)) -> DeletableTopicResult {

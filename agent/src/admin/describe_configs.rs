@@ -8,13 +8,13 @@ use protocol::acl::Operation;
 use protocol::messages::describe_configs::DescribeConfigsResource;
 use protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use protocol::{Elements, Encoded, ErrorCode};
-use tokio::task::coop::consume_budget;
 
 use super::broker_config;
 use super::configs_told::{Described, Detail, Size, is_this, refusal_bytes};
 use super::refused::{Refused, allow, refuse};
 use crate::call::{Call, Resource};
 use crate::making::make;
+use crate::named::Turns;
 use crate::origin::Origin;
 use crate::topic_name;
 
@@ -31,27 +31,28 @@ pub(crate) async fn handle(
         synonyms: request.include_synonyms,
         documentation: request.include_documentation,
     };
-    // Once each: an answer is a thousand times larger than a name, which costs the client next to nothing to repeat.
-    let mut seen = HashSet::new();
     let mut resources = request.resources;
-    resources.retain(|each| seen.insert((each.resource_type, each.resource_name.clone())));
-    drop(seen);
-    let size = Size::new(&call.context, detail);
-    let mut bytes = 0;
-    for resource in &resources {
-        // There may be very many, and others have their turn meanwhile.
-        consume_budget().await;
-        bytes += size.of(resource);
-    }
-    let too_much = Call::check_answer(bytes).err();
-    let bytes = match too_much {
-        None => bytes,
-        Some(_) => resources.iter().map(refusal_bytes).sum(),
+    once_each(&mut resources).await;
+    // A key is compared with every setting.
+    let keys =
+        |each: &DescribeConfigsResource| each.configuration_keys.as_ref().map_or(0, Vec::len);
+    let things: usize = resources.iter().map(|each| 1 + keys(each)).sum();
+    let checked = match call.check_named(things) {
+        Ok(()) => {
+            let bytes = answer_bytes(call, detail, &resources).await;
+            Call::check_answer(bytes).map(|()| bytes)
+        }
+        Err(why) => Err(why),
+    };
+    let (bytes, too_much) = match checked {
+        Ok(bytes) => (bytes, None),
+        Err(why) => (resources.iter().map(refusal_bytes).sum(), Some(why)),
     };
     call.charge(bytes).await;
     let mut described = Vec::with_capacity(resources.len());
+    let mut turns = Turns::default();
     for resource in resources {
-        consume_budget().await;
+        turns.pass(1).await;
         let told = match &too_much {
             None => describe(call, &resource),
             Some(message) => refuse(ErrorCode::POLICY_VIOLATION, message.clone()),
@@ -72,6 +73,31 @@ pub(crate) async fn handle(
     }
 }
 
+/// An answer is a thousand times larger than a name, which costs the client next to nothing to repeat.
+async fn once_each(resources: &mut Vec<DescribeConfigsResource>) {
+    let mut seen = HashSet::with_capacity(resources.len());
+    let mut first = Vec::with_capacity(resources.len());
+    let mut turns = Turns::default();
+    for each in resources.iter() {
+        turns.pass(1).await;
+        first.push(seen.insert((each.resource_type, each.resource_name.as_str())));
+    }
+    drop(seen);
+    let mut first = first.into_iter();
+    resources.retain(|_| first.next().unwrap_or(true));
+}
+
+async fn answer_bytes(call: &Call, detail: Detail, resources: &[DescribeConfigsResource]) -> usize {
+    let size = Size::new(&call.context, detail);
+    let mut turns = Turns::default();
+    let mut bytes = 0;
+    for resource in resources {
+        turns.pass(1).await;
+        bytes += size.of(resource);
+    }
+    bytes
+}
+
 fn describe(call: &Call, resource: &DescribeConfigsResource) -> Result<Described, Refused> {
     match resource.resource_type {
         TOPIC => describe_topic(call, &resource.resource_name),
@@ -85,7 +111,7 @@ fn describe(call: &Call, resource: &DescribeConfigsResource) -> Result<Described
 
 fn describe_topic(call: &Call, name: &str) -> Result<Described, Refused> {
     allow(call, Resource::Topic(name), Operation::DescribeConfigs)?;
-    topic_name::check(name).map_err(|why| (ErrorCode::INVALID_TOPIC_EXCEPTION, why))?;
+    topic_name::check(name).map_err(|why| (ErrorCode::INVALID_TOPIC_EXCEPTION, why.to_string()))?;
     match call.context.metadata.catalogue().topic(name) {
         Some(topic) => Ok(Described::Topic(Arc::clone(topic))),
         None => {

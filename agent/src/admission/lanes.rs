@@ -130,6 +130,7 @@ impl Admission {
         Permit(Held::Decoded {
             room: lane.take(origin, bytes).await,
             asking: self.asking.clone(),
+            aside: None,
         })
     }
 
@@ -219,6 +220,12 @@ impl Admission {
     pub(crate) fn leave_for_shared_answers(&self, bytes: usize) {
         let surplus = self.shared_answers.available() - bytes;
         self.shared_answers.bytes.forget_permits(surplus);
+    }
+
+    /// Bytes of requests that are decoded, of those that wait for the metadata among them.
+    #[cfg(test)]
+    pub(crate) fn decoded_bytes(&self) -> usize {
+        self.small_decoded.taken() + self.large_decoded.taken() + self.asking.taken()
     }
 
     /// Bytes of answers that are made or not written yet, fetched ones aside.

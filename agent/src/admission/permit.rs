@@ -24,6 +24,8 @@ pub(super) enum Held {
     Decoded {
         room: Room,
         asking: ArrivingLane,
+        /// What it has there, where that is not all that it holds meanwhile: the rest is still in `room`.
+        aside: Option<Room>,
     },
 }
 
@@ -45,7 +47,10 @@ impl Permit {
     pub(crate) fn bytes(&self) -> usize {
         match &self.0 {
             Held::Taken(taken) => taken.bytes.num_permits(),
-            Held::Arriving(room) | Held::Decoded { room, .. } => room.bytes(),
+            Held::Arriving(room) => room.bytes(),
+            Held::Decoded { room, aside, .. } => {
+                room.bytes() + aside.as_ref().map_or(0, Room::bytes)
+            }
             Held::Shared(permit) => permit.bytes(),
         }
     }
@@ -79,17 +84,32 @@ impl Permit {
         }
     }
 
-    /// Gives its room to others, for some among those who wait for the metadata. False where there is none: then its request
-    /// asks nothing, for many would have all the room while the metadata does not answer.
-    pub(crate) fn step_aside(&mut self) -> bool {
-        let Held::Decoded { room, asking } = &self.0 else {
+    /// Gives its room to others, for what it holds meanwhile among those who wait for the metadata. False where there is no
+    /// room: then its request asks nothing, for many would have all of it while the metadata does not answer. Nobody gets more
+    /// than half there, and who holds more keeps room for the rest: of those there are two at a time.
+    pub(crate) fn step_aside(&mut self, held: usize) -> bool {
+        let Held::Decoded {
+            room,
+            asking,
+            aside,
+        } = &mut self.0
+        else {
             return true;
         };
-        let bytes = room.bytes().min(ASKING_BYTES_MAX / 2);
-        let Some(aside) = asking.take_now(room.origin(), bytes) else {
+        if aside.is_some() {
+            return true;
+        }
+        let bytes = held.min(ASKING_BYTES_MAX / 2);
+        let Some(taken) = asking.take_now(room.origin(), bytes) else {
             return false;
         };
-        self.0 = Held::Arriving(aside);
+        match held - bytes {
+            0 => self.0 = Held::Arriving(taken),
+            rest => {
+                room.shrink(rest);
+                *aside = Some(taken);
+            }
+        }
         true
     }
 

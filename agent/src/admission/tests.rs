@@ -93,19 +93,38 @@ async fn those_who_ask_the_metadata_step_aside_or_do_not_ask() {
     let admission = Admission::new(1 << 20, 1 << 20);
     let other = Origin::of(Some([10, 0, 0, 1].into()));
     let decode = |origin| admission.decode(origin, FIRST_CHUNK_BYTES);
+    let held = 256 << 10;
     let mut asking = Vec::new();
     loop {
         let mut permit = decode(somewhere()).await;
-        if !permit.step_aside() {
+        if !permit.step_aside(held) {
             break;
         }
-        assert!(permit.step_aside(), "it has");
+        assert!(permit.step_aside(held), "it has");
         asking.push(permit);
     }
     assert_eq!(asking.len(), 64, "half of that lane");
     let crowd = crowd(|| decode(somewhere())).await;
     assert!(!crowd.is_empty());
-    assert!(decode(other).await.step_aside());
+    assert!(decode(other).await.step_aside(held));
+}
+
+/// Sixteen megabytes were charged of two hundred.
+#[tokio::test]
+async fn whoever_asks_the_metadata_is_charged_for_all_that_it_holds_meanwhile() {
+    let admission = Admission::new(1 << 20, 1 << 20);
+    let others = Origin::of(Some([10, 0, 0, 1].into()));
+    let mut wide = admission.decode(somewhere(), 8 << 20).await;
+    assert!(wide.step_aside(20 << 20) && wide.step_aside(20 << 20));
+    assert_eq!(
+        (wide.bytes(), admission.decoded_bytes()),
+        (20 << 20, 20 << 20)
+    );
+    let mut other = admission.decode(others, 3 << 20).await;
+    assert!(other.step_aside(2 << 20));
+    assert_eq!(admission.decoded_bytes(), 22 << 20);
+    drop((wide, other));
+    assert_eq!(admission.decoded_bytes(), 0);
 }
 
 /// Nobody stands in line behind hundreds who asked for much and do not read.

@@ -11,6 +11,7 @@ use protocol::acl::Operation;
 use protocol::messages::metadata::MetadataRequestTopic;
 use protocol::messages::{MetadataRequest, MetadataResponse};
 use protocol::{Encoded, ErrorCode};
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use super::auto_create::by_name;
@@ -22,6 +23,7 @@ use crate::brokers::Brokers;
 use crate::call::{Call, Resource};
 use crate::context::AutoCreate;
 use crate::making::make;
+use crate::named::Turns;
 
 /// Before this version an empty list asks for all topics; from it on null does.
 const NULL_IS_ALL: i16 = 1;
@@ -36,6 +38,11 @@ const CREATE_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// What it takes to tell topics apart that are named in a request, and to say what each is.
 const NAMED_BYTES: usize = 2 * size_of::<(Option<&str>, u128)>() + size_of::<Described>();
+/// What each of them takes besides its name while the metadata is asked: as it was named, and as it will be described.
+const ASKED_BYTES: usize =
+    size_of::<MetadataRequestTopic>() + size_of::<Described>() + ALLOCATED_BYTES;
+/// How much more than itself a name takes where it is allocated, about.
+const ALLOCATED_BYTES: usize = 16;
 
 /// The room's part that answers Metadata. Each agent has one.
 #[derive(Debug, Default)]
@@ -140,8 +147,15 @@ impl Asker<'_> {
         // What it takes to know which they are. Only then is the answer charged, so that nothing of it is held while they are
         // asked after, and made.
         self.call.charge(topics.len() * NAMED_BYTES).await;
-        once_each(&mut topics);
-        let described = self.describe_all(topics).await;
+        once_each(&mut topics).await;
+        let described = match self.call.check_named(topics.len()) {
+            Ok(()) => self.describe_all(topics).await,
+            // Per topic, for before version 13 an answer has no other place for it.
+            Err(_) => {
+                let refused = |topic| Described::Refused(topic, ErrorCode::POLICY_VIOLATION);
+                topics.into_iter().map(refused).collect()
+            }
+        };
         self.tell(described, brokers).await
     }
 
@@ -162,15 +176,11 @@ impl Asker<'_> {
 
     async fn describe_all(&self, topics: Vec<MetadataRequestTopic>) -> Vec<Described> {
         let context = self.call.context.as_ref();
-        let catalogue = context.metadata.catalogue();
         let mut create = self.create;
-        if !topics
-            .iter()
-            .all(|topic| known(&catalogue, topic).is_some())
-        {
+        if !self.know_all(&topics).await {
             // Unconfirmed, what is known here counts: clients ask again for a topic they are told does not exist. So they do
             // where there is no room among those who wait for the metadata, and whoever waits there has nothing else in hand.
-            match self.call.step_aside() {
+            match self.call.step_aside(held(&topics)) {
                 true => drop(context.refresh_catalogue().await),
                 false => create = AutoCreate::Disabled,
             }
@@ -188,7 +198,23 @@ impl Asker<'_> {
             }
             let some = some.into_iter().map(|topic| self.describe(topic, create));
             described.extend(join_all(some).await);
+            if topics.len() > 0 {
+                // None of them may have had to wait, and others have their turn meanwhile.
+                yield_now().await;
+            }
         }
+    }
+
+    async fn know_all(&self, topics: &[MetadataRequestTopic]) -> bool {
+        let catalogue = self.call.context.metadata.catalogue();
+        let mut turns = Turns::default();
+        for topic in topics {
+            turns.pass(1).await;
+            if known(&catalogue, topic).is_none() {
+                return false;
+            }
+        }
+        true
     }
 
     async fn describe(&self, wanted: MetadataRequestTopic, create: AutoCreate) -> Described {
@@ -239,11 +265,22 @@ fn known<'a>(catalogue: &'a Catalogue, wanted: &MetadataRequestTopic) -> Option<
     }
 }
 
-fn once_each(topics: &mut Vec<MetadataRequestTopic>) {
+/// Bytes that they take while the metadata is asked after them.
+fn held(topics: &[MetadataRequestTopic]) -> usize {
+    let names = topics.iter().filter_map(|topic| topic.name.as_ref());
+    let names: usize = names.map(String::len).sum();
+    names + topics.len() * ASKED_BYTES
+}
+
+async fn once_each(topics: &mut Vec<MetadataRequestTopic>) {
     let mut seen = HashSet::with_capacity(topics.len());
-    let first = topics.iter();
-    let first = first.map(|topic| seen.insert((topic.name.as_deref(), topic.topic_id.0)));
-    let first: Vec<bool> = first.collect();
+    let mut first = Vec::with_capacity(topics.len());
+    let mut turns = Turns::default();
+    for topic in topics.iter() {
+        turns.pass(1).await;
+        first.push(seen.insert((topic.name.as_deref(), topic.topic_id.0)));
+    }
+    drop(seen);
     let mut first = first.into_iter();
     topics.retain(|_| first.next().unwrap_or(true));
 }
@@ -252,14 +289,14 @@ fn once_each(topics: &mut Vec<MetadataRequestTopic>) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_topic_is_answered_once_however_often_it_is_named() {
+    #[tokio::test]
+    async fn a_topic_is_answered_once_however_often_it_is_named() {
         let named = |name: &str| MetadataRequestTopic {
             name: Some(name.to_owned()),
             ..MetadataRequestTopic::default()
         };
         let mut topics = vec![named("b"), named("a"), named("b")];
-        once_each(&mut topics);
+        once_each(&mut topics).await;
         assert_eq!(topics, [named("b"), named("a")]);
     }
 }

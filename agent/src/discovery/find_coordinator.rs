@@ -16,6 +16,7 @@ use protocol::messages::find_coordinator::Coordinator;
 use protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 
 use crate::call::{Call, Resource};
+use crate::named::Turns;
 use crate::origin::Origin;
 use crate::said::Said;
 
@@ -36,10 +37,9 @@ pub(crate) async fn handle(
     let mut keys = request.coordinator_keys;
     let bytes = keys.iter().map(|key| KEY_BYTES + 3 * key.len());
     call.charge(bytes.sum()).await;
-    // Once each: an answer is much larger than a key.
-    let mut seen = HashSet::new();
-    keys.retain(|key| seen.insert(key.clone()));
-    drop(seen);
+    once_each(&mut keys).await;
+    let mut too_many = call.check_named(keys.len()).err();
+    let refused = too_many.is_some();
     if request.key_type == GROUP {
         say_that_there_are_no_groups(call, keys.first().unwrap_or(&request.key));
     }
@@ -60,21 +60,42 @@ pub(crate) async fn handle(
             ..FindCoordinatorResponse::default()
         };
     }
-    let coordinator = |key: String| {
-        let (error_code, error_message) = refusal(&key);
-        Coordinator {
+    let mut coordinators = Vec::with_capacity(keys.len());
+    let mut turns = Turns::default();
+    for key in keys {
+        turns.pass(1).await;
+        let (error_code, error_message) = match refused {
+            false => refusal(&key),
+            // The sentence once, for it is far longer than a key.
+            true => (ErrorCode::POLICY_VIOLATION, too_many.take()),
+        };
+        coordinators.push(Coordinator {
             key,
             node_id: -1,
             port: -1,
             error_code,
             error_message,
             ..Coordinator::default()
-        }
-    };
+        });
+    }
     FindCoordinatorResponse {
-        coordinators: keys.into_iter().map(coordinator).collect(),
+        coordinators,
         ..FindCoordinatorResponse::default()
     }
+}
+
+/// An answer is much larger than a key.
+async fn once_each(keys: &mut Vec<String>) {
+    let mut seen = HashSet::with_capacity(keys.len());
+    let mut first = Vec::with_capacity(keys.len());
+    let mut turns = Turns::default();
+    for key in keys.iter() {
+        turns.pass(1).await;
+        first.push(seen.insert(key.as_str()));
+    }
+    drop(seen);
+    let mut first = first.into_iter();
+    keys.retain(|_| first.next().unwrap_or(true));
 }
 
 /// In the log: one whose partitions are assigned by hand asks as well, and reads on.

@@ -1,6 +1,8 @@
 //! Tests only: an agent's context over metadata in memory. Used by the tests of the rooms that need nothing else.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
@@ -47,11 +49,37 @@ pub(crate) async fn crowded_call(
     let mut crowd = Vec::new();
     loop {
         let mut permit = admission.decode(somewhere, FIRST_CHUNK_BYTES).await;
-        if !permit.step_aside() {
+        if !permit.step_aside(16 * FIRST_CHUNK_BYTES) {
             return (call_with(context, api, version, permit, None), crowd);
         }
         crowd.push(permit);
     }
+}
+
+/// One that came in a frame of so many bytes, and where it holds room for that.
+pub(crate) async fn call_of(
+    frame_bytes: usize,
+    context: &Arc<Context>,
+    api: ApiKey,
+    version: i16,
+) -> (Call, Admission) {
+    let admission = Admission::new(1 << 20, 1 << 20);
+    let permit = admission.decode(Origin::of(None), frame_bytes).await;
+    let call = call_with(context, api, version, permit, None);
+    (call, admission)
+}
+
+/// What comes of it, and how often others had their turn meanwhile.
+pub(crate) async fn with_turns<T>(work: impl Future<Output = T>) -> (T, usize) {
+    let mut work = pin!(work);
+    let mut turns = 0;
+    let done = poll_fn(|cx| {
+        let done = work.as_mut().poll(cx);
+        turns += usize::from(done.is_pending());
+        done
+    });
+    let done = done.await;
+    (done, turns)
 }
 
 fn call_with(

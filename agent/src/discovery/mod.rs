@@ -14,6 +14,8 @@ pub(crate) use cluster_metadata::ClusterMetadata;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
+mod lists;
+#[cfg(test)]
 mod many;
 #[cfg(test)]
 mod raced;

@@ -18,7 +18,7 @@ use super::{ClusterMetadata, api_versions, describe_cluster, find_coordinator};
 use crate::call::Reply;
 use crate::context::{AutoCreate, Context};
 
-fn named(name: &str) -> MetadataRequestTopic {
+pub(super) fn named(name: &str) -> MetadataRequestTopic {
     MetadataRequestTopic {
         name: Some(name.to_owned()),
         ..MetadataRequestTopic::default()
@@ -55,7 +55,7 @@ async fn metadata(
     read(call.reply::<MetadataRequest>(answer), version)
 }
 
-fn read(reply: Reply, version: i16) -> MetadataResponse {
+pub(super) fn read(reply: Reply, version: i16) -> MetadataResponse {
     let frame = Bytes::from(reply.slices.concat()).split_off(4);
     let answer = decode_response::<MetadataRequest>(version, frame);
     answer.unwrap().1

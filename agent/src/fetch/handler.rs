@@ -54,8 +54,9 @@ const SENDS_ON: i16 = 11;
 /// # Errors
 /// [`Close::Refused`].
 pub(crate) fn check(request: &FetchRequest) -> Result<(), Close> {
+    // A topic of which nothing is wanted has to be looked at, too.
     let topics = request.topics.iter();
-    let partitions: usize = topics.map(|topic| topic.partitions.len()).sum();
+    let partitions: usize = topics.map(|topic| topic.partitions.len().max(1)).sum();
     match partitions <= PARTITIONS_MAX {
         true => Ok(()),
         false => Err(Close::Refused(format!(
@@ -111,7 +112,7 @@ impl Fetch {
         let waits = place.is_some() && !asked.is_refused() && !patience.wait_max.is_zero();
         match place {
             Some(place) => call.hold(place),
-            None if !call.step_aside() => {
+            None if !call.step_aside(asked.bytes()) => {
                 call.ask_for_silence(SILENCE_MAX);
                 return refuse_all(asked.topics);
             }

@@ -280,4 +280,10 @@ async fn a_fetch_in_line_for_its_reply_does_not_ask_with_its_permit_in_hand() {
 fn partitions_beyond_all_measure_are_refused() {
     assert!(check(&request(16 * 1024)).is_ok());
     assert!(check(&request(16 * 1024 + 1)).is_err());
+    // A million topics without partitions were looked up in one go.
+    let mut nothing = request(0);
+    nothing.topics = vec![nothing.topics[0].clone(); 16 * 1024 + 1];
+    assert!(check(&nothing).is_err());
+    nothing.topics.pop();
+    assert!(check(&nothing).is_ok());
 }

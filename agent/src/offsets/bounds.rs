@@ -4,6 +4,7 @@ use metadata::{Bounds, PartitionIndex, TopicPartition};
 use protocol::ErrorCode;
 
 use crate::call::Call;
+use crate::named::Turns;
 use crate::refusal;
 use crate::said::warn_seldom;
 
@@ -13,10 +14,14 @@ const PARTITION_BYTES: usize = 4 * size_of::<(&str, i32)>()
     + 2 * size_of::<TopicPartition>()
     + size_of::<Option<Bounds>>()
     + LINE_BYTES;
+/// What it takes of that while the metadata is asked: neither its bounds nor its line.
+const ASKED_BYTES: usize = 4 * size_of::<(&str, i32)>() + 2 * size_of::<TopicPartition>();
 /// The line alone, which is all of a request that is refused.
 const LINE_BYTES: usize = 128;
 /// What a topic takes besides its name.
 const TOPIC_BYTES: usize = 128;
+/// So many times as much as in their frame topics take that were named.
+const NAMES_FACTOR: usize = 4;
 
 /// Has the call hold what the answer for these topics takes, each given with the length of its name and how many of its
 /// partitions are asked for.
@@ -60,8 +65,14 @@ impl<'a> Confirmed<'a> {
     pub(super) async fn read(call: &Call, wanted: impl Iterator<Item = (&'a str, i32)>) -> Self {
         let context = call.context.as_ref();
         let catalogue = context.metadata.catalogue();
-        let known = wanted.filter_map(|place| Some((place, catalogue.topic(place.0)?.id)));
-        let mut known: Vec<_> = known.collect();
+        let wanted: Vec<(&str, i32)> = wanted.collect();
+        let held = wanted.len() * ASKED_BYTES + NAMES_FACTOR * call.frame_bytes;
+        let mut known = Vec::with_capacity(wanted.len());
+        let mut turns = Turns::default();
+        for place in wanted {
+            turns.pass(1).await;
+            known.extend(catalogue.topic(place.0).map(|topic| (place, topic.id)));
+        }
         known.sort_unstable();
         known.dedup();
         let partitions = known.iter().map(|((_, partition), topic)| TopicPartition {
@@ -78,7 +89,7 @@ impl<'a> Confirmed<'a> {
             // Nothing to confirm: the catalogue knows none of the topics.
             return confirmed;
         }
-        if !call.step_aside() {
+        if !call.step_aside(held) {
             confirmed.failed = Some(refusal::NOT_ASKED);
             return confirmed;
         }

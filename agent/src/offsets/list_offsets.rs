@@ -10,13 +10,13 @@ use protocol::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopic, ListOffsetsTopicResponse,
 };
 use protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
-use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout_at};
 
 use super::bounds::{self, Confirmed};
 use super::search::Search;
 use crate::admission::Permit;
 use crate::call::Call;
+use crate::named::Turns;
 use crate::refusal;
 
 const LATEST: i64 = -1;
@@ -72,11 +72,12 @@ pub(crate) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffs
         version: call.version,
     };
     let mut topics = Vec::with_capacity(wanted.len() + denied.len());
+    let mut turns = Turns::default();
     for topic in &wanted {
+        turns.pass(1).await;
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for some in topic.partitions.chunks(SEARCHED_AT_ONCE) {
-            // There may be very many, and others have their turn meanwhile.
-            consume_budget().await;
+            turns.pass(some.len()).await;
             let answers = some.iter().map(|wanted| asked.answer(&topic.name, wanted));
             partitions.extend(join_all(answers).await);
         }

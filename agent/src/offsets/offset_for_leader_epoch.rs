@@ -12,6 +12,7 @@ use protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochRespon
 
 use super::bounds::{self, Confirmed};
 use crate::call::Call;
+use crate::named::Turns;
 use crate::refusal;
 
 pub(crate) async fn handle(
@@ -27,23 +28,36 @@ pub(crate) async fn handle(
     let confirmed = Confirmed::read(call, places(&wanted)).await;
     call.charge_again().await;
     let epoch = context.metadata.leader_epoch();
-    let answer_topic = |topic: &OffsetForLeaderTopic, bounds: &dyn Fn(i32) -> Found| {
-        let partitions = topic.partitions.iter();
-        let answers = partitions.map(|wanted| answer(wanted, epoch, bounds(wanted.partition)));
-        OffsetForLeaderTopicResult {
-            topic: topic.topic.clone(),
-            partitions: answers.collect(),
+    let mut topics = Vec::with_capacity(wanted.len() + denied.len());
+    let mut turns = Turns::default();
+    for topic in &wanted {
+        turns.pass(1).await;
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for wanted in &topic.partitions {
+            turns.pass(1).await;
+            let bounds = confirmed.of(&topic.topic, wanted.partition);
+            partitions.push(answer(wanted, epoch, bounds));
         }
-    };
-    let told = wanted
-        .iter()
-        .map(|topic| answer_topic(topic, &|index| confirmed.of(&topic.topic, index)));
-    let refused = denied
-        .iter()
-        .map(|topic| answer_topic(topic, &|_| Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED)));
+        topics.push(OffsetForLeaderTopicResult {
+            topic: topic.topic.clone(),
+            partitions,
+        });
+    }
+    topics.extend(denied.into_iter().map(|topic| refuse(topic, epoch)));
     OffsetForLeaderEpochResponse {
-        topics: told.chain(refused).collect(),
+        topics,
         ..OffsetForLeaderEpochResponse::default()
+    }
+}
+
+/// The answer for a topic of which nothing is told.
+fn refuse(topic: OffsetForLeaderTopic, epoch: i32) -> OffsetForLeaderTopicResult {
+    let refused = |wanted: &OffsetForLeaderPartition| {
+        answer(wanted, epoch, Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED))
+    };
+    OffsetForLeaderTopicResult {
+        partitions: topic.partitions.iter().map(refused).collect(),
+        topic: topic.topic,
     }
 }
 

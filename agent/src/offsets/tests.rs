@@ -22,7 +22,7 @@ use protocol::{ApiKey, ErrorCode};
 use super::{list_offsets, offset_for_leader_epoch};
 use crate::context::{AutoCreate, Context};
 use crate::discovery::fixture::{
-    call, call_from, crowded_call, with_context, with_silent_metadata,
+    call, call_from, crowded_call, with_context, with_silent_metadata, with_turns,
 };
 use crate::origin::Origin;
 use crate::storage::Place;
@@ -438,6 +438,41 @@ async fn an_answer_is_charged_until_it_is_dropped() {
         assert!(context.admission.answer_bytes() >= bytes);
         drop(reply);
         assert_eq!(context.admission.answer_bytes(), 0);
+    })
+    .await;
+}
+
+/// Topics of which nothing is asked were gone through in one go, a million in a request.
+#[tokio::test]
+async fn who_names_very_many_topics_lets_others_have_their_turn() {
+    const MANY: usize = 50_000;
+    with_context(AutoCreate::Disabled, async |context| {
+        let name = |number| format!("none-{number}");
+        let topic = |number| ListOffsetsTopic {
+            name: name(number),
+            partitions: Vec::new(),
+        };
+        let request = ListOffsetsRequest {
+            topics: (0..MANY).map(topic).collect(),
+            ..ListOffsetsRequest::default()
+        };
+        let asks = call(context, ApiKey::ListOffsets, 9).await;
+        let (told, turns) = with_turns(list_offsets::handle(&asks, request)).await;
+        assert_eq!(told.topics.len(), MANY);
+        assert!(turns >= MANY / 260, "{turns}");
+        let topic = |number| OffsetForLeaderTopic {
+            topic: name(number),
+            partitions: vec![OffsetForLeaderPartition::default()],
+        };
+        let request = OffsetForLeaderEpochRequest {
+            topics: (0..MANY).map(topic).collect(),
+            ..OffsetForLeaderEpochRequest::default()
+        };
+        let asks = call(context, ApiKey::OffsetForLeaderEpoch, 4).await;
+        let (told, turns) = with_turns(offset_for_leader_epoch::handle(&asks, request)).await;
+        assert_eq!(told.topics.len(), MANY);
+        // To look them up, and to answer for topics and partitions.
+        assert!(turns >= 3 * MANY / 260, "{turns}");
     })
     .await;
 }

@@ -42,7 +42,7 @@ pub(crate) async fn handle(call: &Call, request: InitProducerIdRequest) -> InitP
     // Kafka's code for "ask again". A producer without transactions has no coordinator: told that it is away, Java's looks
     // for one and fails for good.
     let again = ErrorCode::COORDINATOR_LOAD_IN_PROGRESS;
-    if !call.step_aside() {
+    if !call.step_aside(0) {
         return refused(again);
     }
     match identify(context, wanted).await {

@@ -209,6 +209,13 @@ pub(super) const ALL: &[Case] = &[
         ..PLAIN
     },
     Case {
+        name: "many-names",
+        about: "Metadata of 1.6 million topics with names of three letters, and of as many as are answered",
+        budgets: &[Budget::Frames, Budget::Decoded, Budget::Answers],
+        ready: replies::many_names,
+        ..PLAIN
+    },
+    Case {
         name: "null-records",
         about: "Produce of 4 million partitions without records in one request",
         budgets: &[Budget::Frame { mib: 23 }, Budget::Decoded],

@@ -1,8 +1,9 @@
 //! Lengths that lie, arrays that are long, and what is too large to be read.
 
 use bytes::Bytes;
-use protocol::messages::ProduceRequest;
+use protocol::messages::fetch::{FetchPartition, FetchTopic};
 use protocol::messages::produce::{PartitionProduceData, TopicProduceData};
+use protocol::messages::{FetchRequest, ProduceRequest};
 use protocol::records::{BatchOptions, Record, build_batch};
 use protocol::sample::{Filler, Shape};
 use protocol::{Decode, DecodeError, Reader, Records, RequestHeader, encode_request};
@@ -133,4 +134,30 @@ fn who_holds_a_reader_to_less_decides_what_is_too_large() {
     };
     assert_eq!(decode(100_000, Some(smallest)), Ok(()));
     assert_eq!(decode(100_000, None), Err(DecodeError::TooLarge));
+}
+
+/// Each entry takes time to be read, though hardly a byte: a list of a million names kept a thread busy.
+#[test]
+fn entries_of_all_lists_of_a_request_are_counted_together() {
+    let topic = FetchTopic {
+        topic: String::new(),
+        partitions: vec![FetchPartition::default(); 9],
+    };
+    let request = FetchRequest {
+        topics: vec![topic; 10],
+        ..Default::default()
+    };
+    for version in [4, 12] {
+        let head = header::<FetchRequest>(version, &mut Filler::new(1, Shape::Full));
+        let frame = body(&encode_request(&head, &request));
+        let read = |entries| {
+            let mut reader = Reader::new(frame.clone());
+            RequestHeader::decode(&mut reader).unwrap();
+            reader.hold_to_entries(entries);
+            FetchRequest::decode(&mut reader, version).map(|_| ())
+        };
+        assert_eq!(read(100), Ok(()), "{version}");
+        assert_eq!(read(99), Err(DecodeError::TooMany), "{version}");
+        assert_eq!(read(9), Err(DecodeError::TooMany), "{version}");
+    }
 }

@@ -25,7 +25,7 @@ async fn describe(
 }
 
 /// As a client reads them.
-async fn described(
+pub(super) async fn described(
     context: &Arc<Context>,
     request: DescribeConfigsRequest,
 ) -> Vec<DescribeConfigsResult> {

@@ -2,6 +2,7 @@
 
 mod changes;
 mod configs;
+mod lists;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use protocol::messages::describe_configs::DescribeConfigsResource;
+use protocol::messages::metadata::MetadataRequestTopic;
 use protocol::messages::produce::{PartitionProduceData, TopicProduceData};
 use protocol::messages::{DescribeConfigsRequest, MetadataRequest, ProduceRequest};
 
@@ -32,6 +33,36 @@ pub(in crate::abuse) fn metadata(target: &Target) -> Ready<'_> {
             asks(8, &target.kafka, METADATA_VERSION, &[request]),
             never_reads(8, &target.kafka, unread),
         ])
+    }
+    .boxed()
+}
+
+/// Names of three letters that are of no topic, mostly because they cannot be: on two connections as many as there is room for
+/// in a frame, and on two as many as a broker tells of.
+pub(in crate::abuse) fn many_names(target: &Target) -> Ready<'_> {
+    const LETTERS: usize = 127;
+    async {
+        let name = |number: usize| {
+            let letters = [number / LETTERS / LETTERS, number / LETTERS, number];
+            let letter =
+                |place: usize| char::from(u8::try_from(place % LETTERS + 1).unwrap_or(b'x'));
+            letters.map(letter).iter().collect::<String>()
+        };
+        let topic = |number| MetadataRequestTopic {
+            name: Some(name(number)),
+            ..Default::default()
+        };
+        let request = |count| MetadataRequest {
+            topics: Some((0..count).map(topic).collect()),
+            allow_auto_topic_creation: false,
+            ..Default::default()
+        };
+        let [most, answered] = match target.short {
+            true => [400_000, 30_000],
+            false => [1_600_000, 128 * 1024],
+        };
+        let asks = |count| asks(2, &target.kafka, METADATA_VERSION, &[request(count)]);
+        Ok(vec![asks(most), asks(answered)])
     }
     .boxed()
 }
