@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use metadata::{Command, CreatePartitions, Outcome, Shown, Topic};
+use metadata::{Catalogue, Command, CreatePartitions, Outcome, Shown, Topic};
 use protocol::ErrorCode;
 use protocol::acl::Operation;
 use protocol::messages::create_partitions::{CreatePartitionsTopic, CreatePartitionsTopicResult};
@@ -10,7 +10,7 @@ use protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 
 use super::changes;
 use super::mode::Mode;
-use super::refused::{Refused, allow, refuse, rejected, topic_bytes, unexpected};
+use super::refused::{PartitionsRefused, Refused, allow, refuse, topic_bytes, unexpected};
 use crate::call::{Call, Resource};
 use crate::context::PARTITIONS_MAX;
 use crate::named::Turns;
@@ -54,7 +54,12 @@ pub(crate) async fn handle(
             let command = |create: &CreatePartitions| Command::CreatePartitions(*create);
             let terms = (request.timeout_ms, QUOTA_SINCE);
             let done = changes::submit(call, terms, wanted, command).await;
-            done.into_iter().map(grown).collect()
+            let refused = PartitionsRefused::new(&call.context);
+            let catalogue = call.context.metadata.catalogue();
+            let results = done.into_iter();
+            results
+                .map(|(name, done)| result(name, grown(done, &catalogue, &refused)))
+                .collect()
         }
     };
     CreatePartitionsResponse {
@@ -101,14 +106,20 @@ fn judge(call: &Call, wanted: &Named) -> Result<CreatePartitions, Refused> {
 }
 
 fn grown(
-    (name, done): (String, Result<(CreatePartitions, Outcome), Refused>),
-) -> CreatePartitionsTopicResult {
-    let grown = done.and_then(|(_, outcome)| match outcome {
+    done: Result<(CreatePartitions, Outcome), Refused>,
+    catalogue: &Catalogue,
+    refused: &PartitionsRefused<'_>,
+) -> Result<(), Refused> {
+    let (wanted, outcome) = done?;
+    match outcome {
         Outcome::PartitionsCreated => Ok(()),
-        Outcome::Rejected(why) => Err(rejected(why)),
+        Outcome::Rejected(why) => {
+            let topic = catalogue.topic_by_id(wanted.topic);
+            let now = topic.map_or(0, |topic| topic.partitions);
+            Err(refused.rejected(why, wanted.total.saturating_sub(now)))
+        }
         _ => Err(unexpected()),
-    });
-    result(name, grown)
+    }
 }
 
 fn result(name: String, grown: Result<(), Refused>) -> CreatePartitionsTopicResult {

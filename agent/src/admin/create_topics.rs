@@ -12,7 +12,7 @@ use protocol::{ErrorCode, Uuid};
 
 use super::changes;
 use super::mode::Mode;
-use super::refused::{Refused, allow_topic, refuse, rejected, topic_bytes, unexpected};
+use super::refused::{PartitionsRefused, Refused, allow_topic, refuse, topic_bytes, unexpected};
 use crate::call::{Call, Resource};
 use crate::context::{PARTITIONS_MAX, TopicDefaults};
 use crate::named::Turns;
@@ -179,10 +179,11 @@ fn check_collisions(catalogue: &Catalogue, judged: Vec<Judged>) -> Vec<Judged> {
 async fn make_all(call: &Call, timeout_ms: i32, judged: Vec<Judged>) -> Vec<Judged> {
     let command = |create: &CreateTopic| Command::CreateTopic(create.clone());
     let done = changes::submit(call, (timeout_ms, QUOTA_SINCE), judged, command).await;
+    let refused = PartitionsRefused::new(&call.context);
     let made = done.into_iter().map(|(name, done)| {
         let made = done.and_then(|(create, outcome)| match outcome {
             Outcome::TopicCreated(_) => Ok(create),
-            Outcome::Rejected(why) => Err(rejected(why)),
+            Outcome::Rejected(why) => Err(refused.rejected(why, create.partitions)),
             _ => Err(unexpected()),
         });
         (name, made)

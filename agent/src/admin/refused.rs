@@ -1,10 +1,13 @@
 //! Why one topic of a request is refused, as all handlers say it, and how much of memory that takes.
 
+use std::cell::OnceCell;
+
 use metadata::{Error, Rejected};
 use protocol::ErrorCode;
 use protocol::acl::Operation;
 
 use crate::call::{Call, Resource};
+use crate::context::Context;
 use crate::refusal;
 use crate::said::warn_seldom;
 
@@ -63,7 +66,57 @@ pub(super) fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T
 
 /// The metadata said no.
 pub(super) fn rejected(why: Rejected) -> Refused {
-    (refusal::rejected(why), why.to_string())
+    let message = match why {
+        Rejected::TooManyTopics | Rejected::TooManyDeletedTopics => {
+            format!("{why}, which --state-memory decides where the order is held")
+        }
+        why => why.to_string(),
+    };
+    (refusal::rejected(why), message)
+}
+
+/// What a request that wants partitions is told, where the metadata says no.
+pub(super) struct PartitionsRefused<'a> {
+    context: &'a Context,
+    /// How many there are, looked at once for all topics of the request.
+    there: OnceCell<String>,
+}
+
+impl<'a> PartitionsRefused<'a> {
+    pub(super) fn new(context: &'a Context) -> Self {
+        let there = OnceCell::new();
+        Self { context, there }
+    }
+
+    /// `more`: how many were asked for besides those that the topic has.
+    pub(super) fn rejected(&self, why: Rejected, more: i32) -> Refused {
+        // What a topic may have at the most was looked at before: it is the cluster that is full.
+        if why != Rejected::TooManyPartitions {
+            return rejected(why);
+        }
+        let there = self.there.get_or_init(|| self.there());
+        let message = format!("{more} more partitions are too many: the cluster has {there}");
+        (refusal::rejected(why), message)
+    }
+
+    fn there(&self) -> String {
+        let stats = self.context.metadata.stats();
+        match stats.usage.partitions {
+            // The order is held elsewhere, where the bound is known.
+            0 => {
+                let catalogue = self.context.metadata.catalogue();
+                let each = catalogue.topics().map(|topic| i64::from(topic.partitions));
+                let there: i64 = each.sum();
+                format!(
+                    "{there}, and --state-memory of the process that holds the order decides how many it may have"
+                )
+            }
+            there => {
+                let most = stats.limits.partitions;
+                format!("{there} of the {most} that it may have, which --state-memory decides")
+            }
+        }
+    }
 }
 
 /// The metadata did not answer. What found no room among what waits for it is refused with the code that is given.

@@ -9,7 +9,8 @@ use anyhow::Context as _;
 use metadata::Roles;
 
 use crate::config::{
-    Agent, Common, HostPort, Misuse, Named, Role, StoreUrl, can_be_told, listeners,
+    Agent, Common, HostPort, Misuse, Named, Role, StoreUrl, can_be_told, ends_without,
+    ends_without_order, listeners,
 };
 use crate::context::{AutoCreate, PARTITIONS_MAX};
 use crate::server::{PeerListen, Sequencing, Server, Settings};
@@ -71,7 +72,15 @@ pub(super) async fn run(options: Agent) -> anyhow::Result<()> {
     };
     settings.peer_tls = tls;
     settings.http = options.http;
+    let ends_alone = match &settings.order {
+        Sequencing::InProcess { store, .. } => ends_without(store, Some(&settings.bucket)),
+        Sequencing::Remote { .. } => ends_without_order(&settings.bucket).map(str::to_owned),
+    };
+    // Not where it is refused: then one sentence says why.
     let server = Server::start(settings).await?;
+    if let Some(sentence) = ends_alone {
+        tracing::warn!("{sentence}");
+    }
     server.announce();
     server.run().await
 }

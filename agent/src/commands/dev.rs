@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::say::answer;
 use super::state_memory::state_memory;
 use super::{agent, logging};
-use crate::config::{Dev, Misuse, Named, StoreUrl};
+use crate::config::{Dev, Misuse, Named, StoreUrl, ends_without};
 use crate::context::AutoCreate;
 use crate::server::{Sequencing, Server, Settings};
 
@@ -17,6 +17,9 @@ pub(super) async fn run(options: Dev) -> anyhow::Result<()> {
     let bucket = settings.bucket.clone();
     let server = Server::start(settings).await?;
     greet(&server, &bucket, &store);
+    if let Some(sentence) = ends_without(&store, Some(&bucket)) {
+        tracing::warn!("{sentence}");
+    }
     server.run().await
 }
 

@@ -35,16 +35,15 @@ pub fn say_refused(refused: &clap::Error) -> ExitCode {
     u8::try_from(refused.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// Tells a person why the process ends: one line, causes included. The exit code says whether what was given is at fault,
-/// and then the line says so, too, of what came from variables.
+/// Tells a person why the process ends: one line, causes included, and which variables gave the flags that it names. The
+/// exit code says whether what was given is at fault.
 pub fn say_error(error: &anyhow::Error, given: &Given) -> ExitCode {
     let said = format!("{error:#}");
     let no_bucket = matches!(error.downcast_ref(), Some(OpenError::Misused(_)));
-    if no_bucket || error.is::<Misuse>() {
-        let by_variables = given.told(&said);
-        say::complain(format_args!("penstock: {said}{by_variables}"));
-        return ExitCode::from(MISUSED);
+    let by_variables = given.told(&said);
+    say::complain(format_args!("penstock: {said}{by_variables}"));
+    match no_bucket || error.is::<Misuse>() {
+        true => ExitCode::from(MISUSED),
+        false => ExitCode::FAILURE,
     }
-    say::complain(format_args!("penstock: {said}"));
-    ExitCode::FAILURE
 }

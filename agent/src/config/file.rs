@@ -10,6 +10,7 @@ use clap::{ArgMatches, Command};
 
 use super::alike::nearest;
 use super::parse::{SAID_ONCE, is_typed};
+use super::values::StoreParser;
 
 /// The file that `--config` or its variable names.
 pub(super) fn named(command: &Command, arguments: &[OsString]) -> Option<PathBuf> {
@@ -43,6 +44,10 @@ pub(super) fn apply(command: Command, path: &Path) -> Result<Command, clap::Erro
             let key = argument.get_long();
             let key = key.filter(|_| !is_typed(&name, argument.get_id().as_str()));
             match key.and_then(|key| values.get(key)) {
+                // This one says by itself where it stands.
+                Some(value) if argument.get_id() == "store" => argument
+                    .default_value(value.clone())
+                    .value_parser(StoreParser::with(path)),
                 Some(value) => argument.default_value(value.clone()).required(false),
                 None => argument,
             }
@@ -52,18 +57,26 @@ pub(super) fn apply(command: Command, path: &Path) -> Result<Command, clap::Erro
 
 fn read(command: &Command, path: &Path) -> Result<HashMap<String, String>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
-    let table: toml::Table = text
-        .parse()
-        .map_err(|error| format!("is not TOML: {error}"))?;
+    let table: toml::Table = text.parse().map_err(|error| {
+        format!("is not TOML, in which text stands in quotes, as in preset = \"fast\": {error}")
+    })?;
     let (known, typed) = (keys(command), typed(command));
     table
         .into_iter()
         .map(|(key, value)| {
             if !known.contains(&key) {
-                return Err(unknown(&key, &known, &typed));
+                return Err(match value.is_table() {
+                    true => format!(
+                        "`{key}` begins a table, and there are none here: write its keys without it, as in preset = \"fast\""
+                    ),
+                    false => unknown(&key, &known, &typed),
+                });
             }
             let value = text_of(&value).ok_or_else(|| {
-                format!("the value of `{key}` must be one value, not a list or table")
+                format!(
+                    "the value of `{key}` must be one value, not a list or table: a text in quotes, in which commas stand \
+                     between several, a number, true or false"
+                )
             })?;
             Ok((key, value))
         })

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use metadata::Listener;
 
 use super::HostPort;
+use super::address::address;
 
 /// A listener, with nothing left to default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +25,23 @@ pub struct Named<T> {
     pub value: T,
 }
 
-impl<T: FromStr> FromStr for Named<T>
-where
-    T::Err: fmt::Display,
-{
+impl Named<SocketAddr> {
+    /// Reads where one listens.
+    pub(super) fn address(text: &str) -> Result<Self, String> {
+        Self::read(text, address)
+    }
+}
+
+impl FromStr for Named<HostPort> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        Self::read(text, |value| value.parse())
+    }
+}
+
+impl<T> Named<T> {
+    fn read(text: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Result<Self, String> {
         let (name, value) = match text.split_once("://") {
             Some((name, value)) => (Some(name), value),
             None => (None, text),
@@ -41,7 +52,7 @@ where
         }
         Ok(Self {
             name: name.map(str::to_owned),
-            value: value.parse().map_err(|error: T::Err| error.to_string())?,
+            value: read(value)?,
         })
     }
 }
@@ -141,7 +152,7 @@ mod tests {
     use super::*;
 
     fn read(listen: &[&str], advertise: &[&str]) -> Result<Vec<Listen>, String> {
-        let listen = listen.iter().map(|text| text.parse());
+        let listen = listen.iter().map(|text| Named::address(text));
         let advertise = advertise.iter().map(|text| text.parse());
         listeners(
             listen.collect::<Result<_, _>>()?,
@@ -188,6 +199,11 @@ mod tests {
             (&two, &["up://a.test:1"], "are in, out"),
             (&two, &["in://a.test:1", "in://a.test:2"], "in twice"),
             (&two, &["in://a.test"], "not a host and port"),
+            (&["127.0.0.1:1"], &["a.test:0"], "from 1 to 65535"),
+            (&["127.0.0.1:1"], &["a.test:65536"], "from 1 to 65535"),
+            (&["127.0.0.1:1"], &["a.test/b:1"], "not a host and port"),
+            (&["127.0.0.1:1"], &["[]:1"], "not a host and port"),
+            (&["127.0.0.1:1"], &["a:b:1"], "not a host and port"),
             (&["0.0.0.0:1"], &[], "give --advertise HOST:PORT"),
             (&["[::]:1"], &[], "--listen [::]:1 stands for all"),
             (&["127.0.0.1:1"], &["0.0.0.0:1"], "--advertise 0.0.0.0:1 "),

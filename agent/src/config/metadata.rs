@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::address::address;
+use super::words::word;
 use super::{HostPort, PeerTlsFiles, Records, StateMemory, StoreUrl};
 
 #[derive(Args, Debug)]
@@ -40,19 +42,19 @@ pub struct Metadata {
     pub accept_older_store: bool,
     /// The agents' bucket, where is remembered how far the metadata had come: with it a store that is an older copy of
     /// itself is noticed [default: none, and it may go unnoticed]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = word("s3://bucket/prefix"))]
     pub bucket: Option<String>,
     /// S3 endpoint, for everything that is not AWS [default: from the AWS configuration]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = word("http://127.0.0.1:9000"))]
     pub s3_endpoint: Option<String>,
     /// Where agents connect
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub listen: Option<SocketAddr>,
     /// Host and port that agents and other candidates are told [default: the address listened on]
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Option<HostPort>,
     /// Where metrics and health are served
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub http: Option<SocketAddr>,
     #[command(flatten)]
     pub state: StateMemory,
@@ -62,7 +64,7 @@ pub struct Metadata {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Log filter, as in `info` or `penstock=debug`
-    #[arg(long, value_name = "FILTER", default_value = "info")]
+    #[arg(long, value_name = "FILTER", default_value = "info", value_parser = word("info"))]
     pub log: String,
 }
 

@@ -17,12 +17,13 @@ pub fn parse(
 ) -> Result<(Command, Given), clap::Error> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let command = with_variables(Cli::command());
-    let mut command = match file::named(&command, &arguments) {
-        Some(path) => file::apply(command, &path)?,
+    let file = file::named(&command, &arguments);
+    let mut command = match &file {
+        Some(path) => file::apply(command, path)?,
         None => command,
     };
     let matches = command.try_get_matches_from_mut(&arguments);
-    let matches = matches.map_err(|error| place::named(error, &arguments))?;
+    let matches = matches.map_err(|error| place::named(error, &arguments, file.as_deref()))?;
     let given = Given::of(&command, &matches);
     let mut command = Cli::from_arg_matches(&matches)?.command;
     addressee::settle(&mut command, &matches)?;

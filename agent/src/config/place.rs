@@ -1,6 +1,7 @@
 //! Where a value stands that cannot be used: clap tells of each as if its flag had been typed.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -9,13 +10,16 @@ use clap::parser::ValueSource;
 use super::command::Cli;
 use super::variables::variable;
 
-/// An option as errors show it, `--preset <PRESET>`, with where its value came from if it was not typed.
-pub(super) fn shown(option: &str, source: ValueSource) -> String {
+/// An option as errors show it, `--preset <PRESET>`, with where its value came from if it was not typed. `file`: the config
+/// file, if there is one.
+pub(super) fn shown(option: &str, source: ValueSource, file: Option<&Path>) -> String {
     let flag = flag(option);
-    match source {
-        ValueSource::EnvVariable => format!("{} ({option})", variable(flag)),
+    match (source, file) {
+        (ValueSource::EnvVariable, _) => format!("{} ({option})", variable(flag)),
         // Our own defaults are good.
-        ValueSource::DefaultValue => format!("{flag} in the config file ({option})"),
+        (ValueSource::DefaultValue, Some(file)) => {
+            format!("{flag} in the config file {} ({option})", file.display())
+        }
         _ => option.to_owned(),
     }
 }
@@ -26,7 +30,11 @@ fn flag(option: &str) -> &str {
 }
 
 /// Names the variable or the key where the value stands that an error is about.
-pub(super) fn named(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
+pub(super) fn named(
+    mut error: clap::Error,
+    arguments: &[OsString],
+    file: Option<&Path>,
+) -> clap::Error {
     let wrong_value = [ErrorKind::InvalidValue, ErrorKind::ValueValidation];
     let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
         return error;
@@ -38,7 +46,7 @@ pub(super) fn named(mut error: clap::Error, arguments: &[OsString]) -> clap::Err
         Some(_) => ValueSource::EnvVariable,
         None => ValueSource::DefaultValue,
     };
-    let shown = ContextValue::String(shown(option, source));
+    let shown = ContextValue::String(shown(option, source, file));
     error.insert(ContextKind::InvalidArg, shown);
     error
 }

@@ -296,9 +296,25 @@ fn wrong_values_say_what_is_right() {
     for (words, said) in [
         (
             ["dev", "--segment-bytes", "8 apples"],
-            "as in 64KiB, 8MiB or 1GiB",
+            "from 1B to 1GiB: write a number and a unit",
         ),
-        (["dev", "--segment-bytes", "0"], "not a size"),
+        (["dev", "--segment-bytes", "0"], "as in 8MiB"),
+        (["dev", "--segment-bytes", "5GiB"], "from 1B to 1GiB"),
+        (["dev", "--cache-memory", "5TiB"], "from 1B to 1TiB"),
+        (["dev", "--buffer-memory", ""], "from 1MiB to 1TiB"),
+        (
+            ["dev", "--shutdown-grace", "10s"],
+            "not a number of seconds",
+        ),
+        (
+            ["dev", "--num-partitions", "x"],
+            "not a whole number from 1",
+        ),
+        (
+            ["dev", "--connections-max", "0"],
+            "not a whole number from 1",
+        ),
+        (["dev", "--node-id", ""], "not a whole number from 0"),
         (
             ["dev", "--store", "postgres:x"],
             "write memory: or redb:///absolute",
@@ -317,7 +333,8 @@ fn wrong_values_say_what_is_right() {
             ["dev", "--preset", "fastest"],
             "possible values: eco, default, fast",
         ),
-        (["dev", "--listen", "9092"], "invalid socket address"),
+        (["dev", "--listen", "9092"], "as in 127.0.0.1:9092"),
+        (["dev", "--http", "9644"], "as in 127.0.0.1:9092"),
     ] {
         let error = parse_words(&words).expect_err("refused");
         assert!(error.to_string().contains(said), "{words:?} said {error}");
@@ -350,12 +367,25 @@ fn passwords_are_not_shown() {
     }
 }
 
+/// As a variable has that a container's file names and does not set.
 #[test]
-fn sizes_have_units() {
-    assert_eq!("8MiB".parse(), Ok(Bytes(8 << 20)));
-    assert_eq!("8 MB".parse(), Ok(Bytes(8_000_000)));
-    assert_eq!("17".parse(), Ok(Bytes(17)));
-    assert!("99999999999GiB".parse::<Bytes>().is_err());
+fn no_option_takes_nothing_for_a_value() {
+    let values = with_variables(Cli::command());
+    for subcommand in values.get_subcommands() {
+        for option in subcommand.get_arguments() {
+            let Some(flag) = option.get_long() else {
+                continue;
+            };
+            if !option.get_action().takes_values() {
+                continue;
+            }
+            let typed = format!("--{flag}=");
+            let refused = parse_words(&[subcommand.get_name(), &typed]).expect_err(&typed);
+            let said = refused.to_string();
+            let about = format!("'--{flag} <");
+            assert!(said.contains(&about), "{typed}: {said}");
+        }
+    }
 }
 
 #[test]

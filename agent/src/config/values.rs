@@ -2,8 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -14,64 +14,6 @@ use clap::parser::ValueSource;
 use metadata::kv::PostgresUrl;
 
 use super::place;
-
-/// A size in bytes: `4096`, `64KiB`, `8MiB`, `1GiB` (also `KB`, `MB`, `GB`, powers of ten).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bytes(pub usize);
-
-impl Bytes {
-    /// For what ordinary requests must find room in, each with those that wait.
-    pub(super) fn at_least_a_mebibyte(text: &str) -> Result<Self, String> {
-        match text.parse()? {
-            Self(..1_048_576) => Err("too little to take a request: at least 1MiB".to_owned()),
-            bytes => Ok(bytes),
-        }
-    }
-
-    /// What limits follow from.
-    pub(super) fn of_state(text: &str) -> Result<Self, String> {
-        let bytes: Self = text.parse()?;
-        match (metadata::STATE_BYTES_MIN..=metadata::STATE_BYTES_MAX).contains(&(bytes.0 as u64)) {
-            true => Ok(bytes),
-            false => Err("from 64MiB to 3GiB".to_owned()),
-        }
-    }
-}
-
-impl FromStr for Bytes {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        const UNITS: [(&str, usize); 8] = [
-            ("KiB", 1 << 10),
-            ("MiB", 1 << 20),
-            ("GiB", 1 << 30),
-            ("KB", 1_000),
-            ("MB", 1_000_000),
-            ("GB", 1_000_000_000),
-            ("B", 1),
-            ("", 1),
-        ];
-        let digits = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let scale = UNITS
-            .iter()
-            .find(|(name, _)| *name == unit.trim())
-            .map(|(_, scale)| *scale);
-        number
-            .parse::<usize>()
-            .ok()
-            .zip(scale)
-            .and_then(|(number, scale)| number.checked_mul(scale))
-            .filter(|bytes| *bytes > 0)
-            .map(Self)
-            .ok_or_else(|| {
-                "not a size: write a number and a unit, as in 64KiB, 8MiB or 1GiB".to_string()
-            })
-    }
-}
 
 /// `HOST:PORT` as clients are told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +44,10 @@ impl FromStr for HostPort {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let say = || "not a host and port: write it as in broker.example.com:9092".to_string();
+        let say = || {
+            "not a host and port: write it as in broker.example.com:9092 or [2001:db8::1]:9092, with a port from 1 to 65535"
+                .to_string()
+        };
         let (host, port) = text.rsplit_once(':').ok_or_else(say)?;
         let port = port
             .parse::<u16>()
@@ -111,7 +56,9 @@ impl FromStr for HostPort {
             .ok_or_else(say)?;
         // Kafka carries IPv6 hosts without their brackets.
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        if host.is_empty() || host.contains(char::is_whitespace) {
+        let none_has = |c: char| c.is_whitespace() || "[]/@,?#".contains(c);
+        let is_v6 = || host.parse::<Ipv6Addr>().is_ok() || host.contains('%');
+        if host.is_empty() || host.contains(none_has) || (host.contains(':') && !is_v6()) {
             return Err(say());
         }
         Ok(Self {
@@ -207,13 +154,23 @@ impl ValueParserFactory for StoreUrl {
     type Parser = StoreParser;
 
     fn value_parser() -> StoreParser {
-        StoreParser
+        StoreParser::default()
     }
 }
 
 /// Reads a store and says what is wrong with it without repeating it, for it may hold a password.
-#[derive(Clone, Debug)]
-pub struct StoreParser;
+#[derive(Clone, Debug, Default)]
+pub struct StoreParser {
+    /// The config file, if the store may be from there.
+    file: Option<PathBuf>,
+}
+
+impl StoreParser {
+    pub(super) fn with(file: &Path) -> Self {
+        let file = Some(file.to_owned());
+        Self { file }
+    }
+}
 
 impl TypedValueParser for StoreParser {
     type Value = StoreUrl;
@@ -236,7 +193,7 @@ impl TypedValueParser for StoreParser {
     ) -> Result<StoreUrl, clap::Error> {
         let read = value.to_string_lossy().parse();
         read.map_err(|said: String| {
-            let place = place::shown("--store <URL>", source);
+            let place = place::shown("--store <URL>", source, self.file.as_deref());
             let said = format!("invalid value for '{place}': {said}");
             command.clone().error(ErrorKind::ValueValidation, said)
         })

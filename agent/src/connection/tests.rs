@@ -114,6 +114,28 @@ fn admission() -> Admission {
     Admission::new(256 * MIB, 256 * MIB)
 }
 
+#[tokio::test]
+async fn a_produce_that_is_too_large_is_told_from_what_speaks_no_kafka() {
+    let next = async |bytes: &[u8]| {
+        let (ours, mut theirs) = duplex(MIB);
+        theirs.write_all(bytes).await.unwrap();
+        let mut frames = Frames::new(Unknown(ours), admission(), from(1));
+        frames.next().await.map(drop)
+    };
+    let (large, _) = start(150 * MIB);
+    let refused = next(&large).await;
+    let Err(Close::Refused(said)) = refused else {
+        unreachable!("{refused:?}");
+    };
+    for part in ["157286400", "104857600", "no flag", "max.request.size"] {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+    for bytes in [&large[..4], b"GET / HTTP/1.1\r\n\r\n"] {
+        let nonsense = next(bytes).await;
+        assert!(matches!(nonsense, Err(Close::Malformed(_))), "{nonsense:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn frames_that_do_not_come_hold_up_those_that_do_for_a_moment() {
     for (origin, bound) in [(from(1), 3), (from(2), 1)] {
@@ -339,27 +361,5 @@ async fn what_takes_no_time_is_taken_of_who_left_however_much_it_is() {
             Ok(pending)
         };
         assert!(grace.unless_left(quick, &mut frames).await.is_ok());
-    }
-}
-
-#[tokio::test]
-async fn a_produce_that_is_too_large_is_told_from_what_speaks_no_kafka() {
-    let next = async |bytes: &[u8]| {
-        let (ours, mut theirs) = duplex(MIB);
-        theirs.write_all(bytes).await.unwrap();
-        let mut frames = Frames::new(Unknown(ours), admission(), from(1));
-        frames.next().await.map(drop)
-    };
-    let (large, _) = start(150 * MIB);
-    let refused = next(&large).await;
-    let Err(Close::Refused(said)) = refused else {
-        unreachable!("{refused:?}");
-    };
-    for part in ["157286400", "104857600", "no flag", "max.request.size"] {
-        assert!(said.contains(part), "no {part:?} in {said}");
-    }
-    for bytes in [&large[..4], b"GET / HTTP/1.1\r\n\r\n"] {
-        let nonsense = next(bytes).await;
-        assert!(matches!(nonsense, Err(Close::Malformed(_))), "{nonsense:?}");
     }
 }

@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 /// Of what was written to a socket, about so much may wait in the system to be sent. What is on its way does not count, so
 /// that it slows nobody down, however far away he is.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+const UNSENT_BYTES_MAX: u32 = 512 * 1024;
 
 /// To be called once for each socket. Where it cannot be set, the system takes more and nothing else is wrong.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -42,6 +42,6 @@ mod tests {
             taken += written.unwrap();
             assert!(taken < 1 << 20, "it takes all there is");
         }
-        drop(client);
+        drop(client.unwrap());
     }
 }

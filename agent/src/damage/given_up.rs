@@ -4,7 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metadata::{Catalogue, Extent, Lost, Metadata, Offset, Shown, TopicPartition};
+use metadata::{
+    Catalogue, Content, Extent, ExtentFlags, Lost, Metadata, Offset, Shown, Timestamp,
+    TopicPartition,
+};
 
 use crate::said::Said;
 
@@ -62,5 +65,17 @@ impl GivenUp {
         if let Some(next) = lost.and_then(|lost| lost.next(at.partition, offset)) {
             extents.retain(|extent| extent.base_offset < next);
         }
+    }
+}
+
+/// What a reader is told of where nothing follows what was given up.
+pub(crate) fn stepped_over(from: Offset, to: Offset) -> Extent {
+    Extent {
+        base_offset: from,
+        offset_span: u32::try_from(to.0.saturating_sub(from.0)).unwrap_or(u32::MAX),
+        record_count: 0,
+        max_timestamp: Timestamp(0),
+        flags: ExtentFlags::default(),
+        content: Content::Lost,
     }
 }

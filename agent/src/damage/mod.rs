@@ -6,4 +6,4 @@ mod found;
 mod given_up;
 
 pub(crate) use found::{Damage, or_refusal, readable};
-pub(crate) use given_up::GivenUp;
+pub(crate) use given_up::{GivenUp, stepped_over};

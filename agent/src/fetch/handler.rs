@@ -15,7 +15,7 @@ use super::held::HeldViews;
 use super::read::Reader;
 use super::translate::{Asked, Slot, Topic, translate};
 use super::want::Found;
-use super::{plan, wait};
+use super::{look, plan, wait};
 use crate::admission::{Admission, Permit, REQUEST_BYTES, ReplyBytes};
 use crate::brokers::Brokers;
 use crate::call::{Call, Close};
@@ -126,7 +126,7 @@ impl Fetch {
         let (draining, metadata) = (self.draining.clone(), &call.context.metadata);
         let found = match waits {
             true => wait::locate(metadata, &asked.wants, bytes_max, patience, draining).await,
-            false => wait::look(metadata, &asked.wants, bytes_max, wait::LOOK_TIME_MAX).await,
+            false => look::look(metadata, &asked.wants, bytes_max, look::LOOK_TIME_MAX).await,
         };
         drop(hold);
         let (found, plan) = self.admit(call, &asked, found, bytes_max).await;
@@ -217,7 +217,7 @@ impl Fetch {
             Some(found) => found,
             None => {
                 let metadata = &call.context.metadata;
-                wait::look(metadata, &asked.wants, bytes_max, LOOK_AGAIN_MAX).await
+                look::look(metadata, &asked.wants, bytes_max, LOOK_AGAIN_MAX).await
             }
         };
         drop(place);

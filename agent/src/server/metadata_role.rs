@@ -8,7 +8,7 @@ use super::ports::Port;
 use super::signals::Signals;
 use super::unanswered::Watched;
 use super::{metadata_store, open_files};
-use crate::config::{PeerTls, StoreUrl};
+use crate::config::{PeerTls, StoreUrl, ends_without};
 use crate::http;
 use crate::identity::{self, Names};
 use crate::metrics;
@@ -60,6 +60,7 @@ pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
             None
         }
     };
+    let ends_alone = ends_without(&settings.store, settings.bucket.as_deref());
     let store = settings.store.to_string();
     let names = Names::of_store(store, settings.bucket, &settings.bucket_options);
     let kv = metadata_store::open_store(&settings.store, metadata_store::STOP).await?;
@@ -67,6 +68,9 @@ pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
     if let Some(bucket) = &bucket {
         let checked = identity::check_bucket(&names, kv.as_ref(), bucket).await;
         checked.map_err(anyhow::Error::msg)?;
+    }
+    if let Some(sentence) = ends_alone {
+        tracing::warn!("{sentence}");
     }
     let mut signals = Signals::catch()?;
     let rooms = Tasks::new();

@@ -1,9 +1,9 @@
 //! Ports of this process, taken before anything else is done and opened once it can serve: one that another process has is
 //! refused before anything is written, and nobody is kept waiting by a process that is about to refuse its bucket.
 
-use std::net::SocketAddr;
+use std::io::{Error, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use anyhow::Context as _;
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::config::Listen;
@@ -32,9 +32,9 @@ impl Port {
             // Connections of a process that ended here a moment ago do not keep the port from the next.
             socket.set_reuseaddr(true)?;
             socket.bind(address)?;
-            Ok::<_, std::io::Error>(socket)
+            Ok::<_, Error>(socket)
         };
-        let socket = take().with_context(|| taken(address, flag))?;
+        let socket = take().map_err(|error| not_bound(address, flag, error))?;
         Ok(Self { socket, flag })
     }
 
@@ -50,7 +50,7 @@ impl Port {
     pub(super) fn open(self) -> anyhow::Result<TcpListener> {
         let address = self.address()?;
         let opened = self.socket.listen(BACKLOG);
-        opened.with_context(|| taken(address, self.flag))
+        opened.map_err(|error| not_bound(address, self.flag, error))
     }
 }
 
@@ -65,10 +65,25 @@ pub(super) fn take_all(wanted: &[Listen]) -> anyhow::Result<(Vec<Listen>, Vec<Po
     Ok((listen, ports))
 }
 
-fn taken(address: SocketAddr, flag: &str) -> String {
-    format!(
-        "cannot listen on {address}; is another process there? Choose another address with --{flag}"
-    )
+/// Why an address cannot be listened on, and what to do.
+fn not_bound(address: SocketAddr, flag: &str, error: Error) -> anyhow::Error {
+    let choose = format!("choose another address with --{flag}");
+    let why = match error.kind() {
+        ErrorKind::AddrInUse => format!("is another process there? Stop it, or {choose}"),
+        ErrorKind::AddrNotAvailable => {
+            let all = match address.ip() {
+                IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+                IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            let all = SocketAddr::new(all, address.port());
+            format!("this machine has no such address: {choose}, {all} for all that it has")
+        }
+        ErrorKind::PermissionDenied => {
+            format!("ports below 1024 are for privileged processes: {choose}")
+        }
+        _ => choose,
+    };
+    anyhow::Error::new(error).context(format!("cannot listen on {address}; {why}"))
 }
 
 #[cfg(test)]

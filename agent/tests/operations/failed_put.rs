@@ -1,9 +1,12 @@
 //! One segment cannot be stored, and those behind it can.
 
+use std::time::Duration;
+
 use protocol::ErrorCode;
 use protocol::messages::produce::PartitionProduceResponse;
 use protocol::messages::{InitProducerIdRequest, ProduceRequest};
 use protocol::records::BatchOptions;
+use tokio::time::timeout;
 
 use super::bucket::Held;
 use super::lifecycle::over;
@@ -62,6 +65,30 @@ async fn batches_behind_one_that_could_not_be_stored_are_refused_with_it() {
     for offset in 0..6 {
         assert_eq!(answer(&mut client).await, Ok(offset));
     }
+}
+
+/// A client that was told that time is up would send the same again, beside the first that may still be stored.
+#[tokio::test]
+async fn a_producer_is_answered_when_it_is_known_what_happened_whatever_time_it_gives() {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = Held::start().await;
+    let broker = over(&bucket, &folder.path().join("log"), &[]).await;
+    let mut client = Client::connect(broker.listen).await;
+    assert_eq!(client.create_topic("t", 1, &[]).await, ErrorCode::NONE);
+    bucket.hold();
+    let before = bucket.puts();
+    let batch = batch_with(&["v"], BatchOptions::default());
+    let hurried = ProduceRequest {
+        timeout_ms: 1,
+        ..produce_request("t", 0, -1, batch)
+    };
+    client.send(9, &hurried).await;
+    bucket.wait_for_puts(before + 1).await;
+    let early = timeout(Duration::from_millis(500), client.receive_frame()).await;
+    assert!(early.is_err(), "nothing is known yet");
+    bucket.release();
+    assert_eq!(answer(&mut client).await, Ok(0));
+    assert_eq!(client.fetch("t", 0, 0).await.high_watermark, 1);
 }
 
 async fn answer(client: &mut Client) -> Result<i64, ErrorCode> {

@@ -17,6 +17,7 @@ use protocol::messages::{
     MetadataResponse, ProduceResponse,
 };
 use protocol::{ErrorCode, Request, RequestHeader};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -26,6 +27,8 @@ use super::tally::Tally;
 
 /// Before one that was thrown out comes back.
 const PAUSE: Duration = Duration::from_millis(10);
+/// Of who never reads: what it sends on before the broker took it.
+const UNREAD_BYTES_MAX: usize = 64 * 1024;
 /// Of who sends slowly: its pieces, ten a second.
 const PIECE_EVERY: Duration = Duration::from_millis(100);
 /// What a broker may read of a frame before it asks itself whether to.
@@ -190,7 +193,8 @@ async fn ask(socket: &mut TcpStream, frame: &[u8]) -> io::Result<Bytes> {
     Ok(answer.into())
 }
 
-/// Each socket sends the bytes as long as they are taken, and reads nothing.
+/// Each socket sends the bytes as long as they are taken, and reads nothing. Of what the broker does not read little waits in
+/// this machine: copying megabytes for each socket takes all cores from the good client, and nothing of it from the broker.
 pub(super) fn never_reads(sockets: usize, to: &str, bytes: Bytes) -> Attack {
     let to = to.to_owned();
     Attack::new(sockets, move |_, tally| {
@@ -200,6 +204,8 @@ pub(super) fn never_reads(sockets: usize, to: &str, bytes: Bytes) -> Attack {
                 if let Some(mut socket) = connect(&to, &tally).await {
                     tally.ask();
                     let begun = Instant::now();
+                    // As the system has it where it cannot be set.
+                    let _ = SockRef::from(&socket).set_send_buffer_size(UNREAD_BYTES_MAX);
                     while socket.write_all(&bytes).await.is_ok() {}
                     tally.answer("closed", begun.elapsed(), 0);
                 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
 use super::Sequencer;
+use super::full::warn_where_full;
 use super::reads::Read;
 use super::store::{log_transactions, shut_out};
 use crate::command::{Answer, Command, Outcome, Submission};
@@ -52,6 +53,7 @@ impl Sequencer {
                     }
                     let submission = self.readable(submission);
                     let decision = self.state.execute(lsn, now, &submission);
+                    warn_where_full(&self.state, &decision.outcome);
                     let effects = decision.effects.iter();
                     effects.for_each(|effect| drain.log.push(effect));
                     drain.work += decision.work();

@@ -6,6 +6,7 @@ pub(crate) mod doubts;
 mod drain;
 pub(crate) mod feed;
 mod free;
+mod full;
 mod leftovers;
 pub(crate) mod lineage;
 mod liveness;

@@ -23,7 +23,7 @@ async fn a_wrong_flag_value_or_key_names_what_is_right() {
     .await;
     misused(
         &mut dev(&data, &["--segment-bytes", "8 apples"]),
-        &["as in 64KiB, 8MiB or 1GiB"],
+        &["from 1B to 1GiB", "as in 8MiB"],
     )
     .await;
     misused(
@@ -46,10 +46,34 @@ async fn a_wrong_flag_value_or_key_names_what_is_right() {
             "preset = \"fastest\"",
             [
                 "eco, default, fast",
-                "'preset in the config file (--preset <PRESET>)'",
+                &format!("'preset in the config file {name} (--preset <PRESET>)'"),
             ],
         ),
-        ("preset = fast", [name, "is not TOML"]),
+        ("preset = fast", [name, "text stands in quotes"]),
+        (
+            "num-partitions = \"x\"",
+            [
+                "not a whole number from 1",
+                &format!("'num-partitions in the config file {name} (--num-partitions <N>)'"),
+            ],
+        ),
+        (
+            "auto-create-topics-enable = 3",
+            ["[possible values: true, false]", name],
+        ),
+        ("zone = \"\"", ["it is empty", name]),
+        (
+            "store = \"x\"",
+            [
+                "write memory:",
+                &format!("'store in the config file {name} (--store <URL>)'"),
+            ],
+        ),
+        ("[agent]\nzone = \"a\"", [name, "`agent` begins a table"]),
+        (
+            "config = \"x\"",
+            [name, "--config is for the command line alone"],
+        ),
     ] {
         std::fs::write(&file, text).unwrap();
         misused(&mut dev(&data, &["--config", name]), &parts).await;

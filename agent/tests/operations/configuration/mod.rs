@@ -2,6 +2,7 @@
 
 mod data;
 mod flags;
+mod lasting;
 mod places;
 
 use std::path::Path;

@@ -3,7 +3,7 @@
 use protocol::ErrorCode;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::dev;
+use super::{dev, misused};
 use crate::bucket::{SECRET, Server, credentials, free_address};
 use crate::support::broker::{Broker, penstock};
 use crate::support::client::{Client, batch};
@@ -234,9 +234,72 @@ async fn a_port_that_is_taken_is_refused() {
         };
         let mut command = penstock(["dev", flag, &taken, other, "127.0.0.1:0", "--data"]);
         let ran = run(command.arg(&data)).await;
-        ran.refused(&["cannot listen on", &taken, "Choose another address", flag]);
+        ran.refused(&["cannot listen on", &taken, "is another process there", flag]);
+        assert!(!ran.stderr.contains("PENSTOCK_"), "it was typed: {ran:?}");
     }
+    // Whoever set a variable looks in vain for the flag.
+    let mut command = penstock(["dev", "--http", "127.0.0.1:0", "--data"]);
+    let ran = run(command.arg(&data).env("PENSTOCK_LISTEN", &taken)).await;
+    ran.refused(&[&taken, "--listen", "(PENSTOCK_LISTEN gives --listen)"]);
     assert!(!data.exists());
+}
+
+/// As one that is of the router before it. These are for documentation, so no machine has them.
+#[tokio::test]
+async fn an_address_of_another_machine_is_told_apart_from_a_port_that_is_taken() {
+    let known = ["agent", "--bucket", "memory:", "--store", "memory:"];
+    let anywhere = ["--listen", "127.0.0.1:0"];
+    for (flags, flag) in [
+        (vec!["--listen", "192.0.2.1:9092"], "--listen"),
+        (
+            [&anywhere[..], &["--http", "192.0.2.1:9092"]].concat(),
+            "--http",
+        ),
+        (
+            [&anywhere[..], &["--peer-listen", "192.0.2.1:9092"]].concat(),
+            "--peer-listen",
+        ),
+    ] {
+        let ran = run(penstock(known).args(flags)).await;
+        let parts = [
+            "cannot listen on 192.0.2.1:9092",
+            "this machine has no",
+            flag,
+        ];
+        ran.refused(&parts);
+        ran.refused(&["0.0.0.0:9092"]);
+        assert!(!ran.stderr.contains("another process"), "{ran:?}");
+    }
+}
+
+/// Which form is wanted is said by every flag and variable; `localhost` is an address that people type.
+#[tokio::test]
+async fn an_address_that_is_none_is_told_with_one_that_is() {
+    let agent = ["agent", "--bucket", "memory:", "--store", "memory:"];
+    let metadata = ["metadata", "--store", "memory:"];
+    for (command, flag) in [
+        (&["dev"][..], "--listen"),
+        (&["dev"], "--http"),
+        (&agent, "--listen"),
+        (&agent, "--http"),
+        (&agent, "--peer-listen"),
+        (&metadata, "--listen"),
+        (&metadata, "--http"),
+    ] {
+        for wrong in ["nonsense", "9644", "broker.test:9092"] {
+            let mut command = penstock(command);
+            misused(
+                command.args([flag, wrong]),
+                &[wrong, flag, "as in 127.0.0.1:9092"],
+            )
+            .await;
+        }
+    }
+    let mut command = penstock(["dev", "--bucket", "memory:", "--store", "memory:"]);
+    command.args(["--listen", "localhost:0", "--http", "localhost:0"]);
+    let broker = Broker::start(&mut command).await;
+    assert!(broker.listen.ip().is_loopback() && broker.http.ip().is_loopback());
+    assert!(broker.terminate().await.success());
 }
 
 #[tokio::test]
