@@ -49,7 +49,7 @@ impl Client {
         let served = Box::pin(async move {
             let tasks = Tasks::new();
             let socket = (Unknown(read), write);
-            serve(arrival, socket, rooms, room, tasks.stopping()).await
+            Box::pin(serve(arrival, socket, rooms, room, tasks.stopping())).await
         });
         (Self { requests, replies }, served)
     }
