@@ -104,6 +104,9 @@ pub(crate) struct Reply {
     pub(crate) slices: Vec<Bytes>,
     /// Held until the reply is written.
     pub(crate) permit: Option<Permit>,
+    /// The same, where requests were read behind this one. They hold room of that kind, too, so that it tells whether others
+    /// wait for what is held behind a reply that nobody takes.
+    pub(crate) place: Option<Permit>,
     /// For so long the connection is not read, for clients that do not know how to be silent (KIP-219).
     pub(crate) silence: Duration,
 }
@@ -311,6 +314,7 @@ impl Call {
         Reply {
             slices,
             permit: answer.or(self.held.into_inner()),
+            place: None,
             silence: Duration::from_millis(u64::try_from(throttle_time_ms).unwrap_or(0)),
         }
     }

@@ -86,9 +86,19 @@ pub(super) const SMALL_ANSWERS_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(crate) const ANSWER_BYTES_MAX: usize = 96 * 1024 * 1024;
 /// The same for those that are given to many: three of a million partitions.
 pub(super) const SHARED_ANSWERS_BYTES_MAX: usize = 96 * 1024 * 1024;
+/// What Produce requests hold from the time that they are looked into until their replies are written, others being read behind
+/// them: fifty thousand ordinary ones.
+pub(super) const SMALL_PLACES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The same for those of very many partitions.
+pub(super) const LARGE_PLACES_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// A place up to this size, which is one of about fifty batches, waits among the small ones.
+pub(super) const SMALL_PLACE_BYTES_MAX: usize = 64 * 1024;
 /// All of these.
-pub(super) const ANSWERS_BYTES_MAX: usize =
-    SMALL_ANSWERS_BYTES_MAX + ANSWER_BYTES_MAX + SHARED_ANSWERS_BYTES_MAX;
+pub(super) const ANSWERS_BYTES_MAX: usize = SMALL_ANSWERS_BYTES_MAX
+    + ANSWER_BYTES_MAX
+    + SHARED_ANSWERS_BYTES_MAX
+    + SMALL_PLACES_BYTES_MAX
+    + LARGE_PLACES_BYTES_MAX;
 
 /// Where less than this part of a lane is left, who holds it is in the way of others.
 pub(super) const CROWDED_SHARE: usize = 8;

@@ -3,11 +3,12 @@
 use super::budgets::{
     ANSWER_BYTES_MAX, ANSWERS_BYTES_MAX, ASKING_BYTES_MAX, BATCH_BYTES, CONNECTION_SHARE,
     DECODED_BYTES_MAX, DECODED_FACTOR, DENSE_BYTES_MAX, FIRST_CHUNK_BYTES, FRAMES_BYTES_MAX,
-    HUGE_PRODUCE_BYTES_MAX, LARGE_DECODED_BYTES_MAX, LARGE_FRAMES_BYTES_MAX, LARGE_POLLS_BYTES_MAX,
-    LARGE_PRODUCE_BYTES_MAX, LARGE_PRODUCE_FRAME_BYTES_MAX, LOCATED_BYTES_MAX, REQUEST_BYTES,
-    SEARCHES_AT_ONCE, SEARCHES_BYTES_MAX, SHARED_ANSWERS_BYTES_MAX, SMALL_ANSWER_BYTES_MAX,
-    SMALL_ANSWERS_BYTES_MAX, SMALL_DECODED_BYTES_MAX, SMALL_FRAME_BYTES_MAX,
-    SMALL_FRAMES_BYTES_MAX, SMALL_POLL_BYTES_MAX, SMALL_POLLS_BYTES_MAX, SMALL_PRODUCE_BYTES_MAX,
+    HUGE_PRODUCE_BYTES_MAX, LARGE_DECODED_BYTES_MAX, LARGE_FRAMES_BYTES_MAX,
+    LARGE_PLACES_BYTES_MAX, LARGE_POLLS_BYTES_MAX, LARGE_PRODUCE_BYTES_MAX,
+    LARGE_PRODUCE_FRAME_BYTES_MAX, LOCATED_BYTES_MAX, REQUEST_BYTES, SEARCHES_AT_ONCE,
+    SEARCHES_BYTES_MAX, SHARED_ANSWERS_BYTES_MAX, SMALL_ANSWER_BYTES_MAX, SMALL_ANSWERS_BYTES_MAX,
+    SMALL_DECODED_BYTES_MAX, SMALL_FRAME_BYTES_MAX, SMALL_FRAMES_BYTES_MAX, SMALL_PLACE_BYTES_MAX,
+    SMALL_PLACES_BYTES_MAX, SMALL_POLL_BYTES_MAX, SMALL_POLLS_BYTES_MAX, SMALL_PRODUCE_BYTES_MAX,
     WHOLE_FRAMES_BYTES_MAX, WHOLE_PRODUCE_BYTES_MAX,
 };
 use super::lane::Lane;
@@ -45,6 +46,9 @@ pub(crate) struct Admission {
     small_answers: ArrivingLane,
     large_answers: ArrivingLane,
     shared_answers: Lane,
+    /// What Produce requests hold until their replies are written.
+    small_places: ArrivingLane,
+    large_places: ArrivingLane,
 }
 
 impl Admission {
@@ -72,6 +76,8 @@ impl Admission {
             small_answers: ArrivingLane::shared(SMALL_ANSWERS_BYTES_MAX),
             large_answers: ArrivingLane::shared(ANSWER_BYTES_MAX),
             shared_answers: Lane::new(SHARED_ANSWERS_BYTES_MAX),
+            small_places: ArrivingLane::shared(SMALL_PLACES_BYTES_MAX),
+            large_places: ArrivingLane::shared(LARGE_PLACES_BYTES_MAX),
         }
     }
 
@@ -155,6 +161,20 @@ impl Admission {
         place.map(|place| Permit(Held::Arriving(place)))
     }
 
+    /// For what a Produce request holds besides its batches, from the time that it is looked into until its reply is written:
+    /// others are read behind it, and its client may never take a reply. Whoever has it may wait for room among batches and
+    /// for an answer's, but for no frame's.
+    pub(crate) async fn place(&self, origin: Origin, bytes: usize) -> Permit {
+        let (lane, other) = match bytes <= SMALL_PLACE_BYTES_MAX {
+            true => (&self.small_places, &self.large_places),
+            false => (&self.large_places, &self.small_places),
+        };
+        Permit(Held::Place {
+            room: lane.take(origin, bytes).await,
+            other: other.clone(),
+        })
+    }
+
     /// For so many batches of a request, of so many bytes together, until they are acknowledged. However few and small they
     /// are, they do not come for nothing.
     pub(crate) async fn buffer(&self, batches: usize, bytes: usize) -> Permit {
@@ -228,10 +248,13 @@ impl Admission {
         self.small_decoded.taken() + self.large_decoded.taken() + self.asking.taken()
     }
 
-    /// Bytes of answers that are made or not written yet, fetched ones aside.
+    /// Bytes of answers that are going to be made, are made, or not written yet, fetched ones aside.
     #[cfg(test)]
     pub(crate) fn answer_bytes(&self) -> usize {
-        self.small_answers.taken() + self.large_answers.taken() + self.shared_answers.taken()
+        let own = [&self.small_answers, &self.large_answers];
+        let places = [&self.small_places, &self.large_places];
+        let taken = own.into_iter().chain(places).map(ArrivingLane::taken);
+        taken.sum::<usize>() + self.shared_answers.taken()
     }
 
     /// Bytes of batches waiting for their ack right now.

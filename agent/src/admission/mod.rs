@@ -5,8 +5,9 @@
 //! sends slowly or much delays the rest. Replies do so too, because a client that does not read holds its reply
 //! for a minute; and those who took earlier ones need not stand in one line with those who may never read.
 //! Produce requests have lanes of their own, arriving and here: they wait for room among batches, and nothing else waits for
-//! them. Where a request may hold its permit for long, and where it waits for its answer's, no origin gets more of the lane
-//! than it leaves free.
+//! them. So do their places in the order of their connections, behind which others are read, small and large ones.
+//! Where a request may hold its permit for long, and where it waits for its answer's, no origin gets more of the lane than
+//! it leaves free.
 
 mod budgets;
 mod lane;

@@ -27,6 +27,11 @@ pub(super) enum Held {
         /// What it has there, where that is not all that it holds meanwhile: the rest is still in `room`.
         aside: Option<Room>,
     },
+    /// Of a request behind which others of its connection were read: what they hold may be of the other lane.
+    Place {
+        room: Room,
+        other: ArrivingLane,
+    },
 }
 
 /// Of a lane in which whoever has bytes keeps them.
@@ -47,7 +52,7 @@ impl Permit {
     pub(crate) fn bytes(&self) -> usize {
         match &self.0 {
             Held::Taken(taken) => taken.bytes.num_permits(),
-            Held::Arriving(room) => room.bytes(),
+            Held::Arriving(room) | Held::Place { room, .. } => room.bytes(),
             Held::Decoded { room, aside, .. } => {
                 room.bytes() + aside.as_ref().map_or(0, Room::bytes)
             }
@@ -71,6 +76,7 @@ impl Permit {
         match &self.0 {
             Held::Taken(taken) => taken.lane.is_crowded(),
             Held::Arriving(room) | Held::Decoded { room, .. } => room.is_wanted(),
+            Held::Place { room, other } => room.is_wanted() || other.is_wanted(room.origin()),
             Held::Shared(permit) => permit.is_wanted(),
         }
     }
@@ -80,7 +86,7 @@ impl Permit {
         match &self.0 {
             Held::Taken(taken) => taken.lane.line.holders.load(Ordering::Relaxed),
             Held::Shared(permit) => permit.holders(),
-            Held::Arriving(_) | Held::Decoded { .. } => 1,
+            Held::Arriving(_) | Held::Decoded { .. } | Held::Place { .. } => 1,
         }
     }
 
@@ -120,7 +126,9 @@ impl Permit {
                 let more = taken.bytes.num_permits().saturating_sub(bytes);
                 drop(taken.bytes.split(more));
             }
-            Held::Arriving(room) | Held::Decoded { room, .. } => room.shrink(bytes),
+            Held::Arriving(room) | Held::Decoded { room, .. } | Held::Place { room, .. } => {
+                room.shrink(bytes);
+            }
             // It is for others, too.
             Held::Shared(_) => {}
         }
@@ -136,7 +144,9 @@ impl Permit {
     pub(crate) async fn told_to_leave(&self) {
         match &self.0 {
             Held::Arriving(room) => room.told_to_leave().await,
-            Held::Taken(_) | Held::Decoded { .. } | Held::Shared(_) => std::future::pending().await,
+            Held::Taken(_) | Held::Decoded { .. } | Held::Place { .. } | Held::Shared(_) => {
+                std::future::pending().await
+            }
         }
     }
 

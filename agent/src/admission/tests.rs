@@ -259,6 +259,24 @@ async fn polls_of_very_many_partitions_leave_other_origins_as_much_room_as_they_
     assert_eq!(crowd(1).len(), 12);
 }
 
+/// Behind a small reply that nobody takes its connection may hold very much.
+#[tokio::test]
+async fn a_place_tells_whether_others_wait_for_what_its_origin_holds_in_either_lane() {
+    let admission = Admission::new(1 << 20, 1 << 20);
+    let other = Origin::of(Some([10, 0, 0, 1].into()));
+    let small = admission.place(somewhere(), 1000).await;
+    let others = admission.place(other, 1000).await;
+    let large = admission.place(somewhere(), 10 << 20).await;
+    assert!(!small.is_wanted() && !large.is_wanted());
+    let mut waits = Box::pin(admission.place(somewhere(), 30 << 20));
+    assert!(futures::poll!(&mut waits).is_pending());
+    assert!(small.is_wanted() && large.is_wanted());
+    assert!(!others.is_wanted(), "it holds nothing there");
+    drop(large);
+    assert!(futures::poll!(&mut waits).is_ready());
+    assert!(!small.is_wanted());
+}
+
 #[tokio::test]
 async fn a_frame_larger_than_the_lane_goes_alone() {
     let admission = Admission::new(1 << 20, 1 << 20);

@@ -78,6 +78,12 @@ impl ArrivingLane {
         (room, got)
     }
 
+    /// Whether an origin holds something here for which others wait.
+    pub(crate) fn is_wanted(&self, origin: Origin) -> bool {
+        let state = self.0.lock();
+        state.holds(origin) && state.is_wanted(origin)
+    }
+
     /// Bytes that are held.
     #[cfg(test)]
     pub(crate) fn taken(&self) -> usize {

@@ -155,6 +155,12 @@ impl State {
         self.total - self.free
     }
 
+    /// Whether that origin holds anything.
+    pub(super) fn holds(&self, origin: Origin) -> bool {
+        let party = self.origins.get(&origin);
+        party.is_some_and(|party| party.held > 0)
+    }
+
     /// Whether somebody waits for what that origin holds, or finds next to nothing because of it.
     pub(super) fn is_wanted(&self, origin: Origin) -> bool {
         if !self.rules.limited {

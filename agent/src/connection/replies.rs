@@ -1,6 +1,8 @@
 //! Replies onto a socket, in the order of their requests, without copying what they carry.
 
+use std::future::ready;
 use std::io::IoSlice;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -12,14 +14,14 @@ use tokio::time::{Instant, timeout};
 use super::in_flight::Charge;
 use super::{Close, PendingReply};
 use crate::admission::Permit;
-use crate::call::Arrival;
+use crate::call::{Arrival, Reply};
 
 /// A client that takes nothing for so long is dropped, because its replies hold memory.
 const STALLED_MAX: Duration = Duration::from_secs(60);
 /// The same where others wait for that memory: clients that never read must not hold up those that do.
 const STALLED_WANTED_MAX: Duration = Duration::from_secs(1);
-/// Nor those that take a few bytes each second: where others wait, a reply is taken at this rate, by what was taken of it in
-/// the last window.
+/// Nor those that take a few bytes each second: where others wait, replies are taken at this rate, by what was taken in the
+/// last window. It is one for replies that follow one another: small ones are each taken in time.
 const BYTES_PER_SECOND_MIN: u64 = 128 * 1024;
 const WINDOW: Duration = Duration::from_secs(5);
 /// Slices given to one `writev`.
@@ -45,17 +47,26 @@ pub(super) async fn write_all(
     mut replies: mpsc::Receiver<InOrder>,
     mut socket: impl AsyncWrite + Unpin,
 ) -> Result<(), Close> {
-    while let Some(InOrder {
-        pending,
-        charge,
-        written,
-    }) = replies.recv().await
-    {
-        let reply = pending.await?;
+    let mut pace = Pace::default();
+    loop {
+        let mut next = pin!(next_reply(&mut replies));
+        let next = tokio::select! {
+            biased;
+            next = &mut next => next,
+            () = ready(()) => {
+                // Its client has taken all that there was.
+                pace = Pace::default();
+                next.await
+            }
+        };
+        let Some((reply, charge, written)) = next? else {
+            break;
+        };
         let bytes: usize = reply.slices.iter().map(Bytes::len).sum();
-        write_slices(&mut socket, reply.slices, reply.permit.as_ref()).await?;
+        let held = [reply.permit.as_ref(), reply.place.as_ref()];
+        write_slices(&mut socket, reply.slices, held, &mut pace).await?;
         arrival.took(bytes);
-        drop((reply.permit, charge));
+        drop((reply.permit, reply.place, charge));
         if let Some(written) = written {
             // The reader ends before its client's last reply only where the client is gone.
             let _ = written.send(reply.silence);
@@ -66,26 +77,46 @@ pub(super) async fn write_all(
     Ok(())
 }
 
+/// A reply that is there, and what goes with it.
+type Next = (Reply, Charge, Option<oneshot::Sender<Duration>>);
+
+/// The next one in order; none where the requests have ended.
+async fn next_reply(replies: &mut mpsc::Receiver<InOrder>) -> Result<Option<Next>, Close> {
+    let Some(next) = replies.recv().await else {
+        return Ok(None);
+    };
+    let reply = next.pending.await?;
+    Ok(Some((reply, next.charge, next.written)))
+}
+
+/// What is held until a reply is written.
+type Held<'a> = [Option<&'a Permit>; 2];
+
+fn is_wanted(held: Held<'_>) -> bool {
+    held.into_iter().flatten().any(Permit::is_wanted)
+}
+
 async fn write_slices(
     socket: &mut (impl AsyncWrite + Unpin),
     slices: Vec<Bytes>,
-    permit: Option<&Permit>,
+    held: Held<'_>,
+    pace: &mut Pace,
 ) -> Result<(), Close> {
     let mut slices: std::collections::VecDeque<Bytes> = slices.into();
     slices.retain(|slice| !slice.is_empty());
-    let mut pace = Pace::begins();
     while !slices.is_empty() {
-        if pace.is_slow && permit.is_some_and(Permit::is_wanted) {
+        if pace.is_slow && is_wanted(held) {
             return Err(Close::ReadsSlowly);
         }
-        let many = permit.is_some_and(|permit| permit.holders() > FEW);
+        let many = held.iter().flatten().any(|permit| permit.holders() > FEW);
         let most = if many { STEP_BYTES } else { usize::MAX };
-        let written = write_some(socket, &step(&slices, most), permit).await?;
+        let began = Instant::now();
+        let written = write_some(socket, &step(&slices, most), held).await?;
         if written == 0 {
             return Err(Close::Gone);
         }
         advance(&mut slices, written);
-        pace.took(written);
+        pace.took(written, began.elapsed());
         if many && !slices.is_empty() {
             yield_now().await;
         }
@@ -103,31 +134,24 @@ fn step(slices: &std::collections::VecDeque<Bytes>, mut room: usize) -> Vec<IoSl
     some.collect()
 }
 
-/// How fast a client takes a reply.
+/// How fast a client takes replies, one after another.
+#[derive(Default)]
 struct Pace {
-    /// When the window began, and what was taken since.
-    since: Instant,
+    /// For how long the client was waited for in this window, and what it took.
+    waited: Duration,
     taken: u64,
     /// In the window before.
     is_slow: bool,
 }
 
 impl Pace {
-    fn begins() -> Self {
-        Self {
-            since: Instant::now(),
-            taken: 0,
-            is_slow: false,
-        }
-    }
-
-    fn took(&mut self, bytes: usize) {
+    fn took(&mut self, bytes: usize, waited: Duration) {
         self.taken += bytes as u64;
-        let time = self.since.elapsed();
-        if time >= WINDOW {
+        self.waited += waited;
+        if self.waited >= WINDOW {
             *self = Self {
-                is_slow: self.taken < BYTES_PER_SECOND_MIN * time.as_secs(),
-                ..Self::begins()
+                is_slow: self.taken < BYTES_PER_SECOND_MIN * self.waited.as_secs(),
+                ..Self::default()
             };
         }
     }
@@ -137,13 +161,13 @@ impl Pace {
 async fn write_some(
     socket: &mut (impl AsyncWrite + Unpin),
     vectors: &[IoSlice<'_>],
-    permit: Option<&Permit>,
+    held: Held<'_>,
 ) -> Result<usize, Close> {
     let mut stalled = Duration::ZERO;
     while stalled < STALLED_MAX {
         match timeout(STALLED_WANTED_MAX, socket.write_vectored(vectors)).await {
             Ok(written) => return Ok(written?),
-            Err(_) if permit.is_some_and(Permit::is_wanted) => break,
+            Err(_) if is_wanted(held) => break,
             Err(_) => stalled += STALLED_WANTED_MAX,
         }
     }
@@ -169,7 +193,8 @@ mod tests {
     use super::super::in_flight::InFlight;
     use super::*;
     use crate::admission::{Admission, ReplyBytes};
-    use crate::call::{ConnectionId, Reply};
+    use crate::call::ConnectionId;
+    use crate::origin::Origin;
 
     const MIB: usize = 1 << 20;
     const THREE_MIB: ReplyBytes = ReplyBytes {
@@ -190,8 +215,9 @@ mod tests {
         };
         let began = Instant::now();
         let reply = vec![Bytes::from(vec![0; bytes])];
+        let (held, mut pace) = ([Some(permit), None], Pace::default());
         let done = tokio::select! {
-            done = write_slices(&mut ours, reply, Some(permit)) => done,
+            done = write_slices(&mut ours, reply, held, &mut pace) => done,
             () = reading => unreachable!("it goes on"),
         };
         (done, began.elapsed())
@@ -249,6 +275,61 @@ mod tests {
         let (done, counted) = taken(20_000, 10_000).await;
         assert!(matches!(done, Err(Close::NotReading)), "{done:?}");
         assert_eq!(counted, 0);
+    }
+
+    /// What becomes of small replies whose requests have these places, of which one is taken each nine tenths of a second.
+    async fn taken_one_by_one(places: Vec<Permit>) -> Result<(), Close> {
+        let arrival = Arrival::new(ConnectionId(1), "here".to_owned(), None);
+        let (ours, mut theirs) = duplex(64);
+        let (sender, receiver) = mpsc::channel(places.len());
+        let in_flight = InFlight::new(MIB);
+        for place in places {
+            let reply = Reply {
+                slices: vec![Bytes::from_static(&[0; 100])],
+                place: Some(place),
+                ..Reply::default()
+            };
+            let in_order = InOrder {
+                pending: Box::pin(async { Ok(reply) }),
+                charge: in_flight.charge(100),
+                written: None,
+            };
+            assert!(sender.try_send(in_order).is_ok());
+        }
+        drop(sender);
+        let reading = async {
+            let mut one = [0; 100];
+            while theirs.read_exact(&mut one).await.is_ok() {
+                sleep(Duration::from_millis(900)).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            done = write_all(&arrival, receiver, ours) => done,
+            () = reading => unreachable!("it goes on"),
+        }
+    }
+
+    /// Each was taken in time, and what was held behind them for half a minute.
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_many_small_replies_slowly_is_dropped_where_others_wait_for_a_place() {
+        let admission = Admission::new(MIB, MIB);
+        let other = Origin::of(Some([10, 0, 0, 1].into()));
+        let places = async || {
+            let mut places = Vec::new();
+            for _ in 0..30 {
+                places.push(admission.place(Origin::of(None), MIB / 10).await);
+            }
+            places
+        };
+        let done = taken_one_by_one(places().await).await;
+        assert!(done.is_ok(), "nobody waits: {done:?}");
+        let (places, began) = (places().await, Instant::now());
+        let mut waits = Box::pin(admission.place(other, 100 * MIB));
+        assert!(futures::poll!(&mut waits).is_pending());
+        let done = taken_one_by_one(places).await;
+        assert!(matches!(done, Err(Close::ReadsSlowly)), "{done:?}");
+        assert!(began.elapsed() < 2 * WINDOW, "{:?}", began.elapsed());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::messages::metadata::MetadataRequestTopic;
+use protocol::messages::produce::PartitionProduceData;
 use protocol::messages::{MetadataRequest, ProduceRequest};
 use protocol::records::{BatchOptions, Record, build_batch};
 use protocol::{Records, Request, RequestHeader, encode_request};
@@ -15,6 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::Close;
 use super::arrivals::Unknown;
 use super::serve::serve;
+use crate::admission::Admission;
 use crate::call::{Arrival, ConnectionId};
 use crate::dispatch::Dispatch;
 use crate::reading::Reading;
@@ -36,7 +38,7 @@ struct Client {
 impl Client {
     /// One from an address that ends in that, of whose replies so much fits on the way; and what serves it.
     fn connect(
-        rooms: &Arc<Dispatch>,
+        (rooms, admission): (&Arc<Dispatch>, &Admission),
         last: u8,
         on_the_way: usize,
     ) -> (Self, impl Future<Output = Result<(), Close>>) {
@@ -44,7 +46,7 @@ impl Client {
         let (replies, write) = duplex(on_the_way);
         let (id, address) = (u64::from(last), IpAddr::from([10, 0, 0, last]));
         let arrival = Arrival::new(ConnectionId(id), "here".to_owned(), Some(address));
-        let room = (rooms.context.admission.clone(), Reading::default().reader());
+        let room = (admission.clone(), Reading::default().reader());
         let rooms = Arc::clone(rooms);
         let served = Box::pin(async move {
             let tasks = Tasks::new();
@@ -93,6 +95,25 @@ fn batch() -> ProduceRequest {
     request
 }
 
+/// The same, and three thousand partitions without a batch.
+fn mostly_refused() -> ProduceRequest {
+    let mut request = batch();
+    let null = PartitionProduceData {
+        index: 0,
+        records: None,
+    };
+    let partitions = &mut request.topic_data[0].partition_data;
+    partitions.extend(vec![null; 3000]);
+    request
+}
+
+/// Those partitions alone.
+fn refused() -> ProduceRequest {
+    let mut request = mostly_refused();
+    request.topic_data[0].partition_data.remove(0);
+    request
+}
+
 /// Metadata of so many topics that are not there, with the longest names.
 fn metadata(count: usize) -> MetadataRequest {
     let named = |number| MetadataRequestTopic {
@@ -113,8 +134,9 @@ async fn a_large_request_behind_unread_answers_keeps_none_of_others_waiting() {
         let large = frame(&metadata(17_000));
         assert!(large.len() > 4 * MIB);
         let sends = [frame(&batch()).repeat(5), large].concat();
-        let (unread, serves_it) = Client::connect(rooms, 1, 16);
-        let (mut other, serves_other) = Client::connect(rooms, 2, MIB);
+        let broker = (rooms, &Admission::new(256 * MIB, MIB));
+        let (unread, serves_it) = Client::connect(broker, 1, 16);
+        let (mut other, serves_other) = Client::connect(broker, 2, MIB);
         let asks = async {
             sleep(Duration::from_secs(5)).await;
             let request = frame(&metadata(160));
@@ -126,6 +148,26 @@ async fn a_large_request_behind_unread_answers_keeps_none_of_others_waiting() {
             _ = serves_it => unreachable!("nobody waits for it"),
             _ = serves_other => unreachable!("it stays"),
             () = unread.hardly_reads(sends) => unreachable!("it goes on"),
+        }
+    })
+    .await;
+}
+
+/// What was held behind the first answer was charged to nobody once it was stored; and refused, it was never given back, for
+/// that answer holds none of what others waited for.
+#[tokio::test(start_paused = true)]
+async fn who_has_much_to_be_told_and_takes_nothing_is_dropped_where_he_has_all_he_may_hold() {
+    with_rooms(async |rooms| {
+        let broker = (rooms, &Admission::new(256 * MIB, MIB));
+        for much in [mostly_refused(), refused()] {
+            let sends = [frame(&batch()), frame(&much).repeat(200)].concat();
+            let (unread, served) = Client::connect(broker, 1, 16);
+            let ended = tokio::select! {
+                ended = timeout(Duration::from_secs(30), served) => ended,
+                () = unread.hardly_reads(sends) => unreachable!("it goes on"),
+            };
+            assert!(matches!(ended, Ok(Err(Close::NotReading))), "{ended:?}");
+            assert_eq!(rooms.context.admission.answer_bytes(), 0);
         }
     })
     .await;

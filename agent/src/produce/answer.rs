@@ -136,7 +136,7 @@ fn refusal(index: i32, refused: InvalidBatch) -> PartitionProduceResponse {
         log_append_time_ms: -1,
         log_start_offset: -1,
         record_errors: refused.records.into_iter().map(record_error).collect(),
-        error_message: Some(refused.message),
+        error_message: Some(refused.message.into_owned()),
         ..Default::default()
     }
 }
@@ -162,7 +162,7 @@ mod tests {
         };
         let refused = InvalidBatch {
             code: ErrorCode::INVALID_RECORD,
-            message: "the first of them".repeat(7),
+            message: "the first of them".repeat(7).into(),
             records: (0..16).map(fault).collect(),
         };
         let appended = || Verdict::Appended {

@@ -14,8 +14,8 @@ use crate::unpacking::KEPT_BYTES_MAX;
 
 /// A record without a timestamp says so.
 const NO_TIMESTAMP: i64 = -1;
-/// More records at fault are not named.
-const FAULTS_MAX: usize = 16;
+/// More records at fault are not named of one batch.
+pub(super) const FAULTS_MAX: usize = 16;
 
 /// What a batch's records say of it.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ impl Faults {
         let message = format!("record {} of the batch: {}", first.index, first.message);
         Some(InvalidBatch {
             code,
-            message,
+            message: message.into(),
             records: self.named,
         })
     }

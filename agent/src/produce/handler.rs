@@ -15,6 +15,7 @@ use super::answer::{Pending, PendingPartition, PendingTopic, Verdict, answer_byt
 use super::buffer::{Append, BatchOutcome};
 use super::flusher::Handle;
 use super::judging::{Judged, Judges, Unjudged};
+use super::place;
 use super::share::share;
 use super::validate::{InvalidBatch, ValidBatch};
 use crate::admission::Admission;
@@ -51,7 +52,8 @@ impl Produce {
         }
     }
 
-    /// Validates and queues a request's batches, exchanging its frame permit for a buffer permit.
+    /// Validates and queues a request's batches, exchanging its frame permit for a buffer permit. What it holds besides them it
+    /// has a place for, from here until its reply is written, and stands in line for that before anything is made of it.
     ///
     /// # Errors
     /// Where nothing true can be said of them.
@@ -61,9 +63,11 @@ impl Produce {
         request: ProduceRequest,
     ) -> Result<PendingReply, Close> {
         let acks = request.acks;
-        let partitions = count_partitions(&request)?;
-        let catalogue = catalogue(&call.context, &request).await?;
-        let (mut topics, unjudged) = translate(&call, &catalogue, request);
+        check_sizes(&request)?;
+        find_all(&call.context, &request).await?;
+        let most = place::most(call.client_id.as_deref(), &request);
+        let mut place = self.admission.place(call.arrival.origin(), most).await;
+        let (mut topics, unjudged) = translate(&call, &call.context.metadata.catalogue(), request);
         let judged = self.judges.judge(&call, unjudged).await?;
         let mut batches = settle(&mut topics, judged);
         for (_, batch) in &mut batches {
@@ -76,12 +80,14 @@ impl Produce {
         {
             producer.share = share;
         }
+        let held = place::bytes(call.client_id.as_deref(), &topics, batches.len());
+        debug_assert!(held <= most, "{held} of {most}");
+        place.shrink(held);
         let answer = answer_bytes(&topics);
-        let answers = match batches.is_empty() && answer > ANSWER_FREE_BYTES {
-            false => self.append(&call, (partitions, &topics), batches).await,
+        let answers = match batches.is_empty() {
+            false => self.append(&call, batches).await,
             // Nothing of it is stored: it does not stand in the way of those who wait for that.
             true => {
-                call.charge(answer).await;
                 call.release();
                 Vec::new()
             }
@@ -95,30 +101,24 @@ impl Produce {
             let response = response(topics, &outcomes);
             match acks {
                 0 => silent(response.first_error()),
-                _ => Ok(call.reply::<ProduceRequest>(response)),
+                _ => Ok(Reply {
+                    place: Some(place),
+                    ..call.reply::<ProduceRequest>(response)
+                }),
             }
         }))
     }
 
-    /// From here on the batches are charged for, and what is told of each of the request's partitions and topics; not the
-    /// frame.
+    /// From here on the batches are charged for, and not the frame.
     async fn append(
         &self,
         call: &Call,
-        (partitions, topics): (usize, &[PendingTopic]),
         batches: Vec<(TopicPartition, ValidBatch)>,
     ) -> Vec<oneshot::Receiver<Vec<BatchOutcome>>> {
         let bytes: usize = batches.iter().map(|(_, batch)| batch.bytes.len()).sum();
-        let names: usize = topics.iter().map(|topic| topic.name.len()).sum();
-        let bytes = bytes.saturating_add(names);
         let arrived = Instant::now();
         // For all of it at once: who had some of it and waited for more would leave the rest of its frame to nobody.
-        let permit = self.admission.buffer(partitions, bytes).await;
-        if batches.is_empty() {
-            // What waits for its turn to be answered is charged, although nothing of it is stored.
-            call.hold(permit);
-            return Vec::new();
-        }
+        let permit = self.admission.buffer(batches.len(), bytes).await;
         call.release();
         let permit = Arc::new(permit);
         let mut answers = Vec::new();
@@ -140,9 +140,8 @@ impl Produce {
     }
 }
 
-/// How many partitions the request names, if that is not beyond all measure, nor any name: no client sends batches to a
-/// topic that none can be called.
-fn count_partitions(request: &ProduceRequest) -> Result<usize, Close> {
+/// Neither partitions nor any name are beyond all measure: no client sends batches to a topic that none can be called.
+fn check_sizes(request: &ProduceRequest) -> Result<(), Close> {
     let topics = request.topic_data.iter();
     let longest = topics.clone().map(|topic| topic.name.len()).max();
     if let Some(bytes) = longest.filter(|bytes| *bytes > TOPIC_NAME_BYTES_MAX) {
@@ -150,27 +149,22 @@ fn count_partitions(request: &ProduceRequest) -> Result<usize, Close> {
             "a Produce request to a topic whose name has {bytes} bytes, of which none has more than {TOPIC_NAME_BYTES_MAX}"
         )));
     }
-    let partitions = topics.map(|topic| topic.partition_data.len()).sum();
+    let partitions: usize = topics.map(|topic| topic.partition_data.len()).sum();
     match partitions <= PARTITIONS_MAX {
-        true => Ok(partitions),
+        true => Ok(()),
         false => Err(Close::Refused(format!(
             "a Produce request of {partitions} partitions, of which at most {PARTITIONS_MAX} are taken"
         ))),
     }
 }
 
-/// Where all of the request's partitions are, if there are such. A producer's first batch refused and its second one
+/// Whether all of the request's partitions are there is known from here on. A producer's first batch refused and its second one
 /// taken would be out of order, so an agent that cannot ask whether they exist ends the connection before the second
 /// one: clients send both again.
-async fn catalogue(context: &Context, request: &ProduceRequest) -> Result<Arc<Catalogue>, Close> {
-    let catalogue = context.metadata.catalogue();
-    if all_known(&catalogue, request) {
-        return Ok(catalogue);
-    }
-    let confirmed = context.refresh_catalogue().await;
-    let catalogue = context.metadata.catalogue();
-    if confirmed || all_known(&catalogue, request) {
-        return Ok(catalogue);
+async fn find_all(context: &Context, request: &ProduceRequest) -> Result<(), Close> {
+    let known = || all_known(&context.metadata.catalogue(), request);
+    if known() || context.refresh_catalogue().await || known() {
+        return Ok(());
     }
     Err(Close::Refused(
         "a topic or partition is not known here, and nobody can be asked whether it exists"
@@ -215,8 +209,10 @@ fn translate(
 
 /// What was judged takes the place of what was not; the batches to be appended.
 fn settle(topics: &mut [PendingTopic], judged: Vec<Judged>) -> Vec<(TopicPartition, ValidBatch)> {
+    // No more room than for those: it is held while they wait.
+    let valid = judged.iter().filter(|(_, judged)| judged.is_ok());
+    let mut batches = Vec::with_capacity(valid.count());
     let mut judged: Vec<_> = judged.into_iter().map(Some).collect();
-    let mut batches = Vec::with_capacity(judged.len());
     let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
     for partition in partitions {
         let Verdict::Unjudged(number) = partition.verdict else {
@@ -264,7 +260,7 @@ fn refuse_whole(call: &Call, request: &ProduceRequest) -> Option<InvalidBatch> {
     if !(-1..=1).contains(&request.acks) {
         return Some(InvalidBatch::new(
             ErrorCode::INVALID_REQUIRED_ACKS,
-            format!("acks={} (it must be -1, 0 or 1)", request.acks),
+            "acks is none of -1, 0 and 1",
         ));
     }
     None
@@ -282,12 +278,20 @@ fn find(
             "no such topic or partition",
         ));
     };
+    let records = partition.records.map(|records| records.0);
+    let first = records.and_then(|records| records.into_iter().next());
+    let Some(bytes) = first.filter(|bytes| !bytes.is_empty()) else {
+        return Verdict::Refused(InvalidBatch::new(
+            ErrorCode::INVALID_RECORD,
+            "a partition without a record batch",
+        ));
+    };
     unjudged.push(Unjudged {
         at: TopicPartition {
             topic: topic.id,
             partition: PartitionIndex(partition.index),
         },
-        records: partition.records,
+        bytes,
         topic: *TopicSettings::of(topic),
     });
     Verdict::Unjudged(unjudged.len() - 1)

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use metadata::{Timestamp, TopicPartition};
 use protocol::compression::Codec;
 use protocol::record_batch::BatchHeader;
-use protocol::{Allowance, ErrorCode, Records};
+use protocol::{Allowance, ErrorCode};
 use tokio::time::timeout;
 
 use super::validate::{InvalidBatch, Unfit, ValidBatch, validate};
@@ -28,7 +28,7 @@ const SMALL_BYTES_MAX: usize = 1_400_000;
 /// How much larger the batches of a request may become where topics have them packed anew.
 const GROWN_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Records that are named as being at fault, of all the batches of a request.
-const FAULTS_MAX: usize = 1024;
+pub(super) const FAULTS_MAX: usize = 64;
 /// What unpacks into much has so long, its time in line included.
 const DENSE_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -36,19 +36,9 @@ const DENSE_TIME_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Unjudged {
     pub(super) at: TopicPartition,
-    pub(super) records: Option<Records>,
+    /// What the request carries for it.
+    pub(super) bytes: Bytes,
     pub(super) topic: TopicSettings,
-}
-
-impl Unjudged {
-    /// What the request carries for it; nothing at all is judged, too.
-    fn bytes(&self) -> &Bytes {
-        static NOTHING: Bytes = Bytes::new();
-        let records = self.records.as_ref();
-        records
-            .and_then(|records| records.0.first())
-            .unwrap_or(&NOTHING)
-    }
 }
 
 /// What became of it.
@@ -174,7 +164,7 @@ impl Judging {
         while let Some(batch) = self.left.last() {
             allowance.bytes = allowance
                 .bytes
-                .max(unpacking::usual_bytes(batch.bytes().len()));
+                .max(unpacking::usual_bytes(batch.bytes.len()));
             match self.judge(batch, &mut allowance) {
                 Ok(batch) => self.settle(Ok(batch)),
                 Err(Unfit::Invalid(invalid)) => self.settle(Err(invalid)),
@@ -191,7 +181,7 @@ impl Judging {
     }
 
     fn judge(&self, batch: &Unjudged, allowance: &mut Allowance<'_>) -> Result<ValidBatch, Unfit> {
-        let given = batch.bytes();
+        let given = &batch.bytes;
         let valid = validate(given, self.version, &batch.topic, self.now, allowance)?;
         if self.grown + valid.bytes.len().saturating_sub(given.len()) > GROWN_BYTES_MAX {
             let message = "packed anew, the request's batches are more than is taken";
@@ -205,7 +195,7 @@ impl Judging {
             return;
         };
         match &mut judged {
-            Ok(valid) => self.grown += valid.bytes.len().saturating_sub(batch.bytes().len()),
+            Ok(valid) => self.grown += valid.bytes.len().saturating_sub(batch.bytes.len()),
             Err(invalid) => {
                 invalid.records.truncate(self.faults_left);
                 invalid.records.shrink_to_fit();
@@ -219,7 +209,7 @@ impl Judging {
 /// Bytes of batches that are packed, and of those that are not.
 fn bytes_of(batches: &[Unjudged]) -> (usize, usize) {
     let (mut packed, mut open) = (0, 0);
-    for bytes in batches.iter().map(Unjudged::bytes) {
+    for bytes in batches.iter().map(|batch| &batch.bytes) {
         let header = BatchHeader::read(bytes);
         match header.is_ok_and(|header| header.codec() != Some(Codec::None)) {
             true => packed += bytes.len(),
@@ -275,7 +265,7 @@ mod tests {
                 topic: topic.id,
                 partition: PartitionIndex(0),
             },
-            records: Some(Records::from(bytes)),
+            bytes,
             topic: *TopicSettings::of(&topic),
         }
     }

@@ -1,7 +1,8 @@
 //! The write path: a Produce request becomes part of the open segment, the segment becomes an object, the object a
-//! commit, the commit an ack. Read top to bottom: `handler` (translate, ack), `judging` (where and how long batches are
-//! looked at), `validate` and `contents` (one batch, pure), `buffer` (the open segment, pure), `flusher` (seal, commit in
-//! seal order; `budget` says what low latency may cost, `patience` what company is worth), `upload` (encode, PUT).
+//! commit, the commit an ack. Read top to bottom: `handler` (translate, ack), `place` (what a request holds until its reply
+//! is written, pure), `judging` (where and how long batches are looked at), `validate` and `contents` (one batch, pure),
+//! `buffer` (the open segment, pure), `flusher` (seal, commit in seal order; `budget` says what low latency may cost,
+//! `patience` what company is worth), `upload` (encode, PUT).
 
 mod answer;
 mod budget;
@@ -13,6 +14,7 @@ mod handler;
 mod judging;
 mod names;
 mod patience;
+mod place;
 mod receipts;
 mod share;
 mod upload;

@@ -1,6 +1,8 @@
 //! One record batch from a client: Kafka's checks of its header in Kafka's order, what is inside it (`contents`), and what
 //! is written differently of it than it came. Pure. Called by `judging`.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use metadata::{BatchFlags, BatchProducer, ProducerEpoch, ProducerId, Sequence, Share, Timestamp};
 use protocol::compression::Codec;
@@ -34,7 +36,7 @@ pub(super) struct ValidBatch {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct InvalidBatch {
     pub(super) code: ErrorCode,
-    pub(super) message: String,
+    pub(super) message: Cow<'static, str>,
     /// The records at fault inside the batch, where they can be named.
     pub(super) records: Vec<RecordFault>,
 }
@@ -68,7 +70,7 @@ impl ValidBatch {
 }
 
 impl InvalidBatch {
-    pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
             message: message.into(),
@@ -180,12 +182,6 @@ fn as_the_header_says(
 }
 
 fn read_header(bytes: &[u8]) -> Result<BatchHeader, InvalidBatch> {
-    if bytes.is_empty() {
-        return Err(InvalidBatch::new(
-            ErrorCode::INVALID_RECORD,
-            "a partition without a record batch",
-        ));
-    }
     // The magic byte lies at the same place in every format; older formats have no such header (gone since Kafka 4.0).
     if matches!(bytes.get(16), Some(0 | 1)) {
         return Err(InvalidBatch::new(
@@ -211,7 +207,7 @@ fn check_header(
     version: i16,
     topic: &TopicSettings,
 ) -> Result<Codec, InvalidBatch> {
-    let no = |code, message: &str| Err(InvalidBatch::new(code, message));
+    let no = |code, message: &'static str| Err(InvalidBatch::new(code, message));
     if header.size < bytes.len() {
         return no(
             ErrorCode::INVALID_RECORD,

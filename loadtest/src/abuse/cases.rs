@@ -223,6 +223,13 @@ pub(super) const ALL: &[Case] = &[
         ..PLAIN
     },
     Case {
+        name: "unread-acks",
+        about: "16 sockets that produce a small batch and 3,000 partitions without one, over and over, and never read",
+        budgets: &[Budget::Frames, Budget::Answers],
+        ready: replies::unread_acks,
+        ..PLAIN
+    },
+    Case {
         name: "long-names",
         about: "Produce to 40,000 topics that are not there, with names of 249 bytes, read by half of those who ask",
         budgets: &[Budget::Frames, Budget::Decoded, Budget::Answers],

@@ -1,5 +1,6 @@
 //! Requests whose answers are far larger than they are.
 
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use protocol::messages::describe_configs::DescribeConfigsResource;
@@ -8,8 +9,9 @@ use protocol::messages::produce::{PartitionProduceData, TopicProduceData};
 use protocol::messages::{DescribeConfigsRequest, MetadataRequest, ProduceRequest};
 
 use super::topics;
-use crate::abuse::good::Target;
+use crate::abuse::good::{self, Target};
 use crate::abuse::manners::{Attack, asks, frame, never_reads};
+use crate::produce;
 
 const METADATA_VERSION: i16 = 9;
 const PRODUCE_VERSION: i16 = 9;
@@ -86,6 +88,26 @@ pub(in crate::abuse) fn nulls(target: &Target) -> Ready<'_> {
             ..Default::default()
         };
         Ok(vec![asks(2, &target.kafka, PRODUCE_VERSION, &[request])])
+    }
+    .boxed()
+}
+
+/// Sixteen that send, as fast as it is taken, one small batch and three thousand partitions without one, again and again, and
+/// read no answer.
+pub(in crate::abuse) fn unread_acks(target: &Target) -> Ready<'_> {
+    async {
+        topics::create(target, "acks", 1, &[]).await?;
+        let batch = good::batch(Bytes::from_static(b"stored"));
+        let mut request = produce::request("acks", 0, batch);
+        let null = PartitionProduceData {
+            index: 0,
+            records: None,
+        };
+        for topic in &mut request.topic_data {
+            topic.partition_data.extend(vec![null.clone(); 3000]);
+        }
+        let unread = frame(PRODUCE_VERSION, &request);
+        Ok(vec![never_reads(16, &target.kafka, unread)])
     }
     .boxed()
 }
