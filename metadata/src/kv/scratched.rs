@@ -26,7 +26,7 @@ impl Scratched {
     }
 
     /// A store that does not say that its damage is that of rows.
-    pub(crate) fn in_a_damaged_file(self) -> Self {
+    pub(crate) fn as_a_whole(self) -> Self {
         let is_of_rows = false;
         Self { is_of_rows, ..self }
     }

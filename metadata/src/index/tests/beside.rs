@@ -180,5 +180,5 @@ async fn no_index_goes_on_where_what_cannot_be_read_may_reach_further() {
     // Of what else is damaged there nothing is known.
     let kv = Scratched::over(&both, keys);
     assert!(read_tail(&kv, PLACE, end).await.unwrap().is_some());
-    refuses(&kv.in_a_damaged_file(), end).await;
+    refuses(&kv.as_a_whole(), end).await;
 }
