@@ -1,4 +1,4 @@
-//! Goes on where the last rows of an index were damaged or lost, or the store cannot read them: behind them, with rows that begin where memory does. Who
+//! Goes on where the last rows of an index were damaged or lost: behind them, with rows that begin where memory does. Who
 //! reads what they held is told of damage, as before; what comes now is found, and the log need not keep it. Rows that
 //! cannot be read are left to whoever may repair them, or bring them back: they end where the new ones begin, or are made
 //! to where a checkpoint that was cut short had let them reach further.

@@ -23,12 +23,12 @@ async fn located(metadata: &Metadata, index: i32, from: i64) -> Option<Vec<Exten
 }
 
 /// Commits to two partitions, and a checkpoint behind each. Where what was committed in the first begins.
-pub(super) async fn go_on(kv: impl Kv + 'static, seed: u64) -> i64 {
+async fn go_on(memory: &Memory, seed: u64) -> i64 {
     let options = Options {
         checkpoint_interval: Duration::from_secs(1),
         ..options(seed)
     };
-    let running = run(kv, options).await;
+    let running = run(memory.clone(), options).await;
     let metadata = &running.metadata;
     let begun = committed(metadata, plain(1_000 * seed, 0)).await;
     for number in 1..4 {
@@ -51,40 +51,22 @@ pub(super) async fn go_on(kv: impl Kv + 'static, seed: u64) -> i64 {
 }
 
 /// Of an index row of the first partition.
-pub(super) fn level(key: &Bytes) -> Option<u8> {
+fn level(key: &Bytes) -> Option<u8> {
     match Key::decode(key) {
         Ok(Key::Index(of, _, level, _)) if of == partition(0) => Some(level),
         _ => None,
     }
 }
 
-/// All of the first partition.
-pub(super) async fn truth_of(memory: &Memory) -> Vec<Extent> {
-    let running = run(memory.copy(), options(3)).await;
-    let truth = extents(&running.metadata, 0).await;
-    running.kill().await;
-    truth
-}
-
-/// That each of these is found as it is, or is damage, and the eight that were committed from an offset on are found.
-pub(super) async fn right_or_damage(running: Running, truth: &[Extent], since: i64) {
-    for extent in truth {
-        let from = extent.base_offset;
-        match running.metadata.locate(partition(0), from, 1).await {
-            Ok(Located::Extents { extents, .. }) => assert_eq!(extents[0], *extent),
-            Err(Error::Damaged(_)) => {}
-            located => panic!("{located:?}"),
-        }
-    }
-    let all = located(&running.metadata, 0, since).await;
-    assert_eq!(all.expect("what came since can be found").len(), 8);
-    running.kill().await;
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_damaged_index_row_harms_its_partition_alone() {
     let memory = store().await;
-    let truth = truth_of(&memory).await;
+    let truth = {
+        let running = run(memory.copy(), options(3)).await;
+        let truth = extents(&running.metadata, 0).await;
+        running.kill().await;
+        truth
+    };
     let mut tried = 0;
     for (number, (key, row)) in (0..).zip(memory.snapshot()) {
         if level(&key).is_none() {
@@ -100,9 +82,9 @@ async fn a_damaged_index_row_harms_its_partition_alone() {
             };
             damaged.commit(change).await.unwrap();
             let before = damaged.snapshot();
-            let first = go_on(damaged.clone(), 4).await;
+            let first = go_on(&damaged, 4).await;
             // And whoever comes next.
-            go_on(damaged.clone(), 5).await;
+            go_on(&damaged, 5).await;
             let rows = damaged.snapshot();
             if let Some(other) = &other {
                 assert_eq!(rows.get(&key), Some(other), "it is left as it is");
@@ -120,7 +102,17 @@ async fn a_damaged_index_row_harms_its_partition_alone() {
                 );
             }
             let running = run(damaged, options(6)).await;
-            right_or_damage(running, &truth, first).await;
+            for extent in &truth {
+                let from = extent.base_offset;
+                match running.metadata.locate(partition(0), from, 1).await {
+                    Ok(Located::Extents { extents, .. }) => assert_eq!(extents[0], *extent),
+                    Err(Error::Damaged(_)) => {}
+                    located => panic!("{located:?}"),
+                }
+            }
+            let all = located(&running.metadata, 0, first).await;
+            assert_eq!(all.expect("what came since can be found").len(), 8);
+            running.kill().await;
             tried += 1;
         }
     }

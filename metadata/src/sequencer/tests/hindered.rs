@@ -94,12 +94,7 @@ async fn no_commit_waits_for_index_rows_that_come_late() {
 }
 
 /// Asks until it has been so long. What was acknowledged in the first partition.
-pub(super) async fn press(
-    metadata: &Metadata,
-    memory: &Memory,
-    next: &mut u64,
-    long: Duration,
-) -> Pressed {
+async fn press(metadata: &Metadata, memory: &Memory, next: &mut u64, long: Duration) -> Pressed {
     let (begun, mut pressed) = (Instant::now(), Pressed::default());
     while begun.elapsed() < long {
         let answers: Vec<_> = (*next..*next + 40)
@@ -126,17 +121,17 @@ pub(super) async fn press(
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pressed {
+struct Pressed {
     /// Batches in the first partition.
     acknowledged: i64,
-    pub(super) refused: usize,
+    refused: usize,
     /// The most that there were.
-    pub(super) log_bytes: usize,
+    log_bytes: usize,
 }
 
-pub(super) const LOG_BYTES_MAX: usize = 1 << 20;
+const LOG_BYTES_MAX: usize = 1 << 20;
 
-pub(super) fn with_little_room(seed: u64) -> Options {
+fn with_little_room(seed: u64) -> Options {
     Options {
         log_bytes_max: LOG_BYTES_MAX as u64,
         ..options(seed)

@@ -29,7 +29,6 @@ mod snapshots;
 mod takeover;
 mod takes_writes;
 mod unclear;
-mod unread;
 mod watch;
 mod wide;
 
