@@ -6,10 +6,9 @@ use futures::future::try_join;
 
 use super::chunk::{self, Chunk};
 use super::summary::{self, Child, Summary};
-use super::verify::ROWS_PER_READ;
 use super::{LEVEL_MAX, Place, broken};
 use crate::error::Error;
-use crate::kv::{Direction, Kv, KvError, Transaction, each_page};
+use crate::kv::{Direction, Kv, KvError, Transaction};
 use crate::types::{Extent, Offset};
 
 pub(super) type Row = (Bytes, Bytes);
@@ -27,19 +26,13 @@ pub(crate) struct Rows {
 }
 
 /// Reads what an append of extents from `start` on needs.
-///
-/// # Errors
-/// As any read; [`Error::Corrupt`] also where rows cannot be read and the index cannot go on beside them.
 pub(crate) async fn read_tail(kv: &dyn Kv, place: Place, start: Offset) -> Result<Tail, Error> {
     if start.0 <= 0 {
         return Ok(None);
     }
     let last = async |level| {
         let (from, end) = (place.key(level, start), place.level_end(level));
-        let rows = match kv.range(&from, &end, 1, Direction::Forward).await {
-            Err(KvError::Corrupt(why)) => return unread(kv, from, end, why).await.map(Some),
-            rows => rows?,
-        };
+        let rows = kv.range(&from, &end, 1, Direction::Forward).await?;
         Ok::<_, KvError>(rows.into_iter().next())
     };
     let chunk = last(0).await?;
@@ -49,21 +42,6 @@ pub(crate) async fn read_tail(kv: &dyn Kv, place: Place, start: Offset) -> Resul
         false => try_join(last(1), last(2)).await?.into(),
     };
     Ok(Some(Rows { chunk, summaries }))
-}
-
-/// In place of a level's row that the store cannot read, one without content: it goes on as beside a damaged one. Only where
-/// the row ends where memory begins, for it can neither be read nor moved, and nothing that memory has may end up behind it.
-/// All behind it is cleared, and so must be readable: a store may fail to clear a row that it cannot read.
-async fn unread(kv: &dyn Kv, key: Bytes, end: Bytes, why: String) -> Result<Row, KvError> {
-    let ends_there = matches!(kv.get(&key).await, Err(KvError::Corrupt(_)));
-    if !ends_there || !kv.damage_is_of_rows() {
-        return Err(KvError::Corrupt(why));
-    }
-    each_page(kv, behind(&key), end, ROWS_PER_READ, |_| {
-        Ok::<_, KvError>(true)
-    })
-    .await?;
-    Ok((key, Bytes::new()))
 }
 
 /// Appends to a partition's index rows what `tail` was read for. The rows that the next append goes on from, once this one

@@ -13,7 +13,7 @@ use super::summary::{Child, Summary};
 use super::{Chunk, LEVEL_MAX, Place};
 use crate::codec::Unreadable;
 use crate::error::Error;
-use crate::kv::{Direction, Kv, KvError, Rows};
+use crate::kv::{Direction, Kv, Rows};
 use crate::types::{Extent, Offset, Timestamp};
 
 /// Chunks read at a time by whoever goes on and on.
@@ -250,9 +250,9 @@ impl<'a> Lookup<'a> {
         limit: usize,
         offset: Offset,
     ) -> Result<Vec<Chunk>, Error> {
-        let rows = self.rows(&from, &end, limit, offset).await?;
+        let rows = self.kv.range(&from, &end, limit, Direction::Forward);
         let chunk = |key: &Bytes, row| Chunk::at(self.place, key, row);
-        self.readable(rows, offset, chunk)
+        self.readable(rows.await?, offset, chunk)
     }
 
     pub(super) async fn read_summaries(
@@ -261,26 +261,11 @@ impl<'a> Lookup<'a> {
         from: Offset,
     ) -> Result<Vec<Summary>, Error> {
         let (start, end) = self.place.past(level, from);
-        let rows = self.rows(&start, &end, SUMMARIES_PER_READ, from).await?;
+        let rows = self
+            .kv
+            .range(&start, &end, SUMMARIES_PER_READ, Direction::Forward);
         let summary = |key: &Bytes, row| Summary::at(self.place, level, key, row);
-        self.readable(rows, from, summary)
-    }
-
-    /// The first rows of a range, at most `limit`; one where the store cannot read all of them, for those before it are good.
-    async fn rows(
-        &self,
-        start: &[u8],
-        end: &[u8],
-        limit: usize,
-        from: Offset,
-    ) -> Result<Rows, Error> {
-        for limit in [limit, 1] {
-            match self.kv.range(start, end, limit, Direction::Forward).await {
-                Err(KvError::Corrupt(_)) if self.kv.damage_is_of_rows() => {}
-                rows => return Ok(rows?),
-            }
-        }
-        Err(self.place.hole(from))
+        self.readable(rows.await?, from, summary)
     }
 
     /// Rows as far as they can be read. What lies before one that cannot is good; who goes on there is told.

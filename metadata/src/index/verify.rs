@@ -9,7 +9,7 @@ use crate::kv::{Direction, Kv};
 use crate::types::Offset;
 
 /// Rows read at a time.
-pub(super) const ROWS_PER_READ: usize = 100;
+const ROWS_PER_READ: usize = 100;
 
 /// Where rows begin and end; `None` where there are none. Reads them all.
 ///

@@ -12,8 +12,6 @@ pub(crate) mod over_memory;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 mod redb;
-#[cfg(test)]
-pub(crate) mod scratched;
 
 #[cfg(feature = "fdb")]
 pub use self::foundationdb::FoundationDb;
@@ -79,12 +77,6 @@ pub trait Kv: Send + Sync + fmt::Debug {
     /// Whether no other process can have the store open while this one has: then nobody else writes to it, whatever its rows
     /// say of who does.
     fn is_exclusive(&self) -> bool {
-        false
-    }
-
-    /// Whether damage is that of rows: where a read is answered with `Corrupt`, other rows are read and written as ever, those
-    /// with the next keys as well. Not where rows share pages of a tree that each commit writes anew.
-    fn damage_is_of_rows(&self) -> bool {
         false
     }
 

@@ -76,10 +76,6 @@ impl<T: Over> Kv for T {
         self.is_alone()
     }
 
-    fn damage_is_of_rows(&self) -> bool {
-        self.below().damage_is_of_rows()
-    }
-
     fn displaced(&self) -> Option<String> {
         self.below().displaced()
     }
@@ -141,10 +137,6 @@ mod tests {
             true
         }
 
-        fn damage_is_of_rows(&self) -> bool {
-            true
-        }
-
         fn displaced(&self) -> Option<String> {
             Some("gone".to_owned())
         }
@@ -158,7 +150,6 @@ mod tests {
     fn it_says_of_itself_what_the_one_below_says() {
         let kv = Bare(Arc::new(Odd));
         assert_eq!((kv.name(), kv.is_exclusive()), ("odd", true));
-        assert!(kv.damage_is_of_rows());
         assert_eq!(kv.displaced(), Some("gone".to_owned()));
         assert_eq!(kv.limits(), LIMITS);
     }

@@ -1,7 +1,6 @@
 //! Last rows that are damaged or lost: what can be found is right, what comes next is found, and nothing is written over.
 
 use super::*;
-use crate::kv::scratched::Scratched;
 
 /// The row of each level that the next append would go on from.
 async fn last_rows(kv: &Memory, start: Offset) -> Vec<Bytes> {
@@ -10,7 +9,7 @@ async fn last_rows(kv: &Memory, start: Offset) -> Vec<Bytes> {
     keys.flatten().map(|(key, _)| key).collect()
 }
 
-async fn append_all(kv: &dyn Kv, extents: &[Extent]) -> bool {
+async fn append_all(kv: &Memory, extents: &[Extent]) -> bool {
     let start = extents[0].base_offset;
     let tail = read_tail(kv, PLACE, start).await.unwrap();
     let mut writes = Transaction::default();
@@ -27,7 +26,7 @@ async fn append_all(kv: &dyn Kv, extents: &[Extent]) -> bool {
 }
 
 /// From `start` on everything is found; before it, what is right or damage.
-async fn check(kv: &dyn Kv, extents: &[Extent], start: Offset) {
+async fn check(kv: &Memory, extents: &[Extent], start: Offset) {
     let (lookup, until) = (Lookup::new(kv, PLACE), extents.last().unwrap().end_offset());
     let since = extents.partition_point(|extent| extent.base_offset < start);
     let some = (0..since).step_by(since / 50 + 1);
@@ -71,7 +70,11 @@ async fn an_index_goes_on_beside_rows_that_are_damaged_or_lost() {
         (90_000, 0),
         (90_000, 3_000),
     ] {
-        let world = world_of(count).await;
+        let mut world = World::new();
+        for _ in 0..count / 10_000 {
+            world.append(10_000, 0).await;
+        }
+        world.append(count % 10_000, 0).await;
         // As if a checkpoint had been cut short: memory begins before rows end.
         let at = world.extents.len() - again;
         let start = world
@@ -114,71 +117,4 @@ async fn an_index_goes_on_beside_rows_that_are_damaged_or_lost() {
             assert!(!joined || again > 0, "{count}");
         }
     }
-}
-
-async fn world_of(count: u32) -> World {
-    let mut world = World::new();
-    for _ in 0..count / 10_000 {
-        world.append(10_000, 0).await;
-    }
-    world.append(count % 10_000, 0).await;
-    world
-}
-
-/// Whatever becomes of checkpoints amid it: none writes or clears a row that cannot be read.
-#[tokio::test]
-async fn an_index_goes_on_beside_rows_that_the_store_cannot_read() {
-    for count in [20, 2_000, 90_000] {
-        let world = world_of(count).await;
-        let (at, start) = (world.extents.len(), world.end());
-        let mut extents = world.extents;
-        extents.extend(run(1_200, count, start));
-        let end = extents.last().unwrap().end_offset();
-        for key in last_rows(&world.kv, start).await {
-            let kv = Scratched::over(&world.kv.copy(), [key]);
-            // The first of these is cut short, and whoever takes over begins where it did.
-            for until in [at + 500, at + 1_000] {
-                assert!(!append_all(&kv, &extents[at..until]).await);
-                check(&kv, &extents[..until], start).await;
-            }
-            assert!(append_all(&kv, &extents[at + 1_000..]).await, "as ever");
-            check(&kv, &extents, start).await;
-            let chunks = Lookup::new(&kv, PLACE).chunks(start, 1).await.unwrap();
-            assert_eq!(chunks[0].base(), start);
-            let more = run(100, count + 1_200, end);
-            assert!(append_all(&kv, &more).await);
-        }
-    }
-}
-
-/// It would hide what memory has, or be in the way of what must be cleared.
-#[tokio::test]
-async fn no_index_goes_on_where_what_cannot_be_read_may_reach_further() {
-    let world = world_of(20).await;
-    let (at, end) = (15, world.end());
-    let keys = last_rows(&world.kv, end).await;
-    let refuses = async |kv: &Scratched, start| {
-        let read = read_tail(kv, PLACE, start).await;
-        assert!(matches!(read, Err(Error::Corrupt(_))), "{read:?}");
-    };
-    // Memory begins amid the row.
-    let kv = Scratched::over(&world.kv, keys.clone());
-    refuses(&kv, world.extents[at].base_offset).await;
-    // The row ends where memory begins, and so does one that a checkpoint left behind it.
-    let more = run(500, 20, end);
-    append_all(&world.kv, &more).await;
-    let all = world.kv.snapshot().into_keys();
-    let left = all.filter(|key| *key >= PLACE.key(0, end) && *key < PLACE.key(1, Offset(0)));
-    let left: Vec<Bytes> = left.collect();
-    assert!(left.len() > 1 && *left[0] != *keys[0], "{}", left.len());
-    let both = world.kv.copy();
-    let mut back = Transaction::default();
-    back.set(keys[0].clone(), Bytes::from("unread"));
-    both.commit(back).await.unwrap();
-    let first = left[0].clone();
-    refuses(&Scratched::over(&both, [keys[0].clone(), first]), end).await;
-    // Of what else is damaged there nothing is known.
-    let kv = Scratched::over(&both, keys);
-    assert!(read_tail(&kv, PLACE, end).await.unwrap().is_some());
-    refuses(&kv.as_a_whole(), end).await;
 }

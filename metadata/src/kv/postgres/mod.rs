@@ -146,12 +146,6 @@ impl Kv for Postgres {
     fn name(&self) -> &'static str {
         "postgres"
     }
-
-    /// They lie on a page of the table, or of its long values, and only the index leads to them: who neither reads nor writes
-    /// them does not come there.
-    fn damage_is_of_rows(&self) -> bool {
-        true
-    }
 }
 
 /// One attempt to connect, hosts and all.
