@@ -12,8 +12,9 @@ use super::permit::{Held, Permit, Taken};
 pub(super) struct Lane {
     pub(super) bytes: Arc<Semaphore>,
     pub(super) total: u32,
-    /// Where less than this part is left, who holds some is in the way of others.
-    crowded_share: usize,
+    /// Of another lane that goes first: where that is crowded, who holds some of this is in the way of others already where
+    /// less than this part is left.
+    before: Option<(Box<Lane>, usize)>,
     pub(super) line: Arc<Line>,
 }
 
@@ -43,18 +44,19 @@ impl Drop for InLine<'_> {
 
 impl Lane {
     pub(super) fn new(bytes: usize) -> Self {
-        Self::with(bytes, CROWDED_SHARE)
-    }
-
-    /// One that is crowded already where less than that part is left.
-    pub(super) fn with(bytes: usize, crowded_share: usize) -> Self {
         let total = u32::try_from(bytes.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
         Self {
             bytes: Arc::new(Semaphore::new(total as usize)),
             total,
-            crowded_share,
+            before: None,
             line: Arc::default(),
         }
+    }
+
+    /// Taken from where another has less to offer, and kept free in that part for as long as others wait there.
+    pub(super) fn behind(self, before: &Self, part: usize) -> Self {
+        let before = Some((Box::new(before.clone()), part));
+        Self { before, ..self }
     }
 
     /// Waits in line for that many bytes; one who wants more than there are gets them all.
@@ -106,7 +108,11 @@ impl Lane {
     }
 
     pub(super) fn is_crowded(&self) -> bool {
-        let little = self.available() < self.total as usize / self.crowded_share;
+        let part = match &self.before {
+            Some((before, part)) if before.is_crowded() => *part,
+            _ => CROWDED_SHARE,
+        };
+        let little = self.available() < self.total as usize / part;
         let others = self.line.holders.load(Ordering::Relaxed) > 1;
         self.line.waiting.load(Ordering::Relaxed) > 0 || (little && others)
     }

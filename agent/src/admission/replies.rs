@@ -28,10 +28,11 @@ pub(super) struct Replies {
 impl Replies {
     pub(super) fn new(bytes_max: usize) -> Self {
         let share = bytes_max / KEPT_SHARE;
+        let large = Lane::new(bytes_max - 2 * share);
         Self {
             small: Lane::new(share),
-            large: Lane::new(bytes_max - 2 * share),
-            kept: Lane::with(share, ON_TRUST_SHARE),
+            kept: Lane::new(share).behind(&large, ON_TRUST_SHARE),
+            large,
         }
     }
 

@@ -194,6 +194,17 @@ async fn ordinary_replies_find_room_where_all_else_is_taken_and_leave_half_to_re
     assert!(all <= 256 << 20, "{all}");
 }
 
+/// A consumer that handles what it has before it reads on was cut off, beside much that was free.
+#[tokio::test]
+async fn who_has_much_is_in_nobodys_way_while_others_find_room() {
+    let admission = Admission::new(1 << 20, 256 << 20);
+    let lagging = reply(1 << 20, 50 << 20, 1 << 30);
+    let held: Vec<_> = (0..10)
+        .map(|_| admission.reply_now(lagging).unwrap())
+        .collect();
+    assert!(held.iter().all(|permit| !permit.is_wanted()));
+}
+
 /// They have a line of their own.
 #[tokio::test]
 async fn who_read_before_stands_in_line_behind_nobody_who_did_not() {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::peers::{CONNECTIONS_MAX, PeerPort, wire};
-use super::ports::Port;
+use super::ports::{Port, check_apart};
 use super::signals::Signals;
 use super::unanswered::Watched;
 use super::{metadata_store, open_files};
@@ -43,8 +43,13 @@ pub async fn serve_metadata(settings: MetadataSettings) -> anyhow::Result<()> {
     let prometheus = metrics::install()?;
     open_files::allow(CONNECTIONS_MAX);
     let wire = wire(settings.tls.as_ref())?;
-    let port = PeerPort::take(settings.listen, settings.advertise, wire, "listen")?;
     let http = settings.http;
+    let addresses = [
+        Some((settings.listen, "listen")),
+        http.map(|address| (address, "http")),
+    ];
+    check_apart(&addresses.into_iter().flatten().collect::<Vec<_>>())?;
+    let port = PeerPort::take(settings.listen, settings.advertise, wire, "listen")?;
     let http = http
         .map(|address| Port::take(address, "http"))
         .transpose()?;

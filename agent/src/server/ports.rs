@@ -54,6 +54,30 @@ impl Port {
     }
 }
 
+/// Two that are taken and not opened yet do not notice each other: this looks at the addresses before anything is written.
+///
+/// # Errors
+/// Where two flags of this process, without their dashes, give the same, with a sentence for the operator.
+pub(super) fn check_apart(given: &[(SocketAddr, &'static str)]) -> anyhow::Result<()> {
+    let pairs = given.iter().enumerate();
+    for ((one, flag), (other, also)) in
+        pairs.flat_map(|(index, each)| given[..index].iter().map(move |before| (each, before)))
+    {
+        let port = one.port();
+        let both = port != 0 && port == other.port();
+        anyhow::ensure!(
+            !(both && (covers(one.ip(), other.ip()) || covers(other.ip(), one.ip()))),
+            "{other} of --{also} and {one} of --{flag} are the same port: choose another one for --{flag}"
+        );
+    }
+    Ok(())
+}
+
+/// Whether who listens on the first listens on the second: all addresses of IPv6 are those of IPv4 too.
+fn covers(all: IpAddr, one: IpAddr) -> bool {
+    all == one || (all.is_unspecified() && (all.is_ipv6() || one.is_ipv4()))
+}
+
 /// The clients' ports, with the addresses that were free where none was given.
 pub(super) fn take_all(wanted: &[Listen]) -> anyhow::Result<(Vec<Listen>, Vec<Port>)> {
     let (mut listen, mut ports) = (wanted.to_vec(), Vec::new());
@@ -91,6 +115,36 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
+
+    #[test]
+    fn no_port_is_given_twice() {
+        let clash = |one: &str, other: &str| {
+            let given = [
+                (one.parse().unwrap(), "listen"),
+                (other.parse().unwrap(), "http"),
+            ];
+            check_apart(&given).map_err(|error| error.to_string())
+        };
+        for (one, other) in [
+            ("127.0.0.1:9092", "127.0.0.1:9092"),
+            ("0.0.0.0:9092", "127.0.0.1:9092"),
+            ("127.0.0.1:9092", "[::]:9092"),
+            ("[::1]:9092", "[::]:9092"),
+        ] {
+            let refused = clash(one, other).unwrap_err();
+            for part in [one, other, "--listen", "--http"] {
+                assert!(refused.contains(part), "{refused}");
+            }
+        }
+        for (one, other) in [
+            ("127.0.0.1:9092", "127.0.0.1:9093"),
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            ("127.0.0.1:9092", "127.0.0.2:9092"),
+            ("0.0.0.0:9092", "[::1]:9092"),
+        ] {
+            assert_eq!(clash(one, other), Ok(()));
+        }
+    }
 
     #[tokio::test]
     async fn a_port_is_this_process_s_from_the_start_and_hears_nobody_before_it_is_opened() {

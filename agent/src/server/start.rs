@@ -49,6 +49,7 @@ impl Server {
         let allowed = open_files::allow(settings.connections_max + of_peers);
         let of_clients = allowed.saturating_sub(of_peers).max(allowed / 2);
         settings.connections_max = settings.connections_max.min(of_clients);
+        ports::check_apart(&addresses(&settings))?;
         let (listen, ports) = ports::take_all(&settings.listen)?;
         let http = settings.http;
         let http = http
@@ -147,6 +148,19 @@ impl Server {
     pub fn http(&self) -> Option<SocketAddr> {
         self.http
     }
+}
+
+/// All that this process listens on, each with its flag.
+fn addresses(settings: &Settings) -> Vec<(SocketAddr, &'static str)> {
+    let clients = settings.listen.iter().map(|each| (each.address, "listen"));
+    let http = settings.http.map(|address| (address, "http"));
+    let peers = match &settings.order {
+        Sequencing::InProcess {
+            peer: Some(peer), ..
+        } => Some((peer.listen, "peer-listen")),
+        _ => None,
+    };
+    clients.chain(http).chain(peers).collect()
 }
 
 fn make_folder(path: &Path) -> anyhow::Result<()> {

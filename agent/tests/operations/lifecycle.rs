@@ -49,6 +49,7 @@ async fn a_drain_answers_what_is_under_way_and_takes_no_more() {
     assert_eq!(idle.create_topic("t", 3, &[]).await, ErrorCode::NONE);
     waiting.send(12, &fetch_request("t", 2, 0, 500)).await;
     bucket.hold();
+    let mut buffered = 0.0;
     for (partition, client) in (0..).zip(&mut clients) {
         client
             .send(
@@ -56,6 +57,13 @@ async fn a_drain_answers_what_is_under_way_and_takes_no_more() {
                 &produce_request("t", partition, -1, batch(&["in flight"])),
             )
             .await;
+        // What is still on its way at the signal would not be read.
+        let held = buffered;
+        until("it is here", async || {
+            buffered = broker.metric("penstock_buffered_bytes", &[]).await;
+            buffered > held
+        })
+        .await;
     }
     bucket.wait_for_puts(1).await;
     signal(broker.pid(), libc::SIGTERM);
