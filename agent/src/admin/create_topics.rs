@@ -1,31 +1,29 @@
 //! CreateTopics, with Kafka's checks in Kafka's order.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 
-use metadata::{Catalogue, Command, CreateTopic, Outcome, Shown, TopicId};
+use metadata::{Catalogue, Command, CreateTopic, Outcome};
 use protocol::acl::Operation;
 use protocol::messages::create_topics::{
-    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfigs, CreatableTopicResult,
+    CreatableTopic, CreatableTopicConfigs, CreatableTopicResult,
 };
 use protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use protocol::{ErrorCode, Uuid};
 
 use super::changes;
 use super::mode::Mode;
+use super::new_topic::{check, check_collision, metric_names};
 use super::refused::{PartitionsRefused, Refused, allow_topic, refuse, topic_bytes, unexpected};
 use crate::call::{Call, Resource};
-use crate::context::{PARTITIONS_MAX, TopicDefaults};
+use crate::context::TopicDefaults;
 use crate::named::Turns;
-use crate::topic_config::{self, SETTINGS, source};
+use crate::topic_config::{SETTINGS, source};
 use crate::{topic_id, topic_name};
 
 /// From this version on clients know that they may be told to ask again for some topics (KIP-599).
 const QUOTA_SINCE: i16 = 6;
 /// Partitions that one request may make: Kafka's MAX_PARTITIONS_PER_BATCH.
 const REQUEST_PARTITIONS_MAX: i64 = 10_000;
-/// What a topic's settings may take, names and values together. They are in every copy of the list of topics, and the sequencer
-/// ends the link of an agent that sends much more.
-const SETTINGS_BYTES_MAX: usize = 64 * 1024;
 /// What a setting's name and default take in an answer, and in the answer as it is encoded.
 const SETTING_BYTES: usize = 128;
 
@@ -219,128 +217,6 @@ fn check_total(defaults: &TopicDefaults, wanted: &[Named]) -> Result<(), Refused
     Ok(())
 }
 
-/// Everything that can be said without asking the sequencer, whose word is the last.
-fn check(
-    catalogue: &Catalogue,
-    defaults: &TopicDefaults,
-    id: TopicId,
-    topic: &CreatableTopic,
-) -> Result<CreateTopic, Refused> {
-    topic_name::check_new(&topic.name).map_err(|why| (ErrorCode::INVALID_TOPIC_EXCEPTION, why))?;
-    check_free(catalogue, &topic.name)?;
-    let (partitions, replication_factor) = match topic.assignments.as_slice() {
-        [] => sizes(defaults, topic)?,
-        assigned => assignment(topic, assigned)?,
-    };
-    if partitions > PARTITIONS_MAX {
-        let message = format!("a topic has at most {PARTITIONS_MAX} partitions");
-        return refuse(ErrorCode::INVALID_PARTITIONS, message);
-    }
-    let given = topic.configs.iter();
-    let given = given.map(|config| (config.name.as_str(), config.value.as_deref()));
-    let configs = topic_config::check(given).map_err(|why| (ErrorCode::INVALID_CONFIG, why))?;
-    let bytes: usize = configs
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum();
-    if bytes > SETTINGS_BYTES_MAX {
-        let message =
-            format!("settings of {bytes} bytes, of which a topic may have {SETTINGS_BYTES_MAX}");
-        return refuse(ErrorCode::INVALID_CONFIG, message);
-    }
-    Ok(CreateTopic {
-        name: topic.name.clone(),
-        id,
-        partitions,
-        replication_factor,
-        configs,
-    })
-}
-
-fn check_free(catalogue: &Catalogue, name: &str) -> Result<(), Refused> {
-    if catalogue.topic(name).is_some() {
-        let message = format!("topic '{name}' exists already");
-        return refuse(ErrorCode::TOPIC_ALREADY_EXISTS, message);
-    }
-    Ok(())
-}
-
-/// Topics by the names that Kafka's metrics would have, of those where the two differ.
-type MetricNames = HashMap<String, String>;
-
-/// Looks at every topic, so once a request.
-fn metric_names(catalogue: &Catalogue) -> MetricNames {
-    let names = catalogue.topics().map(|topic| &topic.name);
-    let named = names.filter_map(|name| Some((metric_name(name)?, name.clone())));
-    named.collect()
-}
-
-fn metric_name(name: &str) -> Option<String> {
-    name.contains(['.', '_']).then(|| name.replace('.', "_"))
-}
-
-/// Names that differ only in '.' and '_' were one in the names of Kafka's metrics, so they may not stand side by side.
-fn check_collision(names: &MetricNames, name: &str) -> Result<(), Refused> {
-    match metric_name(name).and_then(|name| names.get(&name)) {
-        None => Ok(()),
-        Some(other) => {
-            let message = format!("topic '{name}' collides with '{}'", Shown::name(other));
-            refuse(ErrorCode::INVALID_TOPIC_EXCEPTION, message)
-        }
-    }
-}
-
-fn sizes(defaults: &TopicDefaults, topic: &CreatableTopic) -> Result<(i32, i16), Refused> {
-    let partitions = match topic.num_partitions {
-        -1 => defaults.partitions,
-        count if count > 0 => count,
-        _ => {
-            let message = "the number of partitions must be positive, or -1 for the default";
-            return refuse(ErrorCode::INVALID_PARTITIONS, message);
-        }
-    };
-    match topic.replication_factor {
-        -1 => Ok((partitions, 1)),
-        factor if factor > 0 => Ok((partitions, factor)),
-        _ => refuse(
-            ErrorCode::INVALID_REPLICATION_FACTOR,
-            "the replication factor must be positive, or -1 for the default",
-        ),
-    }
-}
-
-/// Assignments are honoured in their numbers: which broker serves a partition is nobody's to fix here.
-fn assignment(
-    topic: &CreatableTopic,
-    assigned: &[CreatableReplicaAssignment],
-) -> Result<(i32, i16), Refused> {
-    if topic.num_partitions != -1 || topic.replication_factor != -1 {
-        let message = "give an assignment, or numbers of partitions and replicas, not both";
-        return refuse(ErrorCode::INVALID_REQUEST, message);
-    }
-    let invalid = |message: &str| refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
-    let partitions = i32::try_from(assigned.len()).unwrap_or(i32::MAX);
-    let indexes: BTreeSet<i32> = assigned.iter().map(|each| each.partition_index).collect();
-    if !indexes.into_iter().eq(0..partitions) {
-        return invalid("partitions must be numbered from 0, each once");
-    }
-    let replicas = assigned.first().map_or(0, |first| first.broker_ids.len());
-    let fits = |each: &CreatableReplicaAssignment| each.broker_ids.len() == replicas;
-    let Ok(replication_factor @ 1..) = i16::try_from(replicas) else {
-        return invalid("every partition needs a replica, and has at most 32767");
-    };
-    if !assigned.iter().all(fits) {
-        return invalid("every partition needs the same number of replicas");
-    }
-    let repeats = |each: &CreatableReplicaAssignment| {
-        each.broker_ids.iter().collect::<HashSet<_>>().len() < replicas
-    };
-    if assigned.iter().any(repeats) {
-        return invalid("a broker is named twice for a partition");
-    }
-    Ok((partitions, replication_factor))
-}
-
 fn result(created: &CreateTopic, mode: Mode, shown: Result<(), ErrorCode>) -> CreatableTopicResult {
     let topic_id = match mode {
         Mode::Do => Uuid(created.id.0),
@@ -381,111 +257,9 @@ fn result(created: &CreateTopic, mode: Mode, shown: Result<(), ErrorCode>) -> Cr
 
 #[cfg(test)]
 mod tests {
-    use protocol::messages::create_topics::CreatableTopicConfig;
-
+    use super::super::new_topic::tests::{assigned, topic};
     use super::*;
     use crate::context::AutoCreate;
-
-    fn topic(partitions: i32, replicas: i16) -> CreatableTopic {
-        CreatableTopic {
-            name: "t".to_owned(),
-            num_partitions: partitions,
-            replication_factor: replicas,
-            ..CreatableTopic::default()
-        }
-    }
-
-    fn assigned(places: &[(i32, &[i32])]) -> CreatableTopic {
-        let assignments = places
-            .iter()
-            .map(|(index, ids)| CreatableReplicaAssignment {
-                partition_index: *index,
-                broker_ids: ids.to_vec(),
-            });
-        CreatableTopic {
-            assignments: assignments.collect(),
-            ..topic(-1, -1)
-        }
-    }
-
-    fn checked(topic: &CreatableTopic) -> Result<(i32, i16), ErrorCode> {
-        let defaults = TopicDefaults {
-            auto_create: AutoCreate::Disabled,
-            partitions: 7,
-        };
-        match check(&Catalogue::default(), &defaults, TopicId(7), topic) {
-            Ok(created) => Ok((created.partitions, created.replication_factor)),
-            Err((code, message)) => {
-                assert!(!message.is_empty());
-                Err(code)
-            }
-        }
-    }
-
-    #[test]
-    fn sizes_are_judged_as_kafka_does() {
-        assert_eq!(checked(&topic(-1, -1)), Ok((7, 1)));
-        assert_eq!(checked(&topic(1, 3)), Ok((1, 3)));
-        assert_eq!(checked(&topic(PARTITIONS_MAX, 1)), Ok((PARTITIONS_MAX, 1)));
-        for partitions in [0, -2, i32::MIN, PARTITIONS_MAX + 1, i32::MAX] {
-            let code = checked(&topic(partitions, 1));
-            assert_eq!(code, Err(ErrorCode::INVALID_PARTITIONS), "{partitions}");
-        }
-        for factor in [0, -2, i16::MIN] {
-            let code = checked(&topic(1, factor));
-            assert_eq!(code, Err(ErrorCode::INVALID_REPLICATION_FACTOR), "{factor}");
-        }
-    }
-
-    #[test]
-    fn assignments_count_partitions_and_replicas() {
-        let good = assigned(&[(1, &[5, 6]), (0, &[6, 5])]);
-        assert_eq!(checked(&good), Ok((2, 2)));
-        for bad in [
-            assigned(&[(0, &[])]),
-            assigned(&[(1, &[1])]),
-            assigned(&[(0, &[1]), (0, &[1])]),
-            assigned(&[(0, &[1]), (1, &[1, 2])]),
-            assigned(&[(0, &[1, 1])]),
-        ] {
-            let code = checked(&bad);
-            assert_eq!(code, Err(ErrorCode::INVALID_REPLICA_ASSIGNMENT), "{bad:?}");
-        }
-        let both = CreatableTopic {
-            num_partitions: 2,
-            ..good
-        };
-        assert_eq!(checked(&both), Err(ErrorCode::INVALID_REQUEST));
-    }
-
-    #[test]
-    fn settings_and_names_are_checked() {
-        let config = |name: &str, value: Option<&str>| CreatableTopic {
-            configs: vec![CreatableTopicConfig {
-                name: name.to_owned(),
-                value: value.map(str::to_owned),
-            }],
-            ..topic(1, 1)
-        };
-        assert_eq!(checked(&config("retention.ms", Some("5"))), Ok((1, 1)));
-        for bad in [
-            config("retention.ms", None),
-            config("retention.ms", Some("-2")),
-            config("message.format.version", Some("2.8")),
-            // An agent that told the sequencer of more would lose its link.
-            config(
-                "leader.replication.throttled.replicas",
-                Some(&"1:2,".repeat(SETTINGS_BYTES_MAX / 4)),
-            ),
-        ] {
-            assert_eq!(checked(&bad), Err(ErrorCode::INVALID_CONFIG));
-        }
-        let nameless = CreatableTopic {
-            name: "a/b".to_owned(),
-            ..topic(1, 1)
-        };
-        assert_eq!(checked(&nameless), Err(ErrorCode::INVALID_TOPIC_EXCEPTION));
-    }
 
     #[test]
     fn a_request_may_make_ten_thousand_partitions() {

@@ -8,6 +8,7 @@ pub(crate) mod create_topics;
 pub(crate) mod delete_topics;
 pub(crate) mod describe_configs;
 mod mode;
+mod new_topic;
 mod refused;
 
 #[cfg(test)]
