@@ -140,7 +140,8 @@ impl Produce {
     }
 }
 
-/// Neither partitions nor any name are beyond all measure: no client sends batches to a topic that none can be called.
+/// Neither partitions nor any name are beyond all measure: no client sends batches to a topic that none can be called. A topic
+/// without partitions counts as one, for it is gone through as well.
 fn check_sizes(request: &ProduceRequest) -> Result<(), Close> {
     let topics = request.topic_data.iter();
     let longest = topics.clone().map(|topic| topic.name.len()).max();
@@ -149,7 +150,7 @@ fn check_sizes(request: &ProduceRequest) -> Result<(), Close> {
             "a Produce request to a topic whose name has {bytes} bytes, of which none has more than {TOPIC_NAME_BYTES_MAX}"
         )));
     }
-    let partitions: usize = topics.map(|topic| topic.partition_data.len()).sum();
+    let partitions: usize = topics.map(|topic| topic.partition_data.len().max(1)).sum();
     match partitions <= PARTITIONS_MAX {
         true => Ok(()),
         false => Err(Close::Refused(format!(
@@ -304,5 +305,23 @@ fn silent(error: ErrorCode) -> Result<Reply, Close> {
         Ok(Reply::default())
     } else {
         Err(Close::Refused(format!("acks=0 and {}", error.name())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::messages::produce::TopicProduceData;
+
+    use super::*;
+
+    #[test]
+    fn topics_of_which_nothing_is_sent_count_too() {
+        let of = |topics: usize| ProduceRequest {
+            topic_data: vec![TopicProduceData::default(); topics],
+            ..ProduceRequest::default()
+        };
+        assert!(check_sizes(&of(PARTITIONS_MAX)).is_ok());
+        let refused = check_sizes(&of(PARTITIONS_MAX + 1));
+        assert!(matches!(refused, Err(Close::Refused(_))), "{refused:?}");
     }
 }
