@@ -1,6 +1,7 @@
 //! The binary `penstock`: reads the command line, starts the runtime, turns a failure into a sentence and an exit code.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use penstock::commands;
 use penstock::config;
@@ -29,6 +30,9 @@ const OPTIONS_START: &std::ffi::c_char = unsafe { &*OPTIONS.as_ptr() };
 /// Threads for what blocks: encoding segments, files, the embedded store.
 const BLOCKING_THREADS_MAX: usize = 32;
 
+/// How long threads that still block are waited for at the end.
+const LAST_THREADS_MAX: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
     let (command, given) = match config::parse(std::env::args_os()) {
         Ok(parsed) => parsed,
@@ -40,7 +44,10 @@ fn main() -> ExitCode {
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .expect("the system gives us threads");
-    match runtime.block_on(commands::run(command)) {
+    let ended = runtime.block_on(commands::run(command));
+    // Not for as long as a file that does not answer: everything that is to be waited for was.
+    runtime.shutdown_timeout(LAST_THREADS_MAX);
+    match ended {
         Ok(code) => code,
         Err(error) => commands::say_error(&error, &given),
     }

@@ -36,11 +36,16 @@ pub(super) const SMALL_DECODED_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub(super) const LARGE_DECODED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Those of them that wait for the metadata to answer a question.
 pub(super) const ASKING_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The same of small ones, which find room however many large ones wait.
+pub(super) const SMALL_ASKING_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Those of them that search by time.
 pub(super) const SEARCHES_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// All of these.
-pub(super) const DECODED_BYTES_MAX: usize =
-    SMALL_DECODED_BYTES_MAX + LARGE_DECODED_BYTES_MAX + ASKING_BYTES_MAX + SEARCHES_BYTES_MAX;
+pub(super) const DECODED_BYTES_MAX: usize = SMALL_DECODED_BYTES_MAX
+    + LARGE_DECODED_BYTES_MAX
+    + SMALL_ASKING_BYTES_MAX
+    + ASKING_BYTES_MAX
+    + SEARCHES_BYTES_MAX;
 /// Searches by time under way. Each asks the metadata, has a block read and keeps it until it was looked into: what is in line
 /// before others' questions and reads, and in memory besides the cache, is no more than that of so many.
 pub(super) const SEARCHES_AT_ONCE: usize = 32;

@@ -7,9 +7,9 @@ use super::budgets::{
     LARGE_PLACES_BYTES_MAX, LARGE_POLLS_BYTES_MAX, LARGE_PRODUCE_BYTES_MAX,
     LARGE_PRODUCE_FRAME_BYTES_MAX, LOCATED_BYTES_MAX, REQUEST_BYTES, SEARCHES_AT_ONCE,
     SEARCHES_BYTES_MAX, SHARED_ANSWERS_BYTES_MAX, SMALL_ANSWER_BYTES_MAX, SMALL_ANSWERS_BYTES_MAX,
-    SMALL_DECODED_BYTES_MAX, SMALL_FRAME_BYTES_MAX, SMALL_FRAMES_BYTES_MAX, SMALL_PLACE_BYTES_MAX,
-    SMALL_PLACES_BYTES_MAX, SMALL_POLL_BYTES_MAX, SMALL_POLLS_BYTES_MAX, SMALL_PRODUCE_BYTES_MAX,
-    WHOLE_FRAMES_BYTES_MAX, WHOLE_PRODUCE_BYTES_MAX,
+    SMALL_ASKING_BYTES_MAX, SMALL_DECODED_BYTES_MAX, SMALL_FRAME_BYTES_MAX, SMALL_FRAMES_BYTES_MAX,
+    SMALL_PLACE_BYTES_MAX, SMALL_PLACES_BYTES_MAX, SMALL_POLL_BYTES_MAX, SMALL_POLLS_BYTES_MAX,
+    SMALL_PRODUCE_BYTES_MAX, WHOLE_FRAMES_BYTES_MAX, WHOLE_PRODUCE_BYTES_MAX,
 };
 use super::lane::Lane;
 use super::permit::{Held, Permit};
@@ -29,6 +29,7 @@ pub(crate) struct Admission {
     large_frames: ArrivingLane,
     small_decoded: ArrivingLane,
     large_decoded: ArrivingLane,
+    small_asking: ArrivingLane,
     asking: ArrivingLane,
     searches: ArrivingLane,
     searching: ArrivingLane,
@@ -64,6 +65,7 @@ impl Admission {
             large_frames: ArrivingLane::shared_by_arriving(LARGE_FRAMES_BYTES_MAX),
             small_decoded: ArrivingLane::shared(SMALL_DECODED_BYTES_MAX),
             large_decoded: ArrivingLane::shared(LARGE_DECODED_BYTES_MAX),
+            small_asking: ArrivingLane::shared(SMALL_ASKING_BYTES_MAX),
             asking: ArrivingLane::shared(ASKING_BYTES_MAX),
             searches: ArrivingLane::shared(SEARCHES_BYTES_MAX),
             searching: ArrivingLane::shared(SEARCHES_AT_ONCE),
@@ -128,14 +130,14 @@ impl Admission {
 
     /// For a request that arrived whole in a frame of so many bytes, until its reply is written.
     pub(crate) async fn decode(&self, origin: Origin, frame_bytes: usize) -> Permit {
-        let lane = match frame_bytes <= FIRST_CHUNK_BYTES {
-            true => &self.small_decoded,
-            false => &self.large_decoded,
+        let (lane, asking) = match frame_bytes <= FIRST_CHUNK_BYTES {
+            true => (&self.small_decoded, &self.small_asking),
+            false => (&self.large_decoded, &self.asking),
         };
         let bytes = frame_bytes.saturating_mul(DECODED_FACTOR);
         Permit(Held::Decoded {
             room: lane.take(origin, bytes).await,
-            asking: self.asking.clone(),
+            asking: asking.clone(),
             aside: None,
         })
     }
@@ -245,7 +247,13 @@ impl Admission {
     /// Bytes of requests that are decoded, of those that wait for the metadata among them.
     #[cfg(test)]
     pub(crate) fn decoded_bytes(&self) -> usize {
-        self.small_decoded.taken() + self.large_decoded.taken() + self.asking.taken()
+        let lanes = [
+            &self.small_decoded,
+            &self.large_decoded,
+            &self.small_asking,
+            &self.asking,
+        ];
+        lanes.into_iter().map(ArrivingLane::taken).sum()
     }
 
     /// Bytes of answers that are going to be made, are made, or not written yet, fetched ones aside.

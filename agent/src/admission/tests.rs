@@ -103,10 +103,25 @@ async fn those_who_ask_the_metadata_step_aside_or_do_not_ask() {
         assert!(permit.step_aside(held), "it has");
         asking.push(permit);
     }
-    assert_eq!(asking.len(), 64, "half of that lane");
+    assert_eq!(asking.len(), 32, "half of that lane");
     let crowd = crowd(|| decode(somewhere())).await;
     assert!(!crowd.is_empty());
     assert!(decode(other).await.step_aside(held));
+}
+
+/// Four addresses that asked for much had small questions of all others refused.
+#[tokio::test]
+async fn small_requests_ask_the_metadata_however_many_large_ones_do() {
+    let admission = Admission::new(1 << 20, 1 << 20);
+    let mut asking = Vec::new();
+    for last in 1..=8 {
+        let origin = Origin::of(Some([10, 0, 0, last].into()));
+        let mut large = admission.decode(origin, 100_000).await;
+        large.step_aside(16 << 20);
+        asking.push(large);
+    }
+    let mut small = admission.decode(somewhere(), 100).await;
+    assert!(small.step_aside(1024));
 }
 
 /// Sixteen megabytes were charged of two hundred.

@@ -92,7 +92,8 @@ async fn read_requests(
         if turn == Turn::Pipelined {
             reader.may_read_more();
         }
-        let begun = dispatch.begin(&arrival, frame.bytes, frame.permit);
+        // On the heap: thousands of connections that ask for nothing would each have room for the largest of requests.
+        let begun = Box::pin(dispatch.begin(&arrival, frame.bytes, frame.permit));
         let pending = grace.unless_left(begun, &mut frames).await?;
         match turn {
             Turn::Pipelined => place.send(InOrder {

@@ -7,6 +7,7 @@ mod cache;
 mod coming;
 mod download;
 mod error;
+mod file_reads;
 mod hedge;
 mod kept;
 mod open;

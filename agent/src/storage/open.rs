@@ -207,11 +207,7 @@ fn open_folder(absent: Absent, url: &str, parsed: &Url) -> Result<Store, OpenErr
     let objects = LocalFileSystem::new_with_prefix(&folder)
         .map_err(|error| OpenError::Unusable(format!("{}: {error}", folder.display())))?
         .with_fsync(true);
-    Ok(Store::from_object_store(
-        Arc::new(objects),
-        Path::default(),
-        true,
-    ))
+    Ok(Store::of_folder(Arc::new(objects)))
 }
 
 /// Permissions lie (root, read-only file systems), so it is tried.

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::availability::Availability;
 use super::error::{ErrorKind, Outcome, StoreError};
+use super::file_reads::FileReads;
 use super::hedge::Hedge;
 use super::paths;
 use crate::random::Random;
@@ -92,6 +93,8 @@ struct Inner {
     puts: Mutex<Hedge>,
     gets: Mutex<Hedge>,
     availability: Availability,
+    /// Of a folder.
+    files: Option<FileReads>,
     /// It said that it knows no conditional PUTs.
     without_conditions: AtomicBool,
     /// Segments stored so far.
@@ -128,8 +131,19 @@ impl Store {
             puts,
             gets,
             availability: Availability::default(),
+            files: None,
             without_conditions: AtomicBool::new(false),
             stored: AtomicU64::new(0),
+        }))
+    }
+
+    /// Of a folder, whose files are read so many at once.
+    pub(super) fn of_folder(objects: Arc<dyn ObjectStore>) -> Self {
+        let Self(inner) = Self::from_object_store(objects, Path::default(), true);
+        let inner = Arc::into_inner(inner).expect("nobody else has it yet");
+        Self(Arc::new(Inner {
+            files: Some(FileReads::new()),
+            ..inner
         }))
     }
 
@@ -192,7 +206,7 @@ impl Store {
     ) -> Result<Bytes, StoreError> {
         let path = paths::segment(&self.0.prefix, key);
         let get = || async {
-            let bytes = self.0.objects.get_range(&path, range.clone()).await?;
+            let bytes = self.read(&path, range.clone()).await?;
             let length = bytes.len();
             Ok((bytes, length))
         };
@@ -204,6 +218,15 @@ impl Store {
             }
             read => read,
         }
+    }
+
+    async fn read(&self, path: &Path, range: Range<u64>) -> object_store::Result<Bytes> {
+        let Some(files) = &self.0.files else {
+            return self.0.objects.get_range(path, range).await;
+        };
+        let (objects, path) = (Arc::clone(&self.0.objects), path.clone());
+        let read = async move { objects.get_range(&path, range).await };
+        files.run(read).await
     }
 
     /// Removes a segment. One that is not there is removed.
