@@ -100,6 +100,8 @@ async fn a_bucket_that_is_none_or_out_of_reach_is_refused() {
         ("http://example.com/", "s3://bucket/prefix"),
         ("s3:///prefix", "names no bucket"),
         ("file://relative/path", "file:///absolute/path"),
+        ("file:./relative", "not an absolute path of this machine"),
+        ("/folder", "write file:///folder"),
     ] {
         run(&mut dev(&data, &["--bucket", bucket]))
             .await
