@@ -74,6 +74,10 @@ async fn a_url_that_is_none_ends_every_command_with_one_code() {
         ),
         ([&s3[..], &good[2..]].concat(), "not an S3 endpoint"),
         ([&good[..], &["--log", "[,"]].concat(), "--log"),
+        (
+            [&good[..], &["--log", "warning"]].concat(),
+            "--log warning: 'warning' is not a level: write off, error, warn",
+        ),
     ];
     for (flags, part) in wrong {
         for command in [
