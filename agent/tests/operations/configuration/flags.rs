@@ -51,6 +51,10 @@ async fn a_wrong_flag_value_or_key_names_what_is_right() {
         ),
         ("preset = fast", [name, "text stands in quotes"]),
         (
+            "preset = \"fast\"\npreset = \"eco\"",
+            [name, "each key stands once: TOML parse error"],
+        ),
+        (
             "num-partitions = \"x\"",
             [
                 "not a whole number from 1",
@@ -81,7 +85,13 @@ async fn a_wrong_flag_value_or_key_names_what_is_right() {
     }
     misused(
         &mut dev(&data, &["--config", "/nowhere/penstock.toml"]),
-        &["/nowhere/penstock.toml", "cannot be read"],
+        &["/nowhere/penstock.toml: cannot be read"],
+    )
+    .await;
+    // Whoever did not type it.
+    misused(
+        dev(&data, &[]).env("PENSTOCK_CONFIG", "/nowhere/penstock.toml"),
+        &["/nowhere/penstock.toml, which PENSTOCK_CONFIG names, cannot be read"],
     )
     .await;
     assert!(!data.exists());
