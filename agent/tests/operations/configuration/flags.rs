@@ -143,6 +143,8 @@ async fn a_variable_that_is_not_read_is_told_with_what_was_meant() {
     command.env("PENSTOCK_S3_ENDPIONT", "http://127.0.0.1:1");
     // As in a container of Kubernetes, beside a service that is named penstock.
     command.env("PENSTOCK_PORT_9092_TCP", "tcp://10.0.0.1:9092");
+    // As where the repository's tests are run.
+    command.env("PENSTOCK_KIT", "target/kit");
     let ran = run(&mut command).await;
     assert!(ran.status.success(), "{ran:?}");
     let parts = [
