@@ -14,7 +14,7 @@ use super::parse::{SAID_ONCE, is_typed};
 use super::values::StoreParser;
 use super::variables::variable;
 
-/// The file that `--config` or its variable names.
+/// Where the file is, and who says so.
 #[derive(Debug)]
 pub(super) struct ConfigFile {
     pub(super) path: PathBuf,
@@ -35,6 +35,7 @@ impl ConfigFile {
     }
 }
 
+/// The file that `--config` or its variable names.
 pub(super) fn named(command: &Command, arguments: &[OsString]) -> Option<ConfigFile> {
     // Anything wrong with the other arguments is said by the real parse.
     let matches = command

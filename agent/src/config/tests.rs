@@ -351,6 +351,10 @@ fn wrong_values_say_what_is_right() {
         ),
         (["dev", "--listen", "9092"], "as in 127.0.0.1:9092"),
         (["dev", "--http", "9644"], "as in 127.0.0.1:9092"),
+        (
+            ["dev", "--listen", "PLAINTEXT://127.0.0.1:33192"],
+            "dev has one listener without a name",
+        ),
     ] {
         let error = parse_words(&words).expect_err("refused");
         assert!(error.to_string().contains(said), "{words:?} said {error}");
