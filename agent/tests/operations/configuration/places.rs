@@ -250,6 +250,26 @@ async fn a_port_that_is_taken_is_refused() {
     assert!(!data.exists());
 }
 
+/// Nothing outside has to change for it to start, so the code is that of wrong flags.
+#[tokio::test]
+async fn two_flags_with_the_same_port_are_misused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let port = free_address().to_string();
+    let known = [
+        &["agent", "--bucket", "memory:", "--store", "memory:"][..],
+        &["metadata", "--store", "memory:"],
+        &["dev", "--data", data.to_str().unwrap()],
+    ];
+    for command in known {
+        let mut command = penstock(command);
+        command.args(["--listen", &port, "--http", &port]);
+        let ran = run(&mut command).await;
+        ran.misused(&[&port, "--listen", "--http", "are the same port"]);
+    }
+    assert!(!data.exists());
+}
+
 /// As one that is of the router before it. These are for documentation, so no machine has them.
 #[tokio::test]
 async fn an_address_of_another_machine_is_told_apart_from_a_port_that_is_taken() {
