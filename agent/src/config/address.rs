@@ -22,6 +22,17 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
+/// Reads the one of `penstock dev`, of which people write as of an agent's.
+pub(super) fn sole_address(text: &str) -> Result<SocketAddr, String> {
+    match text.contains("://") || text.contains(',') {
+        true => Err(
+            "dev has one listener without a name, as in 127.0.0.1:9092; penstock agent takes several"
+                .to_owned(),
+        ),
+        false => address(text),
+    }
+}
+
 fn is_name(host: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     host.contains(|c: char| c.is_ascii_alphabetic()) && host.chars().all(allowed)
@@ -42,6 +53,26 @@ mod tests {
             let read: SocketAddr = read.parse().unwrap();
             assert_eq!(address(text), Ok(read), "{text}");
         }
+    }
+
+    #[test]
+    fn a_sole_address_has_no_name_and_none_beside_it() {
+        let one: SocketAddr = "127.0.0.1:9092".parse().unwrap();
+        assert_eq!(sole_address("localhost:9092"), Ok(one));
+        for text in [
+            "PLAINTEXT://127.0.0.1:9092",
+            "127.0.0.1:9092,127.0.0.1:9093",
+            "in://127.0.0.1:9092,out://127.0.0.1:9093",
+        ] {
+            let said = sole_address(text).unwrap_err();
+            assert!(
+                said.contains("one listener without a name"),
+                "{text}: {said}"
+            );
+            assert!(said.contains("penstock agent takes several"), "{said}");
+        }
+        let said = sole_address("nonsense").unwrap_err();
+        assert!(said.starts_with("not an address"), "{said}");
     }
 
     #[test]

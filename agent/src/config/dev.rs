@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::address::address;
+use super::address::{address, sole_address};
 use super::words::word;
 use super::{Common, StoreUrl};
 
 #[derive(Args, Debug)]
 pub struct Dev {
     /// Where Kafka clients connect
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9092", value_parser = address)]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9092", value_parser = sole_address)]
     pub listen: SocketAddr,
     /// Where metrics and health are served
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9644", value_parser = address)]

@@ -6,14 +6,37 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
 use super::alike::nearest;
 use super::parse::{SAID_ONCE, is_typed};
 use super::values::StoreParser;
+use super::variables::variable;
+
+/// Where the file is, and who says so.
+#[derive(Debug)]
+pub(super) struct ConfigFile {
+    pub(super) path: PathBuf,
+    by_variable: bool,
+}
+
+impl ConfigFile {
+    /// As sentences about it begin: who did not type it looks in vain for it among what was typed.
+    fn shown(&self) -> String {
+        match self.by_variable {
+            true => format!(
+                "{}, which {} names,",
+                self.path.display(),
+                variable("config")
+            ),
+            false => format!("{}:", self.path.display()),
+        }
+    }
+}
 
 /// The file that `--config` or its variable names.
-pub(super) fn named(command: &Command, arguments: &[OsString]) -> Option<PathBuf> {
+pub(super) fn named(command: &Command, arguments: &[OsString]) -> Option<ConfigFile> {
     // Anything wrong with the other arguments is said by the real parse.
     let matches = command
         .clone()
@@ -24,18 +47,19 @@ pub(super) fn named(command: &Command, arguments: &[OsString]) -> Option<PathBuf
     config_of(matches)
 }
 
-fn config_of(matches: &ArgMatches) -> Option<PathBuf> {
-    matches
-        .try_get_one::<PathBuf>("config")
-        .ok()
-        .flatten()
-        .cloned()
+fn config_of(matches: &ArgMatches) -> Option<ConfigFile> {
+    let path = matches.try_get_one::<PathBuf>("config").ok().flatten();
+    path.map(|path| ConfigFile {
+        path: path.clone(),
+        by_variable: matches.value_source("config") == Some(ValueSource::EnvVariable),
+    })
 }
 
 /// Makes the file's values defaults of every subcommand that has them.
-pub(super) fn apply(command: Command, path: &Path) -> Result<Command, clap::Error> {
+pub(super) fn apply(command: Command, file: &ConfigFile) -> Result<Command, clap::Error> {
+    let path = file.path.as_path();
     let values = read(&command, path).map_err(|said| {
-        let said = format!("{}: {said}\n", path.display());
+        let said = format!("{} {said}\n", file.shown());
         clap::Error::raw(ErrorKind::InvalidValue, said)
     })?;
     Ok(command.mut_subcommands(|subcommand| {
@@ -57,9 +81,7 @@ pub(super) fn apply(command: Command, path: &Path) -> Result<Command, clap::Erro
 
 fn read(command: &Command, path: &Path) -> Result<HashMap<String, String>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
-    let table: toml::Table = text.parse().map_err(|error| {
-        format!("is not TOML, in which text stands in quotes, as in preset = \"fast\": {error}")
-    })?;
+    let table: toml::Table = text.parse().map_err(not_toml)?;
     let (known, typed) = (keys(command), typed(command));
     table
         .into_iter()
@@ -81,6 +103,15 @@ fn read(command: &Command, path: &Path) -> Result<HashMap<String, String>, Strin
             Ok((key, value))
         })
         .collect()
+}
+
+fn not_toml(error: toml::de::Error) -> String {
+    // Whoever wrote one twice knows how keys are written.
+    let hint = match error.message().contains("duplicate key") {
+        true => "in which each key stands once",
+        false => "in which text stands in quotes, as in preset = \"fast\"",
+    };
+    format!("is not TOML, {hint}: {error}")
 }
 
 fn keys(command: &Command) -> Vec<String> {

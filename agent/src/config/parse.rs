@@ -19,11 +19,12 @@ pub fn parse(
     let command = with_variables(Cli::command());
     let file = file::named(&command, &arguments);
     let mut command = match &file {
-        Some(path) => file::apply(command, path)?,
+        Some(file) => file::apply(command, file)?,
         None => command,
     };
     let matches = command.try_get_matches_from_mut(&arguments);
-    let matches = matches.map_err(|error| place::named(error, &arguments, file.as_deref()))?;
+    let path = file.as_ref().map(|file| file.path.as_path());
+    let matches = matches.map_err(|error| place::named(error, &arguments, path))?;
     let given = Given::of(&command, &matches);
     let mut command = Cli::from_arg_matches(&matches)?.command;
     addressee::settle(&mut command, &matches)?;

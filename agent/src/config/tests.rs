@@ -103,6 +103,22 @@ fn a_key_that_is_none_is_told_apart_from_a_flag_and_from_a_slip() {
 }
 
 #[test]
+fn of_quotes_it_is_said_only_where_they_may_be_missing() {
+    for (text, has_hint) in [
+        ("preset = fast", true),
+        ("bucket = s3://b/p", true),
+        ("zone = 'a'\nzone = 'b'", false),
+    ] {
+        let file = file(text);
+        let path = file.path().to_str().expect("utf-8");
+        let refused = parse_words(&["dev", "--config", path]).unwrap_err();
+        let said = refused.to_string();
+        assert_eq!(said.contains("stands in quotes"), has_hint, "{said}");
+        assert_eq!(said.contains("each key stands once"), !has_hint, "{said}");
+    }
+}
+
+#[test]
 fn force_is_for_what_it_is_meant_for() {
     let finalize = ["metadata", "finalize", "--store", "memory:", "--force"];
     let refused = parse_words(&finalize).unwrap_err();
@@ -335,6 +351,10 @@ fn wrong_values_say_what_is_right() {
         ),
         (["dev", "--listen", "9092"], "as in 127.0.0.1:9092"),
         (["dev", "--http", "9644"], "as in 127.0.0.1:9092"),
+        (
+            ["dev", "--listen", "PLAINTEXT://127.0.0.1:33192"],
+            "dev has one listener without a name",
+        ),
     ] {
         let error = parse_words(&words).expect_err("refused");
         assert!(error.to_string().contains(said), "{words:?} said {error}");

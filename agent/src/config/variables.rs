@@ -14,6 +14,17 @@ use super::parse::is_typed;
 
 const PREFIX: &str = "PENSTOCK_";
 
+/// What tests and scripts of the repository read, often in the shell in which the binary is tried.
+const OF_SCRIPTS: [&str; 7] = [
+    "PENSTOCK_BIN",
+    "PENSTOCK_FDB_CLUSTER_FILE",
+    "PENSTOCK_KIT",
+    "PENSTOCK_LEVEL_1",
+    "PENSTOCK_LEVEL_2",
+    "PENSTOCK_ROUNDS",
+    "PENSTOCK_WRITE_GOLDEN",
+];
+
 /// The variable of an option, by its flag or its id.
 pub(super) fn variable(option: &str) -> String {
     format!("{PREFIX}{}", option.replace('-', "_").to_uppercase())
@@ -90,7 +101,8 @@ fn unread_among(names: impl IntoIterator<Item = String>) -> Vec<String> {
     let known: BTreeSet<&str> = variables.collect();
     let ours = |name: &String| name.starts_with(PREFIX) && !is_of_kubernetes(name);
     let mut names: Vec<String> = names.into_iter().filter(ours).collect();
-    names.retain(|name| !known.contains(name.as_str()));
+    let is_read = |name: &str| known.contains(name) || OF_SCRIPTS.contains(&name);
+    names.retain(|name| !is_read(name));
     names.sort();
     let typed = file::typed(&command);
     let said = names.iter().map(|name| not_read(name, &known, &typed));
@@ -147,6 +159,10 @@ mod tests {
             "PENSTOCK_SERVICE_HOST",
             "PENSTOCK_PORT_9092_TCP_ADDR",
             "PENSTOCK_METADATA_SERVICE_PORT",
+            // Of the repository's scripts and tests.
+            "PENSTOCK_KIT",
+            "PENSTOCK_BIN",
+            "PENSTOCK_FDB_CLUSTER_FILE",
         ] {
             assert_eq!(said(name), [""; 0], "{name}");
         }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::config::Listen;
+use crate::config::{Listen, Misuse};
 
 /// Connections that may wait to be accepted; the system cuts that to its own bound.
 const BACKLOG: u32 = 4096;
@@ -65,10 +65,11 @@ pub(super) fn check_apart(given: &[(SocketAddr, &'static str)]) -> anyhow::Resul
     {
         let port = one.port();
         let both = port != 0 && port == other.port();
-        anyhow::ensure!(
-            !(both && (covers(one.ip(), other.ip()) || covers(other.ip(), one.ip()))),
-            "{other} of --{also} and {one} of --{flag} are the same port: choose another one for --{flag}"
-        );
+        if both && (covers(one.ip(), other.ip()) || covers(other.ip(), one.ip())) {
+            return Err(Misuse::say(format!(
+                "{other} of --{also} and {one} of --{flag} are the same port: choose another one for --{flag}"
+            )));
+        }
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use url::Url;
+use url::{ParseError, Url};
 
 use super::error::{ErrorKind, StoreError};
 use super::s3;
@@ -67,7 +67,7 @@ impl Store {
                 true,
             ));
         }
-        let parsed = Url::parse(url).map_err(|error| not_a_bucket(url, &error.to_string()))?;
+        let parsed = Url::parse(url).map_err(|error| no_url(url, error))?;
         match parsed.scheme() {
             "file" => open_folder(absent, url, &parsed),
             "s3" => s3::open(url, &parsed, options).await,
@@ -175,10 +175,29 @@ fn not_a_bucket(url: &str, why: &str) -> OpenError {
     ))
 }
 
+/// People type paths, too.
+fn no_url(text: &str, error: ParseError) -> OpenError {
+    match (error, Url::from_file_path(text)) {
+        (ParseError::RelativeUrlWithoutBase, Ok(meant)) => OpenError::Misused(format!(
+            "'{text}' is not a bucket but a path: write {meant}"
+        )),
+        (ParseError::RelativeUrlWithoutBase, Err(())) => {
+            not_a_bucket(text, "it does not begin as a URL")
+        }
+        (error, _) => not_a_bucket(text, &error.to_string()),
+    }
+}
+
+/// The folder of `file:///path`. A URL has no relative paths: `file:./x` would be read as `/x`.
+fn folder_of(url: &str, parsed: &Url) -> Result<PathBuf, OpenError> {
+    let is_absolute = |(_, path): (&str, &str)| path.starts_with('/');
+    let absolute = url.split_once(':').is_some_and(is_absolute);
+    let folder = parsed.to_file_path().ok().filter(|_| absolute);
+    folder.ok_or_else(|| not_a_bucket(url, "not an absolute path of this machine"))
+}
+
 fn open_folder(absent: Absent, url: &str, parsed: &Url) -> Result<Store, OpenError> {
-    let folder: PathBuf = parsed
-        .to_file_path()
-        .map_err(|()| not_a_bucket(url, "not an absolute path of this machine"))?;
+    let folder = folder_of(url, parsed)?;
     let say = |what: &str, error: std::io::Error| {
         OpenError::Unusable(format!(
             "the folder {} cannot be {what} ({error}): check the path and its permissions",
@@ -224,6 +243,31 @@ fn check_writable(folder: &FilePath) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_s_path_is_absolute() {
+        let folder = |url: &str| folder_of(url, &Url::parse(url).unwrap());
+        for (url, path) in [
+            ("file:///a/b", "/a/b"),
+            ("file:/a/b", "/a/b"),
+            ("FILE:///a/b", "/a/b"),
+            ("file://localhost/a/b", "/a/b"),
+        ] {
+            assert_eq!(folder(url), Ok(PathBuf::from(path)), "{url}");
+        }
+        for url in [
+            "file:./x",
+            "file:rel",
+            "file:../rel",
+            "file:rel/x",
+            "file:",
+            "file://rel/x",
+        ] {
+            let said = folder(url).unwrap_err().to_string();
+            let parts = ["not an absolute path", "file:///absolute/path", url];
+            assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+        }
+    }
 
     #[test]
     fn a_process_that_was_killed_while_it_tried_a_folder_stops_no_later_one() {

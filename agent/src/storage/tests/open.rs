@@ -18,7 +18,7 @@ async fn a_wrong_url_is_answered_with_the_right_ones() {
         "gs://bucket",
         "memory://x",
         "file://relative/path",
-        "/folder",
+        "file:./relative",
     ] {
         let said = refusal(url).await;
         for kind in ["memory:", "file:///", "s3://bucket/prefix"] {
@@ -26,6 +26,13 @@ async fn a_wrong_url_is_answered_with_the_right_ones() {
         }
     }
     assert!(refusal("s3:///prefix").await.contains("names no bucket"));
+    for (path, meant) in [
+        ("/folder", "a path: write file:///folder"),
+        ("/my folder/x", "a path: write file:///my%20folder/x"),
+    ] {
+        let said = refusal(path).await;
+        assert!(said.contains(path) && said.ends_with(meant), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -51,6 +51,10 @@ async fn a_wrong_flag_value_or_key_names_what_is_right() {
         ),
         ("preset = fast", [name, "text stands in quotes"]),
         (
+            "preset = \"fast\"\npreset = \"eco\"",
+            [name, "each key stands once: TOML parse error"],
+        ),
+        (
             "num-partitions = \"x\"",
             [
                 "not a whole number from 1",
@@ -81,7 +85,13 @@ async fn a_wrong_flag_value_or_key_names_what_is_right() {
     }
     misused(
         &mut dev(&data, &["--config", "/nowhere/penstock.toml"]),
-        &["/nowhere/penstock.toml", "cannot be read"],
+        &["/nowhere/penstock.toml: cannot be read"],
+    )
+    .await;
+    // Whoever did not type it.
+    misused(
+        dev(&data, &[]).env("PENSTOCK_CONFIG", "/nowhere/penstock.toml"),
+        &["/nowhere/penstock.toml, which PENSTOCK_CONFIG names, cannot be read"],
     )
     .await;
     assert!(!data.exists());
@@ -133,6 +143,8 @@ async fn a_variable_that_is_not_read_is_told_with_what_was_meant() {
     command.env("PENSTOCK_S3_ENDPIONT", "http://127.0.0.1:1");
     // As in a container of Kubernetes, beside a service that is named penstock.
     command.env("PENSTOCK_PORT_9092_TCP", "tcp://10.0.0.1:9092");
+    // As where the repository's tests are run.
+    command.env("PENSTOCK_KIT", "target/kit");
     let ran = run(&mut command).await;
     assert!(ran.status.success(), "{ran:?}");
     let parts = [

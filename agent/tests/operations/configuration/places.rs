@@ -74,6 +74,10 @@ async fn a_url_that_is_none_ends_every_command_with_one_code() {
         ),
         ([&s3[..], &good[2..]].concat(), "not an S3 endpoint"),
         ([&good[..], &["--log", "[,"]].concat(), "--log"),
+        (
+            [&good[..], &["--log", "warning"]].concat(),
+            "--log warning: 'warning' is not a level: write off, error, warn",
+        ),
     ];
     for (flags, part) in wrong {
         for command in [
@@ -100,6 +104,8 @@ async fn a_bucket_that_is_none_or_out_of_reach_is_refused() {
         ("http://example.com/", "s3://bucket/prefix"),
         ("s3:///prefix", "names no bucket"),
         ("file://relative/path", "file:///absolute/path"),
+        ("file:./relative", "not an absolute path of this machine"),
+        ("/folder", "write file:///folder"),
     ] {
         run(&mut dev(&data, &["--bucket", bucket]))
             .await
@@ -241,6 +247,26 @@ async fn a_port_that_is_taken_is_refused() {
     let mut command = penstock(["dev", "--http", "127.0.0.1:0", "--data"]);
     let ran = run(command.arg(&data).env("PENSTOCK_LISTEN", &taken)).await;
     ran.refused(&[&taken, "--listen", "(PENSTOCK_LISTEN gives --listen)"]);
+    assert!(!data.exists());
+}
+
+/// Nothing outside has to change for it to start, so the code is that of wrong flags.
+#[tokio::test]
+async fn two_flags_with_the_same_port_are_misused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let port = free_address().to_string();
+    let known = [
+        &["agent", "--bucket", "memory:", "--store", "memory:"][..],
+        &["metadata", "--store", "memory:"],
+        &["dev", "--data", data.to_str().unwrap()],
+    ];
+    for command in known {
+        let mut command = penstock(command);
+        command.args(["--listen", &port, "--http", &port]);
+        let ran = run(&mut command).await;
+        ran.misused(&[&port, "--listen", "--http", "are the same port"]);
+    }
     assert!(!data.exists());
 }
 
